@@ -1,0 +1,1 @@
+"""Tokenspectrum: which response tokens teach a policy in RL with verifiable rewards?"""

@@ -1,0 +1,21 @@
+"""Layer names.  Layers are 0-based; shallow, mid and deep scale the ANCHOR paper's 8 and 20 of 36, and deep is the last.
+
+The paper writes "31, the final layer" of a 36-layer model; here deep = 35 there, and an explicit index asks for 31.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tokenspectrum.errors import UserError
+
+Layer = Annotated[int, Field(ge=0)] | Literal["shallow", "mid", "deep"]
+
+
+def resolve_layer(layer: int | str, n_layers: int) -> int:
+    """0-based index of `layer` in a policy of `n_layers` layers; a layer that the policy lacks is a UserError."""
+    names = {"shallow": 8 * n_layers // 36, "mid": 20 * n_layers // 36, "deep": n_layers - 1}
+    index = names.get(layer, layer) if isinstance(layer, str) else layer
+    if not isinstance(index, int) or not 0 <= index < n_layers:
+        raise UserError(f"layer {layer!r}: the policy has layers 0 to {n_layers - 1}; use one, or shallow, mid or deep")
+    return index
