@@ -1,6 +1,7 @@
 """Counter-based uniforms: every random number is a hash of what it is for, never of when it was drawn.
 
-Masks and samples built on these do not depend on ranks, batching, sharding or resuming.  Knows nothing of tokens or models.
+Masks and samples built on these do not depend on ranks, batching, sharding or resuming.
+Knows nothing of tokens or models.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""What every params model shares: frozen, typed, no unknown keys; and reading sections of params.yaml with one-line errors.
+"""What every params model shares (frozen, typed, no unknown keys), and reading sections with one-line errors.
 
 Knows no section by name.  A stage calls `read_sections(train=TrainParams, reward=RewardParams)`.
 """
@@ -68,7 +68,7 @@ def one_line(error: ValidationError, prefix: str) -> str:
 
 
 def parse_section(path: Path, data: Mapping[str, Any], name: str, model: type[M]) -> M:
-    """Validate `data[name]` (dots descend) against `model`; the error line starts with the file and the dotted field."""
+    """Validate `data[name]` (dots descend) against `model`; an error starts with the file and the dotted field."""
     node: Any = data
     for key in name.split("."):
         if not isinstance(node, Mapping) or key not in node:

@@ -1,4 +1,4 @@
-"""Layer names.  Layers are 0-based; shallow, mid and deep scale the ANCHOR paper's 8 and 20 of 36, and deep is the last.
+"""Layer names.  Layers are 0-based; shallow and mid scale the ANCHOR paper's 8 and 20 of 36, deep is the last.
 
 The paper writes "31, the final layer" of a 36-layer model; here deep = 35 there, and an explicit index asks for 31.
 """

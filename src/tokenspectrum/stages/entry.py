@@ -1,0 +1,36 @@
+"""How every stage starts and fails: logging, one thread, one clear line for a user's mistake.  Knows no stage."""
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.progress import log_dir
+
+
+def _configure_logging() -> None:
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    folder = log_dir()
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(folder / "stage.log", mode="a"))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", handlers=handlers)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a stage's main; exit 1 with one line on a UserError or a full disk; real bugs show their traceback."""
+    _configure_logging()
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        # One thread unless told otherwise: two processes of one thread beat one of two, and sums keep their order.
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    try:
+        main()
+    except UserError as e:
+        sys.exit(f"error: {e}")
+    except OSError as e:
+        if e.errno in (errno.ENOSPC, errno.EDQUOT):
+            sys.exit(f"error: {e.filename or 'output'}: the disk is full; free some room and run again")
+        raise

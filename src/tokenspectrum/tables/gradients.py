@@ -1,0 +1,17 @@
+"""gradients: a row is the gradient of a subset of tokens against the full-token gradient."""
+
+import pyarrow as pa
+
+from tokenspectrum.tables.field import column, table_schema
+
+SCHEMA = table_schema(
+    ("run", "seed", "step", "subset", "denominator", "layer"),
+    [
+        column("subset", pa.string(), "name of the subset of tokens"),
+        column("denominator", pa.string(), "selected or all"),
+        column("layer", pa.int32(), "0-based attention layer that ranked the tokens, null if none", nullable=True),
+        column("norm_ratio", pa.float64(), "|g_S| / |g|"),
+        column("cosine", pa.float64(), "cosine of g_S and g"),
+        column("proj_ratio", pa.float64(), "<g_S, g> / |g|^2"),
+    ],
+)

@@ -1,0 +1,34 @@
+"""Every table by name, for exporting schemas and building views.  Stages import their tables one by one instead."""
+
+from tokenspectrum.tables import (
+    attention,
+    attention_rows,
+    gradients,
+    metrics,
+    prompts,
+    responses,
+    runs,
+    sampled,
+    scores,
+    token_gradients,
+    tokens,
+    vocab,
+    weights,
+)
+
+MODULES = (
+    prompts,
+    runs,
+    vocab,
+    responses,
+    sampled,
+    tokens,
+    attention,
+    attention_rows,
+    weights,
+    scores,
+    metrics,
+    gradients,
+    token_gradients,
+)
+TABLES = {module.__name__.rsplit(".", 1)[1]: module.SCHEMA for module in MODULES}
