@@ -1,0 +1,125 @@
+"""Statistics of a results table: spread over seeds, paired tests against a reference, what the tests could have seen.
+
+Knows arrays of numbers; nothing of runs, benchmarks' meaning or files.  Undefined is None, never a made-up number.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, special, stats
+
+from tokenspectrum.counter import stream_key, uniforms
+
+
+@dataclass(frozen=True)
+class Summary:
+    """n values, their mean, and their standard deviation (n - 1 in the denominator; None where n < 2)."""
+
+    n: int
+    mean: float | None
+    sd: float | None
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Two-sided paired t-test of `difference` = mean(a - b) over n pairs, with its confidence interval."""
+
+    n: int
+    difference: float
+    sd: float
+    df: int
+    t: float
+    p: float
+    low: float
+    high: float
+
+
+def summary(values: Sequence[float]) -> Summary:
+    """n, mean and standard deviation over seeds."""
+    n = len(values)
+    mean = float(np.mean(values)) if n else None
+    return Summary(n, mean, float(np.std(values, ddof=1)) if n > 1 else None)
+
+
+def paired_t(a_S: Sequence[float], b_S: Sequence[float], confidence: float = 0.95) -> PairedTest | None:
+    """Paired t-test of a against b, matched by position (seed); None where it is undefined.
+
+    That is with fewer than two pairs, or when all differences are equal: their spread is 0, so t would divide by 0.
+    """
+    d_S = np.asarray(a_S, np.float64) - np.asarray(b_S, np.float64)
+    n = len(d_S)
+    # Sums of eighths are not exact in binary: a spread below rounding is no spread.
+    if n < 2 or np.ptp(d_S) <= 1e-12 * max(1.0, float(np.abs(d_S).max())):
+        return None
+    mean, sd = float(d_S.mean()), float(d_S.std(ddof=1))
+    se, df = sd / math.sqrt(n), n - 1
+    half = float(stats.t.ppf((1 + confidence) / 2, df)) * se
+    t = mean / se
+    return PairedTest(n, mean, sd, df, t, float(2 * stats.t.sf(abs(t), df)), mean - half, mean + half)
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down adjustment over the p-values that exist: the family is their number."""
+    order = sorted((i for i, p in enumerate(p_values) if p is not None), key=lambda i: p_values[i])
+    adjusted: list[float | None] = [None] * len(p_values)
+    worst = 0.0
+    for rank, i in enumerate(order):
+        worst = max(worst, min(1.0, (len(order) - rank) * p_values[i]))
+        adjusted[i] = worst
+    return adjusted
+
+
+def power_of_paired_t(ncp: float, n: int, alpha: float) -> float:
+    """Chance that a two-sided paired t-test of n pairs at level alpha rejects; ncp = effect * sqrt(n) / sd.
+
+    The statistic is noncentral t: (Z + ncp) / sqrt(C / df), Z normal, C chi-squared with df = n - 1.  Given Z = z it
+    passes the cut when C < df ((z + ncp) / cut)^2; what is left is a smooth integral over z, summed on a grid.
+    scipy's own noncentral t returns NaN at many ordinary arguments.
+    """
+    df = n - 1
+    cut = stats.t.ppf(1 - alpha / 2, df)
+    z_Z = np.linspace(-9.0, 9.0, 4001)
+    passed_Z = special.chdtr(df, df * ((z_Z + ncp) / cut) ** 2)
+    return float(np.sum(stats.norm.pdf(z_Z) * passed_Z) * (z_Z[1] - z_Z[0]))
+
+
+def minimum_detectable_difference(sd: float, n: int, power: float = 0.8, alpha: float = 0.05) -> float:
+    """Smallest mean difference that the paired test would see with the given power.
+
+    MDD = ncp* sd / sqrt(n), where ncp* solves P(|T'| > t_{1-alpha/2, n-1}) = power for T' noncentral t with n - 1
+    degrees of freedom and noncentrality ncp*.  sd is of the paired differences, in their unit; n >= 2 pairs.
+    """
+    top = 1.0
+    while power_of_paired_t(top, n, alpha) < power:
+        top *= 2
+    ncp = optimize.brentq(lambda x: power_of_paired_t(x, n, alpha) - power, 0.0, top, xtol=1e-10)
+    return ncp * sd / math.sqrt(n)
+
+
+def bootstrap_interval(
+    differences: Mapping[str, np.ndarray], draws: int, seed: int, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Percentile interval of the mean over benchmarks of mean differences, resampling seeds, then problems.
+
+    `differences[benchmark]` is d_SP: seeds by problems, the row's accuracy less the reference's.  Every draw takes S
+    seeds with replacement, shared by all benchmarks, then P problems of each benchmark with replacement.  Problems are
+    crossed with seeds (every seed answers the same ones), so one draw of problems serves all drawn seeds: drawing them
+    anew for each seed would average their variance away.  Same seed, same draws, whatever the row.
+    """
+    n_seeds = next(iter(differences.values())).shape[0]
+    means_D = np.zeros(draws)
+    seeds_DS = _indices("seeds", seed, draws, n_seeds)
+    weight_DS = np.stack([(seeds_DS == s).sum(axis=1) for s in range(n_seeds)], axis=1) / n_seeds
+    for benchmark, d_SP in differences.items():
+        problems_DP = _indices(f"problems\x1f{benchmark}", seed, draws, d_SP.shape[1])
+        means_D += np.take_along_axis(weight_DS @ d_SP, problems_DP, axis=1).mean(axis=1)
+    low, high = np.quantile(means_D / len(differences), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def _indices(what: str, seed: int, draws: int, n: int) -> np.ndarray:
+    """Draws x n indices in [0, n), a hash of what they are for."""
+    key = np.uint64(stream_key("bootstrap", seed, 0, what, 0))
+    return np.floor(uniforms(key, np.arange(draws * n)) * n).astype(np.int64).reshape(draws, n)
