@@ -1,0 +1,101 @@
+"""DAPO's arithmetic: group advantages, the clipped per-token loss, and a mini-batch's weighted mean.
+
+Knows tensors of one number a response (R) or a token (N, no padding).  Knows no model, no optimiser, no weighting rule.
+
+Precision: advantages and S_m are computed in float64, whatever comes in; advantages are handed out as float32, which is
+what the tables store, so that SQL over them finds the same S_m.  The loss keeps its inputs' dtype: float32 in training.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from tokenspectrum.errors import UserError
+
+STD_EPS = 1e-6
+# A ratio of e^20 is far outside every clip; much beyond it exp() overflows and turns a clipped gradient of 0 into NaN.
+LOG_RATIO_LIMIT = 20.0
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Ratio clipped to [1 - low, 1 + high]; where the advantage is negative, the loss to at most -advantage * dual."""
+
+    low: float
+    high: float
+    dual: float
+
+
+def group_advantages(rewards_R: torch.Tensor, group_R: torch.Tensor) -> torch.Tensor:
+    """A = (R - mean) / (std + 1e-6) over the responses of a prompt, unbiased std; float32.  Equal rewards get 0.
+
+    rewards_R  float, with the overlong penalty
+    group_R    int64, the prompt's index in the batch, 0 to G-1, in any order; groups may differ in size
+    Raises UserError for a group with fewer than two responses and for a reward that is not finite.
+    """
+    if not bool(rewards_R.isfinite().all()):
+        bad = int(rewards_R.isfinite().logical_not().nonzero()[0])
+        raise UserError(
+            f"reward of response {bad} is {float(rewards_R[bad])}: rewards must be finite; check the reward"
+        )
+    size_G = torch.bincount(group_R)
+    if len(size_G) == 0 or int(size_G.min()) < 2:
+        group = int(size_G.argmin()) if len(size_G) else 0
+        size = int(size_G[group]) if len(size_G) else 0
+        raise UserError(
+            f"response group {group} of the batch has {size} responses: an advantage needs at least 2; raise sampling.n"
+        )
+    reward_R = rewards_R.double()
+    zero_G = torch.zeros(len(size_G), dtype=torch.float64)
+    mean_G = zero_G.index_add(0, group_R, reward_R) / size_G
+    centred_R = reward_R - mean_G[group_R]
+    std_G = (zero_G.index_add(0, group_R, centred_R.square()) / (size_G - 1)).sqrt()
+    # Rounding of the mean alone must not become an advantage: equality is read off the rewards themselves.
+    low_G = zero_G.scatter_reduce(0, group_R, reward_R, "amin", include_self=False)
+    high_G = zero_G.scatter_reduce(0, group_R, reward_R, "amax", include_self=False)
+    advantage_R = centred_R / (std_G[group_R] + STD_EPS)
+    return torch.where((low_G == high_G)[group_R], 0.0, advantage_R).float()
+
+
+def importance_ratio(logprob_N: torch.Tensor, old_logprob_N: torch.Tensor) -> torch.Tensor:
+    """exp(logprob - old_logprob), the difference held within +-20: no overflow, no NaN gradient."""
+    return (logprob_N - old_logprob_N).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
+
+
+def clipped_loss(
+    logprob_N: torch.Tensor, old_logprob_N: torch.Tensor, advantage_N: torch.Tensor, clip: Clip
+) -> torch.Tensor:
+    """DAPO's clipped term l_t of each token: no KL, no entropy bonus, not yet weighted or averaged.
+
+    l_t = max(-A r, -A clip(r, 1-low, 1+high)), and at most -A dual where A < 0.  At r = 1 it is -A.
+    """
+    ratio_N = importance_ratio(logprob_N, old_logprob_N)
+    plain_N = -advantage_N * ratio_N
+    bounded_N = -advantage_N * ratio_N.clamp(1 - clip.low, 1 + clip.high)
+    loss_N = torch.maximum(plain_N, bounded_N)
+    return torch.where(advantage_N < 0, torch.minimum(loss_N, -advantage_N * clip.dual), loss_N)
+
+
+def token_denominator(weight_N: torch.Tensor, denominator: str) -> float:
+    """D of one mini-batch: sum of weights ("selected") or number of tokens ("all").  0 means no step, counted."""
+    if denominator == "selected":
+        return float(weight_N.double().sum())
+    if denominator == "all":
+        return float(weight_N.numel())
+    raise ValueError(f"denominator {denominator!r}: expected selected or all")
+
+
+def weighted_loss(loss_N: torch.Tensor, weight_N: torch.Tensor, total: float) -> torch.Tensor:
+    """sum_t w_t l_t / D, a scalar to take the gradient of.
+
+    `total` is D of the whole mini-batch; given the tokens of a micro-batch, the results of all micro-batches add up to
+    the mini-batch's loss.  As w_t l_t(A) = l_t(w_t A) for w_t >= 0, multiplying the advantage by w_t gives the same.
+    """
+    if total <= 0:
+        raise ValueError("a mini-batch with D = 0 has no loss: skip its step")
+    return (weight_N * loss_N).sum() / total
+
+
+def surrogate(weight_N: torch.Tensor, advantage_N: torch.Tensor, total: float) -> float:
+    """S_m = -sum_t w_t A_t / D_m of a mini-batch: its loss at ratio 1, before any update.  0 where D_m = 0."""
+    return 0.0 - float((weight_N.double() * advantage_N.double()).sum()) / total if total else 0.0

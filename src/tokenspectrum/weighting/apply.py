@@ -1,0 +1,72 @@
+"""Apply a rule to a batch: the one call that the weights stage and both trainers make.
+
+Knows the registry.  Knows no advantage: weights multiply it later, and zero-advantage groups weigh like the others.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+# Imported for their rules: each registers itself.
+import tokenspectrum.weighting.masks
+import tokenspectrum.weighting.soft  # noqa: F401
+from tokenspectrum.errors import UserError
+from tokenspectrum.weighting.batch import TokenBatch
+from tokenspectrum.weighting.registry import RULES
+from tokenspectrum.weighting.rule import Rule
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A rule's word on every token of a batch, and what it came to.
+
+    weight_N        float32, >= 0;  selected_N bool
+    score_N         float32: what the rule looked at; NaN where it looks at nothing
+    kept_fraction   tokens with a positive weight / tokens
+    score_at_cut    mean over segments of the score of the last token kept; None where nothing is ranked
+    extra           always "effective_sample_size" = (sum w)^2 / sum w^2; ranked rules add cut_min and cut_max; soft rules
+                    add mean_abar, max_abar, h_min, h_max, flat (1.0: all scores are equal), w_low, w_high and ramp
+    """
+
+    weight_N: torch.Tensor
+    selected_N: torch.Tensor
+    score_N: torch.Tensor
+    kept_fraction: float
+    score_at_cut: float | None
+    extra: Mapping[str, float]
+
+
+def apply(rule: Rule, batch: TokenBatch) -> Weights:
+    """Weigh `batch` under `rule`.
+
+    The batch is the whole rollout batch, or, where `needs_current(rule)`, one mini-batch with scores of the policy just
+    before that mini-batch's update.  Raises UserError for an unknown kind and for scores that are not finite.
+    """
+    if rule.kind not in RULES:
+        raise UserError(f"rule kind {rule.kind!r}: unknown; known are {', '.join(sorted(RULES))}")
+    outcome = RULES[rule.kind](rule, batch)
+    extra = dict(outcome.extra, effective_sample_size=effective_sample_size(outcome.weight_N))
+    if outcome.cut_S is not None and len(outcome.cut_S):
+        extra |= {"cut_min": float(outcome.cut_S.min()), "cut_max": float(outcome.cut_S.max())}
+    weight_N, score_N = outcome.weight_N.float(), outcome.score_N
+    return Weights(
+        weight_N=weight_N,
+        selected_N=outcome.selected_N,
+        score_N=torch.full((batch.n_tokens,), torch.nan) if score_N is None else score_N.float(),
+        kept_fraction=int((weight_N > 0).sum()) / max(batch.n_tokens, 1),
+        score_at_cut=float(outcome.cut_S.double().mean()) if "cut_min" in extra else None,
+        extra=extra,
+    )
+
+
+def needs_current(rule: Rule) -> bool:
+    """Whether the rule ranks by the policy being updated: each mini-batch is then scored anew before its update."""
+    return rule.entropy_of == "current"
+
+
+def effective_sample_size(weight_N: torch.Tensor) -> float:
+    """(sum w)^2 / sum w^2, in tokens; 0 where all weights are 0."""
+    weight_N = weight_N.double()
+    square = float(weight_N.square().sum())
+    return float(weight_N.sum()) ** 2 / square if square else 0.0

@@ -1,0 +1,106 @@
+"""Hard rules: weight 1 for the tokens that a partition keeps, 0 for the others.
+
+Knows scores, positions and thresholds.  Knows nothing of the loss and its denominator.
+"""
+
+import numpy as np
+import torch
+
+from tokenspectrum.counter import stream_key, uniforms
+from tokenspectrum.weighting.batch import TokenBatch
+from tokenspectrum.weighting.registry import Outcome, register
+from tokenspectrum.weighting.rule import Rule
+
+
+@register("uniform")
+def uniform(rule: Rule, batch: TokenBatch) -> Outcome:
+    """Every token, weight 1: full-token training."""
+    return _keep(torch.ones(batch.n_tokens, dtype=torch.bool))
+
+
+@register("random")
+def random(rule: Rule, batch: TokenBatch) -> Outcome:
+    """Bernoulli(p) a token: u < p with u a hash of (seed, step, prompt_id, sample, position), whatever is around it."""
+    u_N = torch.from_numpy(mask_uniforms(batch))
+    return _keep(u_N < rule.p, u_N)
+
+
+@register("front")
+def front(rule: Rule, batch: TokenBatch) -> Outcome:
+    """The first fraction p of each response, (t+1)/T <= p; none of a response shorter than 1/p tokens."""
+    progress_N = _progress(batch)
+    return _keep(progress_N <= rule.p, progress_N)
+
+
+@register("back")
+def back(rule: Rule, batch: TokenBatch) -> Outcome:
+    """The last fraction p of each response, (t+1)/T > 1-p; never empty."""
+    progress_N = _progress(batch)
+    return _keep(progress_N > 1 - rule.p, progress_N)
+
+
+@register("anchor", "predictive-low")
+def lowest(rule: Rule, batch: TokenBatch) -> Outcome:
+    """The first k of each segment in ascending order of the rule's score: anchors, or the surest predictions."""
+    score_N, rank_N, size_N = _ranked(rule, batch)
+    k_N = kept_count(size_N, rule.p)
+    return _keep(rank_N < k_N, score_N, score_N[rank_N == k_N - 1])
+
+
+@register("explorer", "predictive-high")
+def highest(rule: Rule, batch: TokenBatch) -> Outcome:
+    """The last k of each segment in ascending order of the rule's score: explorers, or the forking tokens."""
+    score_N, rank_N, size_N = _ranked(rule, batch)
+    k_N = kept_count(size_N, rule.p)
+    return _keep(rank_N >= size_N - k_N, score_N, score_N[rank_N == size_N - k_N])
+
+
+def kept_count(size_N: torch.Tensor, p: float) -> torch.Tensor:
+    """k = max(1, floor(p*T + 0.5)) in float64, elementwise; int64."""
+    return (size_N.double() * p + 0.5).floor().long().clamp(min=1)
+
+
+def rank_in_segment(
+    score_N: torch.Tensor, batch: TokenBatch, segment_N: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """0-based rank of each token in its segment, and its segment's size (both int64 N).
+
+    One stable ascending sort by (score, position).  Where a segment spans responses, tokens that tie in both go by
+    (prompt_id, sample), so a rank depends on what the batch holds and never on the order in which it holds it.
+    """
+    responses = range(len(batch.prompt_ids))
+    by_name = sorted(responses, key=lambda r: (batch.prompt_ids[r], int(batch.samples_R[r])))
+    name_rank_R = torch.empty(len(by_name), dtype=torch.int64)
+    name_rank_R[torch.tensor(by_name, dtype=torch.int64)] = torch.arange(len(by_name))
+    order_N = torch.argsort(batch.position_N * len(by_name) + name_rank_R[batch.response_N], stable=True)
+    order_N = order_N[torch.argsort(score_N[order_N], stable=True)]
+    order_N = order_N[torch.argsort(segment_N[order_N], stable=True)]
+    size_S = torch.bincount(segment_N) if len(segment_N) else torch.zeros(0, dtype=torch.int64)
+    start_S = size_S.cumsum(0) - size_S
+    rank_N = torch.empty_like(segment_N)
+    rank_N[order_N] = torch.arange(len(order_N)) - start_S[segment_N[order_N]]
+    return rank_N, size_S[segment_N]
+
+
+def mask_uniforms(batch: TokenBatch) -> np.ndarray:
+    """float64 N in [0, 1): the counter-based draw behind every random mask."""
+    keys_R = [
+        stream_key("mask", batch.seed, batch.step, prompt_id, int(sample))
+        for prompt_id, sample in zip(batch.prompt_ids, batch.samples_R.tolist(), strict=True)
+    ]
+    keys_N = np.array(keys_R, dtype=np.uint64)[batch.response_N.numpy()]
+    return uniforms(keys_N, batch.position_N.numpy())
+
+
+def _ranked(rule: Rule, batch: TokenBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    score_N = batch.score_N(rule.score)
+    return score_N, *rank_in_segment(score_N, batch, batch.segment_N(rule.scope))
+
+
+def _progress(batch: TokenBatch) -> torch.Tensor:
+    """(t+1)/T, float64: a float32 quotient would move tokens across the threshold."""
+    return (batch.position_N + 1).double() / batch.lengths_R[batch.response_N].double()
+
+
+def _keep(selected_N: torch.Tensor, score_N: torch.Tensor | None = None, cut_S: torch.Tensor | None = None) -> Outcome:
+    return Outcome(selected_N.float(), selected_N, score_N, cut_S)
