@@ -1,0 +1,40 @@
+"""What goes into a rollout engine and what comes out.  Knows no engine, no model and no reward."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A problem as token ids, chat template applied, cut on the left to the limit."""
+
+    prompt_id: str
+    token_ids: tuple[int, ...]
+    n_dropped: int = 0  # tokens cut on the left
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to sample: temperature divides the logits first, top-p then cuts the tail; max_tokens counts response tokens."""
+
+    temperature: float
+    top_p: float
+    max_tokens: int
+    n: int  # responses a prompt
+
+
+@dataclass(frozen=True)
+class Response:
+    """One sampled response.
+
+    `logprobs` are the sampler's: natural log of the full-vocabulary distribution at the sampling temperature, before
+    top-p renormalises it (at temperature 1, the policy's own log-probabilities up to float noise).
+    `token_ids` ends with the end-of-sequence token exactly when finish_reason is "stop".
+    """
+
+    prompt_id: str
+    sample: int  # 0 .. n-1 of its prompt
+    prompt_token_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    finish_reason: Literal["stop", "length"]
