@@ -1,0 +1,152 @@
+"""The public door to attention entropy: checks the input, picks a backend, returns one frozen result."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tokenspectrum.entropy.backends import pick_backend
+from tokenspectrum.entropy.chunked import Block, chunked_entropy, head_mean_rows, logit_limits
+from tokenspectrum.entropy.inputs import PerSequence, Problem, check_options, make_problem
+from tokenspectrum.entropy.reference import reference_entropy, reference_row
+from tokenspectrum.entropy.types import AttentionEntropy, Options
+
+
+@torch.no_grad()
+def attention_entropy(
+    q: Tensor,
+    k: Tensor,
+    *,
+    cu_seqlens: Tensor | Sequence[int] | None = None,
+    query_start: PerSequence | None = None,
+    query_stop: PerSequence | None = None,
+    scale: float | None = None,
+    lse: Tensor | None = None,
+    causal: bool = True,
+    variants: Sequence[str] = (),
+    local_window: int = 32,
+    fixed_k: int | None = None,
+    top_k: int | None = None,
+    backend: str = "auto",
+) -> AttentionEntropy:
+    """Entropy of the head-averaged causal attention row of chosen queries.
+
+    For the query at position p of its sequence, which sees the N = p + 1 positions j <= p:
+    a_j = mean_h softmax_j(scale q_h . k_j); H_raw = -sum_j a_j ln a_j; H_norm = H_raw / ln N (0 where N = 1).
+    Heads are averaged FIRST; the mean of the heads' own entropies is a smaller number.
+
+    Args:
+        q: (N, H, D) packed, or (B, T, H, D) batched; after the rotary embedding. float16, bfloat16, float32, float64.
+        k: (N, K, D) or (B, T, K, D), H a multiple of K: query head h reads key head h // (H / K).
+        cu_seqlens: (B + 1) offsets of packed sequences, from 0 to N; None is one sequence. Batched rows are sequences
+            of length T; padding on the right is harmless to rows before it, so cut it off with `query_stop`.
+        query_start: first query position wanted, within each sequence (an int for all, or one each); default 0.
+        query_stop: one past the last position wanted; default the sequence's length. Response token t of a response of
+            T tokens behind P prompt tokens is emitted by the query at P + t - 1 (alignment "decision": query_start
+            P - 1, query_stop P + T - 1) and read by the one at P + t (alignment "token": P and P + T).
+        scale: factor of the logits; default D ** -0.5.
+        lse: natural log-sum-exp of the scaled visible logits, float32, (H, N) packed or (B, H, T) batched, as flash
+            attention returns it: reused, not recomputed.
+        causal: must be True; other masks are refused.
+        variants: any of "distance", "local_mass", "fixed" (one pass with the entropy), "topk", "support" (these
+            sort each row).
+        local_window: positions that count as local, the query's own among them.
+        fixed_k: K of "fixed": first K visible positions.
+        top_k: k of "topk": k largest probabilities.
+        backend: "auto" (triton on a GPU where it can run, else torch), "reference" (float64, slow), "torch", "triton".
+
+    Returns:
+        AttentionEntropy: one entry a row, sequences in order, float32 (float64 for float64 inputs or the reference).
+        Memory beyond q and k is a tile and O(rows). No gradient flows.
+
+    Raises:
+        ValueError, TypeError: mismatched heads, shapes, devices or dtypes, an empty sequence, NaN or infinity (named by
+            sequence and head), an unknown variant or one without its parameter, causal=False.
+        RuntimeError: the backend cannot run here; says why and what would.
+    """
+    if not causal:
+        raise ValueError("attention_entropy knows causal attention only: other masks are refused (causal=False)")
+    problem = make_problem(q, k, cu_seqlens, query_start, query_stop, scale, lse)
+    options = check_options(variants, local_window, fixed_k, top_k)
+    chosen = pick_backend(backend, q.device)
+    if chosen == "reference":
+        logit_limits(problem)
+        stats = reference_entropy(problem, options)
+    elif chosen == "torch":
+        stats = chunked_entropy(problem, options)
+    else:
+        from tokenspectrum.entropy.fused import fused_entropy
+
+        stats = fused_entropy(problem, options)
+    return _result(stats, problem, options, chosen)
+
+
+@torch.no_grad()
+def attention_rows(
+    q: Tensor,
+    k: Tensor,
+    queries: Tensor | Sequence[tuple[int, int]],
+    *,
+    cu_seqlens: Tensor | Sequence[int] | None = None,
+    scale: float | None = None,
+    lse: Tensor | None = None,
+    backend: str = "auto",
+) -> list[Tensor]:
+    """The head-averaged attention rows themselves, for chosen queries (attention maps).
+
+    Args:
+        q, k, cu_seqlens, scale, lse: as in `attention_entropy`.
+        queries: (R, 2) pairs (sequence, position within it), in any order.
+        backend: "auto", "torch" or "reference".
+
+    Returns:
+        R tensors, the one of position p holding p + 1 probabilities that sum to 1; float32 (float64 for float64
+        inputs or the reference).
+
+    Raises:
+        ValueError, TypeError: as `attention_entropy`, and for a query outside its sequence.
+    """
+    problem = make_problem(q, k, cu_seqlens, None, None, scale, lse)
+    pairs = [(int(b), int(p)) for b, p in (queries.tolist() if isinstance(queries, Tensor) else queries)]
+    for b, p in pairs:
+        if not (0 <= b < len(problem.start) and 0 <= p < problem.stop[b]):
+            raise ValueError(f"attention_rows: there is no position {p} of sequence {b}")
+    limits = logit_limits(problem)
+    if backend == "reference":
+        return [reference_row(problem, b, p) for b, p in pairs]
+    if backend not in ("auto", "torch"):
+        raise ValueError(f"attention_rows: backend must be auto, torch or reference, got {backend!r}")
+    dtype = torch.promote_types(q.dtype, torch.float32)
+    rows = (head_mean_rows(problem, Block((b,), (p,), (p + 1,)), limits)[0] for b, p in pairs)
+    return [row_bRS[0, 0].to(dtype) for row_bRS in rows]
+
+
+def _result(stats: dict[str, Tensor], problem: Problem, options: Options, backend: str) -> AttentionEntropy:
+    visible = problem.positions() + 1
+    if not len(visible):
+        empty = torch.empty(0, dtype=torch.float32, device=visible.device)
+        return AttentionEntropy(raw=empty, norm=empty, visible=visible, backend=backend)
+    # Rounding may not take a result out of its range.
+    raw = clamp_entropy(stats.pop("raw"), visible)
+    norm = (raw / visible.to(raw.dtype).log()).clamp_(max=1.0).masked_fill_(visible == 1, 0.0)
+    if "fixed" in stats:
+        stats["fixed"] = clamp_entropy(stats["fixed"], visible.clamp_max(options.fixed_k))
+    if "topk" in stats:
+        stats["topk"] = clamp_entropy(stats["topk"], visible.clamp_max(options.top_k))
+    if "distance" in stats:
+        stats["distance"] = stats["distance"].clamp_min_(0.0)
+    if "local_mass" in stats:
+        stats["local_mass"] = stats["local_mass"].clamp_(0.0, 1.0)
+    return AttentionEntropy(raw=raw, norm=norm, visible=visible, backend=backend, **stats)
+
+
+def clamp_entropy(entropy: Tensor, count: Tensor | int) -> Tensor:
+    """Clamp entropies over `count` outcomes to [0, ln count], the bound rounded down to the entropies' dtype."""
+    if isinstance(count, int):
+        exact = torch.tensor(math.log(count), dtype=torch.float64, device=entropy.device)
+    else:
+        exact = count.double().log()
+    most = exact.to(entropy.dtype)
+    most = torch.where(most.double() > exact, torch.nextafter(most, torch.zeros_like(most)), most)
+    return torch.minimum(entropy.clamp_min(0.0), most)

@@ -1,0 +1,161 @@
+"""Log-probability and entropy of the next-token distribution, block of the vocabulary by block, logits never whole.
+
+With logits l_v (divided by the temperature) and a running maximum m: Z = sum exp(l_v - m), U = sum exp(l_v - m)(l_v - m);
+then the log-partition is m + ln Z, logprob = l_target - m - ln Z and H = ln Z - U / Z.
+Shapes: N tokens, D hidden size, V vocabulary, C a block of the vocabulary.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from tokenspectrum.entropy.attention import clamp_entropy
+from tokenspectrum.entropy.backends import pick_backend
+from tokenspectrum.entropy.inputs import DTYPES
+from tokenspectrum.entropy.reference import reference_predictive
+from tokenspectrum.entropy.types import PredictiveEntropy
+
+# A tile of logits: on a CPU it stays in the second-level cache, on a GPU it must fill the device.
+TILE_CPU, TILE_GPU = 2**18, 2**26
+BLOCK_CPU, BLOCK_GPU = 2048, 16384
+# Logits of float32 inputs beyond this size carry a rounding error that the entropy would show: those rows are float64's.
+LIMIT_FLOAT32, LIMIT_HALF = 64.0, 2048.0
+
+
+@torch.no_grad()
+def predictive_entropy(
+    hidden: Tensor,
+    lm_head_weight: Tensor,
+    targets: Tensor,
+    temperature: float = 1.0,
+    *,
+    bias: Tensor | None = None,
+    backend: str = "auto",
+) -> PredictiveEntropy:
+    """Log-probability of each target and entropy of the whole next-token distribution, in one pass.
+
+    p = softmax(hidden @ lm_head_weight.T / temperature); logprob = ln p[target]; entropy = -sum_v p_v ln p_v.
+
+    Args:
+        hidden: (N, D) last hidden states (after the final norm), at the queries that emit the targets.
+        lm_head_weight: (V, D), same dtype and device. V needs not divide by anything.
+        targets: (N,) int64 token ids in [0, V).
+        temperature: > 0.
+        bias: (V,) of the head, if it has one.
+        backend: "auto" (triton on a GPU where it can run, else torch), "reference" (float64), "torch", "triton".
+
+    Returns:
+        PredictiveEntropy with (N,) logprob <= 0 and 0 <= entropy <= ln V, float32 (float64 for float64 inputs).
+        Sums are float32 for 16-bit inputs too. No gradient flows.
+
+    Raises:
+        ValueError, TypeError: shapes, dtypes or devices that do not fit, targets outside the vocabulary, a temperature
+            that is not positive, NaN or infinity in the logits (the row is named).
+        RuntimeError: the backend cannot run here; says why and what would.
+    """
+    _check(hidden, lm_head_weight, targets, temperature, bias)
+    chosen = pick_backend(backend, hidden.device)
+    if chosen == "reference":
+        logprob, entropy = reference_predictive(hidden, lm_head_weight, targets, temperature, bias)
+    elif chosen == "torch":
+        logprob, entropy, largest = _chunked(hidden, lm_head_weight, targets, temperature, bias)
+        limit = {torch.float64: math.inf, torch.float32: LIMIT_FLOAT32}.get(hidden.dtype, LIMIT_HALF)
+        again = (largest > limit).nonzero().squeeze(1)
+        if len(again):
+            wide = None if bias is None else bias.double()
+            args = (hidden[again].double(), lm_head_weight.double(), targets[again], temperature, wide)
+            exact = _chunked(*args)
+            logprob[again], entropy[again] = exact[0].to(logprob.dtype), exact[1].to(entropy.dtype)
+    else:
+        from tokenspectrum.entropy.fused import fused_predictive
+
+        logprob, entropy = fused_predictive(hidden, lm_head_weight, targets, temperature, bias)
+    bad = (~torch.isfinite(entropy)).nonzero()
+    if len(bad):
+        raise ValueError(f"predictive_entropy: NaN or infinity in the logits of row {int(bad[0])}")
+    return PredictiveEntropy(logprob.clamp_max(0.0), clamp_entropy(entropy, lm_head_weight.shape[0]), chosen)
+
+
+def _chunked(
+    hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor, temperature: float, bias_V: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(logprob_N, entropy_N, largest |logit|_N)."""
+    on_cpu = hidden_ND.device.type == "cpu"
+    block = min(BLOCK_CPU if on_cpu else BLOCK_GPU, weight_VD.shape[0])
+    rows = max(1, (TILE_CPU if on_cpu else TILE_GPU) // block)
+    parts = [
+        _rows(hidden_ND[i : i + rows], weight_VD, target_N[i : i + rows], temperature, bias_V, block)
+        for i in range(0, len(hidden_ND), rows)
+    ]
+    if not parts:
+        empty = hidden_ND.new_empty(0, dtype=torch.promote_types(hidden_ND.dtype, torch.float32))
+        return empty, empty.clone(), empty.clone()
+    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+
+
+def _rows(
+    hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor, temperature: float, bias_V: Tensor | None, block: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    dtype = torch.promote_types(hidden_ND.dtype, torch.float32)
+    max_N1 = hidden_ND.new_full((len(hidden_ND), 1), -math.inf, dtype=dtype)
+    least_N1 = -max_N1
+    z_N1, u_N1, chosen_N1 = torch.zeros_like(max_N1), torch.zeros_like(max_N1), torch.zeros_like(max_N1)
+    for begin in range(0, len(weight_VD), block):
+        logit_NC = _matmul(hidden_ND, weight_VD[begin : begin + block], dtype)
+        if bias_V is not None:
+            logit_NC.add_(bias_V[begin : begin + block].to(dtype))
+        if temperature != 1.0:
+            logit_NC.div_(temperature)
+        width = logit_NC.shape[1]
+        inside_N1 = (target_N >= begin)[:, None] & (target_N < begin + width)[:, None]
+        index_N1 = (target_N - begin).clamp(0, width - 1)[:, None]
+        chosen_N1 = torch.where(inside_N1, logit_NC.gather(1, index_N1), chosen_N1)
+        low_N1, high_N1 = logit_NC.aminmax(dim=1, keepdim=True)
+        least_N1 = torch.minimum(least_N1, low_N1)
+        top_N1 = torch.maximum(max_N1, high_N1)
+        # Carry the sums over to the new maximum; the first block carries zeros, whose shift must not be infinite.
+        drop_N1 = (max_N1 - top_N1).masked_fill_(max_N1 == -math.inf, 0.0)
+        shrink_N1 = drop_N1.exp()
+        logit_NC.sub_(top_N1)
+        weight_NC = logit_NC.exp()
+        u_N1 = shrink_N1 * (u_N1 + drop_N1 * z_N1) + logit_NC.mul_(weight_NC).sum(1, keepdim=True)
+        z_N1 = shrink_N1 * z_N1 + weight_NC.sum(1, keepdim=True)
+        max_N1 = top_N1
+    log_z_N1 = z_N1.log()
+    logprob_N1 = (chosen_N1 - max_N1) - log_z_N1
+    largest_N1 = torch.maximum(max_N1.abs(), least_N1.abs())
+    return tuple(x.squeeze(1) for x in (logprob_N1, log_z_N1 - u_N1 / z_N1, largest_N1))
+
+
+def _matmul(hidden_ND: Tensor, weight_CD: Tensor, dtype: torch.dtype) -> Tensor:
+    """hidden @ weight.T with sums and result in `dtype`."""
+    if hidden_ND.dtype == dtype:
+        return hidden_ND @ weight_CD.T
+    if hidden_ND.is_cuda:
+        return torch.mm(hidden_ND, weight_CD.T, out_dtype=dtype)
+    return hidden_ND.to(dtype) @ weight_CD.to(dtype).T
+
+
+def _check(hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float, bias: Tensor | None) -> None:
+    for name, x in (("hidden", hidden), ("lm_head_weight", weight)):
+        if x.dim() != 2:
+            raise ValueError(f"predictive_entropy: {name} must be two-dimensional, got shape {tuple(x.shape)}")
+        if x.dtype not in DTYPES:
+            raise TypeError(f"predictive_entropy: {name} has dtype {x.dtype}: a floating-point one is needed")
+    if hidden.shape[1] != weight.shape[1] or not len(weight):
+        raise ValueError(f"predictive_entropy: hidden {tuple(hidden.shape)} does not fit weight {tuple(weight.shape)}")
+    if hidden.dtype != weight.dtype:
+        raise TypeError(f"predictive_entropy: hidden is {hidden.dtype} but lm_head_weight is {weight.dtype}")
+    others = {"lm_head_weight": weight, "targets": targets} | ({} if bias is None else {"bias": bias})
+    for name, x in others.items():
+        if x.device != hidden.device:
+            raise ValueError(f"predictive_entropy: {name} is on {x.device} but hidden is on {hidden.device}")
+    if targets.shape != hidden.shape[:1] or targets.dtype not in (torch.int64, torch.int32):
+        raise ValueError(f"predictive_entropy: targets must be {len(hidden)} integers, got {tuple(targets.shape)}")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f"predictive_entropy: bias must be ({len(weight)},), got {tuple(bias.shape)}")
+    if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < len(weight):
+        raise ValueError(f"predictive_entropy: a target is outside the vocabulary of {len(weight)} tokens")
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"predictive_entropy: temperature must be a positive number, got {temperature}")

@@ -1,0 +1,101 @@
+"""Statistics of attention rows that are at hand: entropy, moments, top-k, support sizes.
+
+Works on plain rows of probabilities, zero beyond what a row sees; where the rows come from it does not know.
+Shapes: R rows, S positions.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tokenspectrum.entropy.types import SUPPORT_MASSES, Options
+
+# Mass below which rounding decides: a uniform row of ten holds 80 % in eight positions, however the sum is rounded.
+SUPPORT_TOLERANCE = 1e-6
+
+
+def row_statistics(a_RS: Tensor, position_R: Tensor, options: Options) -> dict[str, Tensor]:
+    """Every statistic in `options` (and `raw`) of head-averaged rows.  a_RS is overwritten.
+
+    Args:
+        a_RS: rows of probabilities, position j in column j, exact zeros where j > position.
+        position_R: int64 position of each row's query; the row sees position + 1 positions.
+
+    Returns:
+        one (R,) tensor a statistic, by the field names of `AttentionEntropy`, not yet clamped.
+    """
+    out = {}
+    variants = options.variants
+    columns = torch.arange(a_RS.shape[1], device=a_RS.device)
+    if options.sorts:
+        descending_RS = a_RS.sort(dim=1, descending=True).values
+        if "topk" in variants:
+            out["topk"] = renormalised_entropy(descending_RS[:, : options.top_k])
+        if "support" in variants:
+            sizes_RM = _support_of_sorted(descending_RS, SUPPORT_MASSES)
+            for column, mass in enumerate(SUPPORT_MASSES):
+                out[f"support_{round(mass * 100)}"] = sizes_RM[:, column]
+    if "distance" in variants:
+        # sum_j a_j (p - j), with j counted from the row block's last position: small terms where the mass usually is.
+        last = a_RS.shape[1] - 1
+        back_S = (last - columns).to(a_RS.dtype)
+        out["distance"] = a_RS @ back_S - (last - position_R).to(a_RS.dtype) * a_RS.sum(1)
+    if "local_mass" in variants:
+        out["local_mass"] = _local_mass(a_RS, position_R, options.local_window)
+    if "fixed" in variants:
+        out["fixed"] = renormalised_entropy(a_RS[:, : options.fixed_k])
+    out["raw"] = plogp_(a_RS).sum(1).neg_()
+    return out
+
+
+def plogp_(a: Tensor) -> Tensor:
+    """a ln a in place, 0 at a = 0."""
+    return a.mul_(a.clamp_min(torch.finfo(a.dtype).tiny).log_())
+
+
+def renormalised_entropy(a_RS: Tensor) -> Tensor:
+    """(R,) entropy of each row divided by its sum; 0 for a row without any mass."""
+    mass_R = a_RS.sum(1).clamp_min(torch.finfo(a_RS.dtype).tiny)
+    return plogp_(a_RS / mass_R[:, None]).sum(1).neg_()
+
+
+def support_size(rows: Tensor, masses: Sequence[float] = SUPPORT_MASSES) -> Tensor:
+    """Fewest positions that hold a share of each row's mass.
+
+    Args:
+        rows: (..., S) non-negative rows; zeros pad. They need not sum to 1: shares are of the row's own sum.
+        masses: M shares in (0, 1].
+
+    Returns:
+        (..., M) int64. A share counts as reached within 1e-6, so that exact ties do not hang on rounding.
+
+    Raises:
+        ValueError: a share outside (0, 1], or a row with a negative or NaN entry or without any mass.
+    """
+    for mass in masses:
+        if not 0 < mass <= 1:
+            raise ValueError(f"support_size: a share of mass must be in (0, 1], got {mass}")
+    if rows.dim() < 1 or rows.shape[-1] < 1 or not bool((rows >= 0).all()):
+        raise ValueError("support_size: rows must be non-negative numbers, at least one a row")
+    if not bool((rows.sum(-1) > 0).all()):
+        raise ValueError("support_size: a row has no mass")
+    flat_RS = rows.reshape(-1, rows.shape[-1])
+    sizes_RM = _support_of_sorted(flat_RS.sort(dim=1, descending=True).values, masses)
+    return sizes_RM.reshape(*rows.shape[:-1], len(masses))
+
+
+def _support_of_sorted(descending_RS: Tensor, masses: Sequence[float]) -> Tensor:
+    cumulative_RS = descending_RS.cumsum(1, dtype=torch.float64)
+    total_R1 = cumulative_RS[:, -1:]
+    # searchsorted counts the prefixes that hold too little; one position more holds enough.
+    wanted_M = torch.tensor(masses, dtype=torch.float64, device=descending_RS.device) - SUPPORT_TOLERANCE
+    return torch.searchsorted(cumulative_RS, total_R1 * wanted_M) + 1
+
+
+def _local_mass(a_RS: Tensor, position_R: Tensor, window: int) -> Tensor:
+    """Mass on the last `window` positions up to the query's own, summed over the columns that some row needs."""
+    first = max(int(position_R.min()) - window + 1, 0)
+    columns = torch.arange(first, a_RS.shape[1], device=a_RS.device)
+    near_RS = columns[None, :] > position_R[:, None] - window
+    return (a_RS[:, first:] * near_RS).sum(1)

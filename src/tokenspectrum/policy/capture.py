@@ -1,0 +1,157 @@
+"""Queries and keys of chosen layers of an unmodified Hugging Face decoder, taken while it runs its forward pass.
+
+For the time of a `with` block the entry of the model's attention implementation in transformers' attention interface
+(sdpa, eager, flash attention) is replaced by one that keeps q and k, after the rotary embedding, of the chosen layers'
+modules and then calls the original.  Neither the model nor its config is touched, so masks, gradient checkpointing
+and outputs are what they always are.  What is done with q and k this module does not know.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, PreTrainedModel
+
+# Arguments of an attention call that change its logits or its softmax, so that q and k alone would give other rows.
+UNSUPPORTED = ("softcap", "s_aux", "position_bias")
+
+
+@dataclass(frozen=True)
+class LayerCapture:
+    """What one layer attended with.  B sequences, T tokens, H heads, K key heads, D head dimension."""
+
+    q: Tensor
+    """(B, T, H, D) queries after the rotary embedding, detached; a view of the model's own tensor."""
+    k: Tensor
+    """(B, T, K, D) keys after the rotary embedding, detached."""
+    scale: float
+    """Factor of the logits."""
+
+
+@dataclass
+class Capture:
+    """q and k of the chosen layers in the latest forward pass, by layer index."""
+
+    layers: tuple[int, ...]
+    captured: dict[int, LayerCapture] = field(default_factory=dict)
+
+    def __getitem__(self, layer: int) -> LayerCapture:
+        if layer not in self.captured:
+            raise KeyError(
+                f"layer {layer} was not captured: layers {list(self.layers)} are, once a forward pass has run"
+            )
+        return self.captured[layer]
+
+    def packed(self, layer: int, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """q (N, H, D), k (N, K, D) and cu_seqlens (B + 1) of a padded batch without its padding, left or right.
+
+        Args:
+            layer: one of the chosen layers.
+            attention_mask: (B, T), 1 for tokens and 0 for padding, as the model got it.
+        """
+        q_BTHD, k_BTKD = self[layer].q, self[layer].k
+        if attention_mask.shape != q_BTHD.shape[:2]:
+            shapes = f"{tuple(attention_mask.shape)} does not fit the captured {tuple(q_BTHD.shape[:2])}"
+            raise ValueError(f"layer {layer}: attention_mask of shape {shapes}")
+        kept_BT = attention_mask.bool()
+        offsets = nn.functional.pad(kept_BT.sum(1).cumsum(0), (1, 0))
+        return q_BTHD[kept_BT], k_BTKD[kept_BT], offsets
+
+    def clear(self) -> None:
+        """Let go of q and k, so that their memory can be freed within the block."""
+        self.captured.clear()
+
+
+@contextmanager
+def capture_attention(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[Capture]:
+    """Capture q and k of `layers` in every forward pass within the block; everything is as before on exit.
+
+    Args:
+        model: a decoder of transformers whose attention goes through its attention interface (Qwen, Llama, Mistral
+            and most others), under sdpa, eager or flash attention, in train or eval mode, padded or packed.
+        layers: 0-based layer indices.
+
+    Yields:
+        Capture: after a forward pass without a cache of earlier tokens, `capture[layer].q`, `.k` and `.scale`.
+
+    Raises:
+        ValueError: a layer that the model lacks. Within the block: attention that is not causal, a sliding window
+            shorter than the input (a longer one changes nothing and is accepted), logits that q and k alone do not give
+            (soft cap, sinks, position bias), or a forward pass that goes on from a cache.
+    """
+    modules = _attention_modules(model, layers)
+    capture = Capture(tuple(layers))
+    name = model.config.get_text_config()._attn_implementation
+    interface = AttentionInterface()
+    # "eager" has no entry: transformers then takes the function of the model's own file.
+    original = interface.get(name)
+    AttentionInterface.register(name, _capturing(capture, modules, original))
+    try:
+        yield capture
+    finally:
+        if original is None:
+            del AttentionInterface._global_mapping[name]
+        else:
+            AttentionInterface.register(name, original)
+
+
+def _attention_modules(model: PreTrainedModel, layers: Sequence[int]) -> dict[int, int]:
+    """Layer index of each chosen attention module, by the module's identity."""
+    decoder = model.get_decoder()
+    count = model.config.get_text_config().num_hidden_layers
+    for layer in layers:
+        if not 0 <= layer < count:
+            raise ValueError(f"capture_attention: the model has layers 0 to {count - 1}, not {layer}")
+    return {id(m): m.layer_idx for m in decoder.modules() if getattr(m, "layer_idx", None) in layers}
+
+
+def _capturing(capture: Capture, modules: dict[int, int], original: Callable | None) -> Callable:
+    """The attention function that keeps q and k of `modules` and leaves all others alone."""
+
+    def attention(
+        module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        layer = modules.get(id(module))
+        if layer is not None:
+            _refuse(layer, module, query, key, attention_mask, kwargs)
+            scale = kwargs.get("scaling")
+            capture.captured[layer] = LayerCapture(
+                q=query.detach().transpose(1, 2),
+                k=key.detach().transpose(1, 2),
+                scale=query.shape[-1] ** -0.5 if scale is None else scale,
+            )
+        function = original or sys.modules[type(module).__module__].eager_attention_forward
+        return function(module, query, key, value, attention_mask, **kwargs)
+
+    return attention
+
+
+def _refuse(layer: int, module: nn.Module, query: Tensor, key: Tensor, mask: Any, kwargs: dict[str, Any]) -> None:
+    """Raise where the rows of this layer are not the causal softmax of q and k."""
+    length = query.shape[2]
+    if key.shape[2] != length:
+        raise ValueError(f"layer {layer}: the forward pass goes on from a cache; run the whole sequence at once")
+    causal = kwargs.get("is_causal")
+    if not (getattr(module, "is_causal", True) if causal is None else causal) or _sees_ahead(mask, length):
+        raise ValueError(f"layer {layer} is not causal: its attention entropy is not defined here")
+    window = kwargs.get("sliding_window")
+    if window is not None and window < length:
+        raise ValueError(
+            f"layer {layer} sees a sliding window of {window} positions but the input has {length}: "
+            "choose a full-attention layer or shorter sequences"
+        )
+    for name in UNSUPPORTED:
+        if kwargs.get(name) is not None:
+            raise ValueError(f"layer {layer} uses {name}: q and k alone do not give its attention rows")
+
+
+def _sees_ahead(mask: Any, length: int) -> bool:
+    """Whether a (B, 1, T, T) mask, boolean or additive, lets a query see a later key."""
+    if not isinstance(mask, Tensor) or mask.dim() != 4:
+        return False
+    allowed_BTT = mask[:, 0] if mask.dtype == torch.bool else mask[:, 0] > torch.finfo(mask.dtype).min / 2
+    return bool(allowed_BTT[:, :length, :length].triu(1).any())
