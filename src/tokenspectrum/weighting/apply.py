@@ -13,7 +13,7 @@ import tokenspectrum.weighting.masks
 import tokenspectrum.weighting.soft  # noqa: F401
 from tokenspectrum.errors import UserError
 from tokenspectrum.weighting.batch import TokenBatch
-from tokenspectrum.weighting.registry import RULES
+from tokenspectrum.weighting.registry import NEEDS, RULES
 from tokenspectrum.weighting.rule import Rule
 
 
@@ -26,7 +26,7 @@ class Weights:
     kept_fraction   tokens with a positive weight / tokens
     score_at_cut    mean over segments of the score of the last token kept; None where nothing is ranked
     extra           always "effective_sample_size" = (sum w)^2 / sum w^2; ranked rules add cut_min and cut_max; soft rules
-                    add mean_abar, max_abar, h_min, h_max, flat (1.0: all scores are equal), w_low, w_high and ramp
+                    add mean_abar, max_abar, h_min, h_max, flat (1 if all are equal), w_low, w_high, ramp
     """
 
     weight_N: torch.Tensor
@@ -45,6 +45,9 @@ def apply(rule: Rule, batch: TokenBatch) -> Weights:
     """
     if rule.kind not in RULES:
         raise UserError(f"rule kind {rule.kind!r}: unknown; known are {', '.join(sorted(RULES))}")
+    missing = [name for name in NEEDS[rule.kind] if getattr(rule, name) is None]
+    if missing:
+        raise UserError(f"rule {rule.kind}: {missing[0]} is missing; run its weights stage again")
     outcome = RULES[rule.kind](rule, batch)
     extra = dict(outcome.extra, effective_sample_size=effective_sample_size(outcome.weight_N))
     if outcome.cut_S is not None and len(outcome.cut_S):

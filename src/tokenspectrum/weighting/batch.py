@@ -59,7 +59,7 @@ class TokenBatch:
 
     @property
     def s(self) -> int:
-        """Rollout batches trained on before this one: s of ANCHOR eq. 29-30, 0 for the first update and for the base probe."""
+        """Rollout batches before this one: s of ANCHOR eq. 29-30, 0 for the first update and for the base probe."""
         return max(self.step - 1, 0)
 
     @cached_property

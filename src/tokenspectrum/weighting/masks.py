@@ -18,28 +18,28 @@ def uniform(rule: Rule, batch: TokenBatch) -> Outcome:
     return _keep(torch.ones(batch.n_tokens, dtype=torch.bool))
 
 
-@register("random")
+@register("random", needs=("p",))
 def random(rule: Rule, batch: TokenBatch) -> Outcome:
     """Bernoulli(p) a token: u < p with u a hash of (seed, step, prompt_id, sample, position), whatever is around it."""
     u_N = torch.from_numpy(mask_uniforms(batch))
     return _keep(u_N < rule.p, u_N)
 
 
-@register("front")
+@register("front", needs=("p",))
 def front(rule: Rule, batch: TokenBatch) -> Outcome:
     """The first fraction p of each response, (t+1)/T <= p; none of a response shorter than 1/p tokens."""
     progress_N = _progress(batch)
     return _keep(progress_N <= rule.p, progress_N)
 
 
-@register("back")
+@register("back", needs=("p",))
 def back(rule: Rule, batch: TokenBatch) -> Outcome:
     """The last fraction p of each response, (t+1)/T > 1-p; never empty."""
     progress_N = _progress(batch)
     return _keep(progress_N > 1 - rule.p, progress_N)
 
 
-@register("anchor", "predictive-low")
+@register("anchor", "predictive-low", needs=("p", "score", "scope"))
 def lowest(rule: Rule, batch: TokenBatch) -> Outcome:
     """The first k of each segment in ascending order of the rule's score: anchors, or the surest predictions."""
     score_N, rank_N, size_N = _ranked(rule, batch)
@@ -47,7 +47,7 @@ def lowest(rule: Rule, batch: TokenBatch) -> Outcome:
     return _keep(rank_N < k_N, score_N, score_N[rank_N == k_N - 1])
 
 
-@register("explorer", "predictive-high")
+@register("explorer", "predictive-high", needs=("p", "score", "scope"))
 def highest(rule: Rule, batch: TokenBatch) -> Outcome:
     """The last k of each segment in ascending order of the rule's score: explorers, or the forking tokens."""
     score_N, rank_N, size_N = _ranked(rule, batch)

@@ -31,16 +31,17 @@ class Outcome:
 
 RuleFunction = Callable[[Rule, TokenBatch], Outcome]
 RULES: dict[str, RuleFunction] = {}
+NEEDS: dict[str, tuple[str, ...]] = {}
 
 
-def register(*kinds: str) -> Callable[[RuleFunction], RuleFunction]:
-    """Enter the decorated function under `kinds`; a name that is taken is a ValueError."""
+def register(*kinds: str, needs: tuple[str, ...] = ()) -> Callable[[RuleFunction], RuleFunction]:
+    """Enter the decorated function under `kinds`; `needs` are the Rule fields it reads.  No name twice: ValueError."""
 
     def enter(function: RuleFunction) -> RuleFunction:
         for kind in kinds:
             if kind in RULES:
                 raise ValueError(f"rule {kind!r} is registered twice")
-            RULES[kind] = function
+            RULES[kind], NEEDS[kind] = function, needs
         return function
 
     return enter

@@ -4,6 +4,7 @@ Knows names and numbers.  Knows neither how a rule weighs tokens (masks, soft) n
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ CHOICES = {
     "entropy_of": ("old", "current"),
     "eps_mode": ("exact", "literal"),
 }
+RANGES = {"p": (0.0, 1.0), "tau": (0.0, math.inf), "eps": (0.0, math.inf)}  # open below, closed above
 NUMBERS = {"p": float, "tau": float, "eps": float, "layer": int, "s_warm": int}
 PAIRS = ("w_low", "w_high")
 
@@ -56,6 +58,14 @@ class Rule:
             value = getattr(self, name)
             if value not in allowed and (value is not None or name == "denominator"):
                 raise UserError(f"rule {self.kind}: {name} is {value!r}; expected one of {', '.join(allowed)}")
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low < value <= high:
+                raise UserError(f"rule {self.kind}: {name} is {value}; expected more than {low:g} and at most {high:g}")
+        if self.s_warm is not None and self.s_warm < 1:
+            raise UserError(f"rule {self.kind}: s_warm is {self.s_warm}; expected at least 1 rollout batch")
+        if self.eps_mode is not None and (self.eps_mode == "literal") != (self.eps is not None):
+            raise UserError(f"rule {self.kind}: eps belongs to eps_mode literal, and only there")
         if self.scope == "rollout" and self.entropy_of == "current":
             raise UserError(f"rule {self.kind}: scope rollout with entropy_of current is not computable; use old")
 

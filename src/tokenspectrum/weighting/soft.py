@@ -18,9 +18,10 @@ log = logging.getLogger(__name__)
 
 FLAT = 1e-12  # below this range of scores every token gets abar = 0.5
 TAU_MIN, TAU_MAX = 0.01, 10.0
+KINDS = ("low2high", "high2low", "static-anchor", "static-explorer")
 
 
-@register("low2high", "high2low", "static-anchor", "static-explorer")
+@register(*KINDS, needs=("score", "tau", "w_low", "w_high", "eps_mode"))
 def soft(rule: Rule, batch: TokenBatch) -> Outcome:
     """w_t = (1 - abar_t) w_low(s) + abar_t w_high(s) over all tokens of the batch; the kinds differ in endpoints."""
     score_N = batch.score_N(rule.score)
