@@ -1,0 +1,39 @@
+"""The gold answer as one string, which verl carries in reward_model.ground_truth.
+
+A problem with one answer, no unit and no tolerance has the bare answer as ground truth.  Any other has compact JSON:
+    {"answers":["69","84"],"tolerance":0.1,"unit":"km"}
+`answers` are all required, in any order; `unit` may follow an answer or be left out; `tolerance` is absolute.  Keys
+without a value are absent.  Knows nothing of how answers are compared.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+
+_MARK = '{"answers":'
+
+
+@dataclass(frozen=True)
+class Gold:
+    """What a right answer must say: every one of `answers`, each in `unit` if one is named and within `tolerance`."""
+
+    answers: tuple[str, ...]
+    unit: str | None = None
+    tolerance: float | None = None
+
+
+def encode_gold(gold: Gold) -> str:
+    """The ground_truth string of `gold`: the bare answer where that says it all, else JSON."""
+    if len(gold.answers) == 1 and gold.unit is None and gold.tolerance is None:
+        return gold.answers[0]
+    values = {"answers": gold.answers, "tolerance": gold.tolerance, "unit": gold.unit}
+    return json.dumps({k: v for k, v in values.items() if v is not None}, separators=(",", ":"), sort_keys=True)
+
+
+@lru_cache(maxsize=65536)
+def decode_gold(ground_truth: str) -> Gold:
+    """The inverse of encode_gold."""
+    if not ground_truth.startswith(_MARK):
+        return Gold((ground_truth,))
+    values = json.loads(ground_truth)
+    return Gold(tuple(values["answers"]), values.get("unit"), values.get("tolerance"))
