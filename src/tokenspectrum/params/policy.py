@@ -1,0 +1,138 @@
+"""Params of the policy stage: a tiny Qwen3 trained here, or any Hugging Face causal LM from a folder or the hub."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, RootModel, model_validator
+
+from tokenspectrum.params.base import Frozen
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Shape(Frozen):
+    """Shape and initial values of the tiny Qwen3."""
+
+    layers: int = Field(..., ge=1, description="decoder layers")
+    hidden: int = Field(..., ge=1, description="width of the residual stream")
+    heads: int = Field(..., ge=1, description="query heads")
+    kv_heads: int = Field(..., ge=1, description="key and value heads; divides heads")
+    head_dim: int = Field(..., ge=2, multiple_of=2, description="width of a head; vLLM on CPU needs 32 or more")
+    intermediate: int = Field(..., ge=1, description="width of the MLP")
+    max_positions: int = Field(..., ge=16, description="longest prompt and response together, tokens")
+    init_std: float = Field(..., gt=0, description="standard deviation of the initial weights")
+    qk_norm: float = Field(..., gt=0, description="initial gain of the query and key norms: how sharp attention starts")
+
+    @model_validator(mode="after")
+    def _groups(self) -> "Shape":
+        if self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads {self.kv_heads} does not divide heads {self.heads}")
+        return self
+
+
+class Styles(Frozen):
+    """Shares of the solution styles in the corpus; they need not sum to 1."""
+
+    careful: float = Field(..., ge=0, description="every operation written out, answer boxed")
+    nobox: float = Field(..., ge=0, description="as careful, the answer not boxed")
+    terse: float = Field(..., ge=0, description="only the values of the steps, answer boxed")
+    guess: float = Field(..., ge=0, description="no steps, answer boxed")
+
+    @model_validator(mode="after")
+    def _some(self) -> "Styles":
+        if not any(self.model_dump().values()):
+            raise ValueError("all styles are 0; give one a positive share")
+        return self
+
+
+class Corpus(Frozen):
+    """The synthetic solutions that the tiny policy is trained on."""
+
+    k_max: int = Field(..., ge=1, le=9, description="most steps of a problem")
+    k_mean: float = Field(..., gt=0, description="mean of the exponential that draws the number of steps")
+    styles: Styles
+
+
+class Training(Frozen):
+    """AdamW on the solutions' tokens; the rate warms up, stays, and falls linearly to zero."""
+
+    steps: int = Field(..., ge=1, description="optimiser steps")
+    batch: int = Field(..., ge=1, description="solutions a step")
+    lr: float = Field(..., gt=0, description="learning rate at its plateau")
+    warmup: int = Field(..., ge=0, description="steps of linear warm-up")
+    decay: Share = Field(..., description="share of the steps, at the end, over which the rate falls")
+    beta2: float = Field(..., gt=0, lt=1, description="AdamW's second-moment decay")
+    weight_decay: float = Field(..., ge=0, description="AdamW's weight decay")
+
+
+class Check(Frozen):
+    """What the finished policy must score, or the stage fails: it sits on a phase transition and seeds differ."""
+
+    samples: int = Field(..., ge=2, description="samples a problem")
+    temperature: float = Field(..., gt=0, description="sampling temperature")
+    top_p: float = Field(..., gt=0, le=1, description="nucleus mass")
+    max_response_tokens: int = Field(..., ge=1, description="longest sampled response")
+    ranges: dict[str, tuple[Share, Share]] = Field(
+        ..., min_length=1, description="lowest and highest mean@k by benchmark, from the easiest to the hardest"
+    )
+    min_gap: Share = Field(..., description="each benchmark's mean@k is below the one before it by at least this")
+    guess_floor: Share = Field(..., description="accuracy of blind guessing on the hardest benchmark")
+    floor_errors: float = Field(
+        ..., ge=0, description="the hardest is above the guess floor by this many standard errors over problems"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Check":
+        for name, (low, high) in self.ranges.items():
+            if low > high:
+                raise ValueError(f"range of {name}: {low} is above {high}")
+        return self
+
+
+class TinyPolicy(Frozen):
+    """A Qwen3 trained from scratch on synthetic arithmetic, in about a CPU-minute."""
+
+    kind: Literal["tiny"]
+    seed: int = Field(..., ge=0, description="seed of initial weights and corpus")
+    shape: Shape
+    corpus: Corpus
+    training: Training
+    check: Check | None = Field(None, description="what it must score; null to take it as it comes")
+
+    @property
+    def num_layers(self) -> int:
+        return self.shape.layers
+
+
+class HubPolicy(Frozen):
+    """A Hugging Face causal LM with safetensors: a folder, or a hub id at a pinned revision; no remote code."""
+
+    kind: Literal["hub"]
+    source: str = Field(..., min_length=1, description="hub id (Qwen/Qwen3-8B-Base), or a folder (starts with / or .)")
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = Field(
+        None, description="commit of the hub id, 40 hex digits; null for a folder"
+    )
+    num_layers: int = Field(..., ge=1, description="decoder layers; must be the checkpoint's own number")
+    chat_template: str | None = Field(None, description="Jinja template for a tokenizer without one; null: it has one")
+    check: Check | None = Field(None, description="what it must score; null to take it as it comes")
+
+    @property
+    def is_folder(self) -> bool:
+        return self.source.startswith(("/", "."))
+
+    @model_validator(mode="after")
+    def _pinned(self) -> "HubPolicy":
+        if self.is_folder and self.revision is not None:
+            raise ValueError("a folder has no revision; set revision to null")
+        if not self.is_folder and self.revision is None:
+            raise ValueError(f"{self.source} is a hub id and needs its revision: a commit of 40 hex digits")
+        return self
+
+
+class PolicyParams(RootModel[Annotated[TinyPolicy | HubPolicy, Field(discriminator="kind")]]):
+    """The policy section; `root` is the kind that it names."""
+
+    model_config = {"frozen": True}
+
+    @property
+    def num_layers(self) -> int:
+        return self.root.num_layers

@@ -1,0 +1,79 @@
+"""Load a policy folder: model and tokenizer that fit each other, safetensors only, no remote code.
+
+The invariant that every stage relies on: the model has exactly one embedding row for each token of its tokenizer, so
+that whatever an engine samples can be decoded and "full vocabulary" means the same to all.  The policy stage makes it so.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from tokenspectrum.errors import UserError
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """config.json of a policy folder; missing, malformed, or asking for remote code is a UserError."""
+    file = path / "config.json"
+    try:
+        config = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file; {path} is not a Hugging Face model folder") from None
+    except ValueError as e:
+        raise UserError(f"{file}: not valid JSON ({e}); fetch the checkpoint again") from None
+    if "auto_map" in config:
+        raise UserError(
+            f"{file}: the model needs remote code (auto_map), which is not run; use one built into transformers"
+        )
+    return config
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """The folder's tokenizer, with a chat template and an end-of-sequence token."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError) as e:
+        raise UserError(f"{path}: no loadable tokenizer ({str(e).splitlines()[0]})") from None
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"{path}: the tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json")
+    if not tokenizer.chat_template:
+        raise UserError(f"{path}: the tokenizer has no chat template; give one in policy.chat_template")
+    return tokenizer
+
+
+def check_vocab(path: Path, vocab_size: int, tokenizer: PreTrainedTokenizerBase) -> None:
+    """A model and a tokenizer of different sizes are a UserError."""
+    if vocab_size != len(tokenizer):
+        raise UserError(
+            f"{path}: the model has {vocab_size} embedding rows, its tokenizer {len(tokenizer)} tokens; "
+            "let the policy stage import the checkpoint (policy.kind: hub), or use the tokenizer that belongs to it"
+        )
+
+
+def load_policy(path: Path | str, *, dtype: str = "float32") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """(model on the CPU in `dtype`, in evaluation mode; tokenizer) of a folder that the policy stage or a trainer wrote.
+
+    Raises UserError for a folder without loadable safetensors, missing weights, or a vocabulary of another size.
+    """
+    path = Path(path)
+    read_config(path)
+    tokenizer = load_tokenizer(path)
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=getattr(torch, dtype),
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except Exception as e:  # transformers and safetensors raise types of their own for each kind of damage
+        raise UserError(f"{path}: the model does not load ({type(e).__name__}: {str(e).splitlines()[0]})") from None
+    if missing := sorted(info["missing_keys"]):
+        raise UserError(
+            f"{path}: {len(missing)} weights are missing, {missing[0]} among them; fetch the checkpoint again"
+        )
+    check_vocab(path, model.get_input_embeddings().num_embeddings, tokenizer)
+    return model.eval(), tokenizer

@@ -1,0 +1,43 @@
+"""Save a policy folder whose bytes follow from the weights and the tokenizer alone.  Knows no training."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# Written by transformers, but about the machine and not the policy.
+_PROVENANCE = ("transformers_version", "_name_or_path", "name_or_path", "is_local", "local_files_only")
+
+
+def strip_provenance(folder: Path) -> None:
+    """Drop versions and paths from the folder's JSON files: they are provenance and go to the logs."""
+    for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
+        file = folder / name
+        if file.is_file():
+            content = json.loads(file.read_text())
+            kept = {key: value for key, value in content.items() if key not in _PROVENANCE}
+            if kept.get("tokenizer_class") == "TokenizersBackend":
+                kept["tokenizer_class"] = (
+                    "PreTrainedTokenizerFast"  # the same class, by the name that older readers know
+                )
+            file.write_text(json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
+    """Write the Hugging Face folder `path` (safetensors; tied weights once), replacing it; all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        strip_provenance(temporary)
+        for file in temporary.iterdir():
+            # safetensors leaves its files unreadable for others; a shared cache needs them readable.
+            file.chmod(0o644)
+        shutil.rmtree(path, ignore_errors=True)
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

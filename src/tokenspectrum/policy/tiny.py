@@ -1,0 +1,113 @@
+"""Train the tiny base policy: a Qwen3 from scratch on synthetic solutions, one thread, same seed same bytes.
+
+Success sits on a phase transition (attention must learn to fetch operands), so `check.py` looks at what came out.
+Knows the corpus and the model; not what the policy is for.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from itertools import islice
+
+import torch
+import torch.nn.functional as F
+from transformers import PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM
+
+from tokenspectrum.params.policy import Shape, TinyPolicy
+from tokenspectrum.policy.chat import encode_prompt
+from tokenspectrum.prompts.synthetic import corpus
+
+# Batches are cut from a pool of this many sorted by length, so that little of a batch is padding.
+_POOL_BATCHES = 8
+_GRADIENT_CLIP = 1.0
+
+
+def build_model(shape: Shape, tokenizer: PreTrainedTokenizerBase, seed: int) -> Qwen3ForCausalLM:
+    """A freshly initialised Qwen3 with tied embeddings and one embedding row for each token of the tokenizer."""
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        head_dim=shape.head_dim,
+        max_position_embeddings=shape.max_positions,
+        initializer_range=shape.init_std,
+        tie_word_embeddings=True,
+        # False here would silently make `generate` recompute every prefix, an order of magnitude slower.
+        use_cache=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    torch.manual_seed(seed)
+    model = Qwen3ForCausalLM(config)
+    for layer in model.model.layers:
+        layer.self_attn.q_norm.weight.data.fill_(shape.qk_norm)
+        layer.self_attn.k_norm.weight.data.fill_(shape.qk_norm)
+    return model
+
+
+def _batches(
+    params: TinyPolicy, tokenizer: PreTrainedTokenizerBase, held_out: Collection[str]
+) -> Iterator[list[tuple[list[int], int]]]:
+    """Endless batches of (token ids of prompt and solution, prompt length)."""
+    size, styles = params.training.batch, params.corpus.styles.model_dump()
+    pairs = corpus(params.seed, styles, params.corpus.k_max, params.corpus.k_mean, held_out)
+    order = torch.Generator().manual_seed(params.seed)
+    while True:
+        pool = []
+        for text, solution in islice(pairs, size * _POOL_BATCHES):
+            prompt, _ = encode_prompt(tokenizer, [{"role": "user", "content": text}], params.shape.max_positions)
+            response = tokenizer.encode(solution, add_special_tokens=False)
+            pool.append(([*prompt, *response, tokenizer.eos_token_id], len(prompt)))
+        pool.sort(key=lambda example: len(example[0]))
+        for i in torch.randperm(_POOL_BATCHES, generator=order).tolist():
+            yield pool[i * size : (i + 1) * size]
+
+
+def response_loss(model: Qwen3ForCausalLM, batch: list[tuple[list[int], int]]) -> torch.Tensor:
+    """Mean cross-entropy of the solutions' tokens, end of sequence included; prompts and padding do not count."""
+    longest = max(len(ids) for ids, _ in batch)
+    ids_BT = torch.zeros(len(batch), longest, dtype=torch.long)
+    target_BT = torch.zeros(len(batch), longest, dtype=torch.bool)
+    for row, (ids, n_prompt) in enumerate(batch):
+        ids_BT[row, : len(ids)] = torch.tensor(ids)
+        target_BT[row, n_prompt : len(ids)] = True
+    # Padding is on the right, so causal attention never sees it.  Logits are made where they are needed only.
+    hidden_BTC = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
+    logits_NV = model.lm_head(hidden_BTC[:, :-1][target_BT[:, 1:]])
+    return F.cross_entropy(logits_NV, ids_BT[target_BT])
+
+
+def learning_rate(params: TinyPolicy, step: int) -> float:
+    """Rate of 0-based `step`: linear warm-up, plateau, linear decay that would reach 0 one step after the last."""
+    training = params.training
+    up = (step + 1) / training.warmup if training.warmup else 1.0
+    falling = training.decay * training.steps
+    down = (training.steps - step) / falling if falling else 1.0
+    return training.lr * min(1.0, up, down)
+
+
+def train_tiny(
+    params: TinyPolicy,
+    tokenizer: PreTrainedTokenizerBase,
+    held_out: Collection[str],
+    on_step: Callable[[int, float], None] | None = None,
+) -> Qwen3ForCausalLM:
+    """The trained base policy, never having seen a problem text in `held_out`; `on_step(done, loss)` reports."""
+    model = build_model(params.shape, tokenizer, params.seed).train()
+    training = params.training
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=training.lr, betas=(0.9, training.beta2), weight_decay=training.weight_decay, fused=True
+    )
+    for step, batch in enumerate(islice(_batches(params, tokenizer, held_out), training.steps)):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(params, step)
+        loss = response_loss(model, batch)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), _GRADIENT_CLIP)
+        optimizer.step()
+        if on_step is not None:
+            on_step(step + 1, loss.item())
+    return model.eval()

@@ -1,0 +1,57 @@
+"""The tiny policy's tokenizer: byte-level BPE over all 256 bytes, single digits, chat template, three special tokens.
+
+Merges are learnt from the synthetic corpus; the alphabet is every byte, so any text round-trips, real problems
+included.  The same for every policy seed.  Knows no model.
+"""
+
+from itertools import islice
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from tokenspectrum.prompts.synthetic import STYLES, corpus
+
+PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+# A word keeps its leading space, a digit stands alone, and ". " is one piece, so that a solution's steps are short.
+_PIECES = r"\\boxed|\d| ?\p{L}{2,}|\p{L}|[.,:] ?|[^\s\p{L}\d]|\s+"
+_CORPUS_TEXTS = 3000
+_CORPUS_SEED = 0
+_VOCAB_CAP = 1024
+
+
+def _texts() -> list[str]:
+    # Solutions in equal shares of the styles: the merges do not depend on the policy's mix.
+    pairs = corpus(_CORPUS_SEED, dict.fromkeys(STYLES, 1.0), k_max=8, k_mean=4.0, held_out=())
+    chats = ((f"user\n{text}", f"assistant\n{solution}") for text, solution in pairs)
+    return [part for chat in islice(chats, _CORPUS_TEXTS) for part in chat]
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """3 special tokens, 256 bytes, and merges until every piece that occurs twice in the corpus is one token."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_PIECES), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=_VOCAB_CAP,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        special_tokens=[PAD, START, END],
+        min_frequency=2,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_texts(), trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        chat_template=CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+    )

@@ -1,0 +1,1 @@
+"""Prompts: where problems come from, and the Parquet files that verl reads."""

@@ -1,0 +1,228 @@
+"""Synthetic problems: arithmetic modulo 10 in short chains of steps, and worked solutions in several styles.
+
+Three families share one arithmetic and one way of writing steps: `chain` (each variable from the one before), `vars`
+(back-references too) and `word` (a dial turned day by day).  Difficulty is the number of steps k.  Answers are digits,
+so that blind guessing is right one time in ten.  Problem i of a stream depends on (stream, seed, i) alone.
+Knows neither models nor tokens.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeVar
+
+import numpy as np
+
+from tokenspectrum.counter import stream_key, uniforms
+from tokenspectrum.errors import UserError
+from tokenspectrum.prompts.problem import Problem
+
+T = TypeVar("T")
+
+MODULUS = 10
+GUESS_FLOOR = 1 / MODULUS
+LETTERS = "abcdefghkm"
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+NAMES = ("Ann", "Bob", "Eva", "Tom")
+VERBS = {"+": "up", "-": "down", "*": "times"}
+STYLES = ("careful", "nobox", "terse", "guess")
+_DRAWS_PER_PROBLEM = 96
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of a worked solution: `label` gets the `value` of `expression` modulo 10."""
+
+    label: str
+    expression: str
+    value: int
+
+
+@dataclass(frozen=True)
+class Worked:
+    """A problem with its steps; the answer is the last step's value."""
+
+    text: str
+    steps: tuple[Step, ...]
+    family: str
+
+    @property
+    def answer(self) -> str:
+        return str(self.steps[-1].value)
+
+
+class Draws:
+    """Uniforms of one problem, used in order; independent of every other problem's."""
+
+    def __init__(self, stream: str, seed: int, index: int) -> None:
+        key = np.uint64(stream_key(f"problem:{stream}", seed, 0, str(index), 0))
+        self._uniforms = iter(uniforms(key, np.arange(_DRAWS_PER_PROBLEM)).tolist())
+
+    def uniform(self) -> float:
+        """The next number in [0, 1)."""
+        return next(self._uniforms)
+
+    def pick(self, options: Sequence[T]) -> T:
+        """One of `options`, all equally likely."""
+        return options[int(self.uniform() * len(options))]
+
+    def weighted(self, weights: Mapping[T, float]) -> T:
+        """One key of `weights`, with probability in proportion to its value."""
+        left = self.uniform() * sum(weights.values())
+        for option, weight in weights.items():
+            if left < weight:
+                return option
+            left -= weight
+        return option
+
+
+def _apply(operator: str, x: int, y: int) -> int:
+    return {"+": x + y, "-": x - y, "*": x * y}[operator] % MODULUS
+
+
+def _operation(draws: Draws) -> tuple[str, int]:
+    """An operator and its literal; 3 and 7 are units modulo 10, so a factor never loses the value before it."""
+    operator = draws.pick("++--*")
+    return operator, draws.pick((3, 7)) if operator == "*" else 2 + int(draws.uniform() * 8)
+
+
+def _chain(draws: Draws, k: int) -> Worked:
+    value = int(draws.uniform() * MODULUS)
+    defined, steps = [f"{LETTERS[0]}={value}"], []
+    for before, label in pairwise(LETTERS[: k + 1]):
+        operator, literal = _operation(draws)
+        defined.append(f"{label}={before}{operator}{literal}")
+        result = _apply(operator, value, literal)
+        steps.append(Step(label, f"{value}{operator}{literal}", result))
+        value = result
+    return Worked(f"Mod 10, let {', '.join(defined)}. Find {LETTERS[k]}.", tuple(steps), "chain")
+
+
+def _vars(draws: Draws, k: int) -> Worked:
+    values = {LETTERS[0]: int(draws.uniform() * MODULUS)}
+    defined, steps = [f"{LETTERS[0]}={values[LETTERS[0]]}"], []
+    for i in range(1, k + 1):
+        label, earlier = LETTERS[i], LETTERS[:i]
+        left = earlier[-1] if draws.uniform() < 0.85 else draws.pick(earlier)
+        others = [name for name in earlier if name != left]
+        if others and draws.uniform() < 0.3:
+            right = draws.pick(others)
+            operator, operand = draws.pick("+-"), values[right]
+        else:
+            operator, operand = _operation(draws)
+            right = str(operand)
+        result = _apply(operator, values[left], operand)
+        defined.append(f"{label}={left}{operator}{right}")
+        steps.append(Step(label, f"{values[left]}{operator}{operand}", result))
+        values[label] = result
+    return Worked(f"Mod 10, let {', '.join(defined)}. Find {LETTERS[k]}.", tuple(steps), "vars")
+
+
+def _word(draws: Draws, k: int) -> Worked:
+    value = int(draws.uniform() * MODULUS)
+    told, steps = [f"{draws.pick(NAMES)} sets a 0-9 dial to {value}."], []
+    for day in DAYS[:k]:
+        operator, literal = _operation(draws)
+        told.append(f"{day}: {VERBS[operator]} {literal}.")
+        result = _apply(operator, value, literal)
+        steps.append(Step(day, f"{value}{operator}{literal}", result))
+        value = result
+    return Worked(f"{' '.join(told)} Find the dial.", tuple(steps), "word")
+
+
+@dataclass(frozen=True)
+class Family:
+    """How to draw a problem of k steps, and the largest k that it has names for."""
+
+    draw: Callable[[Draws, int], Worked]
+    max_steps: int
+
+
+FAMILIES = {
+    "chain": Family(_chain, len(LETTERS) - 1),
+    "vars": Family(_vars, len(LETTERS) - 1),
+    "word": Family(_word, len(DAYS)),
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Which problems a set holds: families, and the number of steps from k_min to k_max."""
+
+    families: tuple[str, ...]
+    k_min: int
+    k_max: int
+
+
+# The stand-in for each real benchmark, from easy to hard.
+STAND_INS = {
+    "math": Spec(("chain", "word", "vars"), 2, 3),
+    "minerva_math": Spec(("word",), 4, 5),
+    "olympiadbench": Spec(("chain", "vars"), 5, 6),
+    "aime24": Spec(("chain", "vars"), 7, 8),
+}
+
+
+def draw_worked(draws: Draws, spec: Spec) -> Worked:
+    """One problem of the spec; k is capped at what its family can name."""
+    family = FAMILIES[draws.pick(spec.families)]
+    k = spec.k_min + int(draws.uniform() * (spec.k_max - spec.k_min + 1))
+    return family.draw(draws, min(k, family.max_steps))
+
+
+def render(worked: Worked, style: str) -> str:
+    """The solution as text.  careful: every operation written out; nobox: that, unboxed; terse: the values only; guess:
+    the answer alone."""
+    lines = []
+    if style != "guess":
+        for step in worked.steps:
+            sign = ": " if len(step.label) > 1 else "="
+            shown = f"{step.value}" if style == "terse" else f"{step.expression}={step.value}"
+            lines.append(f"{step.label}{sign}{shown}.")
+    answer = worked.answer if style == "nobox" else f"\\boxed{{{worked.answer}}}"
+    head = {"careful": "Step by step: ", "nobox": "Step by step: ", "terse": "Quickly: ", "guess": ""}[style]
+    return head + " ".join([*lines, f"The answer is {answer}."])
+
+
+def make_problems(data_source: str, spec: Spec, n: int, seed: int) -> list[Problem]:
+    """`n` distinct problems of `spec`; a UserError when the spec holds too few of them."""
+    problems: dict[str, Problem] = {}
+    for index in range(20 * n):
+        worked = draw_worked(Draws(data_source, seed, index), spec)
+        extra = {"family": worked.family, "steps": len(worked.steps)}
+        problems.setdefault(worked.text, Problem(data_source, worked.text, worked.answer, extra))
+        if len(problems) == n:
+            return list(problems.values())
+    raise UserError(f"{data_source}: fewer than {n} distinct synthetic problems; ask for fewer, or for more steps")
+
+
+def make_benchmark(name: str, n: int, seed: int) -> list[Problem]:
+    """`n` problems of the stand-in for benchmark `name` (a key of STAND_INS); data_source is synthetic_<name>."""
+    if name not in STAND_INS:
+        raise UserError(f"benchmark {name!r}: no synthetic stand-in; there are {', '.join(STAND_INS)}")
+    return make_problems(f"synthetic_{name}", STAND_INS[name], n, seed)
+
+
+def make_train(n: int, seed: int, k_min: int, k_max: int) -> list[Problem]:
+    """`n` training problems of all families with k_min to k_max steps; they may meet benchmark problems, so
+    decontaminate."""
+    return make_problems("synthetic_train", Spec(tuple(FAMILIES), k_min, k_max), n, seed)
+
+
+def corpus(
+    seed: int, styles: Mapping[str, float], k_max: int, k_mean: float, held_out: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """Endless (problem text, solution) pairs for the base policy, none of a text in `held_out`.
+
+    k is 1 + floor(Exp(k_mean)) up to k_max: short problems are the more frequent, as in a natural corpus.
+    """
+    index = 0
+    while True:
+        draws = Draws("corpus", seed, index)
+        index += 1
+        style = draws.weighted(styles)
+        k = min(k_max, 1 + int(-k_mean * math.log1p(-draws.uniform())))
+        worked = draw_worked(draws, Spec(tuple(FAMILIES), k, k))
+        if worked.text not in held_out:
+            yield worked.text, render(worked, style)

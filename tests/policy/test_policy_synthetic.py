@@ -1,0 +1,101 @@
+"""Synthetic problems against an independent solver that reads their text, and the worked solutions."""
+
+import re
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.prompts import synthetic
+from tokenspectrum.prompts.synthetic import FAMILIES, STAND_INS, STYLES, Draws, Spec, corpus, draw_worked, render
+
+SHARES = {"careful": 0.5, "nobox": 0.1, "terse": 0.2, "guess": 0.2}
+
+
+def solve(text: str) -> int:
+    """The answer from the problem's text alone, by Python's own arithmetic."""
+    if text.startswith("Mod 10, let "):
+        body, asked = re.fullmatch(r"Mod 10, let (.*)\. Find (\w)\.", text).groups()
+        values: dict[str, int] = {}
+        for definition in body.split(", "):
+            name, expression = definition.split("=")
+            values[name] = eval(expression, {}, values)
+        return values[asked] % 10
+    value = int(re.search(r"dial to (\d)\.", text).group(1))
+    for verb, number in re.findall(r": (up|down|times) (\d)\.", text):
+        value = {"up": value + int(number), "down": value - int(number), "times": value * int(number)}[verb]
+    return value % 10
+
+
+@given(st.sampled_from(sorted(FAMILIES)), st.integers(1, 9), st.integers(0, 2**31), st.integers(0, 10_000))
+def test_answers_are_right_and_every_written_step_is_true(family: str, k: int, seed: int, index: int) -> None:
+    worked = draw_worked(Draws("test", seed, index), Spec((family,), k, k))
+    assert worked.answer == str(solve(worked.text))
+    assert len(worked.steps) == min(k, FAMILIES[family].max_steps)
+    for step in worked.steps:
+        assert eval(step.expression) % 10 == step.value
+
+
+def test_styles_differ_as_they_say() -> None:
+    worked = draw_worked(Draws("test", 0, 0), Spec(("chain",), 3, 3))
+    texts = {style: render(worked, style) for style in STYLES}
+    boxed = f"\\boxed{{{worked.answer}}}"
+    assert [style for style, text in texts.items() if boxed not in text] == ["nobox"]
+    assert all(step.expression in texts["careful"] for step in worked.steps)
+    assert not any(step.expression in texts["terse"] for step in worked.steps)
+    assert texts["guess"] == f"The answer is {boxed}."
+    assert len(texts["careful"]) > len(texts["terse"]) > len(texts["guess"])
+
+
+@pytest.mark.parametrize("name", STAND_INS)
+def test_benchmarks_are_distinct_in_their_ranges_and_a_prefix_when_smaller(name: str) -> None:
+    problems = synthetic.make_benchmark(name, 64, seed=3)
+    spec = STAND_INS[name]
+    assert len({p.prompt_id for p in problems}) == 64
+    assert {p.data_source for p in problems} == {f"synthetic_{name}"}
+    assert {p.extra["family"] for p in problems} == set(spec.families)
+    assert all(spec.k_min <= p.extra["steps"] <= spec.k_max for p in problems)
+    assert synthetic.make_benchmark(name, 10, seed=3) == problems[:10]
+    assert synthetic.make_benchmark(name, 64, seed=4) != problems
+
+
+def test_answers_are_spread_evenly_so_that_guessing_is_right_one_time_in_ten() -> None:
+    answers = [p.answer for name in STAND_INS for p in synthetic.make_benchmark(name, 500, seed=0)]
+    counts = [answers.count(str(digit)) for digit in range(10)]
+    # 2,000 answers: 200 each; chi-square with 9 degrees of freedom, 0.1 % point.
+    assert sum((count - 200) ** 2 / 200 for count in counts) < 27.9
+
+
+def test_training_problems_keep_their_range() -> None:
+    problems = synthetic.make_train(200, seed=1, k_min=2, k_max=4)
+    assert {p.extra["steps"] for p in problems} == {2, 3, 4}
+    assert {p.extra["family"] for p in problems} == set(FAMILIES)
+
+
+def test_too_many_problems_is_an_error() -> None:
+    with pytest.raises(UserError, match="fewer than 2000 distinct"):
+        synthetic.make_problems("x", Spec(("chain",), 1, 1), 2000, seed=0)
+
+
+def test_an_unknown_benchmark_is_an_error() -> None:
+    with pytest.raises(UserError, match="'aime25': no synthetic stand-in; there are math"):
+        synthetic.make_benchmark("aime25", 4, seed=0)
+
+
+def test_corpus_follows_its_shares_and_leaves_out_what_is_held_out() -> None:
+    pairs = list(islice(corpus(0, SHARES, k_max=4, k_mean=2.0, held_out=()), 2000))
+    careful = sum(solution.startswith("Step") and "boxed" in solution for _, solution in pairs)
+    assert 0.5 * 2000 * 0.9 < careful < 0.5 * 2000 * 1.1
+    held_out = {text for text, _ in pairs[:50]}
+    rest = list(islice(corpus(0, SHARES, k_max=4, k_mean=2.0, held_out=held_out), 1500))
+    assert not held_out & {text for text, _ in rest}
+    assert rest[:20] == [pair for pair in pairs if pair[0] not in held_out][:20]
+
+
+def test_corpus_length_follows_k_mean() -> None:
+    def mean_length(k_mean: float) -> float:
+        return sum(len(text) for text, _ in islice(corpus(0, SHARES, 8, k_mean, ()), 300)) / 300
+
+    assert mean_length(1.0) < mean_length(2.0) < mean_length(4.0)
