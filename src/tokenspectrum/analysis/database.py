@@ -1,0 +1,130 @@
+"""results/tokens.duckdb: one view a table over exactly the files of the runs that params name.
+
+Rebuilt on every use, never cached nor a dep.  Reads manifests, not data, so it takes no time; knows where each stage
+leaves its tables and nothing of how they are made.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from tokenspectrum.analysis.sql import one_line, query_text
+from tokenspectrum.errors import UserError
+from tokenspectrum.tables.registry import TABLES
+from tokenspectrum.tokenlog.reader import read_manifest
+from tokenspectrum.tokenlog.writer import atomic_path
+
+HIVE_KEYS = ("run", "seed", "step")
+# Each file of macros, and the tables without which it cannot be made.
+MACROS = (("macros.sql", ()), ("partitions.sql", ("attention",)), ("quadrants.sql", ("attention", "tokens")))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder that a stage leaves, the tables in it, and the run and seed it must hold (None: whatever is there)."""
+
+    folder: Path
+    tables: tuple[str, ...]
+    run: str | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What became of a source: its Parquet files by table, or why it was not read."""
+
+    source: Source
+    files: dict[str, list[str]]
+    problem: str | None = None
+
+
+def sources(artifacts: Path, methods: Sequence[str], seeds: Sequence[int]) -> Iterator[Source]:
+    """Every folder with tables under artifacts/<preset>/ that these methods and seeds have, made or not."""
+    yield Source(artifacts / "prompts" / "train", ("prompts",))
+    yield Source(artifacts / "prompts" / "benchmarks", ("prompts",))
+    yield Source(artifacts / "vocab", ("vocab",))
+    yield Source(artifacts / "rollouts", ("responses", "sampled"), "base")
+    yield Source(artifacts / "tokens", ("tokens",), "base")
+    yield Source(artifacts / "attention", ("attention", "attention_rows"), "base")
+    for method in methods:
+        yield Source(artifacts / "weights" / method / "table", ("weights",))
+    for method in methods:
+        for seed in seeds:
+            trained = artifacts / "train" / f"{method}-s{seed}"
+            logged = ("runs", "responses", "tokens", "attention", "attention_rows")
+            yield Source(trained / "metrics", ("metrics",), method, seed)
+            yield Source(trained / "tokenlog", logged, method, seed)
+            yield Source(artifacts / "evaluate" / f"{method}-s{seed}", ("scores",), method, seed)
+    for seed in seeds:
+        yield Source(artifacts / "evaluate_base" / f"s{seed}", ("scores",), "base", seed)
+
+
+def find(source: Source) -> Found:
+    """The files that the folder's manifest lists, by table; a folder without a sound manifest is not read."""
+    if not source.folder.is_dir():
+        return Found(source, {}, "not made yet")
+    try:
+        manifest = read_manifest(source.folder)
+    except UserError as e:
+        return Found(source, {}, str(e).removeprefix(f"{source.folder}: "))
+    files: dict[str, list[str]] = {}
+    for name in sorted(manifest["files"]):
+        parts = Path(name).parts
+        if not name.endswith(".parquet"):
+            continue
+        wanted = [f"run={source.run}"] * (source.run is not None) + [f"seed={source.seed}"] * (source.seed is not None)
+        if not set(wanted) <= set(parts):
+            return Found(source, {}, f"{name} is not of {' '.join(wanted)}; run its stage again")
+        # Hive trees begin with the table's name; plain folders hold the one table of their source.
+        table = parts[0] if parts[0] in TABLES else source.tables[0]
+        files.setdefault(table, []).append((source.folder / name).as_posix())
+    return Found(source, files)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def view_sql(table: str, files: Sequence[str]) -> str:
+    """CREATE VIEW over these files, with the Hive keys that their paths carry as typed leading columns."""
+    keys = [k for k in HIVE_KEYS if f"/{k}=" in files[0]]
+    types = ", ".join(f"{_quoted(k)}: {'VARCHAR' if k == 'run' else 'INTEGER'}" for k in keys)
+    hive = f"hive_partitioning = true, hive_types = {{{types}}}" if keys else "hive_partitioning = false"
+    lead = f"{', '.join(keys)}, * EXCLUDE ({', '.join(keys)})" if keys else "*"
+    return f"CREATE VIEW {table} AS SELECT {lead} FROM read_parquet([{', '.join(map(_quoted, files))}], {hive})"
+
+
+def rebuild(path: Path, artifacts: Path, methods: Sequence[str], seeds: Sequence[int]) -> list[Found]:
+    """Write the database at `path` anew, atomically, and return every source with what became of it.
+
+    Views hold the paths as `artifacts` gives them: pass it relative to the repository root.  A table without any file
+    gets no view.  The table `sources` (folder, tables, problem, files) says what was read and what was not.
+    """
+    found = [find(source) for source in sources(artifacts, methods, seeds)]
+    files: dict[str, list[str]] = {}
+    for one in found:
+        for table, paths in one.files.items():
+            files.setdefault(table, []).extend(paths)
+    with atomic_path(path) as temporary:
+        try:
+            with duckdb.connect(temporary) as connection:
+                _fill(connection, files, found)
+        except duckdb.Error as e:  # binding a view opens its first file
+            raise UserError(f"{path}: {one_line(e)}; run the stage that makes the file again") from None
+    return found
+
+
+def _fill(connection: duckdb.DuckDBPyConnection, files: dict[str, list[str]], found: Sequence[Found]) -> None:
+    for table in TABLES:
+        if table in files:
+            connection.execute(view_sql(table, files[table]))
+    for query, needed in MACROS:
+        if set(needed) <= files.keys():
+            connection.execute(query_text(query))
+    connection.execute("CREATE TABLE sources (folder VARCHAR, tables VARCHAR[], problem VARCHAR, files INTEGER)")
+    rows = [
+        [f.source.folder.as_posix(), list(f.source.tables), f.problem, sum(map(len, f.files.values()))] for f in found
+    ]
+    connection.executemany("INSERT INTO sources VALUES (?, ?, ?, ?)", rows)

@@ -1,0 +1,18 @@
+-- Tokens by predictive and attention entropy, each cut at its quantile `cut` among the tokens of one run, seed and step.
+-- High is strictly above the cut.
+CREATE MACRO quadrants(layer, cut := 0.5) AS TABLE
+WITH joined AS (
+    SELECT
+        t.run, t.seed, t.step, t.response_id, t.position, t.token_id, t.predictive_entropy, a.entropy_norm,
+        quantile_cont(t.predictive_entropy, cut) OVER (PARTITION BY t.run, t.seed, t.step) AS predictive_cut,
+        quantile_cont(a.entropy_norm, cut) OVER (PARTITION BY t.run, t.seed, t.step) AS attention_cut
+    FROM tokens AS t
+    JOIN attention AS a USING (run, seed, step, response_id, position)
+    WHERE a.layer = layer
+)
+SELECT
+    j.run, j.seed, j.step, j.response_id, j.position, j.token_id, j.predictive_entropy, j.entropy_norm,
+    if(j.predictive_entropy > j.predictive_cut, 'high', 'low') AS predictive,
+    if(j.entropy_norm > j.attention_cut, 'high', 'low') AS attention,
+    'predictive ' || predictive || ', attention ' || attention AS quadrant
+FROM joined AS j;

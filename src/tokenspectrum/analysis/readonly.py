@@ -1,0 +1,85 @@
+"""SQL that can only look: one SELECT, DESCRIBE, EXPLAIN or SUMMARIZE, on a connection that reaches nothing else.
+
+Two walls.  The statement is parsed by DuckDB itself and its tree is checked: a common table expression may hold COPY or
+INSERT, and functions such as `query` run text of their own.  The connection is read-only, sees the given folders alone
+(where it could still write, hence the first wall), and its configuration is locked.  Knows no table.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from tokenspectrum.analysis.sql import one_line
+from tokenspectrum.errors import UserError
+
+QUERY_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+# Table functions that read: ranges, files (within the allowed folders), the catalog, and this database's macros.
+_READERS = """
+range generate_series unnest repeat glob read_parquet parquet_scan parquet_schema parquet_metadata parquet_file_metadata
+read_csv read_json read_text read_blob json_each json_tree query_table summary histogram
+duckdb_columns duckdb_tables duckdb_views duckdb_functions duckdb_settings
+anchors explorers partitions quadrants
+"""
+READERS = frozenset(_READERS.split())
+ALLOWED = "only one SELECT, DESCRIBE, EXPLAIN or SUMMARIZE is taken"
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(tree, dict):
+        yield tree
+        for value in tree.values():
+            yield from _nodes(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _nodes(value)
+
+
+def _explained(query: str) -> str:
+    """What follows EXPLAIN or EXPLAIN ANALYZE."""
+    words = [
+        (start, kind) for start, kind in duckdb.tokenize(query) if kind != getattr(duckdb.token_type, "comment", 0)
+    ]
+    is_analyze = query[words[1][0] :].lower().startswith("analyze")
+    return query[words[2 if is_analyze else 1][0] :]
+
+
+def check_query(sql: str) -> duckdb.Statement:
+    """The one statement in `sql` (.query, .type), or a UserError if it is not one that only looks."""
+    with duckdb.connect() as scratch:
+        try:
+            statements = scratch.extract_statements(sql)
+        except duckdb.Error as e:
+            raise UserError(f"SQL: {one_line(e)}") from None
+        if len(statements) != 1:
+            raise UserError(f"SQL: {len(statements)} statements; {ALLOWED}")
+        statement = statements[0]
+        if statement.type not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
+            raise UserError(f"SQL: {statement.type.name} is refused; {ALLOWED}")
+        is_explain = statement.type == duckdb.StatementType.EXPLAIN
+        body = _explained(statement.query) if is_explain else statement.query
+        # DuckDB serialises queries alone: anything else comes back as an error.
+        tree = json.loads(scratch.execute("SELECT json_serialize_sql(?::VARCHAR)", [body]).fetchone()[0])
+    if tree["error"]:
+        raise UserError(f"SQL: {tree['error_message']}; {ALLOWED}")
+    for node in _nodes(tree):
+        kind = node.get("type")
+        if isinstance(kind, str) and kind.endswith("_NODE") and kind not in QUERY_NODES:
+            raise UserError(f"SQL: {kind.removesuffix('_QUERY_NODE')} inside a query is refused; {ALLOWED}")
+        if kind == "TABLE_FUNCTION" and (name := node["function"]["function_name"].lower()) not in READERS:
+            raise UserError(f"SQL: table function {name} is refused; {ALLOWED}")
+    return statement
+
+
+def open_locked(path: Path, folders: Sequence[Path]) -> duckdb.DuckDBPyConnection:
+    """A read-only connection to `path` that can read files under `folders` and nothing else, for good."""
+    connection = duckdb.connect(path, read_only=True)
+    # DuckDB 1.x compares paths as they are written, 2.x resolves them.
+    allowed = [form for folder in folders for form in (folder.as_posix(), folder.resolve().as_posix())]
+    connection.execute("SET python_enable_replacements = false")
+    connection.execute("SET allowed_directories = $1", [allowed])
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection

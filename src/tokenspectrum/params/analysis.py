@@ -1,0 +1,75 @@
+"""`analysis`: what the results show and which rules they state.  One sub-section a result."""
+
+from typing import Self
+
+from pydantic import Field, RootModel, model_validator
+
+from tokenspectrum.params.base import Frozen
+
+
+class Names(RootModel[tuple[str, ...]]):
+    """A top-level list of names: methods."""
+
+
+class Numbers(RootModel[tuple[int, ...]]):
+    """A top-level list of whole numbers: seeds."""
+
+
+class Name(RootModel[str]):
+    """A top-level name: preset."""
+
+
+class CollapseParams(Frozen):
+    """When a training run counts as collapsed: its last steps against its first ones."""
+
+    window: int = Field(ge=1, description="steps averaged at either end; at most half of the run's steps")
+    length_below: float = Field(ge=0, description="collapsed if mean response length falls below this times the first")
+    length_above: float = Field(gt=1, description="collapsed if mean response length rises above this times the first")
+    reward_drop: float = Field(gt=0, description="collapsed if mean reward falls by more than this")
+
+
+class BootstrapParams(Frozen):
+    """Hierarchical bootstrap of the difference from the reference: seeds, then problems."""
+
+    draws: int = Field(ge=100, description="resamples")
+    seed: int = Field(ge=0, description="of the resampling")
+
+
+class Table1Params(Frozen):
+    """`results/table1`: its rows' labels, the reference that they are tested against, and the rules that it states."""
+
+    labels: dict[str, str] = Field(
+        description="label of each method's row, and of base; a method without one shows its name"
+    )
+    reference: str = Field(
+        description="the method that all others are tested against; tests are blank if it is not run"
+    )
+    survivors: tuple[str, ...] = Field(description="methods that get a second row, of the seeds that did not collapse")
+    last_checkpoints: int = Field(ge=1, description="evaluated checkpoints averaged, counted from the last")
+    collapse: CollapseParams
+    alpha: float = Field(gt=0, lt=0.5, description="level of the tests; intervals cover 1 - alpha")
+    power: float = Field(gt=0.5, lt=1, description="power of the minimum detectable difference")
+    bootstrap: BootstrapParams
+    about_zero: float = Field(
+        ge=0, le=100, description="if no row's Avg exceeds this (percent), the table says that accuracy is about zero"
+    )
+
+
+class CurvesParams(Frozen):
+    """`results/curves`: training curves."""
+
+    metrics: tuple[str, ...] = Field(min_length=1, description="columns of the table metrics, a panel each")
+    smooth: int = Field(ge=1, description="steps of the trailing mean that is drawn; 1 draws the values")
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len(set(self.metrics)) < len(self.metrics):
+            raise ValueError("metrics: a column is named twice")
+        return self
+
+
+class AnalysisParams(Frozen):
+    """The whole section."""
+
+    table1: Table1Params
+    curves: CurvesParams

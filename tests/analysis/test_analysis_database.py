@@ -1,0 +1,191 @@
+"""The token database: what it lists, what it leaves out, and its macros against plain loops."""
+
+import json
+import math
+import shutil
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+
+from tokenspectrum.analysis.database import rebuild
+from tokenspectrum.errors import UserError
+from tokenspectrum.tables.registry import TABLES
+
+METHODS, SEEDS = ["full", "explorer20"], [1, 2]
+DATABASE = Path("results/tokens.duckdb")
+
+
+def connect(artifacts, methods=METHODS, seeds=SEEDS):
+    rebuild(DATABASE, artifacts, methods, seeds)
+    return duckdb.connect(DATABASE, read_only=True)
+
+
+def column(connection, query):
+    return [row[0] for row in connection.execute(query).fetchall()]
+
+
+def test_every_table_has_its_key_and_columns(artifacts):
+    connection = connect(artifacts)
+    present = set(TABLES) - {"sampled", "gradients", "token_gradients"}
+    assert set(column(connection, "SELECT view_name FROM duckdb_views() WHERE NOT internal")) == present
+    for table in present:
+        hive = [k for k in ("run", "seed", "step") if k in TABLES[table].metadata[b"key"].decode().split(",")]
+        names = [row[0] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
+        assert names == [*hive, *TABLES[table].names]
+        assert connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] > 0
+    assert connection.execute("SELECT DISTINCT typeof(run), typeof(seed), typeof(step) FROM tokens").fetchall() == [
+        ("VARCHAR", "INTEGER", "INTEGER")
+    ]
+    assert connection.execute('SELECT "row" FROM attention_rows LIMIT 1').fetchone()[0] == [0.25, 0.75]
+    assert connection.execute("SELECT count(*) FROM sources WHERE problem IS NOT NULL").fetchone() == (0,)
+
+
+def test_views_list_exactly_the_runs_that_params_name(artifacts):
+    both = connect(artifacts)
+    assert set(column(both, "SELECT DISTINCT run || seed FROM metrics")) == {
+        "full1", "full2", "explorer201", "explorer202"
+    }  # fmt: skip
+    both.close()
+    one = connect(artifacts, ["full"], [2])
+    for table in ("tokens", "attention", "responses", "scores"):
+        assert set(column(one, f"SELECT DISTINCT run || seed FROM {table} WHERE run <> 'base'")) == {"full2"}
+    assert set(column(one, "SELECT DISTINCT rule FROM weights")) == {"full"}
+
+
+def test_a_file_that_no_manifest_lists_is_not_read(artifacts):
+    folder = artifacts / "train/full-s1/metrics/metrics/run=full/seed=1"
+    (folder / "step=99").mkdir()
+    shutil.copy(folder / "step=1/part-0.parquet", folder / "step=99/part-0.parquet")
+    assert 99 not in column(connect(artifacts), "SELECT step FROM metrics")
+
+
+def test_a_folder_without_manifest_is_not_read_and_is_named(artifacts):
+    (artifacts / "train/full-s1/metrics/manifest.json").unlink()
+    connection = connect(artifacts)
+    assert set(column(connection, "SELECT run || seed FROM metrics")) == {"full2", "explorer201", "explorer202"}
+    problems = dict(connection.execute("SELECT folder, problem FROM sources WHERE problem IS NOT NULL").fetchall())
+    assert list(problems) == ["artifacts/small/train/full-s1/metrics"]
+    assert "manifest.json" in problems["artifacts/small/train/full-s1/metrics"]
+
+
+def test_a_folder_of_another_run_is_not_read_and_is_named(artifacts):
+    shutil.rmtree(artifacts / "train/full-s1")
+    shutil.copytree(artifacts / "train/explorer20-s1", artifacts / "train/full-s1")
+    found = [f for f in rebuild(DATABASE, artifacts, METHODS, SEEDS) if f.problem]
+    assert {f.source.folder.name for f in found} == {"metrics", "tokenlog"}
+    assert all("is not of run=full seed=1" in f.problem for f in found)
+
+
+def test_stages_that_have_not_run_are_listed_and_the_rest_works(artifacts):
+    for name in ("attention", "train", "evaluate", "evaluate_base"):
+        shutil.rmtree(artifacts / name)
+    connection = connect(artifacts)
+    assert column(connection, "SELECT DISTINCT run FROM tokens") == ["base"]
+    missing = column(connection, "SELECT DISTINCT problem FROM sources WHERE folder LIKE '%/train/%'")
+    assert missing == ["not made yet"]
+    with pytest.raises(duckdb.CatalogException):
+        connection.execute("SELECT * FROM metrics")
+    connection.close()
+    shutil.rmtree(artifacts)
+    assert column(connect(artifacts), "SELECT count(*) FROM sources WHERE problem = 'not made yet'") == [22]
+
+
+def test_an_unreadable_table_is_one_line_that_names_the_file(artifacts):
+    path = artifacts / "tokens/tokens/run=base/seed=0/step=0/part-0.parquet"
+    path.write_bytes(b"not parquet")
+    with pytest.raises(UserError, match=r"part-0\.parquet") as e:
+        rebuild(DATABASE, artifacts, METHODS, SEEDS)
+    assert "\n" not in str(e.value)
+    assert list(Path("results").iterdir()) == []
+
+
+def test_paths_are_relative_to_the_repository_root(artifacts, tmp_path, monkeypatch):
+    rebuild(DATABASE, artifacts, METHODS, SEEDS)
+    moved = tmp_path.parent / "moved"
+    shutil.copytree(tmp_path, moved)
+    shutil.rmtree(tmp_path / "artifacts")
+    monkeypatch.chdir(moved)
+    assert column(duckdb.connect(DATABASE, read_only=True), "SELECT count(*) FROM tokens")[0] > 0
+
+
+@pytest.mark.parametrize("p", [0.2, 0.5, 0.1])
+@pytest.mark.parametrize("score", ["entropy_norm", "entropy_raw"])
+def test_partitions_against_a_loop_with_ties_and_one_token_responses(artifacts, p, score):
+    connection = connect(artifacts)
+    responses = defaultdict(list)
+    for row in connection.execute(
+        f"SELECT run, seed, step, response_id, position, {score} FROM attention WHERE layer = 3"
+    ).fetchall():
+        responses[row[:4]].append((row[5], row[4]))
+    anchors, explorers = set(), set()
+    for key, tokens in responses.items():
+        k = max(1, math.floor(p * len(tokens) + 0.5))
+        order = sorted(tokens)
+        anchors |= {(*key, position) for _, position in order[:k]}
+        explorers |= {(*key, position) for _, position in order[-k:]}
+    key = "run, seed, step, response_id, position"
+    for name, expected in (("anchors", anchors), ("explorers", explorers)):
+        got = connection.execute(f"SELECT {key} FROM {name}(3, {p}, score := '{score}')").fetchall()
+        assert len(got) == len(expected)
+        assert set(got) == expected
+        flagged = connection.execute(f"SELECT {key} FROM partitions(3, {p}, score := '{score}') WHERE {name[:-1]}")
+        assert set(flagged.fetchall()) == expected
+
+
+def test_the_size_of_a_partition_is_computed_in_doubles(artifacts):
+    connection = connect(artifacts)
+    for p in (0.29, 0.2, 0.35, 0.145):
+        for n in (1, 2, 5, 10, 50, 100, 1000):
+            expected = max(1, math.floor(p * n + 0.5))
+            assert connection.execute(f"SELECT partition_size({p}, {n})").fetchone() == (expected,), (p, n)
+
+
+@pytest.mark.parametrize("cut", [0.5, 0.8])
+def test_quadrants_against_numpy(artifacts, cut):
+    connection = connect(artifacts)
+    key = "run, seed, step, response_id, position"
+    join = f"FROM tokens JOIN attention USING ({key}) WHERE layer = 1"
+    rows = connection.execute(f"SELECT {key}, predictive_entropy, entropy_norm {join}").fetchall()
+    batches = defaultdict(list)
+    for row in rows:
+        batches[row[:3]].append(row)
+    expected = {}
+    for batch in batches.values():
+        x, y = np.array([r[5] for r in batch]), np.array([r[6] for r in batch])
+        for row, high_x, high_y in zip(batch, x > np.quantile(x, cut), y > np.quantile(y, cut), strict=True):
+            words = [("low", "high")[int(h)] for h in (high_x, high_y)]
+            expected[row[:5]] = f"predictive {words[0]}, attention {words[1]}"
+    got = {
+        row[:5]: row[5]
+        for row in connection.execute(f"SELECT {key}, quadrant FROM quadrants(1, cut := {cut})").fetchall()
+    }
+    assert got == expected
+    assert len(set(got.values())) == 4
+
+
+def test_an_unknown_score_is_refused(artifacts):
+    with pytest.raises(duckdb.Error, match="score is entropy_norm or entropy_raw"):
+        connect(artifacts).execute("SELECT * FROM anchors(3, 0.2, score := 'entropy')").fetchall()
+
+
+def test_rebuilding_over_many_files_takes_under_two_seconds(artifacts):
+    source = artifacts / "train/full-s1"
+    for i in range(24):
+        target = artifacts / f"train/m{i}-s1/tokenlog"
+        for path in sorted((source / "tokenlog").rglob("*.parquet")):
+            if "step=" in path.as_posix():
+                for copy in range(15):
+                    name = path.relative_to(source / "tokenlog").as_posix().replace("run=full", f"run=m{i}")
+                    to = target / name.replace("step=", f"step={copy}")
+                    to.parent.mkdir(parents=True, exist_ok=True)
+                    to.hardlink_to(path.resolve())
+        files = {p.relative_to(target).as_posix(): {} for p in target.rglob("*.parquet")}
+        (target / "manifest.json").write_text(json.dumps({"schema_version": 1, "files": files}))
+    started = time.process_time()
+    found = rebuild(DATABASE, artifacts, [f"m{i}" for i in range(24)], [1])
+    assert time.process_time() - started < 2
+    assert sum(len(paths) for f in found for paths in f.files.values()) > 24 * 15 * 4 * 4
