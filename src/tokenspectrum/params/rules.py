@@ -44,16 +44,16 @@ class _RankedRule(_HardRule):
     )
     entropy_of: Literal["old", "current"] = Field(
         ...,
-        description="whose scores: of the policy that sampled the batch (old), or of the one being updated, ranked anew before "
-        "each mini-batch (current; not with scope rollout)",
+        description="whose scores: of the policy that sampled the batch (old), or of the one being updated, ranked "
+        "anew before each mini-batch (current; not with scope rollout)",
     )
 
     @model_validator(mode="after")
     def _computable(self) -> "_RankedRule":
         if self.scope == "rollout" and self.entropy_of == "current":
             raise ValueError(
-                "scope rollout with entropy_of current is not computable: the policy changes between the mini-batches of "
-                "a rollout batch; use entropy_of old, or scope minibatch or response"
+                "scope rollout with entropy_of current is not computable: the policy changes between the mini-batches "
+                "of a rollout batch; use entropy_of old, or scope minibatch or response"
             )
         return self
 
@@ -89,8 +89,8 @@ class PartitionRule(_AttentionScore, _RankedRule):
 class _SoftRule(_AttentionScore):
     tau: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
         ...,
-        description="temperature of ANCHOR eq. 26, or auto: mean(abar) = 0.5 on the base policy's tokens.  The paper's value is "
-        "not known to us: an assumption",
+        description="temperature of ANCHOR eq. 26, or auto: mean(abar) = 0.5 on the base policy's tokens.  The paper's "
+        "value is not known to us: an assumption",
     )
     eps_mode: Literal["exact", "literal"] = Field(
         ..., description="exact: eq. 27 with eps = 0; literal: with the paper's eps, whose effect grows with the batch"
@@ -116,8 +116,8 @@ class CurriculumRule(_SoftRule):
     )
     s_warm: Annotated[int, Field(ge=1)] = Field(
         ...,
-        description="S_warm of eq. 29-30: rollout batches until the end is reached.  The paper's value is not known to us: "
-        "an assumption",
+        description="S_warm of eq. 29-30: rollout batches until the end is reached.  The paper's value is not known to "
+        "us: an assumption",
     )
 
 

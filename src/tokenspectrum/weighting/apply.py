@@ -25,8 +25,8 @@ class Weights:
     score_N         float32: what the rule looked at; NaN where it looks at nothing
     kept_fraction   tokens with a positive weight / tokens
     score_at_cut    mean over segments of the score of the last token kept; None where nothing is ranked
-    extra           always "effective_sample_size" = (sum w)^2 / sum w^2; ranked rules add cut_min and cut_max; soft rules
-                    add mean_abar, max_abar, h_min, h_max, flat (1 if all are equal), w_low, w_high, ramp
+    extra           always "effective_sample_size" = (sum w)^2 / sum w^2; ranked rules add cut_min and cut_max; soft
+                    rules add mean_abar, max_abar, h_min, h_max, flat (1: all equal), w_low, w_high, ramp
     """
 
     weight_N: torch.Tensor
