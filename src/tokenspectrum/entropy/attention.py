@@ -10,7 +10,11 @@ from tokenspectrum.entropy.backends import pick_backend
 from tokenspectrum.entropy.chunked import Block, chunked_entropy, head_mean_rows, logit_limits
 from tokenspectrum.entropy.inputs import PerSequence, Problem, check_options, make_problem
 from tokenspectrum.entropy.reference import reference_entropy, reference_row
+from tokenspectrum.entropy.rows import renormalised_entropy
 from tokenspectrum.entropy.types import AttentionEntropy, Options
+
+# Mass of the first K positions below which float32 probabilities are too coarse to be renormalised.
+LEAST_MASS = 1e-25
 
 
 @torch.no_grad()
@@ -70,15 +74,17 @@ def attention_entropy(
     problem = make_problem(q, k, cu_seqlens, query_start, query_stop, scale, lse)
     options = check_options(variants, local_window, fixed_k, top_k)
     chosen = pick_backend(backend, q.device)
+    limits = logit_limits(problem)
     if chosen == "reference":
-        logit_limits(problem)
         stats = reference_entropy(problem, options)
     elif chosen == "torch":
-        stats = chunked_entropy(problem, options)
+        stats = chunked_entropy(problem, options, limits)
     else:
         from tokenspectrum.entropy.fused import fused_entropy
 
-        stats = fused_entropy(problem, options)
+        stats = fused_entropy(problem, options, limits)
+    if "fixed_mass" in stats:
+        _mend_fixed(stats, problem, options)
     return _result(stats, problem, options, chosen)
 
 
@@ -120,6 +126,22 @@ def attention_rows(
     dtype = torch.promote_types(q.dtype, torch.float32)
     rows = (head_mean_rows(problem, Block((b,), (p,), (p + 1,)), limits)[0] for b, p in pairs)
     return [row_bRS[0, 0].to(dtype) for row_bRS in rows]
+
+
+def _mend_fixed(stats: dict[str, Tensor], problem: Problem, options: Options) -> None:
+    """Compute again, in float64, the fixed-K entropy of rows whose first K positions hold next to nothing.
+
+    Dividing by so small a mass would show what float32 has lost to underflow; ordinary rows are never here.
+    """
+    weak = (stats.pop("fixed_mass") < LEAST_MASS).nonzero().squeeze(1).tolist()
+    positions, sequences = problem.positions().tolist(), problem.sequences().tolist()
+    for b in sorted({sequences[row] for row in weak}):
+        tokens = slice(problem.offset[b], problem.offset[b + 1])
+        q, k = problem.q_NHD[tokens].double(), problem.k_NKD[tokens].double()
+        rows = [row for row in weak if sequences[row] == b]
+        exact = attention_rows(q, k, [(0, positions[row]) for row in rows], scale=problem.scale, backend="torch")
+        for row, a_S in zip(rows, exact, strict=True):
+            stats["fixed"][row] = renormalised_entropy(a_S[None, : options.fixed_k])[0]
 
 
 def _result(stats: dict[str, Tensor], problem: Problem, options: Options, backend: str) -> AttentionEntropy:

@@ -1,15 +1,17 @@
 """Attention entropy in plain torch, block of rows by block of rows, on any device.
 
-For a block of R query rows and one key head at a time: one matrix product gives the logits of the G query heads that
-share it, exp2 in place makes them exponentials, one sum normalises them, and one batched product adds their weighted
-sum to the head mean.  Only the (R, S) head mean is ever read by the logarithm.  What a causal row does not see is
-not computed, but for the corner of each block.  Memory: one tile of exponentials, whatever the length.
+For a block of R query rows and a few key heads at a time: one matrix product gives the logits of the query heads that
+share them, exp2 in place makes them exponentials, one sum normalises them, and one product adds their weighted sum to
+the head mean.  Only the (R, S) head mean is ever read by the logarithm.  What a causal row does not see is not
+computed, but for the corner of each block.  Memory: one tile of exponentials, whatever the length.
 
-Shapes: b sequences of a group, R rows of each, G query heads of a key head, S positions, D head dimension.
+Shapes: b sequences of a block, R rows of each, k key heads at a time, G query heads of a key head, S positions,
+D head dimension.
 """
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,13 +27,17 @@ LOG2_E = math.log2(math.e)
 # product are cheap.  A GPU wants enough rows to fill it instead.
 TILE_CPU, TILE_GPU = 2**18, 2**26
 ROWS_CPU, ROWS_GPU = 64, 1024
+# From this width on, one small product a row adds up heads faster than a pass over memory a head (measured).
+PRODUCT_WIDTH = 512
 
-# Largest possible |logit| (scale |q| |k|) for which float32 keeps the promised error of 2e-5 nats on float32 inputs,
-# and 1e-3 on 16-bit ones.  A logit of size L carries a rounding error of about L / 2**24 times a small factor, and the
-# entropy inherits it.  Beyond, the block is computed in float64.
-LIMIT_FLOAT32, LIMIT_HALF = 32.0, 1024.0
-# Up to here exp needs no shift by the row's maximum: sums of exp(+-60) over any length are normal float32 numbers.
-LIMIT_UNSHIFTED = 60.0
+# Largest possible |logit| (scale |q| |k|) for which float32 arithmetic keeps the promised error: 2e-5 nats on float32
+# inputs, 1e-3 on 16-bit ones (whose products are exact in float32).  Beyond, a block is computed in float64.
+# Measured worst errors at 64, 128, 256: 3e-6, 1e-5, 6e-5 nats.
+LIMIT_FLOAT32, LIMIT_HALF = 64.0, 1024.0
+# Up to here exp needs no shift by the row's maximum: sums of exp(+-64) over any length are normal float32 numbers.
+LIMIT_UNSHIFTED = 64.0
+# What a row's head mean starts from: no log of zero, no visible trace (a ln a = 1e-34 or less).
+TINY = {torch.float32: 1e-36, torch.float64: 1e-300}
 
 
 @dataclass(frozen=True)
@@ -43,11 +49,10 @@ class Block:
     last: tuple[int, ...]
 
 
-def chunked_entropy(problem: Problem, options: Options) -> dict[str, Tensor]:
+def chunked_entropy(problem: Problem, options: Options, limits: Sequence[float]) -> dict[str, Tensor]:
     """Every statistic asked for, (Q,) float32 (float64 for float64 inputs; int64 for support sizes)."""
     out: dict[str, Tensor] = {}
     base = _row_bases(problem)
-    limits = logit_limits(problem)
     for block in _plan(problem):
         a_bRS, position_bR = head_mean_rows(problem, block, limits)
         rows, width = a_bRS.shape[1], a_bRS.shape[2]
@@ -64,8 +69,8 @@ def chunked_entropy(problem: Problem, options: Options) -> dict[str, Tensor]:
     return out
 
 
-def head_mean_rows(problem: Problem, block: Block, limits: Tensor) -> tuple[Tensor, Tensor]:
-    """(b, R, S) head-averaged attention of a block, zero where not seen, and its (b, R) query positions.
+def head_mean_rows(problem: Problem, block: Block, limits: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """(b, R, S) head-averaged attention of a block, TINY where not seen, and its (b, R) query positions.
 
     A sequence with fewer rows than the block repeats its last one.
     """
@@ -75,60 +80,69 @@ def head_mean_rows(problem: Problem, block: Block, limits: Tensor) -> tuple[Tens
     first_b1 = torch.tensor(block.first, device=device)[:, None]
     last_b1 = torch.tensor(block.last, device=device)[:, None]
     position_bR = torch.minimum(first_b1 + torch.arange(rows, device=device), last_b1 - 1)
-    limit = max(_sequence_limit(problem, limits, b) for b in block.sequences)
-    dtype, shifted = _arithmetic(problem.q_NHD.dtype, limit)
+    dtype, shifted = _arithmetic(problem.q_NHD.dtype, max(limits[b] for b in block.sequences))
 
     q_bRHD, k_bSKD, lse_bHR = _gather(problem, block, position_bR, width)
-    heads, groups, dim = problem.heads, problem.groups, problem.q_NHD.shape[2]
-    batch = len(block.sequences)
+    batch, heads, groups = len(block.sequences), problem.heads, problem.groups
+    key_heads, dim = heads // groups, q_bRHD.shape[3]
+    q_bRKGD = q_bRHD.to(dtype).mul(problem.scale * LOG2_E).view(batch, rows, key_heads, groups, dim)
+    q_bKMD = q_bRKGD.transpose(1, 2).reshape(batch, key_heads, rows * groups, dim)
+    k_bKDS = k_bSKD.to(dtype).permute(0, 2, 3, 1)
     # Columns up to the block's first position are seen by every row: the mask is needed only behind them.
     corner = min(block.first) + 1
-    hidden_bR1C = torch.arange(corner, width, device=device) > position_bR[:, :, None, None]
-    mean_bRS = torch.zeros(batch, rows, width, dtype=dtype, device=device)
-    tile = torch.empty(batch * rows * groups * width, dtype=dtype, device=device)
-    e_bMS, e_bRGS = tile.view(batch, rows * groups, width), tile.view(batch, rows, groups, width)
-    for g in range(heads // groups):
-        q_bMD = q_bRHD[:, :, g * groups : (g + 1) * groups].to(dtype).mul(problem.scale * LOG2_E)
-        k_bSD = k_bSKD[:, :, g].to(dtype)
-        torch.bmm(q_bMD.reshape(batch, rows * groups, dim), k_bSD.transpose(1, 2), out=e_bMS)
-        e_bRGS[..., corner:].masked_fill_(hidden_bR1C, -math.inf)
-        shift_bRG1: Tensor | float = 0.0
+    hidden_b1R1C = (torch.arange(corner, width, device=device) > position_bR[:, :, None])[:, None, :, None]
+    mean_bRS = torch.full((batch, rows, width), TINY[dtype], dtype=dtype, device=device)
+    tile = TILE_CPU if device.type == "cpu" else TILE_GPU
+    together = min(key_heads, max(1, tile // (batch * rows * groups * width)))
+    space = torch.empty(batch * together, rows * groups, width, dtype=dtype, device=device)
+    for begin in range(0, key_heads, together):
+        these = slice(begin, begin + together)
+        q_xMD, k_xDS = q_bKMD[:, these].flatten(0, 1), k_bKDS[:, these].flatten(0, 1)
+        e_xMS = torch.bmm(q_xMD, k_xDS, out=space[: len(q_xMD)])
+        e_bkRGS = e_xMS.view(batch, -1, rows, groups, width)
+        e_bkRGS[..., corner:].masked_fill_(hidden_b1R1C, -math.inf)
+        shift_bkRG1: Tensor | float = 0.0
         if shifted:
-            shift_bRG1 = e_bRGS.amax(-1, keepdim=True)
-            e_bRGS.sub_(shift_bRG1)
-        tile.exp2_()
+            shift_bkRG1 = e_bkRGS.amax(-1, keepdim=True)
+            e_bkRGS.sub_(shift_bkRG1)
+        e_bkRGS.exp2_()
         if lse_bHR is None:
-            weight_bRG = e_bRGS.sum(-1).mul_(heads).reciprocal_()
+            weight_bkRG1 = e_bkRGS.sum(-1, keepdim=True).mul_(heads).reciprocal_()
         else:
-            lse_bRG1 = lse_bHR[:, g * groups : (g + 1) * groups].transpose(1, 2)[..., None].to(dtype)
-            weight_bRG = (shift_bRG1 - lse_bRG1 * LOG2_E).squeeze(-1).exp2_().div_(heads)
-        mean_bRS.view(batch * rows, 1, width).baddbmm_(
-            weight_bRG.view(batch * rows, 1, groups), e_bRGS.view(batch * rows, groups, width)
-        )
+            lse_bKGR = lse_bHR.view(batch, key_heads, groups, rows).to(dtype)
+            lse_bkRG1 = lse_bKGR[:, these].transpose(2, 3)[..., None]
+            weight_bkRG1 = (shift_bkRG1 - lse_bkRG1 * LOG2_E).exp2_().div_(heads)
+        _add_heads(mean_bRS, e_bkRGS, weight_bkRG1)
     return mean_bRS, position_bR
 
 
-def logit_limits(problem: Problem) -> Tensor:
-    """(2, N) on the CPU: the largest |q| and |k| over the heads of each token, by Cauchy-Schwarz a bound on logits.
+def _add_heads(mean_bRS: Tensor, e_bkRGS: Tensor, weight_bkRG1: Tensor) -> None:
+    """mean += the weighted sum of the exponentials over their heads."""
+    batch, rows, width = mean_bRS.shape
+    if mean_bRS.device.type == "cpu" and batch == 1 and width >= PRODUCT_WIDTH:
+        for e_RGS, weight_RG1 in zip(e_bkRGS[0], weight_bkRG1[0], strict=True):
+            mean_bRS.view(rows, 1, width).baddbmm_(weight_RG1.transpose(1, 2), e_RGS)
+        return
+    for key_head in range(e_bkRGS.shape[1]):
+        for head in range(e_bkRGS.shape[3]):
+            mean_bRS.addcmul_(e_bkRGS[:, key_head, :, head], weight_bkRG1[:, key_head, :, head])
+
+
+def logit_limits(problem: Problem) -> list[float]:
+    """The largest |logit| that each sequence can hold, scale |q| |k| at most (Cauchy-Schwarz).
 
     Raises:
         ValueError: a NaN or an infinity in q or k, named by sequence and head.
     """
     dtype = torch.promote_types(problem.q_NHD.dtype, torch.float32)
     norms = [torch.linalg.vector_norm(x, dim=-1, dtype=dtype).amax(-1) for x in (problem.q_NHD, problem.k_NKD)]
-    limits_2N = torch.stack(norms).cpu()
-    if not bool(torch.isfinite(limits_2N).all()):
-        finite = bool(torch.isfinite(problem.q_NHD).all()) and bool(torch.isfinite(problem.k_NKD).all())
-        if not finite:
-            raise name_not_finite(problem)
-    return limits_2N
-
-
-def _sequence_limit(problem: Problem, limits_2N: Tensor, b: int) -> float:
-    begin = problem.offset[b]
-    q_limit = limits_2N[0, begin + problem.start[b] : begin + problem.stop[b]].max()
-    k_limit = limits_2N[1, begin : begin + problem.stop[b]].max()
-    return problem.scale * float(q_limit) * float(k_limit)
+    q_N, k_N = torch.stack(norms).cpu()
+    # A finite vector may still have an infinite norm: then the limit is infinite, and float64 takes over.
+    finite = all(bool(torch.isfinite(norm_N).all()) for norm_N in (q_N, k_N))
+    if not finite and not all(bool(torch.isfinite(x).all()) for x in (problem.q_NHD, problem.k_NKD)):
+        raise name_not_finite(problem)
+    spans = itertools.pairwise(problem.offset)
+    return [problem.scale * float(q_N[a:b].max()) * float(k_N[a:b].max()) for a, b in spans]
 
 
 def _arithmetic(dtype: torch.dtype, limit: float) -> tuple[torch.dtype, bool]:
@@ -155,24 +169,19 @@ def _plan(problem: Problem) -> Iterator[Block]:
     """Cut the rows into blocks: many short sequences of like length at once, or a few rows of a long one."""
     on_cpu = problem.q_NHD.device.type == "cpu"
     tile, most_rows = (TILE_CPU, ROWS_CPU) if on_cpu else (TILE_GPU, ROWS_GPU)
-    by_length = sorted(
-        (b for b in range(len(problem.start)) if problem.stop[b] > problem.start[b]),
-        key=lambda b: (problem.stop[b], problem.stop[b] - problem.start[b]),
-    )
+    wanted = [b for b in range(len(problem.start)) if problem.stop[b] > problem.start[b]]
     group: list[int] = []
-    for b in by_length:
-        together = [*group, b]
-        rows = max(problem.stop[i] - problem.start[i] for i in together)
-        if len(together) * rows * problem.groups * problem.stop[b] <= tile:
-            group = together
-            continue
-        if group:
-            yield _whole(problem, group)
-        group = [b]
+    group_rows = 0
+    for b in sorted(wanted, key=lambda b: (problem.stop[b], problem.start[b])):
         rows = problem.stop[b] - problem.start[b]
-        if rows * problem.groups * problem.stop[b] > tile:
+        if rows * problem.heads * problem.stop[b] > tile:
             yield from _slices(problem, b, tile, most_rows)
-            group = []
+            continue
+        group_rows = max(group_rows, rows)
+        if group and (len(group) + 1) * group_rows * problem.heads * problem.stop[b] > tile:
+            yield _whole(problem, group)
+            group, group_rows = [], rows
+        group.append(b)
     if group:
         yield _whole(problem, group)
 

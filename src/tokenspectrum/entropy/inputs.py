@@ -4,6 +4,7 @@ A `Problem` is the packed form: tokens of all sequences behind one another, with
 Problem without a copy of q or k.  Every complaint is one line that says what is wrong and where.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,6 +50,11 @@ class Problem:
         spans = [torch.arange(a, b) for a, b in zip(self.start, self.stop, strict=True)]
         return torch.cat(spans).to(self.q_NHD.device)
 
+    def sequences(self) -> Tensor:
+        """(Q,) int64: sequence of every row wanted."""
+        counts = [b - a for a, b in zip(self.start, self.stop, strict=True)]
+        return torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(self.q_NHD.device)
+
 
 def make_problem(
     q: Tensor,
@@ -74,7 +80,7 @@ def make_problem(
         offset = _offsets(cu_seqlens, q.shape[0])
         if lse is not None:
             _check_lse(lse, (q.shape[1], q.shape[0]), q)
-    lengths = tuple(b - a for a, b in zip(offset, offset[1:], strict=False))
+    lengths = tuple(b - a for a, b in itertools.pairwise(offset))
     for index, length in enumerate(lengths):
         if length < 1:
             raise ValueError(f"sequence {index} is empty: every sequence needs at least one token")

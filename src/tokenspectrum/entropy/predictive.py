@@ -1,7 +1,7 @@
 """Log-probability and entropy of the next-token distribution, block of the vocabulary by block, logits never whole.
 
-With logits l_v (divided by the temperature) and a running maximum m: Z = sum exp(l_v - m), U = sum exp(l_v - m)(l_v - m);
-then the log-partition is m + ln Z, logprob = l_target - m - ln Z and H = ln Z - U / Z.
+With logits l_v (divided by the temperature) and a running maximum m: Z = sum exp(l_v - m) and
+U = sum exp(l_v - m)(l_v - m); then logprob = l_target - m - ln Z and H = ln Z - U / Z.
 Shapes: N tokens, D hidden size, V vocabulary, C a block of the vocabulary.
 """
 
@@ -19,7 +19,7 @@ from tokenspectrum.entropy.types import PredictiveEntropy
 # A tile of logits: on a CPU it stays in the second-level cache, on a GPU it must fill the device.
 TILE_CPU, TILE_GPU = 2**18, 2**26
 BLOCK_CPU, BLOCK_GPU = 2048, 16384
-# Logits of float32 inputs beyond this size carry a rounding error that the entropy would show: those rows are float64's.
+# Logits beyond this size carry a rounding error that the entropy would show: those rows are computed in float64.
 LIMIT_FLOAT32, LIMIT_HALF = 64.0, 2048.0
 
 

@@ -19,7 +19,8 @@ def row_statistics(a_RS: Tensor, position_R: Tensor, options: Options) -> dict[s
     """Every statistic in `options` (and `raw`) of head-averaged rows.  a_RS is overwritten.
 
     Args:
-        a_RS: rows of probabilities, position j in column j, exact zeros where j > position.
+        a_RS: rows of probabilities, position j in column j, and where j > position a number so small that neither it
+            nor its a ln a shows (not 0, whose logarithm is not finite).
         position_R: int64 position of each row's query; the row sees position + 1 positions.
 
     Returns:
@@ -45,19 +46,15 @@ def row_statistics(a_RS: Tensor, position_R: Tensor, options: Options) -> dict[s
         out["local_mass"] = _local_mass(a_RS, position_R, options.local_window)
     if "fixed" in variants:
         out["fixed"] = renormalised_entropy(a_RS[:, : options.fixed_k])
-    out["raw"] = plogp_(a_RS).sum(1).neg_()
+        out["fixed_mass"] = a_RS[:, : options.fixed_k].sum(1)
+    out["raw"] = a_RS.mul_(a_RS.log()).sum(1).neg_()
     return out
 
 
-def plogp_(a: Tensor) -> Tensor:
-    """a ln a in place, 0 at a = 0."""
-    return a.mul_(a.clamp_min(torch.finfo(a.dtype).tiny).log_())
-
-
 def renormalised_entropy(a_RS: Tensor) -> Tensor:
-    """(R,) entropy of each row divided by its sum; 0 for a row without any mass."""
-    mass_R = a_RS.sum(1).clamp_min(torch.finfo(a_RS.dtype).tiny)
-    return plogp_(a_RS / mass_R[:, None]).sum(1).neg_()
+    """(R,) entropy of each row divided by its sum."""
+    p_RS = a_RS / a_RS.sum(1, keepdim=True)
+    return torch.special.entr(p_RS).sum(1)
 
 
 def support_size(rows: Tensor, masses: Sequence[float] = SUPPORT_MASSES) -> Tensor:
