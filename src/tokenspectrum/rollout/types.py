@@ -15,7 +15,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample: temperature divides the logits first, top-p then cuts the tail; max_tokens counts response tokens."""
+    """How to sample: temperature divides the logits, then top-p cuts the tail; max_tokens counts response tokens."""
 
     temperature: float
     top_p: float

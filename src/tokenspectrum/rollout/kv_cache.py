@@ -1,0 +1,67 @@
+"""A preallocated key-value cache for a batch of rows that only grow and only leave.
+
+transformers' DynamicCache copies every layer's keys and values at every token; here a token is written in place and
+the attention gets a view.  Sliding-window layers keep their whole past: the model's own mask hides it.  Knows
+transformers' cache interface and no model.
+"""
+
+import torch
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+
+class _Slots(CacheLayerMixin):
+    """One layer's keys and values (rows, kv heads, capacity, head dim), the first `length` positions filled."""
+
+    is_sliding = False
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__()
+        self.capacity, self.length = capacity, 0
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        rows, heads, _, _ = key_states.shape
+        self.keys = key_states.new_zeros(rows, heads, self.capacity, key_states.shape[-1])
+        self.values = value_states.new_zeros(rows, heads, self.capacity, value_states.shape[-1])
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        end = self.length + key_states.shape[-2]
+        self.keys[:, :, self.length : end] = key_states
+        self.values[:, :, self.length : end] = value_states
+        self.length = end
+        return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.length + query_length, 0
+
+    def get_seq_length(self) -> int:
+        return self.length
+
+    def get_max_cache_shape(self) -> int:
+        return self.capacity
+
+    def select(self, rows: torch.Tensor, capacity: int) -> None:
+        """Keep (or repeat) `rows`, in that order, with room for `capacity` positions."""
+
+        def moved(old: torch.Tensor) -> torch.Tensor:
+            new = old.new_zeros(len(rows), old.shape[1], capacity, old.shape[3])
+            new[:, :, : self.length] = old[rows, :, : self.length]
+            return new
+
+        self.keys, self.values, self.capacity = moved(self.keys), moved(self.values), capacity
+
+
+class SlotCache(Cache):
+    """`n_layers` layers of slots with room for `capacity` positions."""
+
+    def __init__(self, n_layers: int, capacity: int) -> None:
+        super().__init__(layers=[_Slots(capacity) for _ in range(n_layers)])
+
+    def select(self, rows: torch.Tensor, capacity: int) -> None:
+        """Keep (or repeat) `rows` of the batch, in that order, with room for `capacity` positions."""
+        for layer in self.layers:
+            layer.select(rows, capacity)

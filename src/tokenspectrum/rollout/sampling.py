@@ -1,0 +1,54 @@
+"""Draw one token a row by inverse CDF over a stably sorted distribution.  Knows logits, not models.
+
+Given u in [0, 1), the token is the first, in descending order of probability (ties: the smaller id first), at which the
+cumulated probability of the nucleus exceeds u times the nucleus's mass: the same u and the same distribution give the
+same token in any batch.
+"""
+
+import torch
+
+from tokenspectrum.errors import UserError
+
+# Sorting a whole vocabulary costs more than a small policy's forward; the nucleus mostly lies within the largest few.
+_PREFILTER = 32
+
+
+def _pick(prob_BK: torch.Tensor, u_B: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rank of the drawn token among descending probabilities (B,), and which of them are the nucleus (B, K).
+
+    The nucleus is the fewest tokens that reach top_p: a token stays while what lies before it is short of top_p.
+    """
+    cumulated_BK = prob_BK.double().cumsum(-1)
+    keep_BK = (cumulated_BK - prob_BK) < top_p
+    size_B1 = keep_BK.sum(-1, keepdim=True)
+    mass_B1 = cumulated_BK.gather(-1, size_B1 - 1)
+    rank_B = (cumulated_BK <= u_B[:, None] * mass_B1).sum(-1)
+    return torch.minimum(rank_B, size_B1[:, 0] - 1), keep_BK
+
+
+def draw(
+    logits_BV: torch.Tensor, u_B: torch.Tensor, temperature: float, top_p: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and their log-probabilities, both (B,).
+
+    u_B is float64 in [0, 1).  The log-probabilities are in nats, of the full vocabulary at `temperature`, before top-p.
+    Raises UserError for logits that are NaN or infinite.
+    """
+    logits_BV = logits_BV.to(torch.promote_types(logits_BV.dtype, torch.float32)) / temperature
+    lse_B1 = logits_BV.logsumexp(-1, keepdim=True)
+    if not lse_B1.isfinite().all():
+        raise UserError("the policy's logits are NaN or infinite, so nothing can be sampled; check its weights")
+    top_BK, id_BK = logits_BV.topk(min(_PREFILTER, logits_BV.shape[-1]), -1)
+    rank_B, keep_BK = _pick((top_BK - lse_B1).exp(), u_B, top_p)
+    token_B = id_BK.gather(-1, rank_B[:, None])[:, 0]
+    # Sorted whole where that could differ: the nucleus goes on past the prefilter, or a tie inside it, or across its
+    # end, came in an order that topk does not promise.
+    tied_BK = (top_BK[:, 1:] == top_BK[:, :-1]) & keep_BK[:, :-1]
+    unsure = (keep_BK[:, -1] | tied_BK.any(-1)).nonzero()[:, 0]
+    if len(unsure):
+        sorted_UV, id_UV = logits_BV[unsure].sort(dim=-1, descending=True, stable=True)
+        rank_U, _ = _pick((sorted_UV - lse_B1[unsure]).exp(), u_B[unsure], top_p)
+        token_B[unsure] = id_UV.gather(-1, rank_U[:, None])[:, 0]
+    logprob_B = logits_BV.gather(-1, token_B[:, None])[:, 0] - lse_B1[:, 0]
+    # Float noise may lift a certain token's log-probability a little above 0.
+    return token_B, logprob_B.clamp(max=0.0)

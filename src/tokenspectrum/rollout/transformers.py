@@ -1,0 +1,178 @@
+"""Rollout engine for any HF causal LM: the model's own forward in a key-value cache loop.
+
+Prompts are left-padded and prefilled once each, their caches repeated for the samples, and finished rows leave the
+batch.  Knows nothing of rewards, tables or training.
+"""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from tokenspectrum.counter import stream_key, uniforms
+from tokenspectrum.errors import UserError
+from tokenspectrum.rollout.kv_cache import SlotCache
+from tokenspectrum.rollout.sampling import draw
+from tokenspectrum.rollout.types import Prompt, Response, Sampling
+
+_CACHED_LAYERS = {"full_attention", "sliding_attention"}
+# Leaving the batch copies every cache; so the finished rows wait until they are this share of it.
+_COMPACT_SHARE = 0.125
+
+
+def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end a response: the tokenizer's end of sequence and those of the model's generation config."""
+    generation = getattr(model, "generation_config", None)
+    listed = getattr(generation, "eos_token_id", None)
+    ids = {tokenizer.eos_token_id, *(listed if isinstance(listed, (list, tuple)) else [listed])} - {None}
+    if not ids:
+        raise UserError("the policy names no end-of-sequence token; set eos_token in its tokenizer")
+    return frozenset(ids)
+
+
+def left_padded(sequences: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask (1 token, 0 padding), both int64 (P, T), every last token in the last column."""
+    width = max(map(len, sequences))
+    ids_PT = torch.zeros(len(sequences), width, dtype=torch.long)
+    mask_PT = torch.zeros(len(sequences), width, dtype=torch.long)
+    for i, ids in enumerate(sequences):
+        ids_PT[i, width - len(ids) :] = torch.tensor(ids)
+        mask_PT[i, width - len(ids) :] = 1
+    return ids_PT, mask_PT
+
+
+class _Sampled:
+    """What has been sampled so far: R responses, at most T tokens each."""
+
+    def __init__(self, rows: int, max_tokens: int, stop: frozenset[int]) -> None:
+        self.token_RT = np.zeros((rows, max_tokens), np.int64)
+        self.logprob_RT = np.zeros((rows, max_tokens), np.float32)
+        self.length_R = np.full(rows, max_tokens)
+        self.stopped_R = np.zeros(rows, bool)
+        self.stop = np.array(sorted(stop))
+
+    def record(self, t: int, alive_B: np.ndarray, token_B: np.ndarray, logprob_B: np.ndarray) -> np.ndarray:
+        """Note token t of responses `alive_B`; returns which of them go on.  Rows that had ended are ignored."""
+        self.token_RT[alive_B, t], self.logprob_RT[alive_B, t] = token_B, logprob_B
+        ended = alive_B[np.isin(token_B, self.stop) & ~self.stopped_R[alive_B]]
+        self.stopped_R[ended], self.length_R[ended] = True, t + 1
+        return ~self.stopped_R[alive_B]
+
+    def response(self, row: int, prompt: Prompt, sample: int) -> Response:
+        length = self.length_R[row]
+        return Response(
+            prompt_id=prompt.prompt_id,
+            sample=sample,
+            prompt_token_ids=prompt.token_ids,
+            token_ids=tuple(self.token_RT[row, :length].tolist()),
+            logprobs=tuple(self.logprob_RT[row, :length].tolist()),
+            finish_reason="stop" if self.stopped_R[row] else "length",
+        )
+
+
+class TransformersEngine:
+    """Samples from a live model: it sees every update of the weights.  See `RolloutEngine` for the protocol."""
+
+    def __init__(self, model: Any, tokenizer: Any, *, batch_rows: int = 256) -> None:
+        """`batch_rows`: responses decoded at once; it bounds memory and changes samples by float noise only."""
+        config = model.config.get_text_config()
+        if kinds := set(getattr(config, "layer_types", None) or ()) - _CACHED_LAYERS:
+            raise UserError(f"policy: layers of kind {sorted(kinds)} have no key-value cache; use the vllm engine")
+        self.model, self.n_layers = model, config.num_hidden_layers
+        self.max_positions = getattr(config, "max_position_embeddings", None)
+        self.stop = stop_ids(model, tokenizer)
+        self.batch_rows = batch_rows
+        taken = inspect.signature(model.forward).parameters
+        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in taken else {}
+        self._positions = "position_ids" in taken
+
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, seed: int, step: int, domain: str = "sample"
+    ) -> list[Response]:
+        """Responses prompt-major; one prompt's samples share its prefill where they fall into one batch."""
+        if empty := [p.prompt_id for p in prompts if not p.token_ids]:
+            raise UserError(f"prompt {empty[0]}: no tokens; drop it or check the chat template")
+        longest = max((len(p.token_ids) for p in prompts), default=0) + sampling.max_tokens
+        if self.max_positions is not None and longest > self.max_positions:
+            raise UserError(
+                f"sampling: {longest} tokens of prompt and response, but the policy has {self.max_positions} "
+                "positions; lower max_prompt_tokens or max_response_tokens"
+            )
+        # Neighbours of like length pad each other least.
+        order = sorted(range(len(prompts)), key=lambda p: len(prompts[p].token_ids))
+        rows = [(p, i) for p in order for i in range(sampling.n)]
+        out: list[Response | None] = [None] * len(rows)
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.inference_mode():
+                for start in range(0, len(rows), self.batch_rows):
+                    batch = rows[start : start + self.batch_rows]
+                    responses = self._decode(prompts, batch, sampling, seed, step, domain)
+                    for (p, i), response in zip(batch, responses, strict=True):
+                        out[p * sampling.n + i] = response
+        finally:
+            self.model.train(training)
+        return out
+
+    def _decode(
+        self,
+        prompts: Sequence[Prompt],
+        rows: list[tuple[int, int]],
+        sampling: Sampling,
+        seed: int,
+        step: int,
+        domain: str,
+    ) -> list[Response]:
+        """One batch: `rows` are (index of prompt, sample), rows of a prompt adjacent."""
+        device = self.model.device
+        used = list(dict.fromkeys(p for p, _ in rows))
+        ids_PT, mask_PT = left_padded([prompts[p].token_ids for p in used])
+        ids_PT, mask_PT = ids_PT.to(device), mask_PT.to(device)
+        width = ids_PT.shape[1]
+        total = width + sampling.max_tokens
+        position_PT = (mask_PT.cumsum(-1) - 1).clamp(min=0)
+
+        cache = SlotCache(self.n_layers, width)
+        logits_BV = self._forward(ids_PT, mask_PT, position_PT, cache)
+        place = {p: i for i, p in enumerate(used)}
+        repeat_R = torch.tensor([place[p] for p, _ in rows], device=device)
+        cache.select(repeat_R, total)
+        # Generated positions are all visible, so the mask of the whole decode is known now.
+        mask_BT = torch.nn.functional.pad(mask_PT, (0, sampling.max_tokens), value=1)[repeat_R]
+        logits_BV, position_B = logits_BV[repeat_R], position_PT[repeat_R, -1]
+
+        keys_R = np.array([stream_key(domain, seed, step, prompts[p].prompt_id, i) for p, i in rows], np.uint64)
+        sampled = _Sampled(len(rows), sampling.max_tokens, self.stop)
+        alive_B = np.arange(len(rows))  # batch row -> response
+        for t in range(sampling.max_tokens):
+            u_B = torch.from_numpy(uniforms(keys_R[alive_B], np.full(len(alive_B), t))).to(device)
+            token_B, logprob_B = draw(logits_BV, u_B, sampling.temperature, sampling.top_p)
+            going_B = sampled.record(t, alive_B, token_B.cpu().numpy(), logprob_B.cpu().numpy())
+            if t + 1 == sampling.max_tokens or not going_B.any():
+                break
+            if (~going_B).mean() >= _COMPACT_SHARE:
+                keep = torch.from_numpy(going_B.nonzero()[0]).to(device)
+                cache.select(keep, total)
+                token_B, mask_BT, position_B = token_B[keep], mask_BT[keep], position_B[keep]
+                alive_B = alive_B[going_B]
+            position_B = position_B + 1
+            logits_BV = self._forward(token_B[:, None], mask_BT[:, : width + t + 1], position_B[:, None], cache)
+        return [sampled.response(r, prompts[p], i) for r, (p, i) in enumerate(rows)]
+
+    def _forward(
+        self, ids_BT: torch.Tensor, mask_BS: torch.Tensor, position_BT: torch.Tensor, cache: SlotCache
+    ) -> torch.Tensor:
+        """Logits of the last position, (B, V)."""
+        positions = {"position_ids": position_BT} if self._positions else {}
+        out = self.model(
+            input_ids=ids_BT,
+            attention_mask=mask_BS,
+            past_key_values=cache,
+            use_cache=True,
+            **positions,
+            **self._last_only,
+        )
+        return out.logits[:, -1]
