@@ -20,7 +20,7 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.rollout.transformers import TransformersEngine
 from tokenspectrum.rollout.types import Prompt, Sampling
 
-VOCAB, EOS = 50, 2
+VOCAB, EOS = 20, 2
 TOKENIZER = SimpleNamespace(eos_token_id=EOS)
 COMMON = {"vocab_size": VOCAB, "bos_token_id": None, "eos_token_id": EOS, "pad_token_id": 0, "initializer_range": 0.4}
 LLAMA = COMMON | {
@@ -37,7 +37,7 @@ FAMILIES = {
     "mistral, window 6": MistralConfig(**LLAMA, head_dim=8, sliding_window=6),
     "gpt2": GPT2Config(**COMMON, n_embd=16, n_layer=2, n_head=2, n_positions=64),
 }
-# A single token, the same length twice, and a long one: left padding of every kind.
+# A single token, the same length twice, and a long one: left padding of every kind; few tokens, so that many stop.
 PROMPTS = [
     Prompt(f"{i:016x}", tuple(range(3, 3 + n)), 0) for i, n in enumerate([5, 1, 14, 5, 9])
 ]  # fmt: skip

@@ -13,6 +13,7 @@ import torch
 
 from tokenspectrum.counter import stream_key, uniforms
 from tokenspectrum.errors import UserError
+from tokenspectrum.rollout.grouped import grouped_decode
 from tokenspectrum.rollout.kv_cache import SlotCache
 from tokenspectrum.rollout.sampling import draw
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
@@ -107,7 +108,7 @@ class TransformersEngine:
         training = self.model.training
         self.model.eval()
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), grouped_decode(self.model):
                 for start in range(0, len(rows), self.batch_rows):
                     batch = rows[start : start + self.batch_rows]
                     responses = self._decode(prompts, batch, sampling, seed, step, domain)
