@@ -1,0 +1,1 @@
+"""A package whose stages take milliseconds."""

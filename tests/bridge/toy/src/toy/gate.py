@@ -1,0 +1,13 @@
+"""Lets a test do something while a stage runs: with TOY_GATE=NAME:PATH, stage NAME touches PATH.started and waits for PATH."""
+
+import os
+import time
+from pathlib import Path
+
+
+def gate(name):
+    wanted, _, path = os.environ.get("TOY_GATE", "").partition(":")
+    if wanted == name:
+        Path(path + ".started").touch()
+        while not Path(path).exists():
+            time.sleep(0.01)

@@ -1,0 +1,35 @@
+"""Stage train: goes on from a checkpoint."""
+
+import argparse
+import os
+import signal
+from pathlib import Path
+
+from toy.dapo import step
+from toy.files import param, read, write
+from toy.gate import gate
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for flag in ("source", "rule", "seed", "out"):
+        parser.add_argument(f"--{flag}")
+    args = parser.parse_args()
+    folder = os.environ.get("CHECKPOINT_DIR")
+    saved = Path(folder, "state.json") if folder else Path("no-checkpoint")
+    state, done = read(saved) if saved.exists() else (float(args.seed), 0)
+    print(f"from step {done}")
+    for i in range(done, param("train.steps")):
+        if i == int(os.environ.get("TOY_DIE_AT", -1)):
+            write(f"{args.out}/policy/half.json", "half")
+            os.kill(os.getpid(), signal.SIGKILL)
+        state = step(state, read(args.rule)["p"], param("train.rate"))
+        if folder:
+            write(saved, [state, i + 1])
+    gate("train")
+    write(f"{args.out}/policy/state.json", state)
+    write(f"{args.out}/log/rows.json", len(read(f"{args.source}/rows.json")))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""Stage weights."""
+
+import argparse
+
+from toy.files import param, read, write
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for flag in ("source", "method", "out"):
+        parser.add_argument(f"--{flag}")
+    args = parser.parse_args()
+    rule = param(f"rules.{args.method}")
+    write(f"{args.out}/rule.json", rule)
+    write(f"{args.out}/realised.json", [rule["p"] * row for row in read(f"{args.source}/rows.json")])
+
+
+if __name__ == "__main__":
+    main()

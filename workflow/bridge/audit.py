@@ -1,0 +1,95 @@
+"""Does each stage's last record stand for the present params, code and inputs?  Answered from records alone, no data is read.
+
+The reasons say what differs.  `spectrum status` shows them; the Snakefile plans the stages that have any.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workflow.bridge.cache import Cache, DamagedObjectError, MissingObjectError
+from workflow.bridge.digest import file_md5, listing_md5
+from workflow.bridge.pipeline import CODE_ROOT, Pipeline, Stage
+from workflow.bridge.project import read_config
+from workflow.bridge.records import Record, Records
+
+NEVER = "never made"
+
+
+def param_changes(old: Any, new: Any, name: str) -> list[str]:
+    """`train.steps: 3 -> 4` for every leaf that differs below `name`."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        keys = [*old, *(k for k in new if k not in old)]
+        return [line for k in keys for line in param_changes(old.get(k), new.get(k), f"{name}.{k}")]
+    return [] if old == new else [f"{name}: {old} -> {new}"]
+
+
+def _param_reasons(stage: Stage, record: Record, pipeline: Pipeline) -> list[str]:
+    old = record.get("params", {}).get("params.yaml", {})
+    new = pipeline.values(stage)
+    listed = [f"param {k} is {'now' if k in new else 'no longer'} listed" for k in sorted(old.keys() ^ new.keys())]
+    return listed + [line for k in sorted(old.keys() & new.keys()) for line in param_changes(old[k], new[k], k)]
+
+
+class Audit:
+    """The reasons of every stage, by address; empty where the record stands."""
+
+    def __init__(self, pipeline: Pipeline, records: Records, cache: Cache) -> None:
+        self._pipeline, self._records, self._cache = pipeline, records, cache
+        self._code: dict[str, str] = {}
+
+    def _code_now(self, path: str) -> str | None:
+        if path not in self._code:
+            self._code[path] = file_md5(Path(path)) if Path(path).is_file() else ""
+        return self._code[path] or None
+
+    def _made(self, out: str) -> str | None:
+        """The hash that an output's stage last recorded for it."""
+        record = self._records.get(self._pipeline.producers[out].addr) or {}
+        return next((o["md5"] for o in record.get("outs", []) if o["path"] == out), None)
+
+    def _dep_now(self, dep: str) -> str | None:
+        """The hash that data dep `dep` has if the recorded outputs are in place; None if that cannot be told."""
+        made = self._pipeline.made_under(dep)
+        if made == [dep]:
+            return self._made(dep)
+        files: dict[str, str] = {}
+        for out in made:
+            md5 = self._made(out)
+            if md5 is None:
+                return None
+            name = Path(out).relative_to(dep).as_posix()
+            try:
+                inside = self._cache.listing(md5) if md5.endswith(".dir") else {"": md5}
+            except (MissingObjectError, DamagedObjectError):
+                return None
+            files |= {f"{name}/{n}".rstrip("/"): h for n, h in inside.items()}
+        return listing_md5(files) if made else None
+
+    def reasons(self, stage: Stage) -> list[str]:
+        """Why the record of `stage` does not stand; an empty list if it does."""
+        record = self._records.get(stage.addr)
+        if record is None:
+            return [NEVER]
+        reasons = [] if record["cmd"] == stage.cmd else ["its command in dvc.yaml changed"]
+        reasons += _param_reasons(stage, record, self._pipeline)
+        old = {d["path"]: d.get("md5") for d in record.get("deps", [])}
+        for path in sorted(old.keys() | set(stage.deps)):
+            if path not in stage.deps:
+                reasons.append(f"{path} is no longer a dep")
+            elif path not in old:
+                reasons.append(f"{path} is a new dep")
+            elif path.startswith(CODE_ROOT):
+                if self._code_now(path) != old[path]:
+                    reasons.append(f"{path} changed")
+            elif (now := self._dep_now(path)) is not None and now != old[path]:
+                reasons.append(f"{path} changed")
+        if sorted(o["path"] for o in record.get("outs", [])) != sorted(stage.outs):
+            reasons.append("its outputs' paths changed")
+        return reasons
+
+
+def audit(pipeline: Pipeline) -> dict[str, list[str]]:
+    """Reasons by stage address."""
+    auditor = Audit(pipeline, Records(), Cache(read_config().cache_dir))
+    return {addr: auditor.reasons(stage) for addr, stage in pipeline.stages.items()}

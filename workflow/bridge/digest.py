@@ -1,0 +1,75 @@
+"""Content hashes of files and folders, exactly as DVC computes them.  Knows neither caches nor stages.
+
+A folder's hash is the MD5 of the JSON list of its files' hashes and relative paths, with `.dir` behind it.  Always read from the
+bytes, never from a table of modification times, so that an edit under an old mtime is seen.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# What .dvcignore lists: Snakemake marks folder outputs with this file.
+IGNORED = frozenset({".snakemake_timestamp"})
+
+
+@dataclass(frozen=True)
+class Digest:
+    """What DVC records of a path: `md5` (ending in .dir for a folder), bytes, and for a folder its number of files."""
+
+    md5: str
+    size: int
+    nfiles: int | None = None
+
+    def entry(self, path: str) -> dict[str, Any]:
+        """The path's entry in dvc.lock and in run records."""
+        count = {} if self.nfiles is None else {"nfiles": self.nfiles}
+        return {"path": path, "hash": "md5", "md5": self.md5, "size": self.size, **count}
+
+
+def file_md5(path: Path) -> str:
+    """MD5 of a file's bytes, as hex."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "md5").hexdigest()
+
+
+def files_under(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Every file below `folder`, sorted by its relative POSIX path, without the ignored ones."""
+    found = []
+    for root, _, names in os.walk(folder):
+        found += [Path(root, n) for n in names if n not in IGNORED]
+    yield from sorted((p.relative_to(folder).as_posix(), p) for p in found)
+
+
+def listing_bytes(files: dict[str, str]) -> bytes:
+    """The `.dir` object of a folder whose files `relative path -> md5` are these."""
+    rows = [{"md5": md5, "relpath": name} for name, md5 in sorted(files.items())]
+    return json.dumps(rows, sort_keys=True).encode()
+
+
+def listing_md5(files: dict[str, str]) -> str:
+    """The hash of such a folder."""
+    return hashlib.md5(listing_bytes(files), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def hash_files(files: dict[str, Path]) -> tuple[dict[str, str], int]:
+    """MD5 of each file and the bytes of all together."""
+    with ThreadPoolExecutor(max_workers=4) as pool:  # hashing frees the interpreter's lock
+        hashes = dict(zip(files, pool.map(file_md5, files.values()), strict=True))
+    return hashes, sum(p.stat().st_size for p in files.values())
+
+
+def digest(path: Path, only: list[str] | None = None) -> Digest:
+    """Hash `path`; of a folder, with `only`, just the files under these paths.  FileNotFoundError if it is not there."""
+    if not path.is_dir():
+        return Digest(file_md5(path), path.stat().st_size)
+    files = dict(files_under(path))
+    if only is not None:
+        keep = [Path(p).relative_to(path).as_posix() for p in only]
+        files = {n: p for n, p in files.items() if any(n == k or n.startswith(k + "/") for k in keep)}
+    hashes, size = hash_files(files)
+    return Digest(listing_md5(hashes), size, len(hashes))
