@@ -1,0 +1,230 @@
+"""Score sampled responses under a policy: old log-probabilities, predictive entropy, attention statistics of layers.
+
+The one definition of these numbers: the tokens stage calls it on the base policy, the trainers at every step.  Knows
+models and responses; knows no rewards, rules or tables.
+
+Legend: R responses, N response tokens of all responses in order, B rows of a micro-batch, T positions, C hidden size.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from weakref import WeakSet
+
+import torch
+from transformers import PreTrainedModel
+
+from tokenspectrum.entropy import attention_entropy, attention_rows, predictive_entropy
+from tokenspectrum.errors import UserError
+from tokenspectrum.policy.capture import Capture, capture_attention
+from tokenspectrum.rollout.padded import MicroBatch, micro_batches
+from tokenspectrum.rollout.types import Response
+
+Alignment = Literal["decision", "token"]
+SUPPORTS = (50, 80, 90, 95)
+_plain_heads: WeakSet[PreTrainedModel] = WeakSet()  # models that `_check_head` has passed
+
+
+@dataclass(frozen=True)
+class AttentionScores:
+    """Head-mean attention row of every response token at one layer: (N,) each, None where not asked for.
+
+    Entropies in nats, distance in positions; `visible_N` and the support sizes are int64 counts of positions.
+    """
+
+    visible_N: torch.Tensor
+    entropy_raw_N: torch.Tensor
+    entropy_norm_N: torch.Tensor
+    distance_N: torch.Tensor
+    local_mass_N: torch.Tensor
+    entropy_topk_N: torch.Tensor | None = None
+    entropy_fixed_N: torch.Tensor | None = None
+    support_50_N: torch.Tensor | None = None
+    support_80_N: torch.Tensor | None = None
+    support_90_N: torch.Tensor | None = None
+    support_95_N: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of every response token, responses in the order given, positions ascending; float32 on the CPU.
+
+    `logprob_N` and `predictive_entropy_N` are of the full vocabulary at temperature 1, in nats.
+    `rows[layer][i]` is the attention row of the i-th token asked for, over its visible positions, oldest first.
+    """
+
+    lengths_R: torch.Tensor
+    logprob_N: torch.Tensor
+    predictive_entropy_N: torch.Tensor
+    attention: Mapping[int, AttentionScores]
+    rows: Mapping[int, Sequence[torch.Tensor]]
+
+
+@torch.no_grad()
+def score_responses(
+    model: PreTrainedModel,
+    responses: Sequence[Response],
+    *,
+    layers: Sequence[int],
+    alignment: Alignment,
+    local_window: int,
+    micro_batch: int,
+    top_k: int | None = None,
+    fixed_k: int | None = None,
+    support: bool = False,
+    rows: Sequence[tuple[int, int]] = (),
+) -> Scores:
+    """Score every token of `responses` under `model`, which is left in the mode it was in.
+
+    Token t of a response behind P prompt tokens is emitted by the query at absolute position P + t - 1: there its
+    log-probability and predictive entropy are taken, always.  Its attention row is that query's (alignment "decision",
+    P + t positions visible) or its own, at P + t ("token", P + t + 1 visible).
+
+    `local_window` counts positions, the query's own among them; `top_k`, `fixed_k` and `support` ask for the optional
+    statistics, `rows` for the attention rows of chosen (response index, token position) pairs, at every layer.
+    `micro_batch` is the number of sequences in one forward pass; it changes nothing but float noise.
+    Raises UserError for an empty response, a policy whose hidden states are not finite or whose logits are not its head
+    times its hidden states, and a layer that is not causal full attention.
+    """
+    for response in responses:
+        if not response.token_ids or not response.prompt_token_ids:
+            raise UserError(f"prompt {response.prompt_id}, sample {response.sample}: no tokens, so nothing to score")
+    if alignment not in ("decision", "token"):
+        raise ValueError(f"alignment must be decision or token, got {alignment!r}")
+    layers, head = tuple(dict.fromkeys(layers)), model.get_output_embeddings()
+    optional = {"topk": top_k, "fixed": fixed_k, "support": support}
+    options = {
+        "variants": ("distance", "local_mass", *(name for name, asked in optional.items() if asked)),
+        "local_window": local_window,
+        "top_k": top_k,
+        "fixed_k": fixed_k,
+    }
+    lengths_R = torch.tensor([len(r.token_ids) for r in responses], dtype=torch.int64)
+    start_R = lengths_R.cumsum(0) - lengths_R
+    flat: dict[tuple[int | None, str], torch.Tensor] = {}
+    found_rows: dict[int, dict[int, torch.Tensor]] = {layer: {} for layer in layers}
+    training = model.training
+    model.eval()
+    try:
+        _check_head(model, head)
+        for batch in micro_batches(responses, micro_batch, model.device):
+            at_n = torch.cat([torch.arange(int(lengths_R[r])) + start_R[r] for r in batch.index])
+            with capture_attention(model, layers) as capture:
+                hidden_BTC = _hidden(model, batch.ids_BT)
+                stats = {(None, name): value_n for name, value_n in _predictive(head, hidden_BTC, batch).items()}
+                for layer in layers:
+                    attention = _attention(capture, layer, batch, alignment, options)
+                    stats |= {(layer, name): value_n for name, value_n in attention.items()}
+                    found_rows[layer] |= _rows(capture, layer, batch, alignment, rows)
+            for key, value_n in stats.items():
+                flat.setdefault(key, value_n.new_zeros(int(lengths_R.sum())))[at_n] = value_n
+    finally:
+        model.train(training)
+    nothing = torch.zeros(0)
+    return Scores(
+        lengths_R=lengths_R,
+        logprob_N=flat.get((None, "logprob"), nothing),
+        predictive_entropy_N=flat.get((None, "entropy"), nothing),
+        attention={
+            layer: AttentionScores(**{name: value_N for (at, name), value_N in flat.items() if at == layer})
+            for layer in layers
+            if responses
+        },
+        rows={layer: [found_rows[layer][i] for i in range(len(rows))] for layer in layers},
+    )
+
+
+def longest_context(responses: Sequence[Response], alignment: Alignment) -> int:
+    """The most positions that the row of any response token sees."""
+    extra = alignment == "token"
+    return max(len(r.prompt_token_ids) + len(r.token_ids) - 1 + extra for r in responses)
+
+
+def check_not_inert(longest: int, top_k: int | None, fixed_k: int | None, section: str) -> None:
+    """Refuse a k or K that reaches the longest context, `longest` positions: it would be the plain entropy again."""
+    for name, value in {"top_k": top_k, "fixed_k": fixed_k}.items():
+        if value is not None and value >= longest:
+            raise UserError(
+                f"{section}.{name}: {value} reaches the longest context of {longest} positions, so it would change "
+                "nothing; lower it"
+            )
+
+
+def _hidden(model: PreTrainedModel, ids_BT: torch.Tensor) -> torch.Tensor:
+    try:
+        hidden_BTC = model.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state
+    except ValueError as e:  # what the capture refuses: a sliding window, a soft cap
+        raise UserError(f"policy: {e}") from e
+    if not bool(hidden_BTC.isfinite().all()):
+        raise UserError("the policy's hidden states are NaN or infinite; check its weights")
+    return hidden_BTC
+
+
+def _predictive(head: torch.nn.Module, hidden_BTC: torch.Tensor, batch: MicroBatch) -> dict[str, torch.Tensor]:
+    """logprob and entropy at the queries that emit the batch's response tokens."""
+    emits_BT = batch.response_span(-1)[:, :-1]
+    target_n = batch.ids_BT[:, 1:][emits_BT]
+    result = predictive_entropy(hidden_BTC[:, :-1][emits_BT], head.weight, target_n, bias=getattr(head, "bias", None))
+    limit = math.log(head.weight.shape[0]) * (1 + 1e-6)
+    assert bool((result.logprob <= 0).all()), "a log-probability is above 0"
+    assert bool(((result.entropy >= 0) & (result.entropy <= limit)).all()), "an entropy is outside [0, ln V]"
+    return {"logprob": result.logprob.float().cpu(), "entropy": result.entropy.float().cpu()}
+
+
+def _attention(
+    capture: Capture, layer: int, batch: MicroBatch, alignment: Alignment, options: Mapping[str, Any]
+) -> dict[str, torch.Tensor]:
+    """Statistics of the rows of the batch's response tokens, by field of AttentionScores."""
+    first_B = batch.prompt_B + _shift(alignment)
+    q, k, offsets = capture.packed(layer, batch.tokens())
+    stop_B, scale = first_B + batch.length_B, capture[layer].scale
+    result = attention_entropy(q, k, cu_seqlens=offsets, query_start=first_B, query_stop=stop_B, scale=scale, **options)
+    named = {
+        "visible_N": result.visible,
+        "entropy_raw_N": result.raw,
+        "entropy_norm_N": result.norm,
+        "distance_N": result.distance,
+        "local_mass_N": result.local_mass,
+        "entropy_topk_N": result.topk,
+        "entropy_fixed_N": result.fixed,
+    } | {f"support_{mass}_N": getattr(result, f"support_{mass}") for mass in SUPPORTS}
+    return {name: _plain(value) for name, value in named.items() if value is not None}
+
+
+def _rows(
+    capture: Capture, layer: int, batch: MicroBatch, alignment: Alignment, rows: Sequence[tuple[int, int]]
+) -> dict[int, torch.Tensor]:
+    """Attention rows of those of `rows` that are in this batch, by their index in `rows`."""
+    place = {r: b for b, r in enumerate(batch.index)}
+    wanted = {i: (place[r], t) for i, (r, t) in enumerate(rows) if r in place}
+    if not wanted:
+        return {}
+    queries = [(b, int(batch.prompt_B[b]) + t + _shift(alignment)) for b, t in wanted.values()]
+    q, k, offsets = capture.packed(layer, batch.tokens())
+    found = attention_rows(q, k, queries, cu_seqlens=offsets, scale=capture[layer].scale)
+    return {i: _plain(row) for i, row in zip(wanted, found, strict=True)}
+
+
+def _shift(alignment: Alignment) -> int:
+    return -1 if alignment == "decision" else 0
+
+
+def _plain(value: torch.Tensor) -> torch.Tensor:
+    return (value.float() if value.is_floating_point() else value).cpu()
+
+
+def _check_head(model: PreTrainedModel, head: torch.nn.Module) -> None:
+    """Some models scale or cap what comes out of the head; then hidden states and head alone give other logits."""
+    if model in _plain_heads:
+        return
+    ids_BT = torch.arange(min(4, head.weight.shape[0]), device=model.device)[None]
+    logits_BTV = model(input_ids=ids_BT, use_cache=False).logits.float()
+    plain_BTV = head(model.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state).float()
+    # NaN is not this check's business: equal_nan lets it through to one that names it.
+    if not torch.allclose(logits_BTV, plain_BTV, rtol=1e-2, atol=1e-2, equal_nan=True):
+        raise UserError(
+            f"policy: {type(model).__name__} changes its logits after the output layer (a scale or a soft cap), "
+            "which the scoring does not know; use another policy"
+        )
+    _plain_heads.add(model)
