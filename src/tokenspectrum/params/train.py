@@ -1,0 +1,80 @@
+"""`train`: one update after another, and what of them is logged.  The same for every method and seed."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from tokenspectrum.params.base import Frozen
+from tokenspectrum.params.layers import Layer
+
+
+class ClipParams(Frozen):
+    """DAPO's clipping of the probability ratio."""
+
+    low: float = Field(gt=0, lt=1, description="the ratio is clipped from below at 1 - low")
+    high: float = Field(gt=0, description="the ratio is clipped from above at 1 + high")
+    dual: float = Field(gt=1, description="where the advantage A is negative the loss is at most -A * dual")
+
+
+class RowStatsParams(Frozen):
+    """Statistics that need the whole attention row, of a sample of responses on some steps."""
+
+    every: int = Field(ge=1, description="on steps 1, 1 + every, 1 + 2 every, ...")
+    responses: int = Field(ge=1, description="responses sampled on such a step; all of them if there are fewer")
+    rows: int = Field(ge=1, description="tokens of those responses whose whole row is kept, in attention_rows")
+    top_k: int = Field(ge=2, description="k of the top-k entropy")
+    fixed_k: int = Field(ge=2, description="K of the fixed-K entropy")
+
+
+class TokenLogParams(Frozen):
+    """What the token log of a run holds."""
+
+    tokens: Literal["every_step", "none"] = Field(description="whether the table tokens is written")
+    attention: Literal["streaming", "none"] = Field(
+        description="streaming: entropies, distance and local mass of every response token at the logged layers"
+    )
+    layers: tuple[Layer | Literal["rule"], ...] = Field(
+        description="attention layers to log; rule stands for the layer that the weighting rule reads, if it reads one"
+    )
+    local_window: int = Field(ge=1, description="positions that count as local in local_mass")
+    row_stats: RowStatsParams | None = Field(
+        default=None, description="top-k, fixed-K and support sizes, and the rows themselves, of a sample; null: none"
+    )
+
+    @model_validator(mode="after")
+    def _rows_need_attention(self) -> Self:
+        if self.attention == "none" and self.row_stats is not None:
+            raise ValueError("row_stats needs attention: streaming; set row_stats: null")
+        return self
+
+
+class TrainParams(Frozen):
+    """DAPO with mini-batches.  Step s trains on rollout batch s; there is no KL term and no entropy bonus."""
+
+    trainer: Literal["local", "verl"] = Field(description="local: one process, plain PyTorch; verl: Ray and vLLM")
+    steps: int = Field(ge=1, description="rollout batches to train on")
+    prompts_per_step: int = Field(ge=1, description="prompts in a rollout batch; each gets sampling.n responses")
+    mini_batches: int = Field(ge=1, description="optimiser steps on each rollout batch; divides prompts_per_step")
+    learning_rate: float = Field(gt=0, description="of AdamW, after warm-up")
+    warmup_steps: int = Field(ge=0, description="steps of linear warm-up: step s uses learning_rate * s / warmup_steps")
+    weight_decay: float = Field(ge=0, description="of AdamW, on every parameter")
+    betas: tuple[float, float] = Field(description="AdamW's decay rates of the first and second moment")
+    grad_clip: float = Field(gt=0, description="the gradient is scaled down to this norm")
+    clip: ClipParams
+    keep_steps: tuple[int, ...] = Field(
+        default=(), description="steps whose policies are kept besides the final one, for evaluation"
+    )
+    token_log: TokenLogParams
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.prompts_per_step % self.mini_batches:
+            raise ValueError(
+                f"mini_batches {self.mini_batches} does not divide prompts_per_step {self.prompts_per_step}"
+            )
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas {self.betas} must be at least 0 and below 1")
+        for step in self.keep_steps:
+            if not 1 <= step <= self.steps:
+                raise ValueError(f"keep_steps has {step}, outside 1 to steps = {self.steps}")
+        return self

@@ -1,0 +1,91 @@
+"""From responses to padded micro-batches and seeded mini-batches.
+
+Knows token ids and lengths.  Knows no model, no rewards and no weights.
+
+Legend: R responses, N response tokens, B rows of a micro-batch, T positions of its longest row.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from tokenspectrum.rollout.types import Response
+from tokenspectrum.training.data import seeded_order
+
+
+@dataclass(frozen=True)
+class Padded:
+    """A micro-batch: sequences padded on the right, where causal attention never sees the padding.
+
+    ids_BT     int64, prompt then response, zeros behind
+    start      first query position that emits a response token in any row: logits before it are not needed
+    query_N    int64 index into the flat (B, T - start) logits: the query that emits each response token, row by row
+    target_N   int64: the response tokens
+    token_N    int64: where those tokens lie in the flat order of all responses
+    """
+
+    ids_BT: torch.Tensor
+    start: int
+    query_N: torch.Tensor
+    target_N: torch.Tensor
+    token_N: torch.Tensor
+
+
+def response_lengths(responses: Sequence[Response]) -> torch.Tensor:
+    """int64 R: tokens of each response."""
+    return torch.tensor([len(response.token_ids) for response in responses], dtype=torch.int64)
+
+
+def token_offsets(lengths_R: torch.Tensor) -> torch.Tensor:
+    """int64 R: index of each response's first token in the flat order of all responses."""
+    return lengths_R.cumsum(0) - lengths_R
+
+
+def flat_tokens(rows: torch.Tensor, lengths_R: torch.Tensor) -> torch.Tensor:
+    """int64: indices of the tokens of `rows` in the flat order of all responses, row after row."""
+    length_B = lengths_R[rows]
+    start_B = token_offsets(lengths_R)[rows] - token_offsets(length_B)
+    return torch.arange(int(length_B.sum())) + start_B.repeat_interleave(length_B)
+
+
+def assign_minibatches(prompt_ids: Sequence[str], n: int, mini_batches: int, seed: int, step: int) -> torch.Tensor:
+    """int64 R: the mini-batch of each response, prompt-major; all n responses of a prompt share it.
+
+    Prompts are shuffled by (seed, step) and cut into `mini_batches` parts of equal size.
+    """
+    size = len(prompt_ids) // mini_batches
+    minibatch_P = torch.empty(len(prompt_ids), dtype=torch.int64)
+    minibatch_P[torch.tensor(seeded_order(prompt_ids, "minibatch", seed, step))] = torch.arange(len(prompt_ids)) // size
+    return minibatch_P.repeat_interleave(n)
+
+
+def micro_batches(rows: torch.Tensor, responses: Sequence[Response], size: int) -> list[torch.Tensor]:
+    """`rows` (indices of responses) in chunks of at most `size`, sorted by length so that they pad each other least."""
+    by_length = sorted(
+        rows.tolist(), key=lambda r: (len(responses[r].prompt_token_ids) + len(responses[r].token_ids), r)
+    )
+    return list(torch.tensor(by_length, dtype=torch.int64).split(size)) if by_length else []
+
+
+def collate(responses: Sequence[Response], rows: torch.Tensor, lengths_R: torch.Tensor) -> Padded:
+    """Pad the responses `rows`; `lengths_R` are the lengths of all responses."""
+    chosen = [responses[r] for r in rows.tolist()]
+    width = max(len(response.prompt_token_ids) + len(response.token_ids) for response in chosen)
+    start = min(len(response.prompt_token_ids) for response in chosen) - 1
+    ids_BT = torch.zeros(len(chosen), width, dtype=torch.int64)
+    for row, response in enumerate(chosen):
+        ids = response.prompt_token_ids + response.token_ids
+        ids_BT[row, : len(ids)] = torch.tensor(ids)
+    length_B = lengths_R[rows]
+    prompt_B = torch.tensor([len(response.prompt_token_ids) for response in chosen])
+    row_N = torch.arange(len(chosen)).repeat_interleave(length_B)
+    position_N = torch.arange(len(row_N)) - token_offsets(length_B)[row_N]
+    query_N = prompt_B[row_N] + position_N - 1
+    return Padded(
+        ids_BT=ids_BT,
+        start=start,
+        query_N=row_N * (width - start) + query_N - start,
+        target_N=ids_BT[row_N, query_N + 1],
+        token_N=flat_tokens(rows, lengths_R),
+    )

@@ -1,0 +1,32 @@
+"""TensorBoard events of a run, in this stage's log folder and never among its outputs.  Knows names and numbers."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+
+class Board:
+    """`with Board(folder, first_step) as board: board.add(step, {"reward": 0.5})`; without a folder it does nothing."""
+
+    def __init__(self, folder: Path | None, first_step: int) -> None:
+        # Steps from first_step on are drawn anew: a resumed run repeats those after its checkpoint.
+        self._writer = None if folder is None else SummaryWriter(str(folder), purge_step=first_step)
+
+    def __enter__(self) -> "Board":
+        return self
+
+    def add(self, step: int, values: Mapping[str, Any]) -> None:
+        """One point of each curve: numbers as they are, lists as their mean, missing ones not at all."""
+        if self._writer is None:
+            return
+        for name, value in values.items():
+            numbers = [v for v in (value if isinstance(value, list) else [value]) if v is not None]
+            if numbers:
+                self._writer.add_scalar(f"train/{name}", math.fsum(numbers) / len(numbers), step)
+
+    def __exit__(self, *error: object) -> None:
+        if self._writer is not None:
+            self._writer.close()

@@ -1,0 +1,54 @@
+"""What a trainer is asked to do: the interface that all trainers share.  Knows names, paths and params, no trainer."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenspectrum.params.reward import RewardParams
+from tokenspectrum.params.sampling import SamplingParams
+from tokenspectrum.params.systems import SystemsParams
+from tokenspectrum.params.train import TrainParams
+from tokenspectrum.tokenlog.reader import read_manifest
+from tokenspectrum.tokenlog.writer import sha256
+from tokenspectrum.weighting.rule import Rule
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """One run under one seed.  `out` gets policy/, metrics/ and tokenlog/; `checkpoints` is outside it.
+
+    method, preset and policy_name are words for the table `runs`; `run` holds no seed.
+    """
+
+    run: str
+    seed: int
+    method: str
+    preset: str
+    policy_name: str
+    rule: Rule
+    prompts: Path
+    policy: Path
+    out: Path
+    checkpoints: Path
+    train: TrainParams
+    sampling: SamplingParams
+    reward: RewardParams
+    systems: SystemsParams
+
+    def identity(self) -> str:
+        """sha256 of all that the result follows from; a checkpoint of another identity is not resumed."""
+        facts: Mapping[str, Any] = {
+            "run": self.run,
+            "seed": self.seed,
+            "words": [self.method, self.preset, self.policy_name],
+            "rule": self.rule.to_json(),
+            "train": self.train.model_dump(mode="json"),
+            "sampling": self.sampling.model_dump(mode="json"),
+            "reward": self.reward.model_dump(mode="json"),
+            "prompts": read_manifest(self.prompts)["files"],
+            "policy": {path.name: sha256(path) for path in sorted(self.policy.iterdir()) if path.is_file()},
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

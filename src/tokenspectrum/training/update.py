@@ -1,0 +1,97 @@
+"""One mini-batch: its loss and its gradient by micro-batches, and the optimiser's step.
+
+Knows a model, tokens, advantages and weights.  Knows neither where the weights come from nor what is logged.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.rollout.types import Response
+from tokenspectrum.training.batch import Padded, collate, micro_batches, response_lengths
+from tokenspectrum.training.dapo import Clip, clipped_loss, importance_ratio, token_denominator, weighted_loss
+
+
+@dataclass(frozen=True)
+class MiniBatch:
+    """What one update trains on.  R responses, N their tokens in order; all tensors but the responses are flat.
+
+    old_logprob_N  of the policy that the step began with;  advantage_N of each token's response;  weight_N >= 0
+    denominator    "selected" (D = sum of weights) or "all" (D = N)
+    """
+
+    responses: Sequence[Response]
+    old_logprob_N: torch.Tensor
+    advantage_N: torch.Tensor
+    weight_N: torch.Tensor
+    denominator: str
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the loss was made of at the update: D, sum w l / D, and every token's ratio and clipped term."""
+
+    total: float
+    loss: float
+    ratio_N: torch.Tensor
+    loss_N: torch.Tensor
+
+
+def response_logprobs(model: torch.nn.Module, padded: Padded) -> torch.Tensor:
+    """float32 N, differentiable: log-probability of every response token, full vocabulary, temperature 1.
+
+    Through the model's own forward, so that whatever it does to its logits is in.
+    """
+    kept = padded.ids_BT.shape[1] - padded.start
+    logits_BTV = model(input_ids=padded.ids_BT, use_cache=False, logits_to_keep=kept).logits
+    logits_NV = logits_BTV.flatten(0, 1)[padded.query_N].float()
+    return logits_NV.gather(1, padded.target_N[:, None])[:, 0] - logits_NV.logsumexp(1)
+
+
+def accumulate_gradient(model: torch.nn.Module, batch: MiniBatch, clip: Clip, micro_batch: int) -> Terms:
+    """Leave the gradient of sum_t w_t l_t / D in the parameters' `.grad`, whatever the size of the micro-batches.
+
+    Micro-batches hold at most `micro_batch` responses; their losses add up to the mini-batch's.  D = 0 leaves it zero.
+    """
+    lengths_R = response_lengths(batch.responses)
+    total = token_denominator(batch.weight_N, batch.denominator)
+    ratio_N, loss_N = torch.empty_like(batch.old_logprob_N), torch.empty_like(batch.old_logprob_N)
+    # Zeros, not None: a step at zero gradient still moves by its momentum.
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    # A response whose every w A is 0 adds exactly 0 to the gradient: its ratios are wanted for the log alone.
+    owner_N = torch.arange(len(lengths_R)).repeat_interleave(lengths_R)
+    pulls_R = torch.zeros(len(lengths_R)).index_add(0, owner_N, (batch.weight_N * batch.advantage_N).abs()) != 0
+    pulls_R &= total > 0
+    for learns in (True, False):
+        for rows in micro_batches((pulls_R == learns).nonzero()[:, 0], batch.responses, micro_batch):
+            padded = collate(batch.responses, rows, lengths_R)
+            at_N = padded.token_N
+            old_logprob_N, advantage_N = batch.old_logprob_N[at_N], batch.advantage_N[at_N]
+            with torch.set_grad_enabled(learns):
+                logprob_N = response_logprobs(model, padded)
+                term_N = clipped_loss(logprob_N, old_logprob_N, advantage_N, clip)
+                if learns:
+                    weighted_loss(term_N, batch.weight_N[at_N], total).backward()
+            ratio_N[at_N] = importance_ratio(logprob_N.detach(), old_logprob_N)
+            loss_N[at_N] = term_N.detach()
+    loss = float((batch.weight_N.double() * loss_N.double()).sum()) / total if total else 0.0
+    return Terms(total, loss, ratio_N, loss_N)
+
+
+def take_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, terms: Terms, grad_clip: float) -> float | None:
+    """Clip the gradient and step; the norm before clipping, or None where D = 0 and no step is taken.
+
+    Raises UserError, without a step, where the loss or the gradient is not finite.
+    """
+    if terms.total == 0:
+        return None
+    if not torch.isfinite(terms.loss_N).all():
+        raise UserError(f"the loss is {terms.loss}")
+    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip))
+    if norm != norm or norm == float("inf"):
+        raise UserError(f"the gradient's norm is {norm}")
+    optimizer.step()
+    return norm
