@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tokenspectrum.entropy.backends import pick_backend
-from tokenspectrum.entropy.chunked import Block, chunked_entropy, head_mean_rows, logit_limits
+from tokenspectrum.entropy.chunked import Block, chunked_entropy, head_mean_rows, logit_limits, needs_float64
 from tokenspectrum.entropy.inputs import PerSequence, Problem, check_options, make_problem
 from tokenspectrum.entropy.reference import reference_entropy, reference_row
 from tokenspectrum.entropy.rows import renormalised_entropy
@@ -59,6 +59,8 @@ def attention_entropy(
         fixed_k: K of "fixed": first K visible positions.
         top_k: k of "topk": k largest probabilities.
         backend: "auto" (triton on a GPU where it can run, else torch), "reference" (float64, slow), "torch", "triton".
+            Where |q| |k| scale is so large that float32 sums would miss the promised error, and for float64 inputs,
+            triton leaves the work to torch, in float64; the result names who did it.
 
     Returns:
         AttentionEntropy: one entry a row, sequences in order, float32 (float64 for float64 inputs or the reference).
@@ -75,6 +77,8 @@ def attention_entropy(
     options = check_options(variants, local_window, fixed_k, top_k)
     chosen = pick_backend(backend, q.device)
     limits = logit_limits(problem)
+    if chosen == "triton" and any(needs_float64(q.dtype, limit) for limit in limits):
+        chosen = "torch"
     if chosen == "reference":
         stats = reference_entropy(problem, options)
     elif chosen == "torch":
@@ -82,7 +86,7 @@ def attention_entropy(
     else:
         from tokenspectrum.entropy.fused import fused_entropy
 
-        stats = fused_entropy(problem, options, limits)
+        stats = fused_entropy(problem, options)
     if "fixed_mass" in stats:
         _mend_fixed(stats, problem, options)
     return _result(stats, problem, options, chosen)

@@ -24,15 +24,23 @@ def pick_backend(backend: str, device: torch.device) -> str:
     return backend
 
 
+def interpreted() -> bool:
+    """Whether triton's kernels run in its interpreter here: decided by the environment when triton was imported."""
+    if os.environ.get("TRITON_INTERPRET") != "1":
+        return False
+    import triton.language
+
+    return not isinstance(triton.language.sum, triton.JITFunction)
+
+
 def why_no_triton(device: torch.device) -> str | None:
     """None where the triton backend can run, else one line: why it cannot and what would."""
     if importlib.util.find_spec("triton") is None:
         return "backend 'triton' cannot run: triton is not installed; pip install triton, or use backend='torch'"
-    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
-    if device.type == "cpu" and not interpreted:
+    if device.type == "cpu" and not interpreted():
         return (
-            "backend 'triton' cannot run on a CPU: move q and k to a GPU, use backend='torch', "
-            "or set TRITON_INTERPRET=1 before the start to run the kernels in Triton's (slow) interpreter"
+            "backend 'triton' cannot run on a CPU: move the tensors to a GPU, use backend='torch', or set "
+            "TRITON_INTERPRET=1 before anything imports triton to run the kernels in its (slow) interpreter"
         )
     if device.type not in ("cpu", "cuda"):
         return f"backend 'triton' cannot run on {device.type}: use backend='torch'"

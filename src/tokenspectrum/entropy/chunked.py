@@ -23,17 +23,17 @@ from tokenspectrum.entropy.types import Options
 
 LOG2_E = math.log2(math.e)
 
-# A tile of exponentials: 2**18 floats (1 MiB) stay in a core's second-level cache, where the passes after the matrix
-# product are cheap.  A GPU wants enough rows to fill it instead.
-TILE_CPU, TILE_GPU = 2**18, 2**26
-ROWS_CPU, ROWS_GPU = 64, 1024
+# A tile of exponentials: 2**19 floats (2 MiB) stay in a core's caches, where the passes after the matrix product are
+# cheap (2**17 to 2**20 tried).  A GPU wants enough rows to fill it instead.
+TILE_CPU, TILE_GPU = 2**19, 2**26
+ROWS_CPU, ROWS_GPU = 128, 1024
 # From this width on, one small product a row adds up heads faster than a pass over memory a head (measured).
 PRODUCT_WIDTH = 512
 
 # Largest possible |logit| (scale |q| |k|) for which float32 arithmetic keeps the promised error: 2e-5 nats on float32
 # inputs, 1e-3 on 16-bit ones (whose products are exact in float32).  Beyond, a block is computed in float64.
 # Measured worst errors at 64, 128, 256: 3e-6, 1e-5, 6e-5 nats.
-LIMIT_FLOAT32, LIMIT_HALF = 64.0, 1024.0
+LIMIT_FLOAT32, LIMIT_HALF = 64.0, 4096.0
 # Up to here exp needs no shift by the row's maximum: sums of exp(+-64) over any length are normal float32 numbers.
 LIMIT_UNSHIFTED = 64.0
 # What a row's head mean starts from: no log of zero, no visible trace (a ln a = 1e-34 or less).
@@ -90,7 +90,9 @@ def head_mean_rows(problem: Problem, block: Block, limits: Sequence[float]) -> t
     k_bKDS = k_bSKD.to(dtype).permute(0, 2, 3, 1)
     # Columns up to the block's first position are seen by every row: the mask is needed only behind them.
     corner = min(block.first) + 1
-    hidden_b1R1C = (torch.arange(corner, width, device=device) > position_bR[:, :, None])[:, None, :, None]
+    unseen_bRC = torch.arange(corner, width, device=device) > position_bR[:, :, None]
+    mask_b1R1C = torch.zeros(unseen_bRC.shape, dtype=dtype, device=device).masked_fill_(unseen_bRC, -math.inf)
+    mask_b1R1C = mask_b1R1C[:, None, :, None]
     mean_bRS = torch.full((batch, rows, width), TINY[dtype], dtype=dtype, device=device)
     tile = TILE_CPU if device.type == "cpu" else TILE_GPU
     together = min(key_heads, max(1, tile // (batch * rows * groups * width)))
@@ -100,7 +102,7 @@ def head_mean_rows(problem: Problem, block: Block, limits: Sequence[float]) -> t
         q_xMD, k_xDS = q_bKMD[:, these].flatten(0, 1), k_bKDS[:, these].flatten(0, 1)
         e_xMS = torch.bmm(q_xMD, k_xDS, out=space[: len(q_xMD)])
         e_bkRGS = e_xMS.view(batch, -1, rows, groups, width)
-        e_bkRGS[..., corner:].masked_fill_(hidden_b1R1C, -math.inf)
+        e_bkRGS[..., corner:].add_(mask_b1R1C)
         shift_bkRG1: Tensor | float = 0.0
         if shifted:
             shift_bkRG1 = e_bkRGS.amax(-1, keepdim=True)
@@ -113,6 +115,9 @@ def head_mean_rows(problem: Problem, block: Block, limits: Sequence[float]) -> t
             lse_bkRG1 = lse_bKGR[:, these].transpose(2, 3)[..., None]
             weight_bkRG1 = (shift_bkRG1 - lse_bkRG1 * LOG2_E).exp2_().div_(heads)
         _add_heads(mean_bRS, e_bkRGS, weight_bkRG1)
+    if lse_bHR is not None:
+        # A given log-sum-exp carries its own rounding: divide the row's sum out, 1 but for that.
+        mean_bRS.div_(mean_bRS.sum(-1, keepdim=True))
     return mean_bRS, position_bR
 
 
@@ -147,10 +152,15 @@ def logit_limits(problem: Problem) -> list[float]:
 
 def _arithmetic(dtype: torch.dtype, limit: float) -> tuple[torch.dtype, bool]:
     """The dtype to compute in, and whether to shift logits by their row's maximum."""
-    accepted = LIMIT_FLOAT32 if dtype == torch.float32 else LIMIT_HALF
-    if dtype == torch.float64 or not limit <= accepted:
+    if needs_float64(dtype, limit):
         return torch.float64, True
     return torch.float32, limit > LIMIT_UNSHIFTED
+
+
+def needs_float64(dtype: torch.dtype, limit: float) -> bool:
+    """Whether float32 arithmetic could miss the promised error for inputs of this dtype and logits up to `limit`."""
+    accepted = LIMIT_FLOAT32 if dtype == torch.float32 else LIMIT_HALF
+    return dtype == torch.float64 or not limit <= accepted
 
 
 def _output_dtype(problem: Problem) -> torch.dtype:

@@ -58,23 +58,30 @@ def predictive_entropy(
     chosen = pick_backend(backend, hidden.device)
     if chosen == "reference":
         logprob, entropy = reference_predictive(hidden, lm_head_weight, targets, temperature, bias)
-    elif chosen == "torch":
-        logprob, entropy, largest = _chunked(hidden, lm_head_weight, targets, temperature, bias)
-        limit = {torch.float64: math.inf, torch.float32: LIMIT_FLOAT32}.get(hidden.dtype, LIMIT_HALF)
-        again = (largest > limit).nonzero().squeeze(1)
-        if len(again):
-            wide = None if bias is None else bias.double()
-            args = (hidden[again].double(), lm_head_weight.double(), targets[again], temperature, wide)
-            exact = _chunked(*args)
-            logprob[again], entropy[again] = exact[0].to(logprob.dtype), exact[1].to(entropy.dtype)
     else:
-        from tokenspectrum.entropy.fused import fused_predictive
-
-        logprob, entropy = fused_predictive(hidden, lm_head_weight, targets, temperature, bias)
+        logprob, entropy = _fast(hidden, lm_head_weight, targets, temperature, bias, chosen)
     bad = (~torch.isfinite(entropy)).nonzero()
     if len(bad):
         raise ValueError(f"predictive_entropy: NaN or infinity in the logits of row {int(bad[0])}")
     return PredictiveEntropy(logprob.clamp_max(0.0), clamp_entropy(entropy, lm_head_weight.shape[0]), chosen)
+
+
+def _fast(
+    hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor, temperature: float, bias_V: Tensor | None, backend: str
+) -> tuple[Tensor, Tensor]:
+    """(logprob_N, entropy_N): float32 sums, but float64 for the rows whose logits are too large for those."""
+    if backend == "triton" and hidden_ND.dtype != torch.float64:
+        from tokenspectrum.entropy.fused import fused_predictive as run
+    else:
+        run = _chunked
+    logprob_N, entropy_N, largest_N = run(hidden_ND, weight_VD, target_N, temperature, bias_V)
+    limit = {torch.float64: math.inf, torch.float32: LIMIT_FLOAT32}.get(hidden_ND.dtype, LIMIT_HALF)
+    again = (largest_N > limit).nonzero().squeeze(1)
+    if len(again):
+        bias_V = None if bias_V is None else bias_V.double()
+        exact = _chunked(hidden_ND[again].double(), weight_VD.double(), target_N[again], temperature, bias_V)
+        logprob_N[again], entropy_N[again] = exact[0].to(logprob_N.dtype), exact[1].to(entropy_N.dtype)
+    return logprob_N, entropy_N
 
 
 def _chunked(

@@ -20,7 +20,8 @@ def reference_row(problem: Problem, sequence: int, position: int) -> Tensor:
     logits_HS = torch.einsum("hd,shd->hs", q_HD, k_SHD) * problem.scale
     if problem.lse_HN is None:
         return torch.softmax(logits_HS, dim=1).mean(0)
-    return torch.exp(logits_HS - problem.lse_HN[:, begin + position, None].double()).mean(0)
+    a_S = torch.exp(logits_HS - problem.lse_HN[:, begin + position, None].double()).mean(0)
+    return a_S / a_S.sum()
 
 
 def reference_entropy(problem: Problem, options: Options) -> dict[str, Tensor]:

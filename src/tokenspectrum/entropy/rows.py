@@ -26,17 +26,9 @@ def row_statistics(a_RS: Tensor, position_R: Tensor, options: Options) -> dict[s
     Returns:
         one (R,) tensor a statistic, by the field names of `AttentionEntropy`, not yet clamped.
     """
-    out = {}
     variants = options.variants
     columns = torch.arange(a_RS.shape[1], device=a_RS.device)
-    if options.sorts:
-        descending_RS = a_RS.sort(dim=1, descending=True).values
-        if "topk" in variants:
-            out["topk"] = renormalised_entropy(descending_RS[:, : options.top_k])
-        if "support" in variants:
-            sizes_RM = _support_of_sorted(descending_RS, SUPPORT_MASSES)
-            for column, mass in enumerate(SUPPORT_MASSES):
-                out[f"support_{round(mass * 100)}"] = sizes_RM[:, column]
+    out = sorted_statistics(a_RS, options) if options.sorts else {}
     if "distance" in variants:
         # sum_j a_j (p - j), with j counted from the row block's last position: small terms where the mass usually is.
         last = a_RS.shape[1] - 1
@@ -48,6 +40,18 @@ def row_statistics(a_RS: Tensor, position_R: Tensor, options: Options) -> dict[s
         out["fixed"] = renormalised_entropy(a_RS[:, : options.fixed_k])
         out["fixed_mass"] = a_RS[:, : options.fixed_k].sum(1)
     out["raw"] = a_RS.mul_(a_RS.log()).sum(1).neg_()
+    return out
+
+
+def sorted_statistics(a_RS: Tensor, options: Options) -> dict[str, Tensor]:
+    """The statistics in `options` that need each row's probabilities in order: topk and the support sizes."""
+    out = {}
+    descending_RS = a_RS.sort(dim=1, descending=True).values
+    if "topk" in options.variants:
+        out["topk"] = renormalised_entropy(descending_RS[:, : options.top_k])
+    if "support" in options.variants:
+        sizes_RM = _support_of_sorted(descending_RS, SUPPORT_MASSES)
+        out |= {f"support_{round(mass * 100)}": sizes_RM[:, i] for i, mass in enumerate(SUPPORT_MASSES)}
     return out
 
 
