@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from tokenspectrum.reward.gold import Gold, decode_gold
-from tokenspectrum.reward.normalise import normalise, split_answers
+from tokenspectrum.reward.normalise import normalise, plain_text, split_answers
 
 REWARD_UNBOXED, REWARD_WRONG, REWARD_RIGHT = -2.0, -1.0, 1.0
 
@@ -72,9 +72,8 @@ def _within(tolerance: float) -> Callable[[str, str], bool]:
 
 
 def _without_unit(answer: str, unit: str) -> str:
-    """`answer` without `unit` (or its plural) at its end, in text, in a text macro or in mathematics."""
-    bare = unit.strip("$ ")
-    return re.sub(rf"(?:\\(?:text|mathrm|mbox)\s*\{{)?\s*{re.escape(bare)}s?\s*\}}?\$?\.?\s*$", "", answer)
+    """`answer` as plain text without `unit` (or its plural) at its end."""
+    return re.sub(rf"\s*{re.escape(plain_text(unit))}s?\s*\.?$", "", plain_text(answer))
 
 
 def matches(answer: str, gold: Gold, integer: bool) -> bool:

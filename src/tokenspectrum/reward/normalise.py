@@ -14,9 +14,9 @@ MAX_CHARACTERS = 2000
 
 _UNIT_MACRO = r"\\(?:text|mbox|mathrm|textrm|textnormal|operatorname)"
 _FONT_MACRO = r"\\(?:text|mbox|mathrm|textrm|textnormal|operatorname|textbf|mathbf|textit|mathit|boldsymbol|bm)"
-_UNIT_TEXT = re.compile(
-    rf"(?<=[^\s=,+\-<>(\[{{_^/&|])((?:\s|/|\\cdot)*{_UNIT_MACRO}\s*\{{[^{{}}]*\}}\s*(?:\^\s*\{{?-?\d+\}}?)?)+\s*\.?\s*$"
-)
+_HALF_DAY = r"\s*[ap]\.?\s?m\.?\s*\}"
+_ONE_UNIT = rf"(?:\s|/|\\cdot)*{_UNIT_MACRO}\s*\{{(?!{_HALF_DAY})[^{{}}]*\}}(?:\s*\^\s*\{{?-?\d+\}}?)?"
+_UNIT_TEXT = re.compile(rf"(?<=[^\s=,+\-<>(\[{{_^/&|])(?:{_ONE_UNIT})+\s*\.?\s*$")
 _UNIT_WORDS = (
     "degrees?|radians?|percent|points?|units?|dollars?|cents?|inch(?:es)?|feet|foot|miles?|yards?|meters?|metres?|"
     "kilometers?|centimeters?|km|cm|mm|ft|mph|seconds?|minutes?|hours?|days?|weeks?|months?|years?|grams?|kilograms?|"
@@ -36,13 +36,13 @@ def drop_math_delimiters(s: str) -> str:
 
 
 def drop_spacing_macros(s: str) -> str:
-    r"""\! vanishes, {,} is a plain comma, \, \; \: \quad ~ are a space."""
+    r"""\! vanishes, {,} is a plain comma, \, \; \: \quad ~ are a space, and of spaces one is enough."""
     s = re.sub(r",\s*\\!\s*|\{,\}", ",", s).replace("\\!", "")
-    return re.sub(r"(?<!\\)\\[,;: ]|\\q?quad(?![A-Za-z])|~", " ", s)
+    return re.sub(r"\s+", " ", re.sub(r"(?<!\\)\\[,;: ]|\\q?quad(?![A-Za-z])|~", " ", s))
 
 
 def drop_unit_text(s: str) -> str:
-    r"""5\text{ cm}^2 -> 5; \text{Evelyn} and x=\text{even} stay."""
+    r"""5\text{ cm}^2 -> 5; \text{Evelyn}, x=\text{even} and 9\text{ a.m.} stay."""
     return _UNIT_TEXT.sub("", s)
 
 
@@ -224,23 +224,28 @@ FORM_STEPS: tuple[Callable[[str], str], ...] = (
 STEPS = TEXT_STEPS + FORM_STEPS
 
 
+def _run(steps: tuple[Callable[[str], str], ...], s: str) -> str:
+    if len(s) <= MAX_CHARACTERS:
+        for step in steps:
+            s = step(s)
+    return s
+
+
+def plain_text(answer: str) -> str:
+    """`answer` after TEXT_STEPS, stripped: still with the spaces and commas that separate its parts."""
+    return _run(TEXT_STEPS, answer).strip()
+
+
 @lru_cache(maxsize=65536)
 def normalise(answer: str, integer: bool = False) -> str:
     """`answer` after STEPS, and after drop_leading_zeros where the source's answers are all integers."""
-    if len(answer) > MAX_CHARACTERS:
-        return answer
-    for step in STEPS:
-        answer = step(answer)
+    answer = _run(STEPS, answer)
     return drop_leading_zeros(answer) if integer else answer
 
 
 def split_answers(answer: str) -> list[str]:
     r"""The members of `1, (2,3) \text{ and } 4` or `\{1, 2\}`, split at the commas and semicolons outside brackets."""
-    if len(answer) > MAX_CHARACTERS:
-        return [answer]
-    for step in TEXT_STEPS:
-        answer = step(answer)
-    answer = answer.strip()
+    answer = plain_text(answer)
     if answer.startswith("\\{") and answer.endswith("\\}"):
         answer = answer[2:-2]
     parts, depth = [""], 0

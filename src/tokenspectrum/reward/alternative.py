@@ -1,0 +1,96 @@
+"""The alternative scorer: math-verify's opinion on the same last boxed answer, by mathematical equality.
+
+It differs from the strict verifier in how it compares (0.5 equals 1/2), not in what it reads.  The library's timeouts
+work on a process's main thread only, and without them an answer may hang it, so it runs in a process of its own: safe
+from any thread, bounded in CPU time, memory and, in the last resort, wall time.  What runs out of any counts as wrong.
+"""
+
+import atexit
+import json
+import logging
+import os
+import re
+import select
+import subprocess
+import sys
+import threading
+from functools import lru_cache
+
+from tokenspectrum.reward import alternative_worker
+from tokenspectrum.reward.boxed import last_boxed
+from tokenspectrum.reward.gold import decode_gold
+
+# The worker stops itself after its 5 seconds of CPU time; this is for what no alarm interrupts, on a busy machine.
+WALL_SECONDS = 120.0
+WORKER = alternative_worker.__file__
+
+_log = logging.getLogger(__name__)
+_PLAIN = re.compile(r"0|-?[1-9]\d{0,17}")
+
+
+class Worker:
+    """One math-verify process, started at the first question and again after it had to be killed."""
+
+    def __init__(self, wall_seconds: float = WALL_SECONDS) -> None:
+        self.wall_seconds = wall_seconds
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._owner = 0
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        # A forked child must not share its parent's pipes.
+        if self._process is None or self._owner != os.getpid():
+            command = [sys.executable, "-P", WORKER]
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self._owner = os.getpid()
+        return self._process
+
+    def ask(self, gold: str, answer: str) -> bool:
+        """Whether math-verify takes `answer` for equal to `gold`."""
+        with self._lock:
+            process = self._running()
+            try:
+                process.stdin.write(json.dumps([gold, answer]).encode() + b"\n")
+                process.stdin.flush()
+            except BrokenPipeError:
+                pass  # it died: the read below finds the end of its output
+            ready, _, _ = select.select([process.stdout], [], [], self.wall_seconds)
+            line = process.stdout.readline() if ready else b""
+            if not line:
+                _log.warning("math-verify gave no verdict on %.80r against %.80r; counted as wrong", answer, gold)
+                self._stop()
+                return False
+            return json.loads(line)
+
+    def close(self) -> None:
+        """End the process, if there is one."""
+        with self._lock:
+            if self._process is not None and self._owner == os.getpid():
+                self._stop()
+
+    def _stop(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._process = None
+
+
+_worker = Worker()
+atexit.register(_worker.close)
+
+
+@lru_cache(maxsize=65536)
+def _equal(gold: str, answer: str) -> bool:
+    # Whole numbers need no algebra system; most of a small policy's answers are.
+    if _PLAIN.fullmatch(gold) and _PLAIN.fullmatch(answer):
+        return gold == answer
+    return _worker.ask(gold, answer)
+
+
+def math_verify_correct(text: str, ground_truth: str) -> bool:
+    r"""Whether math-verify takes the last \boxed{} of `text` for the gold answer; False without a box.
+
+    `ground_truth` is as in reward/gold.py; several answers are put to math-verify as one comma-separated list, units
+    and tolerances are not its business.
+    """
+    answer = last_boxed(text)
+    return answer is not None and _equal(", ".join(decode_gold(ground_truth).answers), answer.strip())
