@@ -1,0 +1,116 @@
+"""Params of the rules: no inert option gets through, and every kind resolves to a rule that can be applied."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import yaml
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.base import parse_section
+from tokenspectrum.params.rules import RuleParams, RuleSection
+from tokenspectrum.weighting import apply, registry  # noqa: F401 (apply fills the registry)
+from tokenspectrum.weighting.resolve import ENDPOINTS, resolve
+from tokenspectrum.weighting.rule import Rule
+
+FAMILIES = get_args(get_args(RuleParams)[0])
+HARD = {"p": 0.2, "denominator": "selected"}
+RANKED = HARD | {"scope": "response", "entropy_of": "old"}
+ATTENTION = {"layer": "mid", "alignment": "decision", "score": "entropy_norm"}
+SOFT = ATTENTION | {"tau": 0.5, "eps_mode": "exact"}
+OPTIONS = {
+    "uniform": {},
+    **dict.fromkeys(["random", "front", "back"], HARD),
+    **dict.fromkeys(["predictive-high", "predictive-low"], RANKED),
+    **dict.fromkeys(["anchor", "explorer"], RANKED | ATTENTION),
+    **dict.fromkeys(["low2high", "high2low"], SOFT | {"s_warm": 20}),
+    **dict.fromkeys(["static-anchor", "static-explorer"], SOFT),
+}
+EVERY = RANKED | SOFT | {"s_warm": 20, "eps": 1e-6}
+
+
+def parse(data):
+    return parse_section(Path("params.yaml"), {"rules": {"it": data}}, "rules.it", RuleSection).root
+
+
+def test_params_offer_exactly_the_registered_kinds():
+    offered = [kind for family in FAMILIES for kind in get_args(family.model_fields["kind"].annotation)]
+    assert sorted(offered) == sorted(registry.RULES) == sorted(OPTIONS)
+
+
+def test_every_option_is_described():
+    for family in FAMILIES:
+        assert all(field.description for field in family.model_fields.values())
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_every_kind_resolves_to_all_that_it_needs(kind):
+    rule = resolve(parse({"kind": kind} | OPTIONS[kind]), 9)
+    assert (rule.kind, rule.layer) == (kind, 5 if "layer" in OPTIONS[kind] else None)
+    assert all(getattr(rule, name) is not None for name in registry.NEEDS[kind])
+    assert Rule.from_json(rule.to_json()) == rule
+    if rule.score is not None:
+        assert (rule.score == "predictive_entropy") == kind.startswith("predictive")
+    assert (rule.w_low, rule.w_high) == ENDPOINTS.get(kind, (None, None))
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_every_option_is_wanted_and_no_other_is_accepted(kind):
+    for name in OPTIONS[kind]:
+        with pytest.raises(UserError, match=rf"rules\.it\.{kind}\.{name}: Field required"):
+            parse({"kind": kind} | {k: v for k, v in OPTIONS[kind].items() if k != name})
+    for name in EVERY.keys() - OPTIONS[kind].keys() - {"eps"}:
+        with pytest.raises(UserError, match=rf"rules\.it\.{kind}\.{name}: unknown key"):
+            parse({"kind": kind} | OPTIONS[kind] | {name: EVERY[name]})
+
+
+@pytest.mark.parametrize("kind", ["anchor", "predictive-high", "low2high", "static-anchor"])
+def test_each_option_reaches_the_rule(kind):
+    turned = {"p": 0.3, "denominator": "all", "scope": "minibatch", "entropy_of": "current", "layer": 2, "tau": 2.0}
+    turned |= {"alignment": "token", "score": "entropy_raw", "s_warm": 5}
+    for name in OPTIONS[kind].keys() & turned.keys():
+        assert getattr(resolve(parse({"kind": kind} | OPTIONS[kind] | {name: turned[name]}), 9), name) == turned[name]
+
+
+def test_eps_comes_with_literal_and_only_there():
+    soft = {"kind": "static-anchor"} | SOFT
+    assert resolve(parse(soft | {"eps_mode": "literal", "eps": 1e-6}), 4).eps == 1e-6
+    for change in ({"eps_mode": "literal"}, {"eps": 1e-6}):
+        with pytest.raises(UserError, match="eps belongs to eps_mode literal"):
+            parse(soft | change)
+
+
+@pytest.mark.parametrize("kind", ["anchor", "predictive-high"])
+def test_current_entropy_over_the_rollout_batch_is_not_computable(kind):
+    with pytest.raises(UserError, match="not computable"):
+        parse({"kind": kind} | OPTIONS[kind] | {"scope": "rollout", "entropy_of": "current"})
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"kind": "ancor"}, "'ancor'.*does not match any"),
+        ({"p": 0.2}, "Unable to extract tag"),
+        ({"kind": "random", "p": 0, "denominator": "all"}, "greater than 0"),
+        ({"kind": "random", "p": 1.1, "denominator": "all"}, "less than or equal to 1"),
+        ({"kind": "low2high"} | SOFT | {"s_warm": 0}, "s_warm: .*greater than or equal to 1"),
+        ({"kind": "low2high"} | SOFT | {"s_warm": 3, "tau": "automatic"}, "tau"),
+        ({"kind": "static-anchor"} | SOFT | {"layer": "top"}, "layer"),
+        ({"kind": "static-anchor"} | SOFT | {"layer": -1}, "layer"),
+    ],
+)
+def test_wrong_values_are_one_line(data, message):
+    with pytest.raises(UserError, match=message) as e:
+        parse(data)
+    assert "\n" not in str(e.value)
+
+
+def test_auto_tau_is_left_open_and_a_layer_too_deep_is_refused():
+    assert resolve(parse({"kind": "static-anchor"} | SOFT | {"tau": "auto"}), 9).tau is None
+    with pytest.raises(UserError, match="layer 9: the policy has layers 0 to 8"):
+        resolve(parse({"kind": "static-anchor"} | SOFT | {"layer": 9}), 9)
+
+
+def test_yaml_reads_as_written():
+    text = "{kind: low2high, layer: deep, alignment: token, score: entropy_raw, tau: auto, s_warm: 20, eps_mode: exact}"
+    assert parse(yaml.safe_load(text)).s_warm == 20
