@@ -1,15 +1,22 @@
-"""`sampling`: how responses to training prompts are drawn, by the rollouts stage and by training."""
+"""`sampling`: how training responses are drawn.  Shared by the rollouts stage and the trainers."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tokenspectrum.params.base import Frozen
 
 
 class SamplingParams(Frozen):
-    """Temperature divides the logits first; top-p then cuts the tail."""
+    """Counter-based draws: the token at a position depends on (seed, step, prompt, sample, position) alone."""
 
-    temperature: float = Field(gt=0, description="divides the logits")
-    top_p: float = Field(gt=0, le=1, description="the fewest tokens that hold this much probability are drawn from")
-    n: int = Field(ge=2, description="responses a prompt; an advantage compares them, so at least 2")
-    max_prompt_tokens: int = Field(ge=1, description="longer prompts are cut on the left")
-    max_response_tokens: int = Field(ge=1, description="longer responses are cut off, and count")
+    temperature: float = Field(gt=0, description="divides the logits before anything else")
+    top_p: float = Field(gt=0, le=1, description="nucleus mass; 1 samples from the full distribution")
+    n: int = Field(description="responses a prompt; they are compared with one another, so at least 2")
+    max_prompt_tokens: int = Field(ge=1, description="longer prompts lose tokens on the left, and are counted")
+    max_response_tokens: int = Field(ge=1, description="responses are cut off here; a cut-off response counts")
+
+    @field_validator("n")
+    @classmethod
+    def _a_group(cls, n: int) -> int:
+        if n < 2:
+            raise ValueError("an advantage compares the responses of a prompt, so n must be at least 2")
+        return n

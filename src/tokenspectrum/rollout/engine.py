@@ -1,8 +1,13 @@
-"""The protocol of rollout engines: prompts in, sampled responses out.  Knows no implementation."""
+"""The protocol of rollout engines: prompts in, sampled responses out, and the check that all of them came.
 
+Knows no implementation.
+"""
+
+from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
+from tokenspectrum.errors import UserError
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 
 
@@ -18,3 +23,20 @@ class RolloutEngine(Protocol):
         prompt, up to float noise: not of what else is in the batch.
         """
         ...
+
+
+def check_groups(responses: Sequence[Response], prompts: Sequence[Prompt], n: int) -> None:
+    """Exactly `n` responses for every prompt, prompt-major, samples 0 to n-1, none empty; else a UserError."""
+    found = Counter(response.prompt_id for response in responses)
+    for prompt in prompts:
+        if found[prompt.prompt_id] != n:
+            raise UserError(
+                f"prompt {prompt.prompt_id}: {found[prompt.prompt_id]} responses where exactly {n} are needed; the "
+                "rollout engine lost some, or the prompt occurs twice"
+            )
+    expected = [(prompt.prompt_id, sample) for prompt in prompts for sample in range(n)]
+    if [(response.prompt_id, response.sample) for response in responses] != expected:
+        raise UserError("responses are not in prompt order with samples 0 to n-1: the rollout engine mixed them up")
+    for response in responses:
+        if not response.token_ids:
+            raise UserError(f"prompt {response.prompt_id}, sample {response.sample}: an empty response")
