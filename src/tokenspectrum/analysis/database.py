@@ -10,13 +10,12 @@ from pathlib import Path
 
 import duckdb
 
-from tokenspectrum.analysis.sql import one_line, query_text
+from tokenspectrum.analysis.sql import one_line, query_text, view_sql
 from tokenspectrum.errors import UserError
 from tokenspectrum.tables.registry import TABLES
 from tokenspectrum.tokenlog.reader import read_manifest
 from tokenspectrum.tokenlog.writer import atomic_path
 
-HIVE_KEYS = ("run", "seed", "step")
 # Each file of macros, and the tables without which it cannot be made.
 MACROS = (("macros.sql", ()), ("partitions.sql", ("attention",)), ("quadrants.sql", ("attention", "tokens")))
 
@@ -81,19 +80,6 @@ def find(source: Source) -> Found:
         table = parts[0] if parts[0] in TABLES else source.tables[0]
         files.setdefault(table, []).append((source.folder / name).as_posix())
     return Found(source, files)
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def view_sql(table: str, files: Sequence[str]) -> str:
-    """CREATE VIEW over these files, with the Hive keys that their paths carry as typed leading columns."""
-    keys = [k for k in HIVE_KEYS if f"/{k}=" in files[0]]
-    types = ", ".join(f"{_quoted(k)}: {'VARCHAR' if k == 'run' else 'INTEGER'}" for k in keys)
-    hive = f"hive_partitioning = true, hive_types = {{{types}}}" if keys else "hive_partitioning = false"
-    lead = f"{', '.join(keys)}, * EXCLUDE ({', '.join(keys)})" if keys else "*"
-    return f"CREATE VIEW {table} AS SELECT {lead} FROM read_parquet([{', '.join(map(_quoted, files))}], {hive})"
 
 
 def rebuild(path: Path, artifacts: Path, methods: Sequence[str], seeds: Sequence[int]) -> list[Found]:

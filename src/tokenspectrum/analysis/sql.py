@@ -1,6 +1,9 @@
-"""The queries that ship with the code, and DuckDB's messages as one line.  Knows no table."""
+"""The queries that ship with the code, views over files, and DuckDB's messages as one line.  Knows no table."""
 
+from collections.abc import Sequence
 from importlib import resources
+
+HIVE_KEYS = ("run", "seed", "step")
 
 
 def query_text(name: str) -> str:
@@ -12,3 +15,16 @@ def one_line(error: Exception) -> str:
     """A DuckDB message as one line, without the excerpt of the query that it ends in."""
     lines = [line.strip() for line in str(error).split("\nLINE ")[0].splitlines() if line.strip()]
     return " ".join(lines)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def view_sql(table: str, files: Sequence[str]) -> str:
+    """CREATE VIEW over these files, with the Hive keys that their paths carry as typed leading columns."""
+    keys = [k for k in HIVE_KEYS if f"/{k}=" in files[0]]
+    types = ", ".join(f"{_quoted(k)}: {'VARCHAR' if k == 'run' else 'INTEGER'}" for k in keys)
+    hive = f"hive_partitioning = true, hive_types = {{{types}}}" if keys else "hive_partitioning = false"
+    lead = f"{', '.join(keys)}, * EXCLUDE ({', '.join(keys)})" if keys else "*"
+    return f"CREATE VIEW {table} AS SELECT {lead} FROM read_parquet([{', '.join(map(_quoted, files))}], {hive})"

@@ -1,8 +1,8 @@
 """`analysis`: what the results show and which rules they state.  One sub-section a result."""
 
-from typing import Self
+from typing import Literal, Self
 
-from pydantic import Field, RootModel, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
 from tokenspectrum.params.base import Frozen
 
@@ -17,6 +17,37 @@ class Numbers(RootModel[tuple[int, ...]]):
 
 class Name(RootModel[str]):
     """A top-level name: preset."""
+
+
+class BenchmarkName(BaseModel):
+    """What a result says of an entry of `prompts.benchmarks`: its name and kind; the rest is the prompts stage's."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    name: str
+    kind: str
+
+
+class BenchmarkNames(RootModel[tuple[BenchmarkName, ...]]):
+    """`prompts.benchmarks` as a result reads it."""
+
+
+class Labels(RootModel[dict[str, str]]):
+    """`analysis.table1.labels` as a figure reads it."""
+
+
+class RuleAlignment(BaseModel):
+    """What a figure says of an entry of `rules`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    alignment: str = "decision"
+
+
+class RuleAlignments(RootModel[dict[str, RuleAlignment]]):
+    """`rules` as a figure reads it."""
+
+
+class LayerNames(RootModel[tuple[int | str, ...]]):
+    """`train.token_log.layers` as a figure reads it."""
 
 
 class CollapseParams(Frozen):
@@ -55,11 +86,16 @@ class Table1Params(Frozen):
     )
 
 
+CurveMetric = Literal[
+    "reward", "accuracy", "length", "predictive_entropy", "attention_entropy", "kept_fraction", "clip_fraction", "loss"
+]
+
+
 class CurvesParams(Frozen):
     """`results/curves`: training curves."""
 
-    metrics: tuple[str, ...] = Field(min_length=1, description="columns of the table metrics, a panel each")
-    smooth: int = Field(ge=1, description="steps of the trailing mean that is drawn; 1 draws the values")
+    metrics: tuple[CurveMetric, ...] = Field(min_length=1, description="columns of the table metrics, a panel each")
+    smooth: int = Field(ge=1, description="steps of the trailing mean that is drawn; 1 draws the values themselves")
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

@@ -1,0 +1,92 @@
+"""Training curves: a panel a metric, a line a method, a band over seeds.  The same numbers give the same bytes."""
+
+import csv
+import io
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from tokenspectrum.analysis.figures import FigureSpec
+from tokenspectrum.analysis.measured import query_rows, table_files
+from tokenspectrum.analysis.sql import query_text
+from tokenspectrum.analysis.table1 import number
+
+HEADER = ("method", "metric", "step", "n", "mean", "sd", "low", "high")
+WIDTH, PANEL_HEIGHT, LINE_HEIGHT = 9.0, 2.2, 0.16
+
+
+@dataclass(frozen=True)
+class Point:
+    """A method's metric at a step over its seeds: n, mean, sd (None where n < 2), lowest and highest."""
+
+    method: str
+    metric: str
+    step: int
+    n: int
+    mean: float
+    sd: float | None
+    low: float
+    high: float
+
+
+def read_points(train: Path, methods: Sequence[str], seeds: Sequence[int], metrics: Sequence[str]) -> list[Point]:
+    """Every point of the curves, from the metrics of exactly these methods and seeds (queries/curves.sql)."""
+    files = [
+        name for m in methods for s in seeds for name in table_files(train / f"{m}-s{s}" / "metrics", "metrics", m, s)
+    ]
+    values = {"metrics": list(metrics), "runs": list(methods)}
+    return [Point(*row) for row in query_rows("metrics", files, query_text("curves.sql"), values)]
+
+
+def to_csv(points: Sequence[Point]) -> str:
+    """The points as CSV, unsmoothed."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(HEADER)
+    for p in points:
+        writer.writerow([p.method, p.metric, p.step, p.n, *map(number, (p.mean, p.sd, p.low, p.high))])
+    return out.getvalue()
+
+
+def trailing_mean(values_S: np.ndarray, window: int) -> np.ndarray:
+    """Mean of each step and the window - 1 steps before it, of those there are."""
+    sums_S = np.cumsum(values_S)
+    sums_S[window:] -= np.cumsum(values_S)[:-window]
+    return sums_S / np.minimum(np.arange(1, len(values_S) + 1), window)
+
+
+def draw(points: Sequence[Point], specs: Sequence[FigureSpec], labels: Mapping[str, str]) -> bytes:
+    """The figure as PNG bytes: no date, no version, default style, whatever the user's matplotlibrc says."""
+    matplotlib.rcdefaults()
+    matplotlib.rcParams.update({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False})
+    captions = [line for spec in specs for line in textwrap.wrap(spec.caption, 150)]
+    foot = LINE_HEIGHT * (len(captions) + 1)
+    height = PANEL_HEIGHT * len(specs) + foot + 0.5
+    figure = Figure(figsize=(WIDTH, height), dpi=100)
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(specs), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, spec in zip(axes, specs, strict=True):
+        for i, method in enumerate(labels):
+            line = [p for p in points if (p.method, p.metric) == (method, spec.metric)]
+            steps_S = np.array([p.step for p in line])
+            mean_S, low_S, high_S = (
+                trailing_mean(np.array([getattr(p, name) for p in line]), spec.smooth)
+                for name in ("mean", "low", "high")
+            )
+            axis.plot(steps_S, mean_S, color=f"C{i}", linewidth=1.2, label=labels[method])
+            if spec.n > 1:
+                axis.fill_between(steps_S, low_S, high_S, color=f"C{i}", alpha=0.15, linewidth=0)
+        axis.set_ylabel(textwrap.fill(spec.y_label, 24))
+    axes[-1].set_xlabel("training step")
+    figure.subplots_adjust(left=0.09, right=0.78, top=1 - 0.15 / height, bottom=(foot + 0.4) / height, hspace=0.12)
+    axes[0].legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
+    figure.text(0.01, 0.05 / height, "\n".join(captions), fontsize=7, va="bottom")
+    out = io.BytesIO()
+    figure.savefig(out, format="png", metadata={"Software": None})
+    return out.getvalue()

@@ -1,0 +1,53 @@
+"""What a figure shows, said once: axis labels and caption follow from its spec.  Knows no numbers and draws nothing."""
+
+from dataclasses import dataclass
+
+# Column of the table metrics -> what it scores, in which unit, over what the mean of a step is taken.
+METRICS = {
+    "reward": ("reward, overlong penalty included", "", "responses"),
+    "accuracy": ("accuracy", "fraction", "responses"),
+    "length": ("response length", "tokens", "responses"),
+    "predictive_entropy": ("predictive entropy", "nats", "tokens"),
+    "attention_entropy": ("attention entropy / ln(visible)", "", "tokens"),
+    "kept_fraction": ("tokens with positive weight", "fraction", "tokens"),
+    "clip_fraction": ("ratios outside the clip range", "fraction", "tokens"),
+    "loss": ("weighted loss", "", "the rule's own denominator"),
+}
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """One panel: the metric (a column of metrics), what it scores and in which unit, the mean's denominator, the
+    attention layer and alignment (None where neither enters), the seeds n, and the trailing mean in steps."""
+
+    metric: str
+    score: str
+    unit: str
+    denominator: str
+    layer: str | None
+    alignment: str | None
+    n: int
+    smooth: int = 1
+
+    @property
+    def y_label(self) -> str:
+        return f"{self.score} [{self.unit}]" if self.unit else self.score
+
+    @property
+    def caption(self) -> str:
+        """One sentence that names everything that the panel depends on."""
+        parts = [f"{self.score}, mean over {self.denominator} of a step"]
+        if self.layer is not None:
+            parts.append(f"layer {self.layer}, alignment {self.alignment}")
+        drawn = "line" if self.smooth == 1 else f"trailing mean of {self.smooth} steps"
+        parts.append(f"{drawn}: mean of n = {self.n} seed{'s' if self.n > 1 else ''}")
+        if self.n > 1:
+            parts.append("band: lowest to highest seed")
+        return f"{self.metric}: {'; '.join(parts)}."
+
+
+def training_curve(metric: str, n: int, layer: str, alignment: str, smooth: int = 1) -> FigureSpec:
+    """The spec of one metric over training steps."""
+    score, unit, denominator = METRICS[metric]
+    at = (layer, alignment) if metric == "attention_entropy" else (None, None)
+    return FigureSpec(metric, score, unit, denominator, *at, n, smooth)
