@@ -1,6 +1,8 @@
 """rule.json: exact round trip, and one clear line for everything else.  And the registry's promise."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.weighting import registry
+from tokenspectrum.weighting import masks, registry
 from tokenspectrum.weighting.apply import apply
 from tokenspectrum.weighting.batch import TokenBatch
 from tokenspectrum.weighting.registry import Outcome, register
@@ -106,3 +108,17 @@ def test_a_new_rule_is_one_function():
     finally:
         del registry.RULES["every-other"], registry.NEEDS["every-other"]
     assert before == registry.RULES
+
+
+def test_the_rule_that_the_docs_add_works():
+    page = (Path(__file__).parents[2] / "docs" / "weighting.md").read_text()
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1)
+    try:
+        exec(code, dict(vars(masks)))
+        zero = torch.zeros(1, dtype=torch.int64)
+        batch = TokenBatch(torch.tensor([10]), 0, 1, ["p"], zero, zero, {})
+        weights = apply(Rule("middle", "selected", p=0.3), batch)
+        assert weights.weight_N.nonzero()[:, 0].tolist() == [3, 4, 5]
+    finally:
+        registry.RULES.pop("middle", None)
+        registry.NEEDS.pop("middle", None)
