@@ -20,6 +20,6 @@ def test_same_seed_same_bytes(make_job):
     for job in (first, second, other):
         train(job)
     assert tree(first.out) == tree(second.out)
-    assert tree(first.out)["policy/step=00004/model.safetensors"] != tree(other.out)[
-        "policy/step=00004/model.safetensors"
-    ]
+    assert (
+        tree(first.out)["policy/step=00004/model.safetensors"] != tree(other.out)["policy/step=00004/model.safetensors"]
+    )

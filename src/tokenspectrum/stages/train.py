@@ -1,0 +1,75 @@
+"""Stage `train`: one method under one seed, from the base policy to the last step, with every token logged.
+
+Out: policy/step=NNNNN/ (the final step and those of train.keep_steps), metrics/ (table metrics) and tokenlog/ (tables
+runs, responses, tokens, attention, attention_rows).  Checkpoints go to $CHECKPOINT_DIR, or beside the output
+folder where nobody set it.  Exit code 75: stopped by SIGTERM after a checkpoint; the same command goes on from there.
+"""
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.base import read_sections
+from tokenspectrum.params.reward import RewardParams
+from tokenspectrum.params.sampling import SamplingParams
+from tokenspectrum.params.systems import SystemsParams
+from tokenspectrum.params.train import TrainParams
+from tokenspectrum.stages.entry import run
+from tokenspectrum.training.job import TrainJob
+from tokenspectrum.training.local import train
+from tokenspectrum.weighting.rule import read_rule
+
+CHECKPOINT_ENV = "CHECKPOINT_DIR"
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for flag, what in {
+        "prompts": "folder of the training prompts",
+        "policy": "folder of the base policy",
+        "rule": "rule.json of the method, from the weights stage",
+        "out": "folder to write policy/, metrics/ and tokenlog/ into",
+    }.items():
+        parser.add_argument(f"--{flag}", type=Path, required=True, help=what)
+    for flag, what in {
+        "run": "name of the run, which is its method's",
+        "preset": "name of the preset, for the table runs",
+        "policy-name": "name of the base policy, for the table runs",
+    }.items():
+        parser.add_argument(f"--{flag}", required=True, help=what)
+    parser.add_argument("--seed", type=int, required=True, help="seed of the run")
+    args = parser.parse_args(argv)
+    params, sampling, reward, systems = read_sections(
+        train=TrainParams, sampling=SamplingParams, reward=RewardParams, systems=SystemsParams
+    )
+    if params.trainer != "local":
+        raise UserError(f"train.trainer: {params.trainer} is not part of this version; use local")
+    given = os.environ.get(CHECKPOINT_ENV)
+    checkpoints = Path(given) if given else args.out.parent / f".{args.out.name}.checkpoints"
+    train(
+        TrainJob(
+            run=args.run,
+            seed=args.seed,
+            method=args.run,
+            preset=args.preset,
+            policy_name=args.policy_name,
+            rule=read_rule(args.rule),
+            prompts=args.prompts,
+            policy=args.policy,
+            out=args.out,
+            checkpoints=checkpoints,
+            train=params,
+            sampling=sampling,
+            reward=reward,
+            systems=systems,
+        )
+    )
+    if not given:
+        # Nobody else will: whoever sets the folder keeps it until the outputs are safe.
+        shutil.rmtree(checkpoints)
+
+
+if __name__ == "__main__":
+    run(main)
