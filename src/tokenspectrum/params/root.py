@@ -1,0 +1,131 @@
+"""The whole of params.yaml, and what its sections must agree on.  Read at plan time, by nothing that trains.
+
+Knows every section; a stage reads only its own (params/base.py).
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints, ValidationError, model_validator
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.analysis import AnalysisParams
+from tokenspectrum.params.base import Frozen, load_yaml, one_line, params_path
+from tokenspectrum.params.evaluate import EvaluateParams
+from tokenspectrum.params.layers import resolve_layer
+from tokenspectrum.params.policy import PolicyParams
+from tokenspectrum.params.prompts import PromptsParams
+from tokenspectrum.params.reward import RewardParams
+from tokenspectrum.params.rollouts import RolloutsParams
+from tokenspectrum.params.rules import RuleParams
+from tokenspectrum.params.sampling import SamplingParams
+from tokenspectrum.params.systems import SystemsParams
+from tokenspectrum.params.tokens import TokensParams
+from tokenspectrum.params.train import TrainParams
+
+# Names become folders and Snakemake wildcards; `-` separates axes in a stage's address.
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+Preset = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.\-]*$")]
+
+
+class Params(Frozen):
+    """A preset: everything that params.yaml holds."""
+
+    preset: Preset = Field(description="name of the preset; outputs lie under artifacts/<preset>/")
+    methods: tuple[Name, ...] = Field(min_length=1, description="the methods to train; each is a name in rules")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1, description="training seeds of every method")
+    prompts: PromptsParams
+    policy: PolicyParams
+    reward: RewardParams
+    sampling: SamplingParams
+    rollouts: RolloutsParams
+    tokens: TokensParams
+    rules: dict[Name, RuleParams] = Field(description="weighting rules by method name")
+    train: TrainParams
+    evaluate: EvaluateParams
+    analysis: AnalysisParams
+    systems: SystemsParams
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> "Params":
+        for problem in self._problems():
+            raise ValueError(problem)
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        for name, values in (("methods", self.methods), ("seeds", self.seeds)):
+            if twice := sorted({str(v) for v in values if values.count(v) > 1}):
+                yield f"{name}: {twice[0]} is listed twice"
+        for method in self.methods:
+            if method not in self.rules:
+                yield f"methods: {method} has no entry in rules; there are {', '.join(self.rules)}"
+        yield from self._layer_problems()
+        yield from self._length_problems()
+        yield from self._step_problems()
+
+    def _layer_problems(self) -> Iterator[str]:
+        """Every named layer exists in the policy, and the probe measures those that rules read, as they read them."""
+        n_layers = self.policy.num_layers
+
+        def resolved(field: str, layer: int | str) -> int | str:
+            try:
+                return resolve_layer(layer, n_layers)
+            except UserError as e:
+                return f"{field}: {e}"
+
+        named = [] if self.tokens.layers == "all" else [("tokens.layers", layer) for layer in self.tokens.layers]
+        named += [("train.token_log.layers", layer) for layer in self.train.token_log.layers if layer != "rule"]
+        ranked = [(m, self.rules[m]) for m in self.methods if m in self.rules and hasattr(self.rules[m], "layer")]
+        named += [(f"rules.{method}.layer", rule.layer) for method, rule in ranked]
+        yield from (found for field, layer in named if isinstance(found := resolved(field, layer), str))
+        if self.tokens.layers == "all":
+            measured = set(range(n_layers))
+        else:
+            measured = {resolved("tokens.layers", layer) for layer in self.tokens.layers}
+        for method, rule in ranked:
+            if resolved("", rule.layer) not in measured:
+                yield f"rules.{method}.layer: {rule.layer} is not in tokens.layers, where rules are resolved; add it"
+            if rule.alignment != self.tokens.alignment:
+                yield f"rules.{method}.alignment: {rule.alignment}, but tokens.alignment is {self.tokens.alignment}"
+
+    def _length_problems(self) -> Iterator[str]:
+        """k and K below the longest context, or they change nothing; contexts within the tiny policy's positions."""
+        longest = self.sampling.max_prompt_tokens + self.sampling.max_response_tokens
+        rows = self.train.token_log.row_stats
+        counts = {"tokens.top_k": self.tokens.top_k, "tokens.fixed_k": self.tokens.fixed_k}
+        if rows is not None:
+            counts |= {"train.token_log.row_stats.top_k": rows.top_k, "train.token_log.row_stats.fixed_k": rows.fixed_k}
+        for field, count in counts.items():
+            if count is not None and count >= longest:
+                yield f"{field}: {count} reaches the longest context ({longest} tokens), so it would change nothing"
+        if self.policy.root.kind == "tiny":
+            positions = self.policy.root.shape.max_positions
+            evaluated = self.evaluate.max_prompt_tokens + self.evaluate.max_response_tokens
+            for field, tokens in (("sampling", longest), ("evaluate", evaluated)):
+                if tokens > positions:
+                    yield f"{field}: prompt and response may have {tokens} tokens; the policy has {positions} positions"
+
+    def _step_problems(self) -> Iterator[str]:
+        """Evaluated checkpoints are kept ones; the collapse rule's windows fit into a run."""
+        kept = {*self.train.keep_steps, self.train.steps, "final"}
+        for step in self.evaluate.steps:
+            if step not in kept:
+                yield f"evaluate.steps: {step} is not kept; add it to train.keep_steps"
+        window = self.analysis.table1.collapse.window
+        if self.train.steps < window:
+            yield f"analysis.table1.collapse.window: {window} steps, but a run has {self.train.steps}"
+
+
+def parse_params(data: dict[str, Any], where: str) -> Params:
+    """Validate a whole params mapping; every mistake is a UserError of one line that starts with `where`."""
+    try:
+        return Params.model_validate_json(json.dumps(data, default=str))
+    except ValidationError as e:
+        raise UserError(f"{where}: {one_line(e, '')}") from None
+
+
+def load_params() -> Params:
+    """params.yaml, validated as a whole."""
+    path = params_path()
+    return parse_params(load_yaml(path), str(path))
