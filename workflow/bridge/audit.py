@@ -1,4 +1,4 @@
-"""Does each stage's last record stand for the present params, code and inputs?  Answered from records alone, no data is read.
+"""Whether each stage's last record stands for the present params, code and inputs, from records alone: no data is read.
 
 The reasons say what differs.  `spectrum status` shows them; the Snakefile plans the stages that have any.
 """

@@ -1,7 +1,7 @@
 """DVC's cache as it lies on disk: objects by their MD5, and the run cache that says which inputs gave which objects.
 
-Reads and writes the same files as DVC 3 (a test holds them against DVC itself) without importing it.  What is restored is hashed
-again; an object whose bytes do not match its name is deleted and reported, never handed out.
+ Reads and writes the same files as DVC 3 (a test holds them against DVC itself) without importing it.  What is
+restored is hashed again; an object whose bytes do not match its name is deleted and reported, never handed out.
 """
 
 import contextlib
@@ -31,11 +31,10 @@ class DamagedObjectError(Exception):
 
 
 def clone(source: Path, target: Path) -> None:
-    """Copy a file, sharing blocks where the file system can.  Never a link: writing to one must not change the other."""
-    with source.open("rb") as src, target.open("wb") as dst:
-        with contextlib.suppress(OSError):
-            fcntl.ioctl(dst.fileno(), _FICLONE, src.fileno())
-            return
+    """Copy a file, sharing blocks where possible.  Never a link: writing to one must not change the other."""
+    with source.open("rb") as src, target.open("wb") as dst, contextlib.suppress(OSError):
+        fcntl.ioctl(dst.fileno(), _FICLONE, src.fileno())
+        return
     shutil.copyfile(source, target)
 
 

@@ -1,8 +1,8 @@
 """The first-party files that a stage's entry module needs: its import closure, found without importing anything.
 
-Followed are imports anywhere in a file, inside functions too, with the `__init__.py` of every parent package; `importlib.import_module`
-of a literal; and data files that a literal names: `*.sql` below src, or a file beside the module.  Imports under `if TYPE_CHECKING:`
-never run and are left out.  Knows Python, not stages.
+ Followed are imports anywhere in a file, inside functions too, with the `__init__.py` of every parent package;
+`importlib.import_module` of a literal; and data files that a literal names: `*.sql` below src, or a file beside the
+module.  Imports under `if TYPE_CHECKING:` never run and are left out.  Knows Python, not stages.
 """
 
 import ast
@@ -14,6 +14,7 @@ from pathlib import Path
 from tokenspectrum.errors import UserError
 
 SOURCE = Path("src")
+_IMPORTERS = ("importlib.import_module", "import_module", "__import__")
 _FILE_NAME = re.compile(r"[\w][\w./-]*\.\w+")
 
 
@@ -55,7 +56,7 @@ def _called_name(call: ast.Call) -> str:
 
 @cache
 def _scan(path: Path, module: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Dotted names that the file imports (or might, as `from a import b`) and the literals that look like file names."""
+    """Dotted names that the file imports, or might (`from a import b`), and literals that look like file names."""
     try:
         tree = ast.parse(path.read_bytes(), str(path))
     except SyntaxError as e:
@@ -68,10 +69,10 @@ def _scan(path: Path, module: str) -> tuple[frozenset[str], frozenset[str]]:
         elif isinstance(node, ast.ImportFrom):
             base = _absolute(node, module, path.name == "__init__.py")
             names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Call) and _called_name(node) in ("importlib.import_module", "import_module", "__import__"):
+        elif isinstance(node, ast.Call) and _called_name(node) in _IMPORTERS:
             first = node.args[0] if node.args else None
             if not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
-                raise UserError(f"{path}:{node.lineno}: an import of a computed name cannot be followed: write it as a literal")
+                raise UserError(f"{path}:{node.lineno}: an import of a computed name cannot be followed: use a literal")
             names.add(first.value)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _FILE_NAME.fullmatch(node.value):
             literals.add(node.value)

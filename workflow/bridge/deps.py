@@ -21,7 +21,9 @@ def entry_module(name: str, template: Mapping[str, Any]) -> str:
     """The module that a stage's command runs with `python -m`."""
     match = _MODULE.search(template["cmd"])
     if match is None:
-        raise UserError(f"{DVC_YAML}: stage {name}: its command must run `python -m MODULE`, so that its code can be found")
+        raise UserError(
+            f"{DVC_YAML}: stage {name}: its command must run `python -m MODULE`, so that its code can be found"
+        )
     return match.group(1)
 
 

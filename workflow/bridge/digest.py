@@ -1,7 +1,7 @@
 """Content hashes of files and folders, exactly as DVC computes them.  Knows neither caches nor stages.
 
-A folder's hash is the MD5 of the JSON list of its files' hashes and relative paths, with `.dir` behind it.  Always read from the
-bytes, never from a table of modification times, so that an edit under an old mtime is seen.
+ A folder's hash is the MD5 of the JSON list of its files' hashes and relative paths, with `.dir` behind it.  Always
+read from the bytes, never from a table of modification times, so that an edit under an old mtime is seen.
 """
 
 import hashlib
@@ -64,7 +64,7 @@ def hash_files(files: dict[str, Path]) -> tuple[dict[str, str], int]:
 
 
 def digest(path: Path, only: list[str] | None = None) -> Digest:
-    """Hash `path`; of a folder, with `only`, just the files under these paths.  FileNotFoundError if it is not there."""
+    """Hash `path`; of a folder, with `only`, just what is under these paths.  FileNotFoundError if it is gone."""
     if not path.is_dir():
         return Digest(file_md5(path), path.stat().st_size)
     files = dict(files_under(path))

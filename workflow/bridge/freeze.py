@@ -1,7 +1,7 @@
 """A stage's frozen copy: the code that dvc.yaml lists for it and the params that it lists, and nothing else.
 
-First on PYTHONPATH the copy hides the working tree's package, so an undeclared import fails instead of passing unseen, and a
-section that is not listed cannot be read.  Edits made while the stage runs do not reach it.
+ First on PYTHONPATH the copy hides the working tree's package, so an undeclared import fails instead of passing
+unseen, and a section that is not listed cannot be read.  Edits made while the stage runs do not reach it.
 """
 
 import shutil
@@ -32,6 +32,10 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
+def _gone(stage: Stage, path: str) -> UserError:
+    return UserError(f"{DVC_YAML}: stage {stage.name} lists {path}, which is not there: run `spectrum deps`")
+
+
 def code_entries(stage: Stage, root: Path = Path()) -> list[dict[str, Any]]:
     """Lock entries of the stage's code deps as they are below `root`; a listed file that is gone is a UserError."""
     entries = []
@@ -39,13 +43,13 @@ def code_entries(stage: Stage, root: Path = Path()) -> list[dict[str, Any]]:
         try:
             entries.append(digest(root / path).entry(path))
         except FileNotFoundError:
-            raise UserError(f"{DVC_YAML}: stage {stage.name} lists {path}, which is not there: run `spectrum deps`") from None
+            raise _gone(stage, path) from None
     return entries
 
 
 @contextmanager
 def frozen_copy(stage: Stage, values: Mapping[str, Any], systems: Any) -> Iterator[Path]:
-    """A private folder, deleted at the end, with `src/...` and `params.yaml`.  It lies in the project: a job's nodes share it."""
+    """A private folder with `src/` and `params.yaml`, deleted at the end; in the project, so that all nodes see it."""
     root = FROZEN / stage.addr
     shutil.rmtree(root, ignore_errors=True)  # of a killed run; this one holds the stage's lock
     try:
@@ -54,9 +58,7 @@ def frozen_copy(stage: Stage, values: Mapping[str, Any], systems: Any) -> Iterat
             try:
                 shutil.copyfile(path, root / path)
             except FileNotFoundError:
-                raise UserError(
-                    f"{DVC_YAML}: stage {stage.name} lists {path}, which is not there: run `spectrum deps`"
-                ) from None
+                raise _gone(stage, path) from None
         params = nested(values) | ({} if systems is None else {SYSTEMS: systems})
         (root / CODE_ROOT).mkdir(parents=True, exist_ok=True)
         (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False, allow_unicode=True))

@@ -37,7 +37,9 @@ def revision() -> str | None:
 
 def versions() -> dict[str, str]:
     """Python's version and those of the libraries that the package asks for."""
-    names = [re.split(r"[^\w.-]", r)[0] for r in importlib.metadata.requires("tokenspectrum") or [] if "extra ==" not in r]
+    names = [
+        re.split(r"[^\w.-]", r)[0] for r in importlib.metadata.requires("tokenspectrum") or [] if "extra ==" not in r
+    ]
     found = {name: importlib.metadata.version(name) for name in names}
     return {"python": platform.python_version(), **found}
 

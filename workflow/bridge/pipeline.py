@@ -1,7 +1,7 @@
 """Read dvc.yaml, the only place that declares a stage's cmd, deps, params and outs, resolved with params.yaml.
 
-Knows nothing of Snakemake, caches or what a stage does.  Understands the part of DVC's language that dvc.yaml uses: `${...}` with
-params and `item`, and `matrix` over lists of scalars; anything else is a UserError, not a guess.
+ Knows nothing of Snakemake, caches or what a stage does.  Understands the part of DVC's language that dvc.yaml uses:
+`${...}` with params and `item`, and `matrix` over lists of scalars; anything else is a UserError, not a guess.
 """
 
 import itertools
@@ -79,13 +79,13 @@ class Pipeline:
         return found or [self.stage(name)]
 
     def made_under(self, dep: str) -> list[str]:
-        """Outputs of configured stages that dep `dep` stands for: itself, or all below it if other stages fill that folder."""
+        """Outputs of configured stages that `dep` stands for: itself, or all below it if other stages fill it."""
         if dep in self.producers:
             return [dep]
         return sorted(out for out in self.producers if out.startswith(dep.rstrip("/") + "/"))
 
     def inputs(self, stage: Stage) -> list[str]:
-        """Concrete data inputs of `stage`: folders that other stages fill are expanded to exactly the configured runs."""
+        """Concrete data inputs of `stage`: folders that other stages fill become exactly the configured runs."""
         return list(itertools.chain.from_iterable(self.made_under(d) or [d] for d in stage.data))
 
     def upstream(self, stage: Stage) -> list[Stage]:
@@ -112,7 +112,7 @@ class Pipeline:
 
         def visit(stage: Stage, path: tuple[str, ...]) -> Iterator[Stage]:
             if stage.addr in path:
-                raise UserError(f"dvc.yaml: stages depend on each other in a circle: {' -> '.join([*path, stage.addr])}")
+                raise UserError(f"dvc.yaml: stages depend on each other: {' -> '.join([*path, stage.addr])}")
             if stage.addr not in done:
                 for up in self.upstream(stage):
                     yield from visit(up, (*path, stage.addr))
@@ -168,10 +168,8 @@ def _paths(name: str, entries: list[Any]) -> Iterator[str]:
     for entry in entries:
         if isinstance(entry, str):
             yield entry
-        elif isinstance(entry, dict) and len(entry) == 1 and next(iter(entry.values())) in ({"cache": True}, {"persist": False}):
-            yield next(iter(entry))
         else:
-            # persist would turn the run cache off, cache: false would leave bytes that nothing remembers.
+            # persist: true would turn the run cache off, cache: false would leave bytes that nothing remembers.
             raise UserError(f"{DVC_YAML}: stage {name}: {entry!r}: only plain, cached paths are supported here")
 
 

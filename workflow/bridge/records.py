@@ -1,7 +1,7 @@
 """What each stage was last made from: dvc.lock, and the fragments that runs leave for it.
 
-A run never writes dvc.lock.  It leaves a fragment, a small file of its own; a driver folds all fragments into dvc.lock with one
-atomic write.  Knows the format of a record, not where its objects are.
+ A run never writes dvc.lock.  It leaves a fragment, a small file of its own; a driver folds all fragments into
+dvc.lock with one atomic write.  Knows the format of a record, not where its objects are.
 """
 
 import contextlib
@@ -121,7 +121,7 @@ def save_fragment(addr: str, record: Record) -> None:
 
 
 def fold() -> int:
-    """Put all fragments into dvc.lock with one atomic write; their number.  Safe beside other drivers and running stages."""
+    """Put all fragments into dvc.lock with one atomic write; their number.  Safe beside other drivers and stages."""
     if not FRAGMENTS.is_dir():
         return 0
     with exclusive(FRAGMENTS / ".fold.lock"):

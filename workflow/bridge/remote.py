@@ -1,7 +1,8 @@
 """A DVC remote, if the project has one: fetch what a restore lacks, push every recorded variant.
 
-The only module of the bridge that imports DVC, and only when a remote is configured.  `dvc push --run-cache` sends all run records
-but only the current objects, so that older variants could not be restored elsewhere: here the objects of all records go too.
+ The only module of the bridge that imports DVC, and only when a remote is configured.  `dvc push --run-cache` sends
+all run records but only the current objects, so that older variants could not be restored elsewhere: here the objects
+of all records go too.
 """
 
 from pathlib import Path
@@ -53,7 +54,7 @@ def _all_records(cache: Cache) -> list[Record]:
 
 
 def push(cache: Cache, extra: list[Record]) -> tuple[int, int]:
-    """Send all run records, and the objects of them and of the `extra` records; the number of records and of objects sent."""
+    """Send all run records, and the objects of them and of the `extra` ones; how many records, and new objects."""
     records = _all_records(cache)
     repo = Repo()
     if not repo.config["core"].get("remote"):

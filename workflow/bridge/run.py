@@ -2,9 +2,10 @@
 
     python -m workflow.bridge.run train@full-1 --log FILE
 
-Takes no lock of the repository and never writes dvc.lock: what it writes is content-addressed or its own, so any number of runs may
-go on at once, on any host.  Exit 0: outputs are there.  1: failed or refused.  3: superseded, the code or the params changed
-meanwhile; the outputs are cached under what they were made with, and Snakemake has to plan again.
+Takes no lock of the repository and never writes dvc.lock: what it writes is content-addressed or its own, so any
+number of runs may go on at once, on any host.  Exit 0: outputs are there.  1: failed or refused.  3: superseded, the
+code or the params changed meanwhile; the outputs are cached under what they were made with, and Snakemake has to plan
+again.
 """
 
 import argparse
@@ -63,8 +64,8 @@ def ask_remote(fetch: Callable[..., None], *args: object) -> None:
 def candidates(key: str, wanted: Record, addr: str, records: Records, cache: Cache, remote: bool) -> Iterator[Record]:
     """Records of earlier runs from just these inputs: the run cache's, dvc.lock's, the remote's."""
     yield from cache.records(key)
-    # After a plain `dvc pull` there are objects and dvc.lock, but no run records.  Compared before anything is re-recorded:
-    # a lock entry of other inputs must never look valid.
+    # After a plain `dvc pull` there are objects and dvc.lock, but no run records.  Compared before anything is
+    # recorded anew: a lock entry of other inputs must never look valid.
     last = records.get(addr)
     if last is not None and inputs_of(last) == inputs_of(wanted):
         yield last
@@ -119,14 +120,16 @@ def execute(stage: Stage, frozen: Path, checkpoints: Path, log: Path, lock: int)
     for out in stage.outs:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
     env = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, [os.path.abspath(frozen / CODE_ROOT), os.environ.get("PYTHONPATH")])),
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, [os.path.abspath(frozen / CODE_ROOT), os.environ.get("PYTHONPATH")])
+        ),
         "PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ.get("PATH", os.defpath),
         PARAMS_ENV: os.path.abspath(frozen / "params.yaml"),
         LOG_DIR_ENV: os.path.abspath(stage.log_dir),
         "CHECKPOINT_DIR": os.path.abspath(checkpoints),
     }
     with log.open("wb") as f:
-        # The command inherits the stage's lock: should this process be killed, the next run waits until the command is gone too.
+        # The command inherits the stage's lock: if this process is killed, the next run waits for the command's end.
         process = subprocess.Popen(stage.cmd, shell=True, env=env, stdout=f, stderr=subprocess.STDOUT, pass_fds=[lock])
         try:
             code = process.wait()
@@ -157,7 +160,9 @@ def superseded_by(stage: Stage, made_with: Record) -> str | None:
     return f"{', '.join(changed)} changed" if changed else None
 
 
-def run_and_store(pipeline: Pipeline, stage: Stage, wanted: Record, frozen: Path, log: Path, lock: int, cache: Cache) -> Record:
+def run_and_store(
+    pipeline: Pipeline, stage: Stage, wanted: Record, frozen: Path, log: Path, lock: int, cache: Cache
+) -> Record:
     """Execute and store; the full record.  Raises when the result must not stand for the present tree."""
     key = run_key(wanted, stage.outs)
     checkpoints = CHECKPOINTS / stage.addr / key[:16]
@@ -178,7 +183,8 @@ def run_and_store(pipeline: Pipeline, stage: Stage, wanted: Record, frozen: Path
     journal.write_provenance(stage.log_dir, key=key, started=started, systems=pipeline.params.get(SYSTEMS))
     if why := superseded_by(stage, wanted):
         raise SupersededError(
-            f"{stage.addr}: superseded: {why} while it ran; its outputs are cached under what they were made with: run again"
+            f"{stage.addr}: superseded: {why} while it ran; "
+            "its outputs are cached under what they were made with: run again"
         )
     return record
 
@@ -188,7 +194,9 @@ def make(stage: Stage, pipeline: Pipeline, log: Path, lock: int) -> tuple[journa
     config, records = read_config(), Records()
     cache, remote = Cache(config.cache_dir), config.remote is not None
     with frozen_copy(stage, pipeline.values(stage), pipeline.params.get(SYSTEMS)) as frozen:
-        deps = code_entries(stage, frozen) + data_entries(pipeline, stage)  # hashed from the copy: the bytes that will run
+        deps = code_entries(stage, frozen) + data_entries(
+            pipeline, stage
+        )  # hashed from the copy: the bytes that will run
         wanted = make_record(stage.cmd, deps, pipeline.values(stage))
         key = run_key(wanted, stage.outs)
         how: journal.How = "ran"
@@ -212,7 +220,8 @@ def failure(error: Exception) -> tuple[journal.How, str]:
     if isinstance(error, RefusedError):
         return "refused", str(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "failed", f"the disk is full ({error.filename2 or error.filename}): free some room and run again; nothing was accepted"
+        where = error.filename2 or error.filename
+        return "failed", f"the disk is full ({where}): free some room and run again; nothing was accepted"
     return "failed", str(error)
 
 

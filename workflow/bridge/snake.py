@@ -1,4 +1,4 @@
-"""What the Snakefile needs of the pipeline: output patterns, concrete inputs, signatures, and which results do not stand.
+"""What the Snakefile needs of the pipeline: output patterns, concrete inputs, signatures, and what no longer stands.
 
     stages = Stages()
     rule train:
@@ -11,6 +11,7 @@ Knows Snakemake's wildcards and flags; the rules themselves add threads, resourc
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Collection
 from functools import lru_cache
@@ -20,10 +21,11 @@ from typing import Any
 from snakemake.io import directory
 
 from tokenspectrum.errors import UserError
-from workflow.bridge.audit import audit
+from workflow.bridge.audit import NEVER, audit
 from workflow.bridge.deps import drift
 from workflow.bridge.digest import file_md5
 from workflow.bridge.pipeline import DVC_YAML, Pipeline, Stage, load_pipeline
+
 
 @lru_cache(None)
 def _code_hash(path: str) -> str:
@@ -31,19 +33,25 @@ def _code_hash(path: str) -> str:
 
 
 class Stages:
-    """The pipeline, seen by Snakemake.  A mistake in dvc.yaml, params.yaml or the code deps is a UserError of one line."""
+    """The pipeline, seen by Snakemake.  A mistake in dvc.yaml, params.yaml or the code deps is a UserError."""
 
-    def __init__(self) -> None:
+    def __init__(self, force: Callable[[Collection[str]], None] | None = None) -> None:
+        """`force(outputs)` makes Snakemake plan their job; None in the processes of single jobs, which plan nothing.
+
+        Snakemake's own memory does not see what something else made: `dvc pull`, `dvc checkout`, `dvc repro`.
+        """
         self.pipeline: Pipeline = load_pipeline()
+        self._force = force
+        self._reasons = audit(self.pipeline) if force else {}
 
     def check_code(self) -> None:
-        """UserError if the code deps in dvc.yaml are not the import closures: better now than when the stage runs."""
+        """UserError for code deps that are not the import closures: better now than when a stage runs."""
         if found := drift(self.pipeline):
             raise UserError(f"{DVC_YAML}: {found[0]}: run `spectrum deps`")
 
     def _concrete(self, name: str, wildcards: Any) -> Stage:
-        values = dict(wildcards)
-        return self.pipeline.stage("@".join(filter(None, [name, "-".join(values[a] for a in self.pipeline.axes(name))])))
+        item = "-".join(dict(wildcards)[axis] for axis in self.pipeline.axes(name))
+        return self.pipeline.stage(f"{name}@{item}" if item else name)
 
     def outputs(self, name: str) -> list[str]:
         """Output patterns: `${item.x}` becomes `{x}`; a path without suffix is a folder."""
@@ -54,16 +62,23 @@ class Stages:
         return [out for stage in self.pipeline.matching(name) for out in stage.outs]
 
     def inputs(self, name: str) -> Callable[[Any], list[str]]:
-        """Function of the wildcards: the concrete data inputs.  Code is not among them, `sig` covers it."""
-        return lambda wildcards: self.pipeline.inputs(self._concrete(name, wildcards))
+        """Function of the wildcards: the concrete data inputs.  Code is not among them, `sig` covers it.
+
+        On the way, a job whose record is not of the present params, code and inputs is forced into the plan.
+        """
+
+        def concrete_inputs(wildcards: Any) -> list[str]:
+            stage = self._concrete(name, wildcards)
+            reasons = self._reasons.get(stage.addr, [])
+            if self._force and reasons and (reasons != [NEVER] or any(map(os.path.exists, stage.outs))):
+                self._force(stage.outs)
+            return self.pipeline.inputs(stage)
+
+        return concrete_inputs
 
     def addr(self, name: str) -> Callable[[Any], str]:
         """Function of the wildcards: the stage's address in dvc.yaml."""
         return lambda wildcards: self._concrete(name, wildcards).addr
-
-    def addr_pattern(self, name: str) -> str:
-        """The address as a pattern, for logs and benchmarks: `train@{method}-{seed}`."""
-        return "@".join(filter(None, [name, "-".join(f"{{{axis}}}" for axis in self.pipeline.axes(name))]))
 
     def sig(self, name: str) -> Callable[[Any], str]:
         """Function of the wildcards: hash of the command, the params' values, the code's bytes and the outputs' paths.
@@ -87,23 +102,3 @@ class Stages:
                 values.setdefault(axis, set()).update(named)
         # The longest first: "low2high_mid" must not be cut off at "low2high".
         return {a: "|".join(map(re.escape, sorted(v, key=lambda s: (-len(s), s)))) for a, v in values.items()}
-
-    def not_standing(self, targets: Collection[str]) -> list[str]:
-        """Outputs upstream of `targets` whose record is not of the present params, code and inputs.
-
-        Snakemake's own memory does not see this when something else made the files: `dvc pull`, `dvc checkout`, `dvc repro`.
-        """
-        wanted = self._upstream_of(targets)
-        found = audit(self.pipeline)
-        return [stage.outs[0] for stage in wanted if found[stage.addr]]
-
-    def _upstream_of(self, targets: Collection[str]) -> list[Stage]:
-        names = set(targets)
-        start = [s for s in self.pipeline.stages.values() if s.name in names or not names.isdisjoint(s.outs)]
-        pending, seen = start or list(self.pipeline.stages.values()), {}
-        while pending:
-            stage = pending.pop()
-            if stage.addr not in seen:
-                seen[stage.addr] = stage
-                pending += self.pipeline.upstream(stage)
-        return list(seen.values())

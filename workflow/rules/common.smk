@@ -3,27 +3,33 @@ import os
 import sys
 
 sys.path.insert(0, str(workflow.basedir))
-# Stages run with the interpreter that runs Snakemake, whether or not its environment is activated.
-os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
 
 from tokenspectrum.errors import UserError
 from workflow.bridge.records import fold
 from workflow.bridge.snake import Stages
 
+# Stages run with the interpreter that runs Snakemake, whether or not its environment is activated.
+os.environ.update(
+    PATH=os.pathsep.join(
+        [os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]
+    )
+)
 RUN = "python -m workflow.bridge.run {params.addr} --log {log}"
 
 try:
-    stages = Stages()
     if workflow.is_main_process:
-        stages.check_code()
         # Left by a driver that was killed; safe beside one that still runs.
         fold()
-        # Files that dvc checkout, pull or repro made are unknown to Snakemake: the bridge's own records say what stands.
-        workflow.dag_settings.forcerun = set(workflow.dag_settings.forcerun) | set(
-            stages.not_standing(workflow.dag_settings.targets)
-        )
+        stages = Stages(force=lambda outputs: workflow.dag.forcefiles.update(outputs))
+        stages.check_code()
+    else:
+        # A single job's process, on its node: it plans nothing.
+        stages = Stages()
 except UserError as e:
     sys.exit(f"error: {e}")
+
+# One thread a stage unless `systems` says otherwise: two stages of one thread beat one of two.
+THREADS = stages.pipeline.params.get("systems", {}).get("threads", 1)
 
 
 wildcard_constraints:

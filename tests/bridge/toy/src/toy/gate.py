@@ -1,4 +1,4 @@
-"""Lets a test do something while a stage runs: with TOY_GATE=NAME:PATH, stage NAME touches PATH.started and waits for PATH."""
+"""Lets a test act while a stage runs: with TOY_GATE=NAME:PATH, stage NAME touches PATH.started and waits for PATH."""
 
 import os
 import time

@@ -1,0 +1,73 @@
+# The base policy and the probe: its responses and the scores of their tokens.
+
+
+rule policy:
+    input:
+        stages.inputs("policy"),
+    output:
+        stages.outputs("policy"),
+    log:
+        "logs/policy/policy/output.log",
+    benchmark:
+        "logs/policy/policy/benchmark.tsv"
+    conda:
+        "../envs/stages.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        addr=stages.addr("policy"),
+        sig=stages.sig("policy"),
+    message:
+        "base policy"
+    shell:
+        RUN
+
+
+rule rollouts:
+    input:
+        stages.inputs("rollouts"),
+    output:
+        stages.outputs("rollouts"),
+    log:
+        "logs/rollouts/rollouts/output.log",
+    benchmark:
+        "logs/rollouts/rollouts/benchmark.tsv"
+    conda:
+        "../envs/stages.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        addr=stages.addr("rollouts"),
+        sig=stages.sig("rollouts"),
+    message:
+        "responses of the base policy"
+    shell:
+        RUN
+
+
+rule tokens:
+    input:
+        stages.inputs("tokens"),
+    output:
+        stages.outputs("tokens"),
+    log:
+        "logs/tokens/tokens/output.log",
+    benchmark:
+        "logs/tokens/tokens/benchmark.tsv"
+    conda:
+        "../envs/stages.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        addr=stages.addr("tokens"),
+        sig=stages.sig("tokens"),
+    message:
+        "scores of the base policy's tokens"
+    shell:
+        RUN
