@@ -1,0 +1,107 @@
+"""Params of the prompts stage: where training problems and benchmarks come from, and which of them are taken."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from tokenspectrum.params.base import Frozen
+
+Format = Literal[
+    "aime24",
+    "aime_1983_2023",
+    "dapo_math",
+    "math",
+    "math500",
+    "math_train",
+    "minerva_math",
+    "olympiadbench",
+    "simple",
+    "verl",
+]
+StandIn = Literal["math", "minerva_math", "olympiadbench", "aime24"]
+Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+Revision = Annotated[str, StringConstraints(pattern="^[0-9a-f]{40}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
+
+
+class SyntheticSource(Frozen):
+    """Synthetic training problems, written here."""
+
+    kind: Literal["synthetic"]
+    n: int = Field(..., ge=1, description="How many problems")
+    seed: int = Field(..., ge=0, description="Seed of the problems")
+    k_min: int = Field(..., ge=1, description="Fewest steps of a problem")
+    k_max: int = Field(..., ge=1, description="Most steps of a problem")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "SyntheticSource":
+        if self.k_min > self.k_max:
+            raise ValueError(f"k_min {self.k_min} is above k_max {self.k_max}")
+        return self
+
+
+class StandInSource(Frozen):
+    """Synthetic problems that stand in for a real benchmark; never the benchmark itself."""
+
+    kind: Literal["stand_in"]
+    benchmark: StandIn = Field(..., description="The real benchmark whose place they take")
+    n: int = Field(..., ge=1, description="How many problems")
+    seed: int = Field(..., ge=0, description="Seed of the problems")
+
+
+class FileSource(Frozen):
+    """A file on this machine."""
+
+    kind: Literal["file"]
+    path: str = Field(..., description="The file: .jsonl, .json or .parquet; relative to prompts.folder")
+    format: Format = Field(..., description="Whose fields the file has")
+    sha256: Sha256 | None = Field(None, description="Its checksum; null takes whatever is there")
+
+
+class HubSource(Frozen):
+    """A file of a dataset repository on the Hugging Face hub, at one revision."""
+
+    kind: Literal["hub"]
+    repo: str = Field(..., description="Dataset repository, owner/name")
+    path: str = Field(..., description="The file inside the repository")
+    format: Format = Field(..., description="Whose fields the file has")
+    revision: Revision | None = Field(..., description="Full commit hash; null is refused when the stage runs")
+    sha256: Sha256 | None = Field(..., description="The file's checksum; null is refused when the stage runs")
+
+
+Source = Annotated[SyntheticSource | StandInSource | FileSource | HubSource, Field(discriminator="kind")]
+
+
+class Dataset(Frozen):
+    """Problems of one source and the choice among them: levels first, then a share by hash, in the source's order."""
+
+    name: Name = Field(..., description="Name in the report; a benchmark's is its file's and its column's")
+    source: Source
+    levels: tuple[int, ...] | None = Field(None, description="Keep only these levels of difficulty; null keeps all")
+    limit: int | None = Field(None, ge=1, description="Keep at most so many, chosen by hash of prompt_id")
+    fraction: float | None = Field(None, gt=0, le=1, description="Keep this share, chosen by hash of prompt_id")
+    subset_seed: int = Field(0, ge=0, description="Another seed is another choice under limit or fraction")
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> "Dataset":
+        if self.limit is not None and self.fraction is not None:
+            raise ValueError("limit and fraction are both given; keep one")
+        return self
+
+
+class PromptsParams(Frozen):
+    """Training problems, benchmarks, and how a problem becomes a prompt."""
+
+    folder: str | None = Field(..., description="Folder that file sources are relative to; null for none")
+    instruction: str = Field(..., description="Put behind every problem as it is; may be empty")
+    decontaminate: bool = Field(..., description="Drop training problems whose normalised text is in a benchmark")
+    train: tuple[Dataset, ...] = Field(..., min_length=1, description="Training sources, in order")
+    benchmarks: tuple[Dataset, ...] = Field(..., min_length=1, description="Benchmarks to evaluate on")
+
+    @model_validator(mode="after")
+    def _names(self) -> "PromptsParams":
+        for field, datasets in (("train", self.train), ("benchmarks", self.benchmarks)):
+            names = [dataset.name for dataset in datasets]
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"{field}: the name {twice[0]} is given twice")
+        return self

@@ -1,0 +1,57 @@
+"""Training problems that are a benchmark's, or one another's, up to how they are typeset.
+
+Two problems are the same here when their normalised texts are: Unicode compatibility forms, upper and lower case, white
+space, dollar signs and LaTeX's spacing, sizes and styles do not count; every other sign does.  Knows no files.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tokenspectrum.prompts.problem import Problem
+
+_TYPESETTING = re.compile(
+    r"\\(?:left|right|displaystyle|textstyle|qquad|quad|[bB]igg?[lrm]?)(?![A-Za-z])|(?<!\\)\\[,;:! ()\[\]]|[\s$~]"
+)
+
+
+def normalised_text(text: str) -> str:
+    """`text` without what only typesets it."""
+    text = re.sub(r"\\[dt]frac(?![A-Za-z])", r"\\frac", unicodedata.normalize("NFKC", text))
+    return _TYPESETTING.sub("", text).casefold()
+
+
+@dataclass(frozen=True)
+class Clean:
+    """Problems left, and how many were dropped: as repeats of an earlier one, and as part of a benchmark.
+
+    `by_benchmark` counts a problem once in every benchmark that has it, `contaminated` counts it once.
+    """
+
+    problems: list[Problem]
+    duplicates: int
+    contaminated: int
+    by_benchmark: dict[str, int]
+
+
+def clean(
+    problems: Sequence[Problem], benchmarks: Mapping[str, Sequence[Problem]], seen: set[str] | None = None
+) -> Clean:
+    """`problems` without those in a benchmark and those in `seen`, to which the texts of the ones kept are added."""
+    seen = set() if seen is None else seen
+    texts = {name: {normalised_text(p.text) for p in members} for name, members in benchmarks.items()}
+    by_benchmark, kept, duplicates, contaminated = dict.fromkeys(texts, 0), [], 0, 0
+    for problem in problems:
+        text = normalised_text(problem.text)
+        found = [name for name, members in texts.items() if text in members]
+        for name in found:
+            by_benchmark[name] += 1
+        if found:
+            contaminated += 1
+        elif text in seen:
+            duplicates += 1
+        else:
+            seen.add(text)
+            kept.append(problem)
+    return Clean(kept, duplicates, contaminated, by_benchmark)

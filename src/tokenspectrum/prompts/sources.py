@@ -1,0 +1,73 @@
+"""Problems of one dataset of the params: from the synthetic generator, a local file or the hub.
+
+Knows where problems come from, not which of them are taken.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.prompts import Dataset, FileSource, HubSource, StandInSource, SyntheticSource
+from tokenspectrum.prompts import synthetic
+from tokenspectrum.prompts.files import read_rows
+from tokenspectrum.prompts.formats import parse
+from tokenspectrum.prompts.hub import check_sha256, fetch
+from tokenspectrum.prompts.problem import Problem
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Problems in the source's order; of its `read` rows, `repeated` repeat an earlier one word for word and
+    `left_out` are not what the format asks for (formats.py says which)."""
+
+    problems: list[Problem]
+    read: int
+    repeated: int
+    left_out: int
+
+
+def _from_file(path: Path, format_name: str, dataset: str) -> Loaded:
+    problems: dict[str, Problem] = {}
+    read = repeated = left_out = 0
+    for row in read_rows(path):
+        read += 1
+        problem = parse(row, format_name, dataset)
+        if problem is None:
+            left_out += 1
+        elif problems.setdefault(problem.prompt_id, problem) is not problem:
+            repeated += 1
+    if not problems:
+        raise UserError(f"{path}: no problem of format {format_name} in {read} rows")
+    return Loaded(list(problems.values()), read, repeated, left_out)
+
+
+def file_path(source: FileSource, folder: str | None, dataset: str) -> Path:
+    """Where a file source's file lies; a relative path is relative to `folder`."""
+    path = Path(source.path)
+    if not path.is_absolute():
+        if folder is None:
+            raise UserError(
+                f"dataset {dataset}: path {source.path} is relative but prompts.folder is not given; set it"
+            )
+        path = Path(folder) / path
+    return path
+
+
+def load(dataset: Dataset, folder: str | None) -> Loaded:
+    """All problems of `dataset`, before any choice."""
+    source = dataset.source
+    match source:
+        case SyntheticSource():
+            problems = synthetic.make_train(source.n, source.seed, source.k_min, source.k_max)
+            return Loaded(problems, len(problems), 0, 0)
+        case StandInSource():
+            problems = synthetic.make_benchmark(source.benchmark, source.n, source.seed)
+            return Loaded(problems, len(problems), 0, 0)
+        case FileSource():
+            path = file_path(source, folder, dataset.name)
+            loaded = _from_file(path, source.format, dataset.name)
+            if source.sha256 is not None:
+                check_sha256(path, source.sha256, f"dataset {dataset.name}: {path}")
+            return loaded
+        case HubSource():
+            return _from_file(fetch(source, f"dataset {dataset.name}"), source.format, dataset.name)
