@@ -1,7 +1,7 @@
 """Load a policy folder: model and tokenizer that fit each other, safetensors only, no remote code.
 
 The invariant that every stage relies on: the model has exactly one embedding row for each token of its tokenizer, so
-that whatever an engine samples can be decoded and "full vocabulary" means the same to all.  The policy stage makes it so.
+that whatever an engine samples can be decoded and "full vocabulary" means one thing.  The policy stage sees to it.
 """
 
 import json
@@ -53,7 +53,7 @@ def check_vocab(path: Path, vocab_size: int, tokenizer: PreTrainedTokenizerBase)
 
 
 def load_policy(path: Path | str, *, dtype: str = "float32") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """(model on the CPU in `dtype`, in evaluation mode; tokenizer) of a folder that the policy stage or a trainer wrote.
+    """(model on the CPU in `dtype`, ready to evaluate; tokenizer) of a folder that the policy stage or a trainer wrote.
 
     Raises UserError for a folder without loadable safetensors, missing weights, or a vocabulary of another size.
     """

@@ -1,0 +1,59 @@
+"""Is the base policy what the params say it must be?  Ranges, gaps between benchmarks, and a floor above guessing.
+
+A tiny policy's training sits on a phase transition, and a policy on its wrong side makes every later comparison
+meaningless.  Knows accuracies, not models.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.policy import Check
+
+
+def mean_and_error(accuracy_P: Sequence[float]) -> tuple[float, float]:
+    """Mean over problems of each problem's mean over samples, and its standard error over problems."""
+    values = np.asarray(accuracy_P, np.float64)
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def problems_with(check: Check, scores: Mapping[str, tuple[float, float]]) -> list[str]:
+    """What of `check` the scores (benchmark -> mean@k, standard error) miss, a phrase each; empty if all holds."""
+    found = []
+    for name, (low, high) in check.ranges.items():
+        mean = scores[name][0]
+        if not low <= mean <= high:
+            found.append(f"{name} {mean:.3f} is outside {low} to {high}")
+    names = list(check.ranges)
+    for easier, harder in pairwise(names):
+        gap = scores[easier][0] - scores[harder][0]
+        if gap < check.min_gap:
+            found.append(f"{harder} is {gap:.3f} below {easier}, not {check.min_gap}")
+    hardest = names[-1]
+    mean, error = scores[hardest]
+    if mean < check.guess_floor + check.floor_errors * error:
+        found.append(
+            f"{hardest} {mean:.3f} is not {check.floor_errors:g} standard errors ({error:.3f}) above guessing "
+            f"({check.guess_floor})"
+        )
+    return found
+
+
+def check_policy(check: Check, scores: Mapping[str, tuple[float, float]]) -> None:
+    """Raise a UserError that lists everything the policy misses."""
+    if found := problems_with(check, scores):
+        raise UserError(
+            f"policy.check: the base policy is not fit to train on: {'; '.join(found)}.  "
+            "Change policy.seed or policy.training, or widen policy.check"
+        )
+
+
+def require_benchmarks(check: Check, available: Mapping[str, object]) -> None:
+    """Raise a UserError when the check names a benchmark that the prompts stage did not make."""
+    if missing := [name for name in check.ranges if name not in available]:
+        raise UserError(
+            f"policy.check.ranges names {missing[0]}, but the benchmarks are {', '.join(available)}; "
+            "correct it, or set policy.check to null"
+        )

@@ -1,0 +1,159 @@
+"""Import a Hugging Face checkpoint as a policy folder: from a folder, or from the hub at a pinned revision.
+
+Weights are copied as they are, safetensors only; nothing of the checkpoint is executed.  A padded vocabulary (more
+embedding rows than tokens, as in Qwen3: 151,936 rows for 151,669 tokens) is normal, and here the tokenizer gets a
+reserved token for each spare row.  So no weight changes and "full vocabulary" is what the model was trained with, yet a
+spare id that an engine samples decodes to text, earns a wrong answer's reward, and has its row in the table `vocab`.
+A tokenizer larger than the model is a UserError: its last tokens have no embedding.  Knows nothing of tiny policies.
+"""
+
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from safetensors import SafetensorError, safe_open
+from transformers import AddedToken, AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.policy import HubPolicy
+from tokenspectrum.policy.load import load_tokenizer, read_config
+from tokenspectrum.policy.save import strip_provenance
+
+log = logging.getLogger(__name__)
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+# What a policy folder is made of; weights in other formats, code and images stay behind.
+_CONFIGS = ("config.json", "generation_config.json")
+_TOKENIZER = (
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "*.jinja",
+    "*.model",
+)
+# Real checkpoints pad to a multiple of at most 512 or so; a wider gap is another model's tokenizer.
+MAX_SPARE_ROWS = 1024
+_EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
+
+
+def fetch_checkpoint(params: HubPolicy) -> Path:
+    """The folder of the checkpoint: the one that params names, or a snapshot of the hub at the revision."""
+    if params.is_folder:
+        folder = Path(params.source)
+        if not folder.is_dir():
+            raise UserError(f"policy.source {params.source}: no such folder")
+        return folder
+    patterns = [*_CONFIGS, SINGLE, INDEX, "model-*.safetensors", *_TOKENIZER]
+    try:
+        return Path(snapshot_download(params.source, revision=params.revision, allow_patterns=patterns))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as e:
+        reason = str(e).strip().splitlines()[0]
+        raise UserError(
+            f"policy.source {params.source} at {params.revision}: cannot be fetched ({type(e).__name__}: {reason}); "
+            "check id, revision and network, or give a local folder"
+        ) from None
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The checkpoint's safetensors files, every one of them there."""
+    index = folder / INDEX
+    if index.is_file():
+        try:
+            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        except (ValueError, KeyError, AttributeError):
+            raise UserError(f"{index}: not a safetensors index; fetch the checkpoint again") from None
+    else:
+        names = [SINGLE]
+    for name in names:
+        if not (folder / name).is_file():
+            raise UserError(f"{folder / name}: no such file; only safetensors weights are read")
+    return [folder / name for name in names]
+
+
+def embedding_rows(files: list[Path]) -> int | None:
+    """Rows of the input embedding by the weights' own headers; None when no tensor has a known name for it."""
+    for file in files:
+        try:
+            with safe_open(file, framework="numpy") as tensors:
+                for name in tensors.keys():  # noqa: SIM118 - not a mapping
+                    if name.endswith(
+                        ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
+                    ):
+                        return tensors.get_slice(name).get_shape()[0]
+        except (SafetensorError, OSError) as e:
+            raise UserError(f"{file}: damaged safetensors file ({e}); fetch the checkpoint again") from None
+    return None
+
+
+def fill_vocabulary(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> int:
+    """Give each embedding row beyond the tokenizer a reserved token; returns how many.
+
+    Raises UserError for a tokenizer larger than the model, or more spare rows than padding explains.
+    """
+    spare = rows - len(tokenizer)
+    if spare < 0:
+        raise UserError(
+            f"{where}: the tokenizer has {len(tokenizer)} tokens but the model only {rows} embedding rows; "
+            "use the tokenizer that belongs to this checkpoint"
+        )
+    if spare > MAX_SPARE_ROWS:
+        raise UserError(
+            f"{where}: the model has {rows} embedding rows but the tokenizer only {len(tokenizer)} tokens, too few "
+            "for padding; use the tokenizer that belongs to this checkpoint"
+        )
+    names = [f"<|reserved_{len(tokenizer) + i}|>" for i in range(spare)]
+    if spare:
+        log.info("%s: vocabulary padded: %d embedding rows without a token get reserved tokens", where, spare)
+        tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in names], special_tokens=True)
+    if len(tokenizer) != rows:
+        raise UserError(f"{where}: the tokenizer's ids have gaps; its {len(tokenizer)} tokens do not fill {rows} rows")
+    return spare
+
+
+def _checked_config(folder: Path, params: HubPolicy) -> Any:
+    read_config(folder)
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).get_text_config()
+    except (OSError, ValueError, KeyError) as e:
+        raise UserError(f"{folder}/config.json: no model built into transformers ({str(e).splitlines()[0]})") from None
+    if config.num_hidden_layers != params.num_layers:
+        raise UserError(
+            f"policy.num_layers is {params.num_layers}, but {params.source} has {config.num_hidden_layers} layers"
+        )
+    return config
+
+
+def import_checkpoint(params: HubPolicy, out: Path) -> dict[str, Any]:
+    """Write the policy folder `out`, all of it or nothing; returns what the report says about the checkpoint.
+
+    Raises UserError for remote code, no or damaged safetensors, another number of layers, or a tokenizer that misfits.
+    """
+    folder = fetch_checkpoint(params)
+    config, files = _checked_config(folder, params), weight_files(folder)
+    rows = embedding_rows(files) or config.vocab_size
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if params.chat_template is not None:
+        tokenizer.chat_template = params.chat_template
+    spare = fill_vocabulary(tokenizer, rows, params.source)
+    temporary = out.parent / f".{out.name}.{os.getpid()}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        for file in [*files, *(folder / name for name in (*_CONFIGS, INDEX) if (folder / name).is_file())]:
+            shutil.copyfile(file, temporary / file.name)
+        tokenizer.save_pretrained(temporary)
+        strip_provenance(temporary)
+        load_tokenizer(temporary)
+        shutil.rmtree(out, ignore_errors=True)
+        temporary.rename(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return {"layers": config.num_hidden_layers, "vocab_size": rows, "reserved_tokens": spare}
