@@ -7,7 +7,7 @@ Legend: R responses, N response tokens of all responses in order, B rows of a mi
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from weakref import WeakSet
@@ -74,6 +74,7 @@ def score_responses(
     fixed_k: int | None = None,
     support: bool = False,
     rows: Sequence[tuple[int, int]] = (),
+    report: Callable[[int], None] = lambda done: None,
 ) -> Scores:
     """Score every token of `responses` under `model`, which is left in the mode it was in.
 
@@ -84,6 +85,7 @@ def score_responses(
     `local_window` counts positions, the query's own among them; `top_k`, `fixed_k` and `support` ask for the optional
     statistics, `rows` for the attention rows of chosen (response index, token position) pairs, at every layer.
     `micro_batch` is the number of sequences in one forward pass; it changes nothing but float noise.
+    `report` is called with the number of responses done.
     Raises UserError for an empty response, a policy whose hidden states are not finite or whose logits are not its head
     times its hidden states, and a layer that is not causal full attention.
     """
@@ -104,7 +106,7 @@ def score_responses(
     start_R = lengths_R.cumsum(0) - lengths_R
     flat: dict[tuple[int | None, str], torch.Tensor] = {}
     found_rows: dict[int, dict[int, torch.Tensor]] = {layer: {} for layer in layers}
-    training = model.training
+    training, done = model.training, 0
     model.eval()
     try:
         _check_head(model, head)
@@ -119,6 +121,8 @@ def score_responses(
                     found_rows[layer] |= _rows(capture, layer, batch, alignment, rows)
             for key, value_n in stats.items():
                 flat.setdefault(key, value_n.new_zeros(int(lengths_R.sum())))[at_n] = value_n
+            done += len(batch.index)
+            report(done)
     finally:
         model.train(training)
     nothing = torch.zeros(0)

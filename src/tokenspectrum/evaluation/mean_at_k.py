@@ -1,0 +1,110 @@
+"""mean@k of a policy on one benchmark: exactly k samples a problem, two verifiers side by side.
+
+Draws depend on (seed, prompt, sample) alone: every policy evaluated under a seed meets the same uniforms.  Knows an
+engine by its protocol; knows no run, no training step and no files.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.reward import boxed
+from tokenspectrum.reward.alternative import math_verify_correct
+from tokenspectrum.rollout.engine import RolloutEngine, check_groups
+from tokenspectrum.rollout.questions import Question, encode_questions
+from tokenspectrum.rollout.types import Sampling
+
+DOMAIN = "evaluate"  # of the draws: never those of training under the same seed
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One judged response: `correct` by the strict verifier, `correct_alt` by math-verify."""
+
+    prompt_id: str
+    sample: int
+    answer: str | None
+    correct: bool
+    correct_alt: bool
+    n_tokens: int
+    finished: bool  # ended by itself, not by the limit
+    n_dropped: int  # tokens of the prompt cut on the left
+
+
+def sample_benchmark(
+    engine: RolloutEngine,
+    tokenizer: PreTrainedTokenizerBase,
+    questions: Sequence[Question],
+    sampling: Sampling,
+    seed: int,
+    *,
+    max_prompt_tokens: int,
+    integer_sources: Sequence[str],
+    chunk: int,
+    report: Callable[[int], None] = lambda done: None,
+) -> list[Sample]:
+    """`sampling.n` judged responses to each question, question by question.
+
+    `chunk` problems go to the engine at once, which changes samples by float noise only; `report` is called with the
+    number of problems done.  Raises UserError where the engine returns more or fewer responses than asked for.
+    """
+    samples = []
+    for first in range(0, len(questions), chunk):
+        part = questions[first : first + chunk]
+        prompts = encode_questions(part, tokenizer, max_prompt_tokens)
+        responses = engine.generate(prompts, sampling, seed, 0, domain=DOMAIN)
+        check_groups(responses, prompts, sampling.n)
+        texts = tokenizer.batch_decode([list(r.token_ids) for r in responses], skip_special_tokens=True)
+        for i, (response, text) in enumerate(zip(responses, texts, strict=True)):
+            question, prompt = part[i // sampling.n], prompts[i // sampling.n]
+            verdict = boxed.score(text, question.ground_truth, question.data_source, integer_sources)
+            samples.append(
+                Sample(
+                    prompt_id=response.prompt_id,
+                    sample=response.sample,
+                    answer=verdict.answer,
+                    correct=verdict.correct,
+                    correct_alt=math_verify_correct(text, question.ground_truth),
+                    n_tokens=len(response.token_ids),
+                    finished=response.finish_reason == "stop",
+                    n_dropped=prompt.n_dropped,
+                )
+            )
+        report(first + len(part))
+    return samples
+
+
+def mean_at_k(samples: Sequence[Sample], k: int, *, alternative: bool = False) -> float:
+    """Mean over the k samples of a problem, then over problems; any other number of samples is a UserError."""
+    right: dict[str, dict[int, bool]] = {}
+    for s in samples:
+        of_problem = right.setdefault(s.prompt_id, {})
+        if s.sample in of_problem:
+            raise UserError(f"problem {s.prompt_id}: sample {s.sample} twice; evaluate each problem once")
+        of_problem[s.sample] = s.correct_alt if alternative else s.correct
+    for prompt_id, of_problem in right.items():
+        if set(of_problem) != set(range(k)):
+            raise UserError(f"problem {prompt_id}: {len(of_problem)} samples where mean@{k} needs exactly {k}")
+    if not right:
+        raise UserError(f"mean@{k} of no problems: the benchmark is empty")
+    return sum(sum(of_problem.values()) / k for of_problem in right.values()) / len(right)
+
+
+def summarise(samples: Sequence[Sample], k: int) -> dict[str, Any]:
+    """What a benchmark came to, both verifiers and their disagreements counted."""
+    n = len(samples)
+    return {
+        "mean_at_k": mean_at_k(samples, k),
+        "mean_at_k_alternative": mean_at_k(samples, k, alternative=True),
+        "problems": len({s.prompt_id for s in samples}),
+        "samples": n,
+        "right_by_strict_only": sum(s.correct and not s.correct_alt for s in samples),
+        "right_by_alternative_only": sum(s.correct_alt and not s.correct for s in samples),
+        "boxed": sum(s.answer is not None for s in samples) / n,
+        "cut_off": sum(not s.finished for s in samples) / n,
+        "mean_tokens": sum(s.n_tokens for s in samples) / n,
+        "prompts_cut": len({s.prompt_id for s in samples if s.n_dropped}),
+    }

@@ -1,0 +1,35 @@
+"""Stage `evaluate_base`: mean@k of the base policy under one evaluation seed, as step 0 of the run `base`.
+
+The draws of a seed are those that the trained runs of that seed meet, so they compare sample by sample.
+"""
+
+import argparse
+from pathlib import Path
+
+from tokenspectrum.evaluation.scores import Evaluation, write_scores
+from tokenspectrum.params.base import read_sections
+from tokenspectrum.params.evaluate import EvaluateParams
+from tokenspectrum.params.reward import RewardParams
+from tokenspectrum.params.systems import SystemsParams
+from tokenspectrum.stages.entry import run
+
+BASE = "base"
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for flag, what in {
+        "benchmarks": "folder of the benchmarks' problems",
+        "policy": "folder of the base policy",
+        "out": "folder to write the scores into",
+    }.items():
+        parser.add_argument(f"--{flag}", type=Path, required=True, help=what)
+    parser.add_argument("--seed", type=int, required=True, help="evaluation seed")
+    args = parser.parse_args(argv)
+    params, reward, systems = read_sections(evaluate=EvaluateParams, reward=RewardParams, systems=SystemsParams)
+    evaluation = Evaluation(BASE, args.seed, params, reward, systems)
+    write_scores(evaluation, [(0, args.policy)], args.benchmarks, args.out)
+
+
+if __name__ == "__main__":
+    run(main)

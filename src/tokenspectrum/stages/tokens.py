@@ -1,0 +1,145 @@
+"""Stage `tokens`: log-probability, predictive entropy and attention statistics of the base policy's response tokens.
+
+Out, as two folders: the table tokens; and the tables attention and attention_rows.  Weight, mini-batch, ratio and loss
+are null: nothing is trained at step 0.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tokenspectrum.counter import hash_bits, stream_key
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.base import read_sections
+from tokenspectrum.params.layers import resolve_layer
+from tokenspectrum.params.systems import SystemsParams
+from tokenspectrum.params.tokens import TokensParams
+from tokenspectrum.policy.load import load_policy
+from tokenspectrum.progress import Progress
+from tokenspectrum.rollout.score import Scores, check_not_inert, longest_context, score_responses
+from tokenspectrum.rollout.types import Response
+from tokenspectrum.stages.entry import run
+from tokenspectrum.tables import attention, attention_rows, tokens
+from tokenspectrum.tokenlog.reader import read_table
+from tokenspectrum.tokenlog.writer import write_manifest, write_step
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for flag, what in {
+        "rollouts": "folder of the base policy's responses",
+        "policy": "folder of the base policy",
+        "tokens": "folder to write the table tokens into",
+        "attention": "folder to write the tables attention and attention_rows into",
+    }.items():
+        parser.add_argument(f"--{flag}", type=Path, required=True, help=what)
+    args = parser.parse_args(argv)
+    params, systems = read_sections(tokens=TokensParams, systems=SystemsParams)
+    probe = Probe(args.rollouts)
+    check_not_inert(longest_context(probe.responses, params.alignment), params.top_k, params.fixed_k, "tokens")
+    model, _ = load_policy(args.policy)
+    count = model.config.get_text_config().num_hidden_layers
+    named = range(count) if params.layers == "all" else params.layers
+    layers = sorted({resolve_layer(layer, count) for layer in named})
+    rows = chosen_tokens(probe.responses, params.rows, probe.seed)
+    with Progress("tokens", total=len(probe.responses)) as progress:
+        scores = score_responses(
+            model,
+            probe.responses,
+            layers=layers,
+            alignment=params.alignment,
+            local_window=params.local_window,
+            top_k=params.top_k,
+            fixed_k=params.fixed_k,
+            support=params.support,
+            rows=rows,
+            micro_batch=systems.micro_batch,
+            report=progress.update,
+        )
+    where = {"run": probe.run, "seed": probe.seed, "step": 0}
+    write_step(args.tokens, "tokens", tokens.SCHEMA, probe.token_columns(scores), **where)
+    write_manifest(args.tokens)
+    write_step(args.attention, "attention", attention.SCHEMA, probe.attention_columns(scores), **where)
+    write_step(args.attention, "attention_rows", attention_rows.SCHEMA, row_columns(scores, rows), **where)
+    write_manifest(args.attention)
+
+
+class Probe:
+    """The base policy's rollouts, read back: responses for the scorer, and columns that the tables take as they are."""
+
+    def __init__(self, root: Path) -> None:
+        table = read_table(root, "responses", step=0).sort_by("response_id")
+        drawn = read_table(root, "sampled", step=0).sort_by([("response_id", "ascending"), ("position", "ascending")])
+        prompts = read_table(root, "prompt_tokens", step=0)
+        prompt_ids = dict(zip(prompts["prompt_id"].to_pylist(), prompts["token_ids"].to_pylist(), strict=True))
+        self.run, self.seed = table["run"][0].as_py(), table["seed"][0].as_py()
+        self.drawn = drawn
+        self.lengths = table["n_tokens"].to_numpy()
+        self.advantage_R = table["advantage"].to_numpy()
+        if not np.array_equal(
+            drawn["response_id"].to_numpy(), np.repeat(table["response_id"].to_numpy(), self.lengths)
+        ):
+            raise UserError(f"{root}: its sampled tokens are not those of its responses; run the rollouts stage again")
+        ends = np.cumsum(self.lengths)
+        ids, logprobs = drawn["token_id"].to_numpy(), drawn["rollout_logprob"].to_numpy()
+        self.responses = [
+            Response(
+                prompt_id=row["prompt_id"],
+                sample=row["sample"],
+                prompt_token_ids=tuple(prompt_ids[row["prompt_id"]]),
+                token_ids=tuple(ids[end - row["n_tokens"] : end].tolist()),
+                logprobs=tuple(logprobs[end - row["n_tokens"] : end].tolist()),
+                finish_reason=row["finish_reason"],
+            )
+            for row, end in zip(table.to_pylist(), ends, strict=True)
+        ]
+
+    def token_columns(self, scores: Scores) -> dict[str, Any]:
+        """Columns of the table `tokens`."""
+        same = {name: self.drawn[name] for name in ("response_id", "position", "token_id", "rollout_logprob")}
+        return same | {
+            "logprob": scores.logprob_N.numpy(),
+            "predictive_entropy": scores.predictive_entropy_N.numpy(),
+            "advantage": np.repeat(self.advantage_R, self.lengths),
+        }
+
+    def attention_columns(self, scores: Scores) -> dict[str, Any]:
+        """Columns of the table `attention`, layer after layer."""
+        parts = []
+        for layer, found in scores.attention.items():
+            stats = {field.removesuffix("_N"): value for field, value in vars(found).items() if value is not None}
+            columns = {name: value_N.numpy() for name, value_N in stats.items()}
+            columns |= {name: self.drawn[name].to_numpy() for name in ("response_id", "position")}
+            parts.append(columns | {"layer": np.full(len(scores.logprob_N), layer, np.int32)})
+        return {name: np.concatenate([columns[name] for columns in parts]) for name in parts[0]}
+
+
+def chosen_tokens(responses: Sequence[Response], count: int, seed: int) -> list[tuple[int, int]]:
+    """(response, position) of the `count` response tokens of smallest hash (all, if there are fewer), ascending."""
+    keys = [stream_key("rows", seed, 0, r.prompt_id, r.sample) for r in responses]
+    lengths = [len(r.token_ids) for r in responses]
+    response_N = np.repeat(np.arange(len(responses)), lengths)
+    position_N = np.concatenate([np.arange(length) for length in lengths])
+    chosen = np.sort(np.argsort(hash_bits(np.array(keys, np.uint64)[response_N], position_N), kind="stable")[:count])
+    return list(zip(response_N[chosen].tolist(), position_N[chosen].tolist(), strict=True))
+
+
+def row_columns(scores: Scores, rows: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """Columns of the table `attention_rows`, layer after layer."""
+    found = [
+        (layer, pair, row) for layer, of_layer in scores.rows.items() for pair, row in zip(rows, of_layer, strict=True)
+    ]
+    return {
+        "response_id": [response for _, (response, _), _ in found],
+        "position": [position for _, (_, position), _ in found],
+        "layer": [layer for layer, _, _ in found],
+        "row": pa.array([row.numpy().astype(np.float16) for _, _, row in found], pa.list_(pa.float16())),
+    }
+
+
+if __name__ == "__main__":
+    run(main)
