@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.training.advantage import group_advantages
 from tokenspectrum.training.dapo import (
     Clip,
     clipped_loss,
-    group_advantages,
     importance_ratio,
     surrogate,
     token_denominator,

@@ -1,17 +1,14 @@
-"""DAPO's arithmetic: group advantages (advantage.py), the clipped per-token loss, and a mini-batch's weighted mean.
+"""DAPO's arithmetic: the clipped per-token loss, and a mini-batch's weighted mean.  advantage.py has the advantages.
 
 Knows tensors of one number a response (R) or a token (N, no padding).  Knows no model, no optimiser, no weighting rule.
 
-Precision: advantages and S_m are computed in float64, whatever comes in; advantages are handed out as float32, which is
-what the tables store, so that SQL over them finds the same S_m.  The loss keeps its inputs' dtype: float32 in training.
+Precision: S_m is summed in float64 over the float32 weights and advantages that the tables store, so that SQL over them
+finds the same.  The loss keeps its inputs' dtype: float32 in training.
 """
 
 from dataclasses import dataclass
 
 import torch
-
-from tokenspectrum.training.advantage import STD_EPS as STD_EPS
-from tokenspectrum.training.advantage import group_advantages as group_advantages
 
 # A ratio of e^20 is far outside every clip; much beyond it exp() overflows and turns a clipped gradient of 0 into NaN.
 LOG_RATIO_LIMIT = 20.0

@@ -14,8 +14,9 @@ from tokenspectrum.reward.score import Scored, score_response
 from tokenspectrum.rollout.engine import RolloutEngine
 from tokenspectrum.rollout.score import Scores, check_not_inert, longest_context, score_responses
 from tokenspectrum.rollout.types import Response, Sampling
+from tokenspectrum.training.advantage import group_advantages
 from tokenspectrum.training.batch import assign_minibatches, flat_tokens, response_lengths
-from tokenspectrum.training.dapo import Clip, group_advantages, surrogate, token_denominator
+from tokenspectrum.training.dapo import Clip, surrogate, token_denominator
 from tokenspectrum.training.data import Task
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.rowstats import sampled_responses, sampled_tokens
