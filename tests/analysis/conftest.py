@@ -1,161 +1,11 @@
-"""A small artifacts folder with every table, written with the token log's own writer: two methods, two seeds."""
+"""Fixtures of the analysis tests: a small project with every table, and its params."""
 
+import copy
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-
-from tokenspectrum.tables.registry import TABLES
-from tokenspectrum.tokenlog.writer import write_file, write_json, write_manifest, write_step
-
-METHODS, SEEDS, STEPS, BENCHMARKS = ("full", "explorer20"), (1, 2), 4, ("easy", "hard")
-WORDS = ("the", "sum", "is", "so", "7", "+", "\\boxed", " ")
-LENGTHS = (1, 2, 7, 12, 5, 30, 3, 18)  # ragged, with a response of one token
-LAYERS = (1, 3)
-
-
-def write_prompts(folder: Path, source: str, n: int) -> list[str]:
-    ids = [f"{source}-{i:02d}".ljust(16, "0") for i in range(n)]
-    columns = {
-        "prompt_id": ids,
-        "data_source": [source] * n,
-        "prompt": [[{"role": "user", "content": f"{i} + 1 = ?"}] for i in range(n)],
-        "ability": ["math"] * n,
-        "reward_model": [{"style": "rule", "ground_truth": str(i + 1)} for i in range(n)],
-        "extra_info": [{"split": "test", "index": i, "problem": f"{i} + 1 = ?", "meta": "{}"} for i in range(n)],
-    }
-    write_file(folder / f"{source}.parquet", TABLES["prompts"], columns)
-    return ids
-
-
-def token_columns(rng: np.random.Generator) -> dict:
-    n = sum(LENGTHS)
-    return {
-        "response_id": np.repeat(np.arange(len(LENGTHS)), LENGTHS),
-        "position": np.concatenate([np.arange(t) for t in LENGTHS]),
-        "token_id": rng.integers(0, len(WORDS), n),
-        "logprob": -rng.random(n),
-        "rollout_logprob": -rng.random(n),
-        "predictive_entropy": rng.integers(0, 6, n) / 4,
-        "advantage": rng.normal(size=n),
-    }
-
-
-def write_tokens(root: Path, attention_root: Path, rng: np.random.Generator, **keys) -> None:
-    columns = token_columns(rng)
-    n = len(columns["position"])
-    write_step(root, "tokens", TABLES["tokens"], columns, **keys)
-    attention = {
-        "response_id": np.tile(columns["response_id"], len(LAYERS)),
-        "position": np.tile(columns["position"], len(LAYERS)),
-        "layer": np.repeat(LAYERS, n),
-        "visible": np.tile(columns["position"] + 5, len(LAYERS)),
-        # Few distinct values: partitions must break ties by position.
-        **{k: rng.integers(0, 5, n * len(LAYERS)) / 5 for k in ("entropy_raw", "entropy_norm")},
-        **{k: rng.random(n * len(LAYERS)) for k in ("distance", "local_mass")},
-    }
-    write_step(attention_root, "attention", TABLES["attention"], attention, **keys)
-    rows = {"response_id": [0], "position": [0], "layer": [1], "row": [np.array([0.25, 0.75], np.float16)]}
-    write_step(attention_root, "attention_rows", TABLES["attention_rows"], rows, **keys)
-
-
-def write_responses(root: Path, prompt_ids: list[str], **keys) -> None:
-    n = len(LENGTHS)
-    columns = {
-        "response_id": np.arange(n),
-        "prompt_id": [prompt_ids[i // 2] for i in range(n)],
-        "sample": np.arange(n) % 2,
-        "text": ["so \\boxed{1}"] * n,
-        "n_prompt": [5] * n,
-        "n_tokens": LENGTHS,
-        "finish_reason": ["stop"] * n,
-        "reward": np.zeros(n),
-        "reward_raw": np.zeros(n),
-        "correct": [False] * n,
-        "advantage": np.zeros(n),
-    }
-    write_step(root, "responses", TABLES["responses"], columns, **keys)
-
-
-def write_metrics(root: Path, run: str, seed: int, lengths: list[float], rewards: list[float]) -> None:
-    """metrics of one run: a row a step, with these mean lengths and rewards."""
-    fields = [f for f in TABLES["metrics"] if not f.nullable]
-    for step, (length, reward) in enumerate(zip(lengths, rewards, strict=True), 1):
-        row = {f.name: [[0.5]] if f.name in ("s_m", "grad_norm") else [0.25 + 0.01 * seed * step] for f in fields}
-        row |= {"skipped": [0], "length": [length], "reward": [reward]}
-        write_step(root, "metrics", TABLES["metrics"], row, run=run, seed=seed, step=step)
-    write_manifest(root)
-
-
-def write_scores(root: Path, run: str, seed: int, step: int, right: dict[str, np.ndarray]) -> None:
-    """scores of one run: right[benchmark] is problems x samples of 0 and 1."""
-    for benchmark, right_PK in right.items():
-        n_problems, n_samples = right_PK.shape
-        columns = {
-            "benchmark": [benchmark] * right_PK.size,
-            "prompt_id": np.repeat([f"{benchmark}-{i:02d}".ljust(16, "0") for i in range(n_problems)], n_samples),
-            "sample": np.tile(np.arange(n_samples), n_problems),
-            "answer": ["1"] * right_PK.size,
-            "correct": right_PK.ravel().astype(bool),
-            "correct_alt": right_PK.ravel().astype(bool),
-            "n_tokens": [5] * right_PK.size,
-        }
-        write_step(root, "scores", TABLES["scores"], columns, run=run, seed=seed, step=step, name=benchmark)
-
-
-def random_right(rng: np.random.Generator, p: float) -> dict[str, np.ndarray]:
-    return {"easy": rng.random((6, 4)) < p, "hard": rng.random((5, 4)) < p / 2}
-
-
-def write_artifacts(artifacts: Path) -> None:
-    rng = np.random.default_rng(0)
-    prompt_ids = write_prompts(artifacts / "prompts" / "train", "train", 4)
-    write_manifest(artifacts / "prompts" / "train")
-    for benchmark in BENCHMARKS:
-        write_prompts(artifacts / "prompts" / "benchmarks", benchmark, 6)
-    write_manifest(artifacts / "prompts" / "benchmarks")
-    vocab = {
-        "policy": ["tiny"] * len(WORDS),
-        "token_id": range(len(WORDS)),
-        "text": list(WORDS),
-        "type": ["word"] * 4 + ["digit", "operator", "special", "whitespace"],
-    }
-    write_file(artifacts / "vocab" / "vocab.parquet", TABLES["vocab"], vocab)
-    write_manifest(artifacts / "vocab")
-    base = {"run": "base", "seed": 0, "step": 0}
-    write_responses(artifacts / "rollouts", prompt_ids, **base)
-    write_manifest(artifacts / "rollouts")
-    write_tokens(artifacts / "tokens", artifacts / "attention", rng, **base)
-    write_manifest(artifacts / "tokens")
-    write_manifest(artifacts / "attention")
-    for method in METHODS:
-        weights = artifacts / "weights" / method
-        write_json(weights / "rule.json", {"kind": "uniform", "denominator": "all"})
-        write_json(weights / "realised.json", {"kept_fraction": 1.0, "tokens": 78})
-        n = sum(LENGTHS)
-        columns = {k: v for k, v in token_columns(rng).items() if k in ("response_id", "position")}
-        columns |= {"rule": [method] * n, "selected": [True] * n, "weight": np.ones(n)}
-        write_step(weights / "table", "weights", TABLES["weights"], columns, **base)
-        write_manifest(weights / "table")
-        for seed in SEEDS:
-            trained = artifacts / "train" / f"{method}-s{seed}"
-            write_metrics(trained / "metrics", method, seed, [10.0] * STEPS, [0.0] * STEPS)
-            log = trained / "tokenlog"
-            run = {"method": method, "rule": "{}", "preset": "small", "trainer": "local", "policy": "tiny"}
-            write_step(log, "runs", TABLES["runs"], {k: [v] for k, v in run.items()}, run=method, seed=seed, step=None)
-            for step in range(1, STEPS + 1):
-                keys = {"run": method, "seed": seed, "step": step}
-                write_tokens(log, log, rng, **keys)
-                write_responses(log, prompt_ids, **keys)
-            write_manifest(log)
-            scores = artifacts / "evaluate" / f"{method}-s{seed}"
-            write_scores(scores, method, seed, STEPS, random_right(rng, 0.9 if method == "full" else 0.5))
-            write_manifest(scores)
-    for seed in SEEDS:
-        scores = artifacts / "evaluate_base" / f"s{seed}"
-        write_scores(scores, "base", seed, 0, random_right(rng, 0.3))
-        write_manifest(scores)
+from analysis_fixtures import PARAMS, write_artifacts
 
 
 @pytest.fixture(scope="session")
@@ -172,3 +22,9 @@ def artifacts(tmp_path, monkeypatch, _template) -> Path:
     folder = Path("artifacts/small")
     shutil.copytree(_template, folder)
     return folder
+
+
+@pytest.fixture
+def params(artifacts) -> dict:
+    """A whole params.yaml's worth of values for the fixture; change them and call `save_params`."""
+    return copy.deepcopy(PARAMS)

@@ -154,7 +154,10 @@ def test_everything_else_is_refused_in_one_line_and_changes_nothing(ask, query):
 def test_the_parser_alone_refuses_what_writes():
     # The first wall must hold by itself: the second lets COPY write into the artifacts folder.
     for query in REFUSED[: REFUSED.index("")]:
-        with pytest.raises(UserError, match=r"only one SELECT, DESCRIBE, EXPLAIN or SUMMARIZE is taken|syntax error|A CTE needs a SELECT"):
+        with pytest.raises(
+            UserError,
+            match=r"only one SELECT, DESCRIBE, EXPLAIN or SUMMARIZE is taken|syntax error|A CTE needs a SELECT",
+        ):
             check_query(query)
 
 

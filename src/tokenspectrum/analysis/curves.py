@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tokenspectrum.analysis.figures import FigureSpec
 from tokenspectrum.analysis.measured import query_rows, table_files
@@ -84,6 +85,7 @@ def draw(points: Sequence[Point], specs: Sequence[FigureSpec], labels: Mapping[s
                 axis.fill_between(steps_S, low_S, high_S, color=f"C{i}", alpha=0.15, linewidth=0)
         axis.set_ylabel(textwrap.fill(spec.y_label, 24))
     axes[-1].set_xlabel("training step")
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.subplots_adjust(left=0.09, right=0.78, top=1 - 0.15 / height, bottom=(foot + 0.4) / height, hspace=0.12)
     axes[0].legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
     figure.text(0.01, 0.05 / height, "\n".join(captions), fontsize=7, va="bottom")

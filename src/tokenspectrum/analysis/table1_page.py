@@ -8,21 +8,27 @@ from dataclasses import dataclass
 
 from tokenspectrum.analysis.measured import Ends, Scores
 from tokenspectrum.analysis.table1 import Row
-from tokenspectrum.params.analysis import Table1Params
+from tokenspectrum.params.analysis import BenchmarkName, Table1Params
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the numbers are of: preset, kind of policy, and each benchmark's kind (synthetic, or where it came from)."""
+    """What the numbers are of: preset, kind of policy, and the benchmarks' entries in params."""
 
     preset: str
     policy: str
-    benchmarks: Mapping[str, str]
+    benchmarks: Sequence[BenchmarkName]
+
+    @property
+    def stand_ins(self) -> list[str]:
+        return [b.name for b in self.benchmarks if b.is_stand_in]
 
     @property
     def kind(self) -> str:
-        """The benchmarks' kinds, each once."""
-        return " and ".join(sorted(set(self.benchmarks.values())))
+        """All benchmarks in a word or two, for a column of the CSV."""
+        if not self.stand_ins:
+            return "real"
+        return "synthetic stand-ins" if len(self.stand_ins) == len(self.benchmarks) else "real and synthetic stand-ins"
 
 
 def _f(value: float | None, form: str = ".2f") -> str:
@@ -48,14 +54,13 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _about(scores: Scores, facts: Facts, params: Table1Params) -> list[str]:
     sizes = {name: len(x_P) for name, x_P in next(iter(scores.accuracy.values())).items()}
-    shown = ", ".join(f"{name} ({kind}, {sizes[name]} problems)" for name, kind in facts.benchmarks.items())
+    shown = ", ".join(f"{b.name} ({b.about}; {sizes[b.name]} problems)" for b in facts.benchmarks)
     blocks = [f"Preset `{facts.preset}`, policy `{facts.policy}`. Benchmarks: {shown}."]
-    synthetic = [name for name, kind in facts.benchmarks.items() if kind == "synthetic"]
-    if synthetic:
-        which = "All benchmarks here" if len(synthetic) == len(facts.benchmarks) else ", ".join(synthetic)
+    if facts.stand_ins:
+        which = "All benchmarks here" if len(facts.stand_ins) == len(facts.benchmarks) else ", ".join(facts.stand_ins)
         blocks.append(
-            f"**{which} are synthetic stand-ins made by this pipeline. They are not AIME, MATH or any other"
-            " published benchmark, and accuracies on them must not be set beside published ones.**"
+            f"**{which}: synthetic stand-ins made by this pipeline, not AIME, MATH or any other published benchmark."
+            " Accuracies on them must not be set beside published ones.**"
         )
     k, last = scores.samples, params.last_checkpoints
     averaged = "at the final checkpoint" if last == 1 else f"over the last {last} checkpoints"
@@ -68,8 +73,9 @@ def _about(scores: Scores, facts: Facts, params: Table1Params) -> list[str]:
     return blocks
 
 
-def _measured(rows: Sequence[Row], reference: str) -> str:
-    header = ["", *rows[0].benchmarks, "Avg", "n", "std", f"Δ to {reference}", "df", "p", "p Holm", "CI", "MDD"]
+def _measured(rows: Sequence[Row], facts: Facts, reference: str) -> str:
+    names = [f"{name} (stand-in)" if name in facts.stand_ins else name for name in rows[0].benchmarks]
+    header = ["", *names, "Avg", "n", "std", f"Δ to {reference}", "df", "p", "p Holm", "CI", "MDD"]
     body = []
     for row in rows:
         t = row.tested
@@ -168,7 +174,7 @@ def to_markdown(
         "# Table 1",
         *_about(scores, facts, params),
         "## Measured here",
-        _measured(rows, reference),
+        _measured(rows, facts, reference),
         *_method(rows, params, reference),
         "## Findings",
         "\n".join(f"- {line}" for line in _findings(rows, scores, params, reference)),

@@ -19,12 +19,33 @@ class Name(RootModel[str]):
     """A top-level name: preset."""
 
 
+class BenchmarkSource(BaseModel):
+    """What a result says of a benchmark's source."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    kind: str
+    benchmark: str | None = None
+    format: str | None = None
+
+
 class BenchmarkName(BaseModel):
-    """What a result says of an entry of `prompts.benchmarks`: its name and kind; the rest is the prompts stage's."""
+    """What a result says of an entry of `prompts.benchmarks`; the rest is the prompts stage's."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     name: str
-    kind: str
+    source: BenchmarkSource
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Its problems are made here, whatever its name."""
+        return self.source.kind in ("stand_in", "synthetic")
+
+    @property
+    def about(self) -> str:
+        """What it is, in a few words."""
+        if self.is_stand_in:
+            return f"synthetic stand-in for {self.source.benchmark}" if self.source.benchmark else "synthetic"
+        return f"{self.source.kind}, format {self.source.format}"
 
 
 class BenchmarkNames(RootModel[tuple[BenchmarkName, ...]]):

@@ -28,7 +28,9 @@ def main(argv: list[str] | None = None) -> None:
             "analysis.curves": CurvesParams,
         }
     )
-    layer = str(layers.root[0]) if layers.root else "none"
+    # The metric is of the first logged layer.
+    first = layers.root[0] if layers.root else "none"
+    layer = "read by each rule" if first == "rule" else str(first)
     alignment = " or ".join(sorted({rules.root[m].alignment for m in methods.root}))
     specs = [training_curve(m, len(seeds.root), layer, alignment, params.smooth) for m in params.metrics]
     points = read_points(args.train, methods.root, seeds.root, params.metrics)

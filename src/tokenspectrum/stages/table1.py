@@ -31,13 +31,11 @@ def main(argv: list[str] | None = None) -> None:
             "analysis.table1": Table1Params,
         }
     )
-    kinds = {b.name: b.kind for b in benchmarks.root}
-    scores = read_scores(
-        args.evaluate, args.evaluate_base, methods.root, seeds.root, list(kinds), params.last_checkpoints
-    )
+    names = [b.name for b in benchmarks.root]
+    scores = read_scores(args.evaluate, args.evaluate_base, methods.root, seeds.root, names, params.last_checkpoints)
     ends = read_ends(args.train, methods.root, seeds.root, **params.collapse.model_dump())
     rows = build(scores, ends, methods.root, seeds.root, params)
-    facts = Facts(preset.root, policy.root, kinds)
+    facts = Facts(preset.root, policy.root, benchmarks.root)
     texts = {
         args.csv: to_csv(rows, {"preset": facts.preset, "policy": facts.policy, "benchmarks": facts.kind}),
         args.md: to_markdown(rows, scores, ends, facts, params),

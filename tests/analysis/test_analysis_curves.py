@@ -1,0 +1,100 @@
+"""Training curves: the points against loops, captions that follow the spec, and the same bytes every time."""
+
+import csv
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from analysis_fixtures import save_params
+
+from tokenspectrum.analysis.curves import trailing_mean
+from tokenspectrum.analysis.figures import METRICS, training_curve
+from tokenspectrum.params.analysis import CurveMetric
+from tokenspectrum.stages import curves
+from tokenspectrum.tables.metrics import SCHEMA
+from tokenspectrum.tokenlog.reader import read_table
+
+CSV, PNG = Path("results/curves.csv"), Path("results/curves.png")
+
+
+def make(artifacts, params) -> bytes:
+    save_params(params)
+    curves.main(["--train", str(artifacts / "train"), "--csv", str(CSV), "--png", str(PNG)])
+    return PNG.read_bytes()
+
+
+def test_points_against_plain_loops(artifacts, params):
+    make(artifacts, params)
+    with CSV.open() as f:
+        rows = list(csv.DictReader(f))
+    assert [(r["method"], r["metric"], int(r["step"])) for r in rows] == [
+        (m, metric, step)
+        for m in params["methods"]
+        for metric in params["analysis"]["curves"]["metrics"]
+        for step in range(1, 5)
+    ]
+    for row in rows:
+        values = []
+        for seed in (1, 2):
+            table = read_table(artifacts / f"train/{row['method']}-s{seed}/metrics", "metrics", step=int(row["step"]))
+            values.append(table[row["metric"]][0].as_py())
+        assert row["n"] == "2"
+        for name, expected in (
+            ("mean", np.mean(values)), ("sd", np.std(values, ddof=1)), ("low", min(values)), ("high", max(values))
+        ):  # fmt: skip
+            assert float(row[name]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_figure_has_the_same_bytes_and_no_date_or_version(artifacts, params, tmp_path, monkeypatch):
+    first = make(artifacts, params)
+    assert first == make(artifacts, params)
+    kinds, at = [], 8
+    while at < len(first):
+        length, kind = struct.unpack(">I4s", first[at : at + 8])
+        kinds.append(kind)
+        at += length + 12
+    assert set(kinds) <= {b"IHDR", b"pHYs", b"IDAT", b"IEND"}
+
+
+def test_every_option_changes_the_figure(artifacts, params):
+    seen = {make(artifacts, params)}
+    params["analysis"]["curves"]["metrics"] = ["length", "attention_entropy"]
+    seen.add(make(artifacts, params))
+    points = CSV.read_bytes()
+    params["analysis"]["curves"]["smooth"] = 2
+    seen.add(make(artifacts, params))
+    assert CSV.read_bytes() == points  # smoothing is drawn, not written
+    params["train"]["token_log"]["layers"] = ["rule"]
+    seen.add(make(artifacts, params))
+    params["rules"]["explorer20"]["alignment"] = "decision"
+    seen.add(make(artifacts, params))
+    params["analysis"]["table1"]["labels"]["full"] = "All tokens"
+    seen.add(make(artifacts, params))
+    params["seeds"] = [1]
+    seen.add(make(artifacts, params))
+    assert len(seen) == 7
+
+
+def test_captions_and_labels_follow_the_spec():
+    spec = training_curve("attention_entropy", 3, "mid", "decision or token", 5)
+    assert spec.caption == (
+        "attention_entropy: attention entropy / ln(visible), mean over tokens of a step; layer mid, alignment decision"
+        " or token; trailing mean of 5 steps: mean of n = 3 seeds; band: lowest to highest seed."
+    )
+    assert training_curve("length", 1, "mid", "token").caption == (
+        "length: response length, mean over responses of a step; line: mean of n = 1 seed."
+    )
+    assert training_curve("length", 1, "mid", "token").y_label == "response length [tokens]"
+
+
+def test_every_metric_that_params_allow_is_described_and_in_the_table():
+    assert set(CurveMetric.__args__) == set(METRICS)
+    assert set(METRICS) <= set(SCHEMA.names)
+
+
+@pytest.mark.parametrize("window", [1, 2, 5, 9])
+def test_trailing_mean_against_a_loop(window):
+    x = np.random.default_rng(0).normal(size=5)
+    expected = [x[max(0, i - window + 1) : i + 1].mean() for i in range(5)]
+    assert trailing_mean(x, window) == pytest.approx(expected)
