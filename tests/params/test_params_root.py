@@ -1,0 +1,111 @@
+"""The whole params.yaml: every preset is valid, and sections that disagree are refused in one line at plan time."""
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from tokenspectrum.cli import schemas
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.base import load_yaml
+from tokenspectrum.params.root import parse_params
+
+ROOT = Path(__file__).resolve().parents[2]
+PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda p: p.stem)
+def test_every_preset_is_valid_and_names_itself(path):
+    params = parse_params(load_yaml(path), path.name)
+    assert params.preset == path.stem
+    assert params.analysis.table1.reference in params.methods
+
+
+def test_the_four_presets_are_there():
+    assert {"tiny", "real-smoke", "qwen3-8b", "qwen3-8b-selective"} <= {p.stem for p in PRESETS}
+
+
+def test_params_yaml_is_a_preset_as_committed():
+    assert (ROOT / "params.yaml").read_bytes() in {p.read_bytes() for p in PRESETS}
+
+
+def test_the_main_table_has_the_rows_of_the_paper():
+    params = parse_params(load_yaml(ROOT / "presets/tiny.yaml"), "tiny")
+    kinds = [(params.rules[m].kind, getattr(params.rules[m], "layer", None)) for m in params.methods]
+    soft = [("low2high", layer) for layer in ("shallow", "mid", "deep")]
+    assert kinds == [
+        ("uniform", None),
+        ("random", None),
+        ("anchor", "mid"),
+        ("explorer", "mid"),
+        ("predictive-high", None),
+        *soft,
+    ]
+    assert params.seeds == (1, 2, 3)
+
+
+def set_at(data, dotted, value):
+    *path, last = dotted.split(".")
+    for key in path:
+        data = data[key]
+    data[last] = value
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("methods", ["full", "nonesuch"], "methods: nonesuch has no entry in rules"),
+        ("methods", ["full", "full"], "methods: full is listed twice"),
+        ("methods", [], "methods"),
+        ("seeds", [1, 1], "seeds: 1 is listed twice"),
+        ("seeds", [-1], "seeds.0"),
+        ("preset", "a/b", "preset"),
+        ("rules.anchor20.layer", 3, "rules.anchor20.layer: layer 3: the policy has layers 0 to 2"),
+        ("tokens.layers", [7], "tokens.layers: layer 7"),
+        ("tokens.layers", ["shallow"], "is not in tokens.layers"),
+        ("tokens.alignment", "token", "alignment"),
+        ("tokens.top_k", 186, "would change nothing"),
+        ("train.token_log.row_stats.fixed_k", 400, "would change nothing"),
+        ("train.token_log.layers", ["rule", 5], "train.token_log.layers: layer 5"),
+        ("sampling.max_prompt_tokens", 1000, "sampling: prompt and response may have 1090 tokens"),
+        ("evaluate.steps", [20], "evaluate.steps: 20 is not kept"),
+        ("analysis.table1.collapse.window", 41, "collapse.window"),
+        ("train.extra_knob", 1, "train.extra_knob: unknown key"),
+        ("train.steps", "40", "train.steps"),
+        ("rules.full.p", 0.2, "rules.full.uniform.p: unknown key"),
+        ("surprise", 1, "surprise: unknown key"),
+    ],
+)
+def test_disagreement_is_one_line_that_names_the_field(field, value, said):
+    data = copy.deepcopy(load_yaml(ROOT / "presets/tiny.yaml"))
+    set_at(data, field, value)
+    with pytest.raises(UserError) as e:
+        parse_params(data, "params.yaml")
+    assert str(e.value).startswith("params.yaml: ")
+    assert said in str(e.value)
+    assert "\n" not in str(e.value)
+
+
+def test_a_kept_checkpoint_may_be_evaluated():
+    data = copy.deepcopy(load_yaml(ROOT / "presets/tiny.yaml"))
+    data["train"]["keep_steps"] = [20]
+    data["evaluate"]["steps"] = [20, "final"]
+    assert parse_params(data, "params.yaml").evaluate.steps == (20, "final")
+
+
+def test_schemas_are_those_of_the_code(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert schemas.stale() == [], "run `spectrum schemas` and commit"
+
+
+def test_a_stale_schema_is_named_and_mended(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    everything = set(schemas.stale())
+    assert {"params.schema.json", "tables/tokens.json"} <= everything
+    for name, text in schemas.generated().items():
+        (tmp_path / "schemas" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "schemas" / name).write_text(text)
+    assert schemas.stale() == []
+    (tmp_path / "schemas/tables/tokens.json").write_text("{}")
+    (tmp_path / "schemas/left_over.json").write_text("{}")
+    assert schemas.stale() == ["left_over.json", "tables/tokens.json"]
