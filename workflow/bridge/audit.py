@@ -11,7 +11,7 @@ from workflow.bridge.cache import Cache, DamagedObjectError, MissingObjectError
 from workflow.bridge.digest import file_md5, listing_md5
 from workflow.bridge.pipeline import CODE_ROOT, Pipeline, Stage
 from workflow.bridge.project import read_config
-from workflow.bridge.records import Record, Records
+from workflow.bridge.records import Record, Records, make_record, run_key
 
 NEVER = "never made"
 
@@ -66,6 +66,13 @@ class Audit:
             files |= {f"{name}/{n}".rstrip("/"): h for n, h in inside.items()}
         return listing_md5(files) if made else None
 
+    def in_run_cache(self, stage: Stage) -> bool:
+        """Whether the run cache has a result for the present params and code and the recorded inputs."""
+        hashes = {d: self._code_now(d) if d.startswith(CODE_ROOT) else self._dep_now(d) for d in stage.deps}
+        deps = [{"path": path, "hash": "md5", "md5": md5} for path, md5 in hashes.items()]
+        key = run_key(make_record(stage.cmd, deps, self._pipeline.values(stage)), stage.outs)
+        return any(not self._cache.missing(record["outs"]) for record in self._cache.records(key))
+
     def reasons(self, stage: Stage) -> list[str]:
         """Why the record of `stage` does not stand; an empty list if it does."""
         record = self._records.get(stage.addr)
@@ -89,7 +96,12 @@ class Audit:
         return reasons
 
 
+def auditor(pipeline: Pipeline) -> Audit:
+    """The audit of `pipeline` in this project."""
+    return Audit(pipeline, Records(), Cache(read_config().cache_dir))
+
+
 def audit(pipeline: Pipeline) -> dict[str, list[str]]:
     """Reasons by stage address."""
-    auditor = Audit(pipeline, Records(), Cache(read_config().cache_dir))
-    return {addr: auditor.reasons(stage) for addr, stage in pipeline.stages.items()}
+    by = auditor(pipeline)
+    return {addr: by.reasons(stage) for addr, stage in pipeline.stages.items()}

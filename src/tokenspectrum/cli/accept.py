@@ -1,0 +1,23 @@
+"""`spectrum accept STAGE`: keep a stage's outputs after a pure refactor of its code."""
+
+import argparse
+
+
+def _run(args: argparse.Namespace) -> None:
+    from workflow.bridge.accept import ACCEPTED, accept
+    from workflow.bridge.pipeline import load_pipeline
+    from workflow.bridge.records import fold
+
+    done = accept(load_pipeline(), args.stage, args.reason)
+    fold()
+    for addr in done:
+        print(f"{addr}: accepted")
+    print(f"written to {ACCEPTED}" if done else f"{args.stage}: nothing to accept, its code did not change")
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Register the subcommand."""
+    parser = subparsers.add_parser("accept", help="record a stage's existing outputs under its new code")
+    parser.add_argument("stage", help="a stage of dvc.yaml, or one address such as train@full-1")
+    parser.add_argument("--reason", default="pure refactor", help="why the outputs would be the same")
+    parser.set_defaults(func=_run)

@@ -1,0 +1,26 @@
+"""`spectrum deps`: bring the code deps in dvc.yaml up to the import closures, or check that they are."""
+
+import argparse
+
+from tokenspectrum.errors import UserError
+
+
+def _run(args: argparse.Namespace) -> None:
+    from workflow.bridge.deps import drift, write_deps
+    from workflow.bridge.pipeline import load_pipeline
+
+    if args.check:
+        if lines := drift(load_pipeline()):
+            raise UserError("dvc.yaml: code deps have drifted; run `spectrum deps`:\n  " + "\n  ".join(lines))
+        print("dvc.yaml: code deps are exact")
+        return
+    print("dvc.yaml: code deps written" if write_deps() else "dvc.yaml: code deps were exact already")
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Register the subcommand."""
+    parser = subparsers.add_parser("deps", help="write each stage's exact code deps into dvc.yaml")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; exit 1 naming stage and file if they differ"
+    )
+    parser.set_defaults(func=_run)

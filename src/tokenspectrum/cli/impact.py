@@ -1,0 +1,30 @@
+"""`spectrum impact FILE`: the stages that a change of FILE would invalidate."""
+
+import argparse
+from collections import Counter
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def _counts(stages: list[Any]) -> str:
+    return ", ".join(f"{name} ({n})" if n > 1 else name for name, n in Counter(s.name for s in stages).items())
+
+
+def _run(args: argparse.Namespace) -> None:
+    from workflow.bridge.impact import impact
+    from workflow.bridge.pipeline import load_pipeline
+
+    table = Table("file", "runs again", "below, if their inputs' bytes change", box=None)
+    for file in args.files:
+        direct, below = impact(load_pipeline(), file)
+        table.add_row(file, _counts(direct) or "nothing", _counts(below))
+    Console().print(table)
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Register the subcommand."""
+    parser = subparsers.add_parser("impact", help="list the stages that a change of a file would invalidate")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a file, as a path from the project's root")
+    parser.set_defaults(func=_run)

@@ -1,0 +1,30 @@
+"""`spectrum status`: each stage is cached, stale (and why) or missing."""
+
+import argparse
+
+from rich.console import Console
+from rich.table import Table
+
+COLOURS = {"cached": "green", "stale": "yellow", "missing": "red"}
+
+
+def _run(args: argparse.Namespace) -> None:
+    from workflow.bridge.audit import Audit
+    from workflow.bridge.cache import Cache
+    from workflow.bridge.pipeline import load_pipeline
+    from workflow.bridge.project import read_config
+    from workflow.bridge.records import Records
+    from workflow.bridge.status import status
+
+    pipeline, records, cache = load_pipeline(), Records(), Cache(read_config().cache_dir)
+    rows = status(pipeline, Audit(pipeline, records, cache), records, cache)
+    table = Table("stage", "state", "why", box=None)
+    for row in rows:
+        table.add_row(row.addr, f"[{COLOURS[row.state]}]{row.state}[/]", row.why)
+    Console(soft_wrap=True).print(table)
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Register the subcommand."""
+    parser = subparsers.add_parser("status", help="say of each stage whether it is cached, stale (and why) or missing")
+    parser.set_defaults(func=_run)

@@ -1,0 +1,64 @@
+"""`spectrum watch`: progress bars of the stages that are running, from their progress files.  Knows no stage."""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+LOGS = Path("logs")
+# A file that nobody has written for so long is of a stage that was killed.
+STALE_AFTER_S = 600.0
+
+
+def running(now: float) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Address and progress of each stage that is running, sorted."""
+    for path in sorted(LOGS.glob("*/*/progress.json")):
+        with suppress(FileNotFoundError):  # the stage may end at this moment
+            state = json.loads(path.read_text())
+            if now - state["updated"] < STALE_AFTER_S:
+                yield path.parent.name, state
+
+
+def remaining(state: dict[str, Any], now: float) -> str:
+    """Time to go at the pace so far, as m:ss."""
+    if not state["done"]:
+        return ""
+    seconds = (now - state["started"]) * (state["total"] - state["done"]) / state["done"]
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d} to go"
+
+
+def view(now: float) -> Group:
+    """One row a running stage."""
+    table = Table.grid(padding=(0, 2))
+    rows = list(running(now))
+    for addr, state in rows:
+        fields = "  ".join(f"{name} {value:.4g}" for name, value in state["fields"].items())
+        bar = ProgressBar(total=state["total"], completed=state["done"], width=30)
+        table.add_row(addr, bar, f"{state['done']}/{state['total']}", remaining(state, now), fields)
+    return Group(table if rows else Text("no stage is running"))
+
+
+def _run(args: argparse.Namespace) -> None:
+    if args.once:
+        Console().print(view(time.time()))
+        return
+    with Live(view(time.time()), auto_refresh=False) as live:
+        while True:
+            time.sleep(0.5)
+            live.update(view(time.time()), refresh=True)
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Register the subcommand."""
+    parser = subparsers.add_parser("watch", help="show the progress of the stages that are running; Ctrl-C ends it")
+    parser.add_argument("--once", action="store_true", help="print it once and exit")
+    parser.set_defaults(func=_run)
