@@ -11,7 +11,7 @@ from tokenspectrum.entropy.chunked import Block, chunked_entropy, head_mean_rows
 from tokenspectrum.entropy.inputs import PerSequence, Problem, check_options, make_problem
 from tokenspectrum.entropy.reference import reference_entropy, reference_row
 from tokenspectrum.entropy.rows import renormalised_entropy
-from tokenspectrum.entropy.types import AttentionEntropy, Options
+from tokenspectrum.entropy.types import SUPPORT_MASSES, AttentionEntropy, Options
 
 # Mass of the first K positions below which float32 probabilities are too coarse to be renormalised.
 LEAST_MASS = 1e-25
@@ -151,8 +151,12 @@ def _mend_fixed(stats: dict[str, Tensor], problem: Problem, options: Options) ->
 def _result(stats: dict[str, Tensor], problem: Problem, options: Options, backend: str) -> AttentionEntropy:
     visible = problem.positions() + 1
     if not len(visible):
-        empty = torch.empty(0, dtype=torch.float32, device=visible.device)
-        return AttentionEntropy(raw=empty, norm=empty, visible=visible, backend=backend)
+        dtype = torch.promote_types(problem.q_NHD.dtype, torch.float32)
+        names = [name for name in options.variants if name != "support"]
+        empty = {name: torch.empty(0, dtype=dtype, device=visible.device) for name in ("raw", "norm", *names)}
+        sizes = SUPPORT_MASSES if "support" in options.variants else ()
+        empty |= {f"support_{round(mass * 100)}": visible.clone() for mass in sizes}
+        return AttentionEntropy(visible=visible, backend=backend, **empty)
     # Rounding may not take a result out of its range.
     raw = clamp_entropy(stats.pop("raw"), visible)
     norm = (raw / visible.to(raw.dtype).log()).clamp_(max=1.0).masked_fill_(visible == 1, 0.0)

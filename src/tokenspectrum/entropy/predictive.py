@@ -20,7 +20,7 @@ from tokenspectrum.entropy.types import PredictiveEntropy
 TILE_CPU, TILE_GPU = 2**18, 2**26
 BLOCK_CPU, BLOCK_GPU = 2048, 16384
 # Logits beyond this size carry a rounding error that the entropy would show: those rows are computed in float64.
-LIMIT_FLOAT32, LIMIT_HALF = 64.0, 2048.0
+LIMIT_FLOAT32, LIMIT_HALF = 32.0, 2048.0
 
 
 @torch.no_grad()
