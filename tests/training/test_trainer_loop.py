@@ -1,9 +1,23 @@
-"""The loop: same bytes from the same seed, what each knob of the token log does, and what stops a run."""
+"""The loop: same bytes from the same seed, what each knob does, and what stops a run."""
 
 import hashlib
+import math
+from dataclasses import replace
 from pathlib import Path
 
+import duckdb
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from trainer_kit import ANCHOR, LOW2HIGH, UNIFORM
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.tokenlog.reader import check_folder, read_table
+from tokenspectrum.training import step as step_module
 from tokenspectrum.training.local import train
+from tokenspectrum.weighting.rule import Rule
 
 
 def tree(root: Path) -> dict[str, str]:
@@ -15,11 +29,172 @@ def tree(root: Path) -> dict[str, str]:
     }
 
 
-def test_same_seed_same_bytes(make_job):
-    first, second, other = make_job("a"), make_job("b"), make_job("c", seed=2)
-    for job in (first, second, other):
+def run(job) -> dict[str, str]:
+    train(job)
+    for part in ("policy", "metrics", "tokenlog"):
+        check_folder(job.out / part)
+    return tree(job.out)
+
+
+def test_same_seed_same_bytes_and_another_seed_other_bytes(make_job) -> None:
+    first, second = run(make_job("a")), run(make_job("b"))
+    other = run(make_job("c", seed=2))
+    assert first == second
+    assert first["policy/step=00004/model.safetensors"] != other["policy/step=00004/model.safetensors"]
+    assert sum("/tokens/" in name for name in first) == 4
+
+
+def test_rules_change_what_is_learnt(make_job) -> None:
+    found = {run(make_job(r.kind, rule=r))["policy/step=00004/model.safetensors"] for r in (ANCHOR, LOW2HIGH, UNIFORM)}
+    assert len(found) == 3
+
+
+def test_kept_steps_are_policies_of_their_own(make_job) -> None:
+    job, short = make_job("a", train={"keep_steps": [2]}), make_job("b", train={"steps": 2})
+    long_files, short_files = run(job), run(short)
+    assert sorted(path.name for path in (job.out / "policy").iterdir() if path.is_dir()) == ["step=00002", "step=00004"]
+    name = "policy/step=00002/model.safetensors"
+    assert long_files[name] == short_files[name] != long_files["policy/step=00004/model.safetensors"]
+    folder = job.out / "policy" / "step=00002"
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    assert model.config.vocab_size == len(tokenizer)
+
+
+@pytest.mark.parametrize(
+    "systems", [{"micro_batch": 3}, {"generate_batch": 5}, {"checkpoint_every": 3}, {"threads": 2}], ids=str
+)
+def test_systems_params_change_no_result_beyond_float_noise(make_job, systems) -> None:
+    train_changes = {"steps": 1, "warmup_steps": 0}
+    base, other = make_job("a", train=train_changes), make_job("b", train=train_changes, systems=systems)
+    run(base)
+    run(other)
+    torch.set_num_threads(1)
+    one, two = (read_table(job.out / "metrics", "metrics").sort_by("step").to_pydict() for job in (base, other))
+    for name in ("loss", "s_m", "reward", "predictive_entropy", "attention_entropy", "grad_norm", "score_at_cut"):
+        assert np.array(one[name]) == pytest.approx(np.array(two[name]), rel=1e-4, abs=1e-6)
+    tokens = [read_table(job.out / "tokenlog", "tokens")["token_id"].to_pylist() for job in (base, other)]
+    assert tokens[0] == tokens[1]
+
+
+def test_learning_rate_warms_up(make_job) -> None:
+    job = make_job("a")
+    run(job)
+    assert read_table(job.out / "metrics", "metrics").sort_by("step")["lr"].to_pylist() == [5e-4, 1e-3, 1e-3, 1e-3]
+
+
+@pytest.mark.parametrize(
+    ("change", "gone"),
+    [
+        ({"tokens": "none"}, {"tokens"}),
+        ({"attention": "none", "row_stats": None}, {"attention", "attention_rows"}),
+        ({"row_stats": None}, {"attention_rows"}),
+        ({"layers": []}, {"attention", "attention_rows"}),
+    ],
+)
+def test_token_log_leaves_out_what_it_is_told_to_and_nothing_else_changes(make_job, change, gone) -> None:
+    whole, less = run(make_job("a")), run(make_job("b", train={"token_log": change}))
+    tables = {name.split("/")[1] for name in whole if name.startswith("tokenlog/") and name.endswith(".parquet")}
+    left = {name.split("/")[1] for name in less if name.startswith("tokenlog/") and name.endswith(".parquet")}
+    assert tables - left == gone
+    kept = [n for n in less if n.endswith(".parquet") and n.split("/")[1] not in {"attention", "metrics", "runs"}]
+    assert all(less[name] == whole[name] for name in [*kept, "policy/step=00004/model.safetensors"])
+
+
+def test_layers_and_row_statistics(make_job) -> None:
+    stats = {"every": 3, "responses": 5, "rows": 7, "top_k": 3, "fixed_k": 4}
+    job = make_job("a", train={"token_log": {"layers": ["rule", 0, "deep"], "row_stats": stats}})
+    run(job)
+    views = duckdb.connect()
+    for view, table in (("attention", "attention"), ("rows", "attention_rows")):
+        files = f"{job.out}/tokenlog/{table}/*/*/*/*.parquet"
+        views.execute(f"CREATE VIEW {view} AS FROM read_parquet('{files}', hive_partitioning = true)")
+    query = views.sql(
+        "SELECT layer, step, count(*), count(entropy_topk), count(support_95), "
+        "count(DISTINCT response_id) FILTER (entropy_fixed IS NOT NULL) FROM attention GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    # The rule's layer is 1, deep is too: logged once.
+    assert {(layer, step) for layer, step, *_ in query} == {(layer, step) for layer in (0, 1) for step in (1, 2, 3, 4)}
+    for _, step, n, topk, support, responses in query:
+        assert responses == (5 if step in (1, 4) else 0)
+        assert topk == support <= n
+    assert views.sql("SELECT step, layer, count(*) FROM rows GROUP BY ALL ORDER BY ALL").fetchall() == [
+        (step, layer, 7) for step in (1, 4) for layer in (0, 1)
+    ]
+    # The stored row is the token's: its entropy and its length are those of the attention table.
+    joined = views.sql(
+        "SELECT r.row, a.visible, a.entropy_raw, a.entropy_topk FROM rows r JOIN attention a USING (step, response_id, "
+        "position, layer)"
+    ).fetchall()
+    assert len(joined) == 28
+    for row, visible, raw, topk in joined:
+        assert len(row) == visible
+        assert -sum(p * math.log(p) for p in row if p) == pytest.approx(raw, abs=5e-3)
+        top = sorted(row)[-3:]
+        assert -sum(p / sum(top) * math.log(p / sum(top)) for p in top) == pytest.approx(topk, abs=5e-3)
+
+
+def test_local_window_is_the_one_asked_for(make_job) -> None:
+    jobs = [make_job(str(w), train={"token_log": {"local_window": w}}) for w in (1, 4, 64)]
+    masses = []
+    for job in jobs:
+        run(job)
+        masses.append(read_table(job.out / "tokenlog", "attention", step=1)["local_mass"].to_numpy())
+    assert (masses[0] < masses[1]).all()
+    assert masses[2] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_k_beyond_the_longest_context_is_refused(make_job) -> None:
+    stats = {"every": 1, "responses": 5, "rows": 7, "top_k": 40, "fixed_k": 4}
+    with pytest.raises(UserError, match=r"row_stats.top_k: 40 reaches the longest context"):
+        train(make_job("a", train={"token_log": {"row_stats": stats}}))
+
+
+def test_no_weight_no_step_and_it_is_counted(make_job) -> None:
+    job = make_job("a", rule=Rule(kind="front", denominator="selected", p=0.01))
+    run(job)
+    metrics = read_table(job.out / "metrics", "metrics").to_pydict()
+    assert metrics["skipped"] == [2] * 4
+    assert metrics["grad_norm"] == [[None, None]] * 4
+    assert metrics["loss"] == [0.0] * 4
+    final = tree(job.out)["policy/step=00004/model.safetensors"]
+    assert final == tree(job.policy)["model.safetensors"]
+
+
+def test_a_nan_stops_the_run_by_name_and_keeps_the_checkpoint(make_job, monkeypatch) -> None:
+    job, real = make_job("a"), step_module.accumulate_gradient
+    calls = []
+
+    def broken(*args):
+        terms = real(*args)
+        calls.append(1)
+        return replace(terms, loss_N=terms.loss_N * math.nan) if len(calls) == 6 else terms
+
+    monkeypatch.setattr(step_module, "accumulate_gradient", broken)
+    with pytest.raises(UserError, match=r"step 3, mini-batch 1: the loss is .*checkpoint is kept in") as e:
         train(job)
-    assert tree(first.out) == tree(second.out)
-    assert (
-        tree(first.out)["policy/step=00004/model.safetensors"] != tree(other.out)["policy/step=00004/model.safetensors"]
-    )
+    assert "\n" not in str(e.value)
+    assert [path.name for path in job.checkpoints.glob("step=*")] == ["step=00002"]
+    assert not job.out.exists()
+    # Mended, it goes on from there, to the bytes of a run that nothing happened to.
+    monkeypatch.setattr(step_module, "accumulate_gradient", real)
+    assert run(job) == run(make_job("b"))
+
+
+def test_a_policy_that_blows_up_stops_the_run(make_job) -> None:
+    with pytest.raises(UserError, match=r"step \d.*lower train.learning_rate"):
+        train(make_job("a", train={"learning_rate": 1e30, "warmup_steps": 0, "grad_clip": 1e30}))
+
+
+def test_tensorboard_and_progress_go_to_the_log_folder_alone(make_job, monkeypatch, tmp_path) -> None:
+    plain = run(make_job("a"))
+    job, logs = make_job("b", systems={"tensorboard": True}), tmp_path / "logs"
+    monkeypatch.setenv("TOKENSPECTRUM_LOG_DIR", str(logs))
+    assert run(job) == plain
+    events = EventAccumulator(str(logs / "tensorboard")).Reload()
+    rewards = [(event.step, event.value) for event in events.Scalars("train/reward")]
+    logged = read_table(job.out / "metrics", "metrics").sort_by("step")["reward"].to_pylist()
+    assert rewards == [(i + 1, pytest.approx(value)) for i, value in enumerate(logged)]
+    assert not any("tfevents" in name for name in tree(job.out))
+    monkeypatch.setenv("TOKENSPECTRUM_LOG_DIR", str(tmp_path / "quiet"))
+    train(make_job("c"))
+    assert not (tmp_path / "quiet" / "tensorboard").exists()

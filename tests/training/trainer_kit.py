@@ -140,6 +140,7 @@ def make_job(
         prompts=prompts,
         policy=policy,
         out=root / "out",
+        metrics=root / "out" / "metrics",
         checkpoints=root / "checkpoints",
         train=train_params(**(train or {})),
         sampling=SamplingParams(temperature=1.0, top_p=0.95, n=4, max_prompt_tokens=16, max_response_tokens=16),

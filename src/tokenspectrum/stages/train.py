@@ -1,7 +1,7 @@
 """Stage `train`: one method under one seed, from the base policy to the last step, with every token logged.
 
-Out: policy/step=NNNNN/ (the final step and those of train.keep_steps), metrics/ (table metrics) and tokenlog/ (tables
-runs, responses, tokens, attention, attention_rows).  Checkpoints go to $CHECKPOINT_DIR, or beside the output
+Out: policy/step=NNNNN/ (the final step and those of train.keep_steps), tokenlog/ (tables runs, responses, tokens,
+attention, attention_rows) and, apart, the table metrics.  Checkpoints go to $CHECKPOINT_DIR, or beside the output
 folder where nobody set it.  Exit code 75: stopped by SIGTERM after a checkpoint; the same command goes on from there.
 """
 
@@ -30,7 +30,8 @@ def main(argv: list[str] | None = None) -> None:
         "prompts": "folder of the training prompts",
         "policy": "folder of the base policy",
         "rule": "rule.json of the method, from the weights stage",
-        "out": "folder to write policy/, metrics/ and tokenlog/ into",
+        "out": "folder to write policy/ and tokenlog/ into",
+        "metrics": "folder to write the table metrics into",
     }.items():
         parser.add_argument(f"--{flag}", type=Path, required=True, help=what)
     for flag, what in {
@@ -59,6 +60,7 @@ def main(argv: list[str] | None = None) -> None:
             prompts=args.prompts,
             policy=args.policy,
             out=args.out,
+            metrics=args.metrics,
             checkpoints=checkpoints,
             train=params,
             sampling=sampling,

@@ -16,7 +16,12 @@ SCHEMA = table_schema(
         column("length", pa.float64(), "mean response tokens"),
         column("truncated", pa.float64(), "fraction of responses cut off at the limit"),
         column("predictive_entropy", pa.float64(), "mean over tokens, nats"),
-        column("attention_entropy", pa.float64(), "mean normalised entropy at the first logged layer"),
+        column(
+            "attention_entropy",
+            pa.float64(),
+            "mean normalised entropy at the first logged layer, null without one",
+            nullable=True,
+        ),
         column("grad_norm", pa.list_(pa.float64()), "per mini-batch, before clipping; null where the step was skipped"),
         column("clip_fraction", pa.float64(), "fraction of valid tokens whose ratio left the clip range"),
         column("kept_fraction", pa.float64(), "tokens with a positive weight over valid tokens"),

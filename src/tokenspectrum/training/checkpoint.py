@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from tokenspectrum.tokenlog.writer import MANIFEST, sha256, write_json
 
@@ -43,7 +43,8 @@ def save_checkpoint(root: Path, checkpoint: Checkpoint) -> Path:
     temporary.mkdir()
     for name, tensors in checkpoint.tensors.items():
         path = temporary / f"{name}.safetensors"
-        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, path)
+        # Through bytes: the library's own writer hides a full disk behind an error of its own.
+        path.write_bytes(save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}))
         _fsync(path)
     write_json(temporary / _STATE, {"step": checkpoint.step, **checkpoint.state})
     write_json(temporary / MANIFEST, {path.name: sha256(path) for path in sorted(temporary.iterdir())})

@@ -18,7 +18,7 @@ from tokenspectrum.weighting.rule import Rule
 
 @dataclass(frozen=True)
 class TrainJob:
-    """One run under one seed.  `out` gets policy/, metrics/ and tokenlog/; `checkpoints` is outside it.
+    """One run under one seed.  `out` gets policy/ and tokenlog/, `metrics` the table metrics; `checkpoints` is outside.
 
     method, preset and policy_name are words for the table `runs`; `run` holds no seed.
     """
@@ -32,11 +32,16 @@ class TrainJob:
     prompts: Path
     policy: Path
     out: Path
+    metrics: Path
     checkpoints: Path
     train: TrainParams
     sampling: SamplingParams
     reward: RewardParams
     systems: SystemsParams
+
+    def targets(self) -> dict[str, Path]:
+        """Where each of the three outputs goes.  Metrics lie apart: results depend on them, not on token logs."""
+        return {"policy": self.out / "policy", "tokenlog": self.out / "tokenlog", "metrics": self.metrics}
 
     def identity(self) -> str:
         """sha256 of all that the result follows from; a checkpoint of another identity is not resumed."""

@@ -77,7 +77,7 @@ def train(job: TrainJob) -> None:
                 raise SystemExit(STOPPED)
     if source.cut:
         _log.info("%s: %d prompts were cut on the left to the limit", label, source.cut)
-    work.publish(job.out)
+    work.publish(job.targets())
 
 
 def make_trainer(job: TrainJob) -> Trainer:

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from tokenspectrum.tokenlog.writer import sha256, write_manifest
 
-PARTS = ("policy", "metrics", "tokenlog")
-
 
 class Workspace:
     """Files by their path relative to `root`, each with its sha256."""
@@ -44,10 +42,10 @@ class Workspace:
             elif path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
 
-    def publish(self, out: Path) -> None:
-        """Put policy/, metrics/ and tokenlog/ into `out`, each whole, with its manifest, in place of what was there."""
-        for part in PARTS:
-            target, temporary = out / part, out / f".{part}.tmp"
+    def publish(self, targets: Mapping[str, Path]) -> None:
+        """Copy policy, metrics and tokenlog each to its target, whole, with its manifest, over what was there."""
+        for part, target in targets.items():
+            temporary = target.with_name(f".{target.name}.tmp")
             shutil.rmtree(temporary, ignore_errors=True)
             shutil.copytree(self.root / part, temporary, copy_function=shutil.copyfile)
             write_manifest(temporary)
