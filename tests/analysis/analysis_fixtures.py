@@ -108,7 +108,7 @@ def write_responses(root: Path, prompt_ids: list[str], **keys) -> None:
 
 def write_metrics(root: Path, run: str, seed: int, lengths: list[float], rewards: list[float]) -> None:
     """metrics of one run: a row a step, with these mean lengths and rewards."""
-    fields = [f for f in TABLES["metrics"] if not f.nullable]
+    fields = [f for f in TABLES["metrics"] if f.name != "score_at_cut"]
     for step, (length, reward) in enumerate(zip(lengths, rewards, strict=True), 1):
         row = {f.name: [[0.5]] if f.name in ("s_m", "grad_norm") else [0.25 + 0.01 * seed * step] for f in fields}
         row |= {"skipped": [0], "length": [length], "reward": [reward]}
@@ -167,9 +167,8 @@ def write_artifacts(artifacts: Path) -> None:
         write_step(weights / "table", "weights", TABLES["weights"], columns, **base)
         write_manifest(weights / "table")
         for seed in SEEDS:
-            trained = artifacts / "train" / f"{method}-s{seed}"
-            write_metrics(trained / "metrics", method, seed, [10.0] * STEPS, [0.0] * STEPS)
-            log = trained / "tokenlog"
+            write_metrics(artifacts / "metrics" / f"{method}-s{seed}", method, seed, [10.0] * STEPS, [0.0] * STEPS)
+            log = artifacts / "train" / f"{method}-s{seed}" / "tokenlog"
             run = {"method": method, "rule": "{}", "preset": "small", "trainer": "local", "policy": "tiny"}
             write_step(log, "runs", TABLES["runs"], {k: [v] for k, v in run.items()}, run=method, seed=seed, step=None)
             for step in range(1, STEPS + 1):

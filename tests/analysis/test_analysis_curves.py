@@ -5,6 +5,8 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from analysis_fixtures import save_params
 
@@ -14,13 +16,14 @@ from tokenspectrum.params.analysis import CurveMetric
 from tokenspectrum.stages import curves
 from tokenspectrum.tables.metrics import SCHEMA
 from tokenspectrum.tokenlog.reader import read_table
+from tokenspectrum.tokenlog.writer import write_manifest
 
 CSV, PNG = Path("results/curves.csv"), Path("results/curves.png")
 
 
 def make(artifacts, params) -> bytes:
     save_params(params)
-    curves.main(["--train", str(artifacts / "train"), "--csv", str(CSV), "--png", str(PNG)])
+    curves.main(["--metrics", str(artifacts / "metrics"), "--csv", str(CSV), "--png", str(PNG)])
     return PNG.read_bytes()
 
 
@@ -37,7 +40,7 @@ def test_points_against_plain_loops(artifacts, params):
     for row in rows:
         values = []
         for seed in (1, 2):
-            table = read_table(artifacts / f"train/{row['method']}-s{seed}/metrics", "metrics", step=int(row["step"]))
+            table = read_table(artifacts / f"metrics/{row['method']}-s{seed}", "metrics", step=int(row["step"]))
             values.append(table[row["metric"]][0].as_py())
         assert row["n"] == "2"
         for name, expected in (
@@ -74,6 +77,21 @@ def test_every_option_changes_the_figure(artifacts, params):
     params["seeds"] = [1]
     seen.add(make(artifacts, params))
     assert len(seen) == 7
+
+
+def test_a_run_without_attention_log_leaves_a_gap(artifacts, params):
+    for folder in (artifacts / "metrics").glob("full-s*"):
+        for path in folder.rglob("*.parquet"):
+            table = pq.ParquetFile(path).read()
+            index = table.schema.get_field_index("attention_entropy")
+            nulls = pa.nulls(table.num_rows, pa.float64())
+            pq.write_table(table.set_column(index, table.schema.field(index), nulls), path)
+        write_manifest(folder)
+    make(artifacts, params)
+    with CSV.open() as f:
+        found = {(r["method"], r["metric"]) for r in csv.DictReader(f)}
+    assert ("full", "attention_entropy") not in found
+    assert ("explorer20", "attention_entropy") in found
 
 
 def test_captions_and_labels_follow_the_spec():

@@ -30,7 +30,7 @@ def column(connection, query):
 
 def test_every_table_has_its_key_and_columns(artifacts):
     connection = connect(artifacts)
-    present = set(TABLES) - {"sampled", "gradients", "token_gradients"}
+    present = set(TABLES) - {"sampled", "prompt_tokens", "gradients", "token_gradients"}
     assert set(column(connection, "SELECT view_name FROM duckdb_views() WHERE NOT internal")) == present
     for table in present:
         hive = [k for k in ("run", "seed", "step") if k in TABLES[table].metadata[b"key"].decode().split(",")]
@@ -57,31 +57,32 @@ def test_views_list_exactly_the_runs_that_params_name(artifacts):
 
 
 def test_a_file_that_no_manifest_lists_is_not_read(artifacts):
-    folder = artifacts / "train/full-s1/metrics/metrics/run=full/seed=1"
+    folder = artifacts / "metrics/full-s1/metrics/run=full/seed=1"
     (folder / "step=99").mkdir()
     shutil.copy(folder / "step=1/part-0.parquet", folder / "step=99/part-0.parquet")
     assert 99 not in column(connect(artifacts), "SELECT step FROM metrics")
 
 
 def test_a_folder_without_manifest_is_not_read_and_is_named(artifacts):
-    (artifacts / "train/full-s1/metrics/manifest.json").unlink()
+    (artifacts / "metrics/full-s1/manifest.json").unlink()
     connection = connect(artifacts)
     assert set(column(connection, "SELECT run || seed FROM metrics")) == {"full2", "explorer201", "explorer202"}
     problems = dict(connection.execute("SELECT folder, problem FROM sources WHERE problem IS NOT NULL").fetchall())
-    assert list(problems) == ["artifacts/small/train/full-s1/metrics"]
-    assert "manifest.json" in problems["artifacts/small/train/full-s1/metrics"]
+    assert list(problems) == ["artifacts/small/metrics/full-s1"]
+    assert "manifest.json" in problems["artifacts/small/metrics/full-s1"]
 
 
 def test_a_folder_of_another_run_is_not_read_and_is_named(artifacts):
-    shutil.rmtree(artifacts / "train/full-s1")
-    shutil.copytree(artifacts / "train/explorer20-s1", artifacts / "train/full-s1")
+    for kind in ("train", "metrics"):
+        shutil.rmtree(artifacts / kind / "full-s1")
+        shutil.copytree(artifacts / kind / "explorer20-s1", artifacts / kind / "full-s1")
     found = [f for f in rebuild(DATABASE, artifacts, METHODS, SEEDS) if f.problem]
-    assert {f.source.folder.name for f in found} == {"metrics", "tokenlog"}
+    assert {f.source.folder.parent.name for f in found} == {"metrics", "full-s1"}
     assert all("is not of run=full seed=1" in f.problem for f in found)
 
 
 def test_stages_that_have_not_run_are_listed_and_the_rest_works(artifacts):
-    for name in ("attention", "train", "evaluate", "evaluate_base"):
+    for name in ("attention", "train", "metrics", "evaluate", "evaluate_base"):
         shutil.rmtree(artifacts / name)
     connection = connect(artifacts)
     assert column(connection, "SELECT DISTINCT run FROM tokens") == ["base"]

@@ -168,6 +168,7 @@ def test_a_mistake_in_sql_is_one_line_with_duckdbs_hint(ask):
 
 def test_a_table_whose_stage_has_not_run_is_explained(ask, artifacts):
     shutil.rmtree(artifacts / "train")
+    shutil.rmtree(artifacts / "metrics")
     assert "base" in ask("SELECT DISTINCT run FROM tokens")
     with pytest.raises(UserError, match=r"metrics.*8 folders are not made yet: SELECT \* FROM sources"):
         ask("SELECT * FROM metrics")

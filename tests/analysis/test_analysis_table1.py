@@ -22,11 +22,13 @@ CSV, MD = Path("results/table1.csv"), Path("results/table1.md")
 
 def make(artifacts, params) -> tuple[list[dict], str]:
     save_params(params)
-    folders = ["--evaluate", "evaluate", "--evaluate-base", "evaluate_base", "--train", "train"]
+    folders = ["--evaluate", "evaluate", "--evaluate-base", "evaluate_base", "--metrics", "metrics"]
     flags = [f if f.startswith("--") else str(artifacts / f) for f in folders]
     table1.main([*flags, "--csv", str(CSV), "--md", str(MD)])
     with CSV.open() as f:
-        return list(csv.DictReader(f)), MD.read_text()
+        # Stand-ins are marked in the heading; the tests go by the bare names.
+        rows = [{k.removesuffix(" (stand-in)"): v for k, v in row.items()} for row in csv.DictReader(f)]
+    return rows, MD.read_text()
 
 
 def by_key(rows):
@@ -137,6 +139,7 @@ def test_every_figure_that_is_cited(artifacts):
 def test_stand_ins_are_called_that(artifacts, params):
     rows, page = make(artifacts, params)
     assert {row["benchmarks"] for row in rows} == {"synthetic stand-ins"}
+    assert CSV.read_text().startswith("method,seeds,label,easy (stand-in),hard (stand-in),avg,")
     assert "**All benchmarks here: synthetic stand-ins" in page
     assert "easy (synthetic stand-in for math; 6 problems)" in page
     assert "| easy (stand-in) | hard (stand-in) |" in page
@@ -208,7 +211,7 @@ def test_findings_follow_the_numbers(artifacts, params):
 
 
 def test_collapsed_seeds_leave_the_survivors(artifacts, params):
-    metrics = artifacts / "train/explorer20-s2/metrics"
+    metrics = artifacts / "metrics/explorer20-s2"
     shutil.rmtree(metrics)
     write_metrics(metrics, "explorer20", 2, [10.0, 10.0, 4.0, 4.0], [0.0] * 4)
     rows, page = make(artifacts, params)
@@ -226,7 +229,7 @@ def test_collapsed_seeds_leave_the_survivors(artifacts, params):
 
 def test_when_all_seeds_collapse_the_survivors_row_is_blank(artifacts, params):
     for seed in (1, 2):
-        metrics = artifacts / f"train/explorer20-s{seed}/metrics"
+        metrics = artifacts / f"metrics/explorer20-s{seed}"
         shutil.rmtree(metrics)
         write_metrics(metrics, "explorer20", seed, [10.0] * 4, [1.0, 1.0, 0.0, 0.0])
     row = by_key(make(artifacts, params)[0])["explorer20", "survivors"]
@@ -247,7 +250,7 @@ def test_when_all_seeds_collapse_the_survivors_row_is_blank(artifacts, params):
     ],
 )
 def test_the_rule_of_collapse(artifacts, params, lengths, rewards, collapsed):
-    metrics = artifacts / "train/full-s1/metrics"
+    metrics = artifacts / "metrics/full-s1"
     shutil.rmtree(metrics)
     write_metrics(metrics, "full", 1, lengths, rewards)
     _, page = make(artifacts, params)
@@ -319,7 +322,7 @@ def no_benchmark(a):
 
 
 def no_metrics(a):
-    shutil.rmtree(a / "train/full-s1/metrics")
+    shutil.rmtree(a / "metrics/full-s1")
 
 
 @pytest.mark.parametrize(
@@ -332,7 +335,7 @@ def no_metrics(a):
         (one_sample_short, r"problems have \[3, 4\] samples"),
         (other_problems, r"benchmark easy: not the problems of"),
         (no_benchmark, r"scores of run full seed 1: benchmark hard is in params or scores, not in both"),
-        (no_metrics, r"train/full-s1/metrics: no manifest\.json"),
+        (no_metrics, r"metrics/full-s1: no manifest\.json"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(artifacts, params, spoil, message):

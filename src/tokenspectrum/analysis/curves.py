@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tokenspectrum.analysis.figures import FigureSpec
-from tokenspectrum.analysis.measured import query_rows, table_files
+from tokenspectrum.analysis.measured import metric_files, query_rows
 from tokenspectrum.analysis.sql import query_text
 from tokenspectrum.analysis.table1 import number
 
@@ -36,11 +36,9 @@ class Point:
     high: float
 
 
-def read_points(train: Path, methods: Sequence[str], seeds: Sequence[int], metrics: Sequence[str]) -> list[Point]:
+def read_points(folder: Path, methods: Sequence[str], seeds: Sequence[int], metrics: Sequence[str]) -> list[Point]:
     """Every point of the curves, from the metrics of exactly these methods and seeds (queries/curves.sql)."""
-    files = [
-        name for m in methods for s in seeds for name in table_files(train / f"{m}-s{s}" / "metrics", "metrics", m, s)
-    ]
+    files = metric_files(folder, methods, seeds)
     values = {"metrics": list(metrics), "runs": list(methods)}
     return [Point(*row) for row in query_rows("metrics", files, query_text("curves.sql"), values)]
 

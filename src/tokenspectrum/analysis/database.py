@@ -44,17 +44,16 @@ def sources(artifacts: Path, methods: Sequence[str], seeds: Sequence[int]) -> It
     yield Source(artifacts / "prompts" / "train", ("prompts",))
     yield Source(artifacts / "prompts" / "benchmarks", ("prompts",))
     yield Source(artifacts / "vocab", ("vocab",))
-    yield Source(artifacts / "rollouts", ("responses", "sampled"), "base")
+    yield Source(artifacts / "rollouts", ("responses", "sampled", "prompt_tokens"), "base")
     yield Source(artifacts / "tokens", ("tokens",), "base")
     yield Source(artifacts / "attention", ("attention", "attention_rows"), "base")
     for method in methods:
         yield Source(artifacts / "weights" / method / "table", ("weights",))
     for method in methods:
         for seed in seeds:
-            trained = artifacts / "train" / f"{method}-s{seed}"
             logged = ("runs", "responses", "tokens", "attention", "attention_rows")
-            yield Source(trained / "metrics", ("metrics",), method, seed)
-            yield Source(trained / "tokenlog", logged, method, seed)
+            yield Source(artifacts / "metrics" / f"{method}-s{seed}", ("metrics",), method, seed)
+            yield Source(artifacts / "train" / f"{method}-s{seed}" / "tokenlog", logged, method, seed)
             yield Source(artifacts / "evaluate" / f"{method}-s{seed}", ("scores",), method, seed)
     for seed in seeds:
         yield Source(artifacts / "evaluate_base" / f"s{seed}", ("scores",), "base", seed)

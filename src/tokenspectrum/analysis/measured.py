@@ -55,6 +55,11 @@ def table_files(folder: Path, table: str, run: str, seed: int) -> list[str]:
     return [(folder / name).as_posix() for name in names]
 
 
+def metric_files(metrics: Path, methods: Iterable[str], seeds: Sequence[int]) -> list[str]:
+    """Files of the table metrics of exactly these methods and seeds."""
+    return [name for m in methods for s in seeds for name in table_files(metrics / f"{m}-s{s}", "metrics", m, s)]
+
+
 def query_rows(table: str, files: Sequence[str], query: str, values: dict[str, object]) -> list[tuple]:
     """Rows of a query over one table in these files, in one thread so that sums keep their order."""
     with duckdb.connect(config={"threads": 1}) as connection:
@@ -120,7 +125,7 @@ def _same_problems(problems: dict[tuple[str, int], dict[str, dict[str, float]]],
 
 
 def read_ends(
-    train: Path,
+    metrics: Path,
     methods: Iterable[str],
     seeds: Sequence[int],
     *,
@@ -130,9 +135,7 @@ def read_ends(
     reward_drop: float,
 ) -> dict[tuple[str, int], Ends]:
     """First and last steps of each training run, and whether it collapsed (queries/collapse.sql)."""
-    files = [
-        name for m in methods for s in seeds for name in table_files(train / f"{m}-s{s}" / "metrics", "metrics", m, s)
-    ]
+    files = metric_files(metrics, methods, seeds)
     values = {
         "window": window,
         "length_below": length_below,

@@ -142,9 +142,9 @@ def number(value: object) -> str:
     return f"{value if abs(value) > 1e-12 else 0.0:.4f}"
 
 
-def to_csv(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
-    """The table as CSV: measured columns first, then published_* ones; `facts` (preset, ...) are its last columns."""
-    names = ["method", "seeds", "label", *rows[0].benchmarks, "avg", "n", "std", *TESTED, "collapsed"]
+def to_csv(rows: Sequence[Row], headings: Sequence[str], facts: Mapping[str, str]) -> str:
+    """The table as CSV: measured columns (`headings` are the benchmarks'), then published_* ones, then `facts`."""
+    names = ["method", "seeds", "label", *headings, "avg", "n", "std", *TESTED, "collapsed"]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*names, *rows[0].published, *facts])

@@ -24,6 +24,11 @@ class Facts:
         return [b.name for b in self.benchmarks if b.is_stand_in]
 
     @property
+    def headings(self) -> list[str]:
+        """The benchmarks' column names: a stand-in never goes by the bare name of what it stands in for."""
+        return [f"{b.name} (stand-in)" if b.is_stand_in else b.name for b in self.benchmarks]
+
+    @property
     def kind(self) -> str:
         """All benchmarks in a word or two, for a column of the CSV."""
         if not self.stand_ins:
@@ -74,8 +79,7 @@ def _about(scores: Scores, facts: Facts, params: Table1Params) -> list[str]:
 
 
 def _measured(rows: Sequence[Row], facts: Facts, reference: str) -> str:
-    names = [f"{name} (stand-in)" if name in facts.stand_ins else name for name in rows[0].benchmarks]
-    header = ["", *names, "Avg", "n", "std", f"Δ to {reference}", "df", "p", "p Holm", "CI", "MDD"]
+    header = ["", *facts.headings, "Avg", "n", "std", f"Δ to {reference}", "df", "p", "p Holm", "CI", "MDD"]
     body = []
     for row in rows:
         t = row.tested

@@ -14,7 +14,7 @@ from tokenspectrum.tokenlog.writer import atomic_path
 def main(argv: list[str] | None = None) -> None:
     """Read, draw and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--train", type=Path, required=True, help="folder of <method>-s<seed>/metrics/")
+    parser.add_argument("--metrics", type=Path, required=True, help="folder of <method>-s<seed>/ with metrics")
     parser.add_argument("--csv", type=Path, required=True, help="the points as CSV")
     parser.add_argument("--png", type=Path, required=True, help="the figure")
     args = parser.parse_args(argv)
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     layer = "read by each rule" if first == "rule" else str(first)
     alignment = " or ".join(sorted({rules.root[m].alignment for m in methods.root}))
     specs = [training_curve(m, len(seeds.root), layer, alignment, params.smooth) for m in params.metrics]
-    points = read_points(args.train, methods.root, seeds.root, params.metrics)
+    points = read_points(args.metrics, methods.root, seeds.root, params.metrics)
     with atomic_path(args.csv) as temporary:
         temporary.write_text(to_csv(points))
     with atomic_path(args.png) as temporary:

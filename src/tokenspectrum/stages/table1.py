@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--evaluate", type=Path, required=True, help="folder of <method>-s<seed>/ with scores")
     parser.add_argument("--evaluate-base", type=Path, required=True, help="folder of s<seed>/ with the base's scores")
-    parser.add_argument("--train", type=Path, required=True, help="folder of <method>-s<seed>/metrics/")
+    parser.add_argument("--metrics", type=Path, required=True, help="folder of <method>-s<seed>/ with metrics")
     parser.add_argument("--csv", type=Path, required=True, help="the table as CSV")
     parser.add_argument("--md", type=Path, required=True, help="the table as a page")
     args = parser.parse_args(argv)
@@ -33,11 +33,12 @@ def main(argv: list[str] | None = None) -> None:
     )
     names = [b.name for b in benchmarks.root]
     scores = read_scores(args.evaluate, args.evaluate_base, methods.root, seeds.root, names, params.last_checkpoints)
-    ends = read_ends(args.train, methods.root, seeds.root, **params.collapse.model_dump())
+    ends = read_ends(args.metrics, methods.root, seeds.root, **params.collapse.model_dump())
     rows = build(scores, ends, methods.root, seeds.root, params)
     facts = Facts(preset.root, policy.root, benchmarks.root)
+    columns = {"preset": facts.preset, "policy": facts.policy, "benchmarks": facts.kind}
     texts = {
-        args.csv: to_csv(rows, {"preset": facts.preset, "policy": facts.policy, "benchmarks": facts.kind}),
+        args.csv: to_csv(rows, facts.headings, columns),
         args.md: to_markdown(rows, scores, ends, facts, params),
     }
     for path, text in texts.items():
