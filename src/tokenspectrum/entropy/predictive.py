@@ -16,6 +16,7 @@ from tokenspectrum.entropy.inputs import DTYPES
 from tokenspectrum.entropy.reference import reference_predictive
 from tokenspectrum.entropy.types import PredictiveEntropy
 
+LOG2_E = math.log2(math.e)
 # A tile of logits: on a CPU it stays in the second-level cache, on a GPU it must fill the device.
 TILE_CPU, TILE_GPU = 2**18, 2**26
 BLOCK_CPU, BLOCK_GPU = 2048, 16384
@@ -125,7 +126,7 @@ def _rows(
         drop_N1 = (max_N1 - top_N1).masked_fill_(max_N1 == -math.inf, 0.0)
         shrink_N1 = drop_N1.exp()
         logit_NC.sub_(top_N1)
-        weight_NC = logit_NC.exp()
+        weight_NC = logit_NC.mul(LOG2_E).exp2_()  # several times as fast as exp on a CPU
         u_N1 = shrink_N1 * (u_N1 + drop_N1 * z_N1) + logit_NC.mul_(weight_NC).sum(1, keepdim=True)
         z_N1 = shrink_N1 * z_N1 + weight_NC.sum(1, keepdim=True)
         max_N1 = top_N1
