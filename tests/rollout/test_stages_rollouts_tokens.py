@@ -42,7 +42,7 @@ def run_rollouts(home: Path, out: Path) -> None:
 
 
 def run_tokens(home: Path, given: Path, out: Path) -> None:
-    flags = {"rollouts": given, "policy": home / "policy", "tokens": out / "tokens", "attention": out / "attention"}
+    flags = {"rollouts": given, "policy": home / "policy", "out": out / "tokens", "attention": out / "attention"}
     tokens.main([word for flag, path in flags.items() for word in (f"--{flag}", str(path))])
 
 

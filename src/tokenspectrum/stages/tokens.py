@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     for flag, what in {
         "rollouts": "folder of the base policy's responses",
         "policy": "folder of the base policy",
-        "tokens": "folder to write the table tokens into",
+        "out": "folder to write the table tokens into",
         "attention": "folder to write the tables attention and attention_rows into",
     }.items():
         parser.add_argument(f"--{flag}", type=Path, required=True, help=what)
@@ -61,8 +61,8 @@ def main(argv: list[str] | None = None) -> None:
             report=progress.update,
         )
     where = {"run": probe.run, "seed": probe.seed, "step": 0}
-    write_step(args.tokens, "tokens", tokens.SCHEMA, probe.token_columns(scores), **where)
-    write_manifest(args.tokens)
+    write_step(args.out, "tokens", tokens.SCHEMA, probe.token_columns(scores), **where)
+    write_manifest(args.out)
     write_step(args.attention, "attention", attention.SCHEMA, probe.attention_columns(scores), **where)
     write_step(args.attention, "attention_rows", attention_rows.SCHEMA, row_columns(scores, rows), **where)
     write_manifest(args.attention)
