@@ -1,0 +1,115 @@
+"""`spectrum explain RUN` on what the weights stage itself writes."""
+
+import argparse
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from analysis_fixtures import save_params
+
+from tokenspectrum.cli import explain
+from tokenspectrum.errors import UserError
+from tokenspectrum.stages.weights import realised
+from tokenspectrum.tokenlog.writer import write_json
+from tokenspectrum.weighting.apply import apply
+from tokenspectrum.weighting.batch import TokenBatch
+from tokenspectrum.weighting.rule import Rule
+
+EXPLORER = Rule(
+    "explorer", "selected", p=0.2, score="entropy_norm", layer=1, alignment="decision", scope="response", entropy_of="old"
+)  # fmt: skip
+SOFT = Rule(
+    "low2high", "all", score="entropy_norm", layer=1, alignment="decision", tau=0.5, s_warm=8, eps_mode="exact",
+    w_low=(1.0, 0.0), w_high=(0.0, 1.0),
+)  # fmt: skip
+
+
+def write_weights(artifacts, method: str, rule: Rule, ends: list[int]) -> None:
+    scores = torch.linspace(0.1, 0.9, 20)
+    points = []
+    for s in ends:
+        batch = TokenBatch(
+            lengths_R=torch.tensor([5, 15]),
+            seed=0,
+            step=s + 1,
+            prompt_ids=["a", "b"],
+            samples_R=torch.tensor([0, 0]),
+            minibatch_R=torch.tensor([0, 0]),
+            scores={"entropy_norm": scores},
+        )
+        points.append({"s": s, **realised(apply(rule, batch), np.array(["digit"] * 12 + ["word"] * 8))})
+    folder = artifacts / "weights" / method
+    (folder / "rule.json").write_text(rule.to_json())
+    write_json(folder / "realised.json", {"method": method, "responses": 2, "tokens": 20, "realised": points})
+
+
+@pytest.fixture
+def ask(artifacts, params, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    save_params(params)
+
+    def run(name: str) -> str:
+        parser = argparse.ArgumentParser()
+        explain.add_parser(parser.add_subparsers())
+        args = parser.parse_args(["explain", name])
+        args.func(args)
+        return capsys.readouterr().out
+
+    return run
+
+
+def line(text: str, start: str) -> list[str]:
+    (found,) = [x for x in text.splitlines() if x.startswith(start)]
+    return found.removeprefix(start).split()
+
+
+def test_a_hard_rule(ask, artifacts):
+    write_weights(artifacts, "explorer20", EXPLORER, [0])
+    text = ask("explorer20")
+    assert line(text, "kind") == ["explorer"]
+    assert line(text, "layer") == ["1"]
+    # k = 1 of 5 and 3 of 15 tokens; both explorers' cuts lie on the line from 0.1 to 0.9.
+    assert "realised on 20 tokens of 2 responses" in text
+    cuts = [0.1 + 0.8 * i / 19 for i in (4, 17)]
+    found = [x.split() for x in text.splitlines() if x.startswith("score_at_cut")]
+    assert float(found[0][1]) == pytest.approx(sum(cuts) / 2, abs=1e-3)
+    assert [x.split() for x in text.splitlines() if x.startswith("kept_fraction")][0][1] == "0.2"
+    assert line(text, "digit")[:2] == ["12", "0.08333"]
+    assert line(text, "word")[:2] == ["8", "0.375"]
+    assert text.count("in training, seed") == 2
+    assert [x.split()[1:] for x in text.splitlines() if x.startswith("length ")] == [["10", "10"]] * 2
+
+
+def test_a_curriculum_shows_both_ends(ask, artifacts):
+    write_weights(artifacts, "explorer20", SOFT, [0, 8])
+    text = ask("explorer20")
+    assert line(text, "tau") == ["0.5"]
+    assert line(text, "w_low")[:2] == ["1,", "0"] or line(text, "w_low ")[-2:] == ["1", "0"]
+    assert line(text, "on the base policy") == ["s", "=", "0", "s", "=", "8"]
+    low, high = (float(x) for x in line(text, "weight, quantile 0 "))
+    assert (low, high) == (0.0, 0.0)
+    assert "by type of token, s = 8" in text
+
+
+def test_an_untrained_seed_is_said(ask, artifacts):
+    write_weights(artifacts, "full", Rule("uniform", "all"), [0])
+    shutil.rmtree(artifacts / "metrics/full-s2")
+    text = ask("full")
+    assert "in training, seed 1" in text
+    assert "seed 2: not trained yet" in text
+
+
+def test_an_unknown_run_is_one_line_that_names_those_there_are(ask):
+    with pytest.raises(UserError, match=r"^run 'explorer': no such run in params\.yaml; there are full, explorer20$"):
+        ask("explorer")
+
+
+def test_a_run_whose_rule_is_not_made_or_damaged_is_one_line(ask, artifacts):
+    path = artifacts / "weights/full/rule.json"
+    path.write_text("{")
+    with pytest.raises(UserError, match=r"rule\.json: not valid JSON"):
+        ask("full")
+    path.unlink()
+    with pytest.raises(UserError, match=r"rule\.json: no such file; run the weights stage"):
+        ask("full")
