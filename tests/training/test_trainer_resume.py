@@ -1,0 +1,203 @@
+"""Stopped at any point and run again, a run ends with the bytes of one that was never stopped."""
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from test_trainer_loop import run, tree
+from trainer_kit import TRAIN, UNIFORM
+
+from tokenspectrum.training import local
+from tokenspectrum.training.local import STOPPED, train
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.fixture
+def whole(make_job):
+    """Outputs of a run that nothing happened to."""
+    return run(make_job("whole", train={"keep_steps": [1]}))
+
+
+def kill_at(monkeypatch, name: str, call: int) -> None:
+    """Die inside local's `name`, on its `call`-th call, after it did its work."""
+    real, calls = getattr(local, name), []
+
+    def dying(*args):
+        result = real(*args)
+        calls.append(1)
+        if len(calls) == call:
+            raise KilledError
+        return result
+
+    monkeypatch.setattr(local, name, dying)
+
+
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("run_step", 1),
+        ("run_step", 4),
+        ("write_tables", 2),
+        ("write_tables", 3),
+        ("save_policy", 1),
+        ("save", 1),
+        ("save", 2),
+    ],
+)
+def test_dying_anywhere_and_going_on_gives_the_same_bytes(make_job, monkeypatch, whole, name, call, every) -> None:
+    job = make_job("a", train={"keep_steps": [1]}, systems={"checkpoint_every": every})
+    with monkeypatch.context() as patch:
+        kill_at(patch, name, call)
+        with pytest.raises(KilledError):
+            train(job)
+    assert not job.out.exists()
+    assert run(job) == whole
+
+
+def test_steps_before_the_checkpoint_are_not_run_again_and_stale_files_go(make_job, monkeypatch, whole) -> None:
+    job = make_job("a", train={"keep_steps": [1]}, systems={"checkpoint_every": 2})
+    with monkeypatch.context() as patch:
+        kill_at(patch, "write_tables", 3)
+        with pytest.raises(KilledError):
+            train(job)
+    stale = job.checkpoints / "outputs/tokenlog/tokens/run=method/seed=1/step=3"
+    (stale / "part-1.parquet").write_bytes(b"left over")
+    (stale / ".part-0.parquet.17.tmp").write_bytes(b"half")
+    steps = []
+    real = local.run_step
+    monkeypatch.setattr(
+        local, "run_step", lambda trainer, step, tasks: steps.append(step) or real(trainer, step, tasks)
+    )
+    assert run(job) == whole
+    assert steps == [3, 4]
+
+
+def test_sigterm_finishes_the_step_saves_and_says_so(make_job, monkeypatch, whole) -> None:
+    job = make_job("a", train={"keep_steps": [1]}, systems={"checkpoint_every": 100})
+    real = local.run_step
+
+    def terminated(trainer, step, tasks):
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(trainer, step, tasks)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "run_step", terminated)
+        before = signal.getsignal(signal.SIGTERM)
+        with pytest.raises(SystemExit) as stopped:
+            train(job)
+    assert stopped.value.code == STOPPED
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert [path.name for path in job.checkpoints.glob("step=*")] == ["step=00002"]
+    assert run(job) == whole
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(make_job, monkeypatch, whole, caplog) -> None:
+    job = make_job("a", train={"keep_steps": [1]}, systems={"checkpoint_every": 1})
+    with monkeypatch.context() as patch:
+        kill_at(patch, "save", 3)
+        with pytest.raises(KilledError):
+            train(job)
+    file = job.checkpoints / "step=00003" / "optimizer.safetensors"
+    file.write_bytes(file.read_bytes()[:-4] + b"oops")
+    with caplog.at_level(logging.INFO):
+        assert run(job) == whole
+    assert f"{file}: damaged" in caplog.text
+    assert "resuming after step 2" in caplog.text
+
+
+def test_with_every_checkpoint_damaged_it_starts_again(make_job, whole, caplog) -> None:
+    job = make_job("a", train={"keep_steps": [1]})
+    run(job)
+    for path in job.checkpoints.glob("step=*"):
+        (path / "model.safetensors").unlink()
+    shutil.rmtree(job.out)
+    with caplog.at_level(logging.INFO):
+        assert run(job) == whole
+    assert caplog.text.count("model.safetensors: missing") == 2
+    assert "resuming" not in caplog.text
+
+
+def test_a_damaged_log_file_of_an_earlier_step_is_named_and_made_anew(make_job, whole, caplog) -> None:
+    job = make_job("a", train={"keep_steps": [1]})
+    run(job)
+    file = job.checkpoints / "outputs/tokenlog/tokens/run=method/seed=1/step=1/part-0.parquet"
+    file.write_bytes(file.read_bytes()[:-9])
+    assert run(job) == whole
+    assert f"{file}: damaged" in caplog.text
+
+
+def test_a_finished_run_is_published_again_without_training(make_job, monkeypatch, whole) -> None:
+    job = make_job("a", train={"keep_steps": [1]})
+    run(job)
+    shutil.rmtree(job.out)
+    monkeypatch.setattr(local, "run_step", None)
+    assert run(job) == whole
+
+
+@pytest.mark.parametrize("change", [{"train": {"grad_clip": 0.5}}, {"seed": 2}, {"rule": UNIFORM}], ids=str)
+def test_a_checkpoint_of_other_params_is_not_used(make_job, change, caplog) -> None:
+    run(make_job("a"))
+    with caplog.at_level(logging.INFO):
+        resumed = run(make_job("a", **change))
+    assert "made from other inputs or params" in caplog.text
+    assert resumed == run(make_job("b", **change))
+
+
+def test_killed_and_terminated_processes_go_on(make_job, tmp_path) -> None:
+    """The stage as a process: kill -9 in the middle, then SIGTERM, then to the end."""
+    job = make_job("whole", train={"steps": 30})
+    want = run(job)
+    params = {
+        "train": {**TRAIN, "steps": 30},
+        "sampling": job.sampling.model_dump(),
+        "reward": job.reward.model_dump(mode="json"),
+        "systems": job.systems.model_dump(),
+    }
+    (tmp_path / "params.yaml").write_text(json.dumps(params))
+    (tmp_path / "rule.json").write_text(job.rule.to_json())
+    out, checkpoints = tmp_path / "out", tmp_path / "checkpoints"
+    words = f"--run method --seed 1 --preset test --policy-name random --rule {tmp_path}/rule.json --out {out}"
+    command = [sys.executable, "-m", "tokenspectrum.stages.train", *words.split(), "--metrics", f"{out}/metrics"]
+    command += ["--prompts", str(job.prompts), "--policy", str(job.policy)]
+    environment = {
+        **os.environ,
+        "TOKENSPECTRUM_PARAMS": str(tmp_path / "params.yaml"),
+        "CHECKPOINT_DIR": str(checkpoints),
+        "OMP_NUM_THREADS": "1",
+    }
+
+    def start(after: int) -> subprocess.Popen:
+        """Start, and wait for a checkpoint of step `after` or later."""
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        for _ in range(1200):
+            steps = [int(path.name[5:]) for path in checkpoints.glob("step=*")]
+            if process.poll() is not None or max(steps, default=0) >= after:
+                break
+            time.sleep(0.02)
+        return process
+
+    killed = start(2)
+    killed.kill()
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    terminated = start(6)
+    terminated.terminate()
+    _, log = terminated.communicate()
+    assert terminated.returncode == STOPPED, log
+    assert "stopped by SIGTERM after step" in log
+    assert not out.exists()
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert "resuming after step" in finished.stderr
+    assert tree(out) == want
