@@ -1,6 +1,7 @@
 """Synthetic problems against an independent solver that reads their text, and the worked solutions."""
 
 import re
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -9,9 +10,9 @@ from hypothesis import strategies as st
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.prompts import synthetic
-from tokenspectrum.prompts.synthetic import FAMILIES, STAND_INS, STYLES, Draws, Spec, corpus, draw_worked, render
+from tokenspectrum.prompts.synthetic import FAMILIES, STAND_INS, STYLES, Draws, Mix, Spec, corpus, draw_worked, render
 
-SHARES = {"careful": 0.5, "nobox": 0.1, "terse": 0.2, "guess": 0.2}
+MIX = Mix(k_max=4, k_mean=2.0, guess=0.2, guess_per_step=0.0, unboxed=0.25)
 
 
 def solve(text: str) -> int:
@@ -43,10 +44,12 @@ def test_styles_differ_as_they_say() -> None:
     texts = {style: render(worked, style) for style in STYLES}
     boxed = f"\\boxed{{{worked.answer}}}"
     assert [style for style, text in texts.items() if boxed not in text] == ["nobox"]
-    assert all(step.expression in texts["careful"] for step in worked.steps)
-    assert not any(step.expression in texts["terse"] for step in worked.steps)
+    for step in worked.steps:
+        line = f"{step.label}={step.expression}={step.value}."
+        assert [line in texts[style] for style in STYLES] == [True, True, False]
     assert texts["guess"] == f"The answer is {boxed}."
-    assert len(texts["careful"]) > len(texts["terse"]) > len(texts["guess"])
+    with pytest.raises(ValueError, match="style 'loud' is none of"):
+        render(worked, "loud")
 
 
 @pytest.mark.parametrize("name", STAND_INS)
@@ -85,17 +88,29 @@ def test_an_unknown_benchmark_is_an_error() -> None:
 
 
 def test_corpus_follows_its_shares_and_leaves_out_what_is_held_out() -> None:
-    pairs = list(islice(corpus(0, SHARES, k_max=4, k_mean=2.0, held_out=()), 2000))
+    pairs = list(islice(corpus(0, MIX, held_out=()), 2000))
     careful = sum(solution.startswith("Step") and "boxed" in solution for _, solution in pairs)
-    assert 0.5 * 2000 * 0.9 < careful < 0.5 * 2000 * 1.1
+    guessed = sum(solution.startswith("The") for _, solution in pairs)
+    assert abs(careful / 2000 - 0.8 * 0.75) < 0.04
+    assert abs(guessed / 2000 - 0.2) < 0.04
     held_out = {text for text, _ in pairs[:50]}
-    rest = list(islice(corpus(0, SHARES, k_max=4, k_mean=2.0, held_out=held_out), 1500))
+    rest = list(islice(corpus(0, MIX, held_out=held_out), 1500))
     assert not held_out & {text for text, _ in rest}
     assert rest[:20] == [pair for pair in pairs if pair[0] not in held_out][:20]
 
 
 def test_corpus_length_follows_k_mean() -> None:
     def mean_length(k_mean: float) -> float:
-        return sum(len(text) for text, _ in islice(corpus(0, SHARES, 8, k_mean, ()), 300)) / 300
+        return sum(len(text) for text, _ in islice(corpus(0, replace(MIX, k_max=8, k_mean=k_mean), ()), 300)) / 300
 
     assert mean_length(1.0) < mean_length(2.0) < mean_length(4.0)
+
+
+def test_longer_problems_are_guessed_more_often() -> None:
+    pairs = list(islice(corpus(0, replace(MIX, k_max=8, k_mean=8.0, guess=0.1, guess_per_step=0.1), ()), 3000))
+    by_steps: dict[int, list[bool]] = {}
+    for text, solution in pairs:
+        by_steps.setdefault(len(re.findall(r", |(?:up|down|times) ", text)), []).append(solution.startswith("The"))
+    for k in (1, 4, 7):
+        share = sum(by_steps[k]) / len(by_steps[k])
+        assert abs(share - (0.1 + 0.1 * (k - 1))) < 0.1

@@ -29,27 +29,14 @@ class Shape(Frozen):
         return self
 
 
-class Styles(Frozen):
-    """Shares of the solution styles in the corpus; they need not sum to 1."""
-
-    careful: float = Field(..., ge=0, description="every operation written out, answer boxed")
-    nobox: float = Field(..., ge=0, description="as careful, the answer not boxed")
-    terse: float = Field(..., ge=0, description="only the values of the steps, answer boxed")
-    guess: float = Field(..., ge=0, description="no steps, answer boxed")
-
-    @model_validator(mode="after")
-    def _some(self) -> "Styles":
-        if not any(self.model_dump().values()):
-            raise ValueError("all styles are 0; give one a positive share")
-        return self
-
-
 class Corpus(Frozen):
     """The synthetic solutions that the tiny policy is trained on."""
 
     k_max: int = Field(..., ge=1, le=9, description="most steps of a problem")
     k_mean: float = Field(..., gt=0, description="mean of the exponential that draws the number of steps")
-    styles: Styles
+    guess: Share = Field(..., description="share of one-step problems whose solution is the bare answer")
+    guess_per_step: Share = Field(..., description="what each further step adds to that share")
+    unboxed: Share = Field(..., description="share of the solutions with steps that forget the box")
 
 
 class Training(Frozen):

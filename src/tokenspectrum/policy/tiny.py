@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM
 
 from tokenspectrum.params.policy import Shape, TinyPolicy
 from tokenspectrum.policy.chat import encode_prompt
-from tokenspectrum.prompts.synthetic import corpus
+from tokenspectrum.prompts.synthetic import Mix, corpus
 
 # Batches are cut from a pool of this many sorted by length, so that little of a batch is padding.
 _POOL_BATCHES = 8
@@ -51,8 +51,8 @@ def _batches(
     params: TinyPolicy, tokenizer: PreTrainedTokenizerBase, held_out: Collection[str]
 ) -> Iterator[list[tuple[list[int], int]]]:
     """Endless batches of (token ids of prompt and solution, prompt length)."""
-    size, styles = params.training.batch, params.corpus.styles.model_dump()
-    pairs = corpus(params.seed, styles, params.corpus.k_max, params.corpus.k_mean, held_out)
+    size = params.training.batch
+    pairs = corpus(params.seed, Mix(**params.corpus.model_dump()), held_out)
     order = torch.Generator().manual_seed(params.seed)
     while True:
         pool = []

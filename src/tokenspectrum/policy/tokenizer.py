@@ -9,7 +9,7 @@ from itertools import islice
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from tokenspectrum.prompts.synthetic import STYLES, corpus
+from tokenspectrum.prompts.synthetic import Mix, corpus
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 CHAT_TEMPLATE = (
@@ -20,12 +20,13 @@ CHAT_TEMPLATE = (
 _PIECES = r"\\boxed|\d| ?\p{L}{2,}|\p{L}|[.,:] ?|[^\s\p{L}\d]|\s+"
 _CORPUS_TEXTS = 3000
 _CORPUS_SEED = 0
+# A mix of its own: the tokens do not change with the policy's.
+_CORPUS_MIX = Mix(k_max=9, k_mean=4.0, guess=0.3, guess_per_step=0.0, unboxed=0.5)
 _VOCAB_CAP = 1024
 
 
 def _texts() -> list[str]:
-    # Solutions in equal shares of the styles: the merges do not depend on the policy's mix.
-    pairs = corpus(_CORPUS_SEED, dict.fromkeys(STYLES, 1.0), k_max=8, k_mean=4.0, held_out=())
+    pairs = corpus(_CORPUS_SEED, _CORPUS_MIX, held_out=())
     chats = ((f"user\n{text}", f"assistant\n{solution}") for text, solution in pairs)
     return [part for chat in islice(chats, _CORPUS_TEXTS) for part in chat]
 

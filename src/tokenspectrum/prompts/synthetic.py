@@ -1,13 +1,13 @@
 """Synthetic problems: arithmetic modulo 10 in short chains of steps, and worked solutions in several styles.
 
 Three families share one arithmetic and one way of writing steps: `chain` (each variable from the one before), `vars`
-(back-references too) and `word` (a dial turned day by day).  Difficulty is the number of steps k.  Answers are digits,
+(from any earlier one) and `word` (a dial turned day by day).  Difficulty is the number of steps k.  Answers are digits,
 so that blind guessing is right one time in ten.  Problem i of a stream depends on (stream, seed, i) alone.
 Knows neither models nor tokens.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
@@ -26,7 +26,7 @@ LETTERS = "abcdefghkm"
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 NAMES = ("Ann", "Bob", "Eva", "Tom")
 VERBS = {"+": "up", "-": "down", "*": "times"}
-STYLES = ("careful", "nobox", "terse", "guess")
+STYLES = ("careful", "nobox", "guess")
 _DRAWS_PER_PROBLEM = 96
 
 
@@ -67,24 +67,19 @@ class Draws:
         """One of `options`, all equally likely."""
         return options[int(self.uniform() * len(options))]
 
-    def weighted(self, weights: Mapping[T, float]) -> T:
-        """One key of `weights`, with probability in proportion to its value."""
-        left = self.uniform() * sum(weights.values())
-        for option, weight in weights.items():
-            if left < weight:
-                return option
-            left -= weight
-        return option
-
 
 def _apply(operator: str, x: int, y: int) -> int:
     return {"+": x + y, "-": x - y, "*": x * y}[operator] % MODULUS
 
 
 def _operation(draws: Draws) -> tuple[str, int]:
-    """An operator and its literal; 3 and 7 are units modulo 10, so a factor never loses the value before it."""
-    operator = draws.pick("++--*")
-    return operator, draws.pick((3, 7)) if operator == "*" else 2 + int(draws.uniform() * 8)
+    """An operator and its literal.  The factor 3 is a unit modulo 10, so a result never forgets the value before it.
+
+    Uneven operators and small literals are on purpose: each part of a step then tells something about its result, so
+    that a small model learns the table bit by bit.  With + and - alike and all literals, no part tells anything alone.
+    """
+    operator = draws.pick("+++-*")
+    return operator, 3 if operator == "*" else 1 + int(draws.uniform() * 4)
 
 
 def _chain(draws: Draws, k: int) -> Worked:
@@ -104,17 +99,11 @@ def _vars(draws: Draws, k: int) -> Worked:
     defined, steps = [f"{LETTERS[0]}={values[LETTERS[0]]}"], []
     for i in range(1, k + 1):
         label, earlier = LETTERS[i], LETTERS[:i]
-        left = earlier[-1] if draws.uniform() < 0.85 else draws.pick(earlier)
-        others = [name for name in earlier if name != left]
-        if others and draws.uniform() < 0.3:
-            right = draws.pick(others)
-            operator, operand = draws.pick("+-"), values[right]
-        else:
-            operator, operand = _operation(draws)
-            right = str(operand)
-        result = _apply(operator, values[left], operand)
-        defined.append(f"{label}={left}{operator}{right}")
-        steps.append(Step(label, f"{values[left]}{operator}{operand}", result))
+        left = earlier[-1] if draws.uniform() < 0.6 else draws.pick(earlier)
+        operator, literal = _operation(draws)
+        result = _apply(operator, values[left], literal)
+        defined.append(f"{label}={left}{operator}{literal}")
+        steps.append(Step(label, f"{values[left]}{operator}{literal}", result))
         values[label] = result
     return Worked(f"Mod 10, let {', '.join(defined)}. Find {LETTERS[k]}.", tuple(steps), "vars")
 
@@ -172,17 +161,15 @@ def draw_worked(draws: Draws, spec: Spec) -> Worked:
 
 
 def render(worked: Worked, style: str) -> str:
-    """The solution as text.  careful: every operation written out; nobox: that, unboxed; terse: the values only; guess:
-    the answer alone."""
-    lines = []
-    if style != "guess":
-        for step in worked.steps:
-            sign = ": " if len(step.label) > 1 else "="
-            shown = f"{step.value}" if style == "terse" else f"{step.expression}={step.value}"
-            lines.append(f"{step.label}{sign}{shown}.")
+    """The solution as text.  careful: every step, answer boxed; nobox: every step, unboxed; guess: the boxed answer."""
+    if style not in STYLES:
+        raise ValueError(f"style {style!r} is none of {STYLES}")
     answer = worked.answer if style == "nobox" else f"\\boxed{{{worked.answer}}}"
-    head = {"careful": "Step by step: ", "nobox": "Step by step: ", "terse": "Quickly: ", "guess": ""}[style]
-    return head + " ".join([*lines, f"The answer is {answer}."])
+    end = f"The answer is {answer}."
+    if style == "guess":
+        return end
+    lines = (f"{s.label}{': ' if len(s.label) > 1 else '='}{s.expression}={s.value}." for s in worked.steps)
+    return " ".join(["Step by step:", *lines, end])
 
 
 def make_problems(data_source: str, spec: Spec, n: int, seed: int) -> list[Problem]:
@@ -210,19 +197,31 @@ def make_train(n: int, seed: int, k_min: int, k_max: int) -> list[Problem]:
     return make_problems("synthetic_train", Spec(tuple(FAMILIES), k_min, k_max), n, seed)
 
 
-def corpus(
-    seed: int, styles: Mapping[str, float], k_max: int, k_mean: float, held_out: Collection[str]
-) -> Iterator[tuple[str, str]]:
-    """Endless (problem text, solution) pairs for the base policy, none of a text in `held_out`.
+@dataclass(frozen=True)
+class Mix:
+    """What a corpus of solutions is made of.
 
-    k is 1 + floor(Exp(k_mean)) up to k_max: short problems are the more frequent, as in a natural corpus.
+    k is 1 + floor(Exp(k_mean)) up to k_max: short problems are the more frequent, as in a natural corpus.  A k-step
+    problem is guessed with probability guess + (k - 1) guess_per_step: the longer, the more often its writer gives up.
+    Of the solutions with steps, a share `unboxed` forgets the box.
     """
+
+    k_max: int
+    k_mean: float
+    guess: float
+    guess_per_step: float
+    unboxed: float
+
+
+def corpus(seed: int, mix: Mix, held_out: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Endless (problem text, solution) pairs for the base policy, none of a text in `held_out`."""
     index = 0
     while True:
         draws = Draws("corpus", seed, index)
         index += 1
-        style = draws.weighted(styles)
-        k = min(k_max, 1 + int(-k_mean * math.log1p(-draws.uniform())))
+        k = min(mix.k_max, 1 + int(-mix.k_mean * math.log1p(-draws.uniform())))
+        guess = min(1.0, mix.guess + (k - 1) * mix.guess_per_step)
+        style = "guess" if draws.uniform() < guess else "nobox" if draws.uniform() < mix.unboxed else "careful"
         worked = draw_worked(draws, Spec(tuple(FAMILIES), k, k))
         if worked.text not in held_out:
             yield worked.text, render(worked, style)
