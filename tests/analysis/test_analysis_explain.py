@@ -17,7 +17,8 @@ from tokenspectrum.weighting.batch import TokenBatch
 from tokenspectrum.weighting.rule import Rule
 
 EXPLORER = Rule(
-    "explorer", "selected", p=0.2, score="entropy_norm", layer=1, alignment="decision", scope="response", entropy_of="old"
+    "explorer", "selected", p=0.2, score="entropy_norm", layer=1, alignment="decision", scope="response",
+    entropy_of="old",
 )  # fmt: skip
 SOFT = Rule(
     "low2high", "all", score="entropy_norm", layer=1, alignment="decision", tau=0.5, s_warm=8, eps_mode="exact",
@@ -59,36 +60,35 @@ def ask(artifacts, params, capsys, monkeypatch):
     return run
 
 
-def line(text: str, start: str) -> list[str]:
-    (found,) = [x for x in text.splitlines() if x.startswith(start)]
-    return found.removeprefix(start).split()
+def lines(text: str, start: str) -> list[list[str]]:
+    """The words behind `start` of each line that begins with it and a space."""
+    return [x.removeprefix(start).split() for x in text.splitlines() if x.startswith(f"{start} ")]
 
 
 def test_a_hard_rule(ask, artifacts):
     write_weights(artifacts, "explorer20", EXPLORER, [0])
     text = ask("explorer20")
-    assert line(text, "kind") == ["explorer"]
-    assert line(text, "layer") == ["1"]
+    assert lines(text, "kind") == [["explorer"]]
+    assert lines(text, "layer") == [["1"]]
     # k = 1 of 5 and 3 of 15 tokens; both explorers' cuts lie on the line from 0.1 to 0.9.
     assert "realised on 20 tokens of 2 responses" in text
     cuts = [0.1 + 0.8 * i / 19 for i in (4, 17)]
-    found = [x.split() for x in text.splitlines() if x.startswith("score_at_cut")]
-    assert float(found[0][1]) == pytest.approx(sum(cuts) / 2, abs=1e-3)
-    assert [x.split() for x in text.splitlines() if x.startswith("kept_fraction")][0][1] == "0.2"
-    assert line(text, "digit")[:2] == ["12", "0.08333"]
-    assert line(text, "word")[:2] == ["8", "0.375"]
+    assert float(lines(text, "score_at_cut")[0][0]) == pytest.approx(sum(cuts) / 2, abs=1e-3)
+    assert lines(text, "kept_fraction")[0] == ["0.2"]
+    assert lines(text, "digit")[0][:2] == ["12", "0.08333"]
+    assert lines(text, "word")[0][:2] == ["8", "0.375"]
     assert text.count("in training, seed") == 2
-    assert [x.split()[1:] for x in text.splitlines() if x.startswith("length ")] == [["10", "10"]] * 2
+    assert lines(text, "length") == [["10", "10"]] * 2
 
 
 def test_a_curriculum_shows_both_ends(ask, artifacts):
     write_weights(artifacts, "explorer20", SOFT, [0, 8])
     text = ask("explorer20")
-    assert line(text, "tau") == ["0.5"]
-    assert line(text, "w_low")[:2] == ["1,", "0"] or line(text, "w_low ")[-2:] == ["1", "0"]
-    assert line(text, "on the base policy") == ["s", "=", "0", "s", "=", "8"]
-    low, high = (float(x) for x in line(text, "weight, quantile 0 "))
-    assert (low, high) == (0.0, 0.0)
+    assert lines(text, "tau") == [["0.5"]]
+    assert lines(text, "w_low") == [["1,", "0"], ["1", "0"]]  # of the rule, and at both ends
+    assert lines(text, "w_high") == [["0,", "1"], ["0", "1"]]
+    assert lines(text, "on the base policy") == [["s", "=", "0", "s", "=", "8"]]
+    assert lines(text, "weight, quantile 1") == [["1", "1"]]
     assert "by type of token, s = 8" in text
 
 
