@@ -1,6 +1,7 @@
 """The definition itself: the float64 reference against hand-made rows, loops and closed forms."""
 
 import math
+import pathlib
 
 import pytest
 import torch
@@ -134,3 +135,11 @@ def test_fixed_k_survives_underflow():
     q, k = torch.ones(6, 1, 1), torch.tensor([-60.0, -60.0, -200.0, -200.0, 60.0, 60.0]).view(6, 1, 1)
     result = attention_entropy(q, k, scale=1.0, variants=("fixed",), fixed_k=4)
     assert float(result.fixed[-1]) == pytest.approx(math.log(2), abs=2e-5)
+
+
+def test_the_example_of_the_docs_runs():
+    page = (pathlib.Path(__file__).parents[2] / "docs/entropy.md").read_text()
+    names: dict[str, object] = {}
+    exec(page.split("```python\n")[1].split("```")[0], names)
+    assert names["result"].raw.shape == (60 + 140,)
+    assert names["result"].visible[[0, 60, -1]].tolist() == [40, 60, 199]
