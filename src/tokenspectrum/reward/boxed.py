@@ -14,19 +14,8 @@ from tokenspectrum.reward.normalise import normalise, plain_text, split_answers
 
 REWARD_UNBOXED, REWARD_WRONG, REWARD_RIGHT = -2.0, -1.0, 1.0
 
-# Sources in which every answer is an integer: 025 equals 25 there, and nowhere else.
-INTEGER_SOURCES = frozenset(
-    {
-        "aime24",
-        "aime_1983_2023",
-        "dapo_math_17k",
-        "synthetic_train",
-        "synthetic_math",
-        "synthetic_minerva_math",
-        "synthetic_olympiadbench",
-        "synthetic_aime24",
-    }
-)
+# Published sources in which every answer is an integer: 025 equals 25 there, and nowhere else.
+INTEGER_SOURCES = frozenset({"aime24", "aime_1983_2023", "dapo_math_17k"})
 
 _PIECE = re.compile(r"\\+boxed\s*\{|\\.|[{}]", re.DOTALL)
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
