@@ -86,6 +86,11 @@ class TinyPolicy(Frozen):
     check: Check | None = Field(None, description="what it must score; null to take it as it comes")
 
     @property
+    def name(self) -> str:
+        """What tables call it."""
+        return "tiny"
+
+    @property
     def num_layers(self) -> int:
         return self.shape.layers
 
@@ -101,6 +106,11 @@ class HubPolicy(Frozen):
     num_layers: int = Field(..., ge=1, description="decoder layers; must be the checkpoint's own number")
     chat_template: str | None = Field(None, description="Jinja template for a tokenizer without one; null: it has one")
     check: Check | None = Field(None, description="what it must score; null to take it as it comes")
+
+    @property
+    def name(self) -> str:
+        """What tables call it: the hub id, or the folder's own name, as paths differ between machines."""
+        return self.source.rstrip("/").rsplit("/", 1)[-1] if self.is_folder else self.source
 
     @property
     def is_folder(self) -> bool:

@@ -1,0 +1,130 @@
+"""Stage `policy`: make the base policy and see that it is fit to train on.
+
+Out: the policy folder (Hugging Face, safetensors), the table `vocab`, and a report of what the policy is and scores.
+All of them or none: a policy outside the ranges in params leaves nothing behind.
+"""
+
+import argparse
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.base import read_sections
+from tokenspectrum.params.policy import Check, HubPolicy, PolicyParams, TinyPolicy
+from tokenspectrum.policy.chat import encode_prompt
+from tokenspectrum.policy.check import check_policy, mean_and_error, require_benchmarks
+from tokenspectrum.policy.hub import import_checkpoint
+from tokenspectrum.policy.load import load_policy, load_tokenizer
+from tokenspectrum.policy.save import save_policy
+from tokenspectrum.policy.tiny import train_tiny
+from tokenspectrum.policy.tokenizer import build_tokenizer
+from tokenspectrum.policy.vocab import write_vocab
+from tokenspectrum.progress import Progress
+from tokenspectrum.reward.boxed import score
+from tokenspectrum.rollout.transformers import TransformersEngine
+from tokenspectrum.rollout.types import Prompt, Sampling
+from tokenspectrum.stages.entry import run
+from tokenspectrum.tables.prompts import SCHEMA as PROMPTS
+from tokenspectrum.tokenlog.reader import check_file, read_file, read_manifest
+from tokenspectrum.tokenlog.writer import write_json
+
+log = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--benchmarks", type=Path, required=True, help="folder of benchmark problems, to be held out")
+    parser.add_argument("--out", type=Path, required=True, help="policy folder to write")
+    parser.add_argument("--vocab", type=Path, required=True, help="folder of the table vocab to write")
+    parser.add_argument("--report", type=Path, required=True, help="JSON report to write")
+    args = parser.parse_args(argv)
+    params: TinyPolicy | HubPolicy = read_sections(policy=PolicyParams)[0].root
+    benchmarks = read_benchmarks(args.benchmarks)
+    if params.check is not None:
+        require_benchmarks(params.check, benchmarks)
+    work = args.out.parent / f".policy-stage.{os.getpid()}"
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        if isinstance(params, TinyPolicy):
+            report = make_tiny(params, benchmarks, work / "policy")
+        else:
+            report = {"source": params.name, "revision": params.revision} | import_checkpoint(params, work / "policy")
+        report |= {"kind": params.kind, "policy": params.name, "benchmarks": None}
+        if params.check is not None:
+            scores = benchmark_scores(params.check, work / "policy", benchmarks)
+            check_policy(params.check, scores)
+            report["benchmarks"] = {n: {"mean": round(m, 6), "error": round(e, 6)} for n, (m, e) in scores.items()}
+        write_vocab(work / "vocab", load_tokenizer(work / "policy"), params.name)
+        for made, wanted in ((work / "policy", args.out), (work / "vocab", args.vocab)):
+            shutil.rmtree(wanted, ignore_errors=True)
+            wanted.parent.mkdir(parents=True, exist_ok=True)
+            made.rename(wanted)
+        write_json(args.report, report)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def read_benchmarks(root: Path) -> dict[str, list[Row]]:
+    """Rows of the table prompts by benchmark, in the manifest's order of names."""
+    manifest = read_manifest(root)
+    names = [name for name in sorted(manifest["files"]) if name.endswith(".parquet")]
+    if not names:
+        raise UserError(f"{root}: no benchmark files; run the prompts stage again")
+    return {Path(name).stem: read_file(check_file(root, name, manifest), PROMPTS).to_pylist() for name in names}
+
+
+def make_tiny(params: TinyPolicy, benchmarks: dict[str, list[Row]], out: Path) -> dict[str, Any]:
+    """Train the tiny policy without the benchmarks' problems, write its folder, and return its part of the report."""
+    held_out = {row["extra_info"]["problem"] for rows in benchmarks.values() for row in rows}
+    tokenizer = build_tokenizer()
+    losses: list[float] = []
+    with Progress("policy", total=params.training.steps) as progress:
+
+        def on_step(done: int, loss: float) -> None:
+            losses.append(loss)
+            progress.update(done, loss=loss)
+
+        model = train_tiny(params, tokenizer, held_out, on_step)
+    save_policy(model, tokenizer, out)
+    return {
+        "layers": params.num_layers,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "vocab_size": len(tokenizer),
+        "loss": round(float(np.mean(losses[-100:])), 6),
+        "held_out": len(held_out),
+    }
+
+
+def benchmark_scores(check: Check, policy: Path, benchmarks: dict[str, list[Row]]) -> dict[str, tuple[float, float]]:
+    """Mean@k and its standard error over problems, of the policy folder as written, by benchmark of the check."""
+    model, tokenizer = load_policy(policy)
+    engine = TransformersEngine(model, tokenizer)
+    sampling = Sampling(check.temperature, check.top_p, check.max_response_tokens, check.samples)
+    room = model.config.max_position_embeddings - check.max_response_tokens
+    scores = {}
+    for name in check.ranges:
+        rows = benchmarks[name]
+        prompts = [Prompt(row["prompt_id"], *encode_prompt(tokenizer, row["prompt"], room)) for row in rows]
+        responses = engine.generate(prompts, sampling, seed=0, step=0, domain="policy-check")
+        texts = [tokenizer.decode(r.token_ids, skip_special_tokens=True) for r in responses]
+        asked = [row for row in rows for _ in range(check.samples)]
+        correct_N = [
+            score(text, row["reward_model"]["ground_truth"], row["data_source"]).correct
+            for text, row in zip(texts, asked, strict=True)
+        ]
+        scores[name] = mean_and_error(np.reshape(correct_N, (len(rows), check.samples)).mean(1))
+        log.info("%s: mean@%d %.3f, standard error %.3f", name, check.samples, *scores[name])
+    return scores
+
+
+if __name__ == "__main__":
+    torch.use_deterministic_algorithms(True)
+    run(main)

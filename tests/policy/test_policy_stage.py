@@ -1,0 +1,198 @@
+"""The policy stage end to end on a micro policy: outputs, determinism, held-out problems, the check, the hub kind."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from transformers import AutoModelForCausalLM
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.base import PARAMS_ENV
+from tokenspectrum.policy.load import load_policy
+from tokenspectrum.prompts.synthetic import STAND_INS, make_benchmark
+from tokenspectrum.stages import policy
+from tokenspectrum.tables.prompts import SCHEMA
+from tokenspectrum.tables.vocab import SCHEMA as VOCAB
+from tokenspectrum.tokenlog.reader import check_folder, read_file
+from tokenspectrum.tokenlog.writer import write_file, write_manifest
+
+MICRO: dict[str, Any] = {
+    "kind": "tiny",
+    "seed": 0,
+    "shape": {
+        "layers": 2,
+        "hidden": 16,
+        "heads": 2,
+        "kv_heads": 1,
+        "head_dim": 32,
+        "intermediate": 16,
+        "max_positions": 512,
+        "init_std": 0.1,
+        "qk_norm": 1.5,
+    },
+    "corpus": {"k_max": 3, "k_mean": 1.0, "guess": 0.3, "guess_per_step": 0.0, "unboxed": 0.1},
+    "training": {
+        "steps": 4,
+        "batch": 4,
+        "lr": 4e-3,
+        "warmup": 1,
+        "decay": 0.5,
+        "beta2": 0.98,
+        "weight_decay": 0.01,
+    },
+    "check": None,
+}
+CHECK = {
+    "samples": 2,
+    "temperature": 1.0,
+    "top_p": 0.7,
+    "max_response_tokens": 8,
+    "ranges": {"math": [0.5, 0.9], "aime24": [0.2, 0.4]},
+    "min_gap": 0.05,
+    "guess_floor": 0.1,
+    "floor_errors": 3.0,
+}
+
+
+@pytest.fixture(scope="module")
+def benchmarks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("benchmarks")
+    for name in STAND_INS:
+        problems = make_benchmark(name, 4, seed=0)
+        rows = {
+            "prompt_id": [p.prompt_id for p in problems],
+            "data_source": [p.data_source for p in problems],
+            "prompt": [[{"role": "user", "content": p.text}] for p in problems],
+            "ability": ["math"] * 4,
+            "reward_model": [{"style": "rule", "ground_truth": p.answer} for p in problems],
+            "extra_info": [
+                {"split": "test", "index": i, "problem": p.text, "meta": "{}"} for i, p in enumerate(problems)
+            ],
+        }
+        write_file(root / f"{name}.parquet", SCHEMA, rows)
+    write_manifest(root)
+    return root
+
+
+def run_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, benchmarks: Path, params: dict[str, Any]) -> Path:
+    tmp_path.mkdir(parents=True, exist_ok=True)
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump({"policy": params}))
+    monkeypatch.setenv(PARAMS_ENV, str(file))
+    out = tmp_path / "out"
+    flags = {"benchmarks": benchmarks, "out": out / "policy", "vocab": out / "vocab", "report": out / "report.json"}
+    policy.main([part for flag, path in flags.items() for part in (f"--{flag}", str(path))])
+    return out
+
+
+def digests(root: Path) -> dict[str, str]:
+    return {
+        p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(root.rglob("*"))
+        if p.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def micro(tmp_path_factory: pytest.TempPathFactory, benchmarks: Path) -> Path:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return run_stage(tmp_path_factory.mktemp("micro"), monkeypatch, benchmarks, MICRO)
+
+
+def test_it_writes_a_policy_that_transformers_and_vllm_can_load(micro: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(micro / "policy")
+    config = json.loads((micro / "policy/config.json").read_text())
+    _, tokenizer = load_policy(micro / "policy")
+    assert type(model).__name__ == "Qwen3ForCausalLM"
+    assert config["use_cache"] is True
+    assert config["tie_word_embeddings"] is True
+    assert config["head_dim"] == 32
+    assert config["vocab_size"] == len(tokenizer)
+    assert config["eos_token_id"] == tokenizer.eos_token_id
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    assert tokenizer.chat_template
+    weights = [p.name for p in (micro / "policy").iterdir() if p.suffix in (".safetensors", ".bin", ".pt")]
+    assert weights == ["model.safetensors"]
+    assert (micro / "policy/model.safetensors").stat().st_mode & 0o044 == 0o044
+
+
+def test_vocab_and_report(micro: Path) -> None:
+    report = json.loads((micro / "report.json").read_text())
+    vocab = read_file(micro / "vocab/vocab.parquet", VOCAB)
+    check_folder(micro / "vocab")
+    assert report["vocab_size"] == vocab.num_rows
+    assert report["layers"] == 2
+    assert report["held_out"] == 16
+    assert report["benchmarks"] is None
+    assert set(vocab["policy"].to_pylist()) == {"tiny"}
+
+
+def test_nothing_but_content_is_in_the_outputs(micro: Path) -> None:
+    text = (
+        "".join(p.read_text(errors="ignore") for p in (micro / "policy").glob("*.json"))
+        + (micro / "report.json").read_text()
+    )
+    assert "transformers_version" not in text
+    assert str(micro) not in text
+    assert sorted(p.name for p in micro.iterdir()) == ["policy", "report.json", "vocab"]
+
+
+def test_same_seed_same_bytes_and_another_seed_other_weights(
+    micro: Path, benchmarks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(12345)  # what ran before must not matter
+    again = run_stage(tmp_path / "again", monkeypatch, benchmarks, MICRO)
+    other = run_stage(tmp_path / "other", monkeypatch, benchmarks, MICRO | {"seed": 1})
+    assert digests(again) == digests(micro)
+    changed = {name for name, digest in digests(other).items() if digests(micro)[name] != digest}
+    assert changed == {"policy/model.safetensors", "report.json"}
+
+
+def test_a_policy_outside_its_range_fails_and_leaves_nothing(
+    benchmarks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"policy\.check: .* math 0\.000 is outside 0\.5 to 0\.9"):
+        run_stage(tmp_path, monkeypatch, benchmarks, MICRO | {"check": CHECK})
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_a_policy_inside_its_range_reports_its_scores(
+    benchmarks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = {"ranges": {"math": [0, 1], "aime24": [0, 1]}, "min_gap": 0.0, "guess_floor": 0.0, "floor_errors": 0.0}
+    out = run_stage(tmp_path, monkeypatch, benchmarks, MICRO | {"check": CHECK | wide})
+    assert set(json.loads((out / "report.json").read_text())["benchmarks"]) == {"math", "aime24"}
+
+
+def test_a_check_of_an_unknown_benchmark_fails_before_training(
+    benchmarks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy, "make_tiny", lambda *a: pytest.fail("trained"))
+    with pytest.raises(UserError, match="names aime25, but the benchmarks are aime24, math"):
+        run_stage(tmp_path, monkeypatch, benchmarks, MICRO | {"check": CHECK | {"ranges": {"aime25": [0, 1]}}})
+
+
+def test_benchmark_problems_are_held_out(benchmarks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {}
+    monkeypatch.setattr(
+        policy, "train_tiny", lambda params, tokenizer, held_out, on_step: seen.update(held_out=held_out) or 1 / 0
+    )
+    with pytest.raises(ZeroDivisionError):
+        run_stage(tmp_path, monkeypatch, benchmarks, MICRO)
+    assert seen["held_out"] == {p.text for name in STAND_INS for p in make_benchmark(name, 4, seed=0)}
+
+
+def test_the_hub_kind_takes_a_folder_as_it_is(
+    micro: Path, benchmarks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = {"kind": "hub", "source": str(micro / "policy"), "revision": None, "num_layers": 2, "check": None}
+    out = run_stage(tmp_path, monkeypatch, benchmarks, params)
+    assert digests(out / "policy") == digests(micro / "policy")
+    report = json.loads((out / "report.json").read_text())
+    assert report["source"] == "policy"
+    assert report["reserved_tokens"] == 0
+    assert str(micro) not in (out / "report.json").read_text()
