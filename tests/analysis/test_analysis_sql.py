@@ -189,7 +189,11 @@ def test_formats_agree(ask, tmp_path):
     assert pq.read_table("plan.parquet").num_rows >= 1
     drawn = ask(query)
     assert "response_id" in drawn
-    assert "so \\\\boxed{1}" in drawn or "so \\boxed{1}" in drawn
+    assert "so \\boxed{1}" in drawn
+
+
+def test_control_characters_are_escaped_on_the_terminal(ask):
+    assert "│ a\\n×\\x1b[31m │" in ask("SELECT 'a' || chr(10) || '×' || chr(27) || '[31m' AS text")
 
 
 def test_lists_are_json_in_csv(ask):

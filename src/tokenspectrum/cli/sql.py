@@ -4,6 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from tokenspectrum.errors import UserError
 
 DATABASE = Path("results/tokens.duckdb")
@@ -22,12 +26,13 @@ def read_query(args: argparse.Namespace) -> str:
     return sys.stdin.read() if args.query == "-" else args.query
 
 
+def printable(text: str) -> str:
+    """Text with its control characters escaped: decoded tokens hold newlines."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def show(answer, explain: bool) -> None:
     """Draw the first rows with rich; a plan is printed as it is."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     from tokenspectrum.analysis.output import cell, names
 
     console = Console()
@@ -40,13 +45,7 @@ def show(answer, explain: bool) -> None:
     for name in names(answer):
         table.add_column(Text(name), overflow="fold")
     for row in rows[:SHOWN]:
-        # Decoded tokens may hold newlines: show them escaped.
-        table.add_row(
-            *(
-                Text(cell(value).encode("unicode_escape").decode() if isinstance(value, str) else cell(value))
-                for value in row
-            )
-        )
+        table.add_row(*(Text(printable(cell(value))) for value in row))
     console.print(table)
     if len(rows) > SHOWN:
         print(f"first {SHOWN} rows; --format csv gives them all", file=sys.stderr)

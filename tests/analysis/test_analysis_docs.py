@@ -1,0 +1,66 @@
+"""docs/sql.md: its tables are those of the code, its queries run, and its macros exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tokenspectrum.analysis.database import rebuild
+from tokenspectrum.analysis.readonly import check_query, open_locked
+from tokenspectrum.tables.registry import MODULES
+
+PAGE = (Path(__file__).parents[2] / "docs/sql.md").read_text()
+QUERIES = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+DATABASE = Path("results/tokens.duckdb")
+
+
+def section(module) -> str:
+    """What the page must say of a table."""
+    name, about = " ".join(module.__doc__.split()).split(": ", 1)
+    key = module.SCHEMA.metadata[b"key"].decode().replace(",", ", ")
+    lines = [
+        f"### {name}",
+        "",
+        f"{about[0].upper()}{about[1:]} Key: `{key}`.",
+        "",
+        "| column | type | |",
+        "|---|---|---|",
+    ]
+    for field in module.SCHEMA:
+        kind = str(field.type).replace("halffloat", "float16").replace("item: ", "").replace("element: ", "")
+        mark = "?" if field.nullable else ""
+        lines.append(f"| {field.name}{mark} | `{kind}` | {field.metadata[b'description'].decode()} |")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__.rpartition(".")[2])
+def test_the_page_describes_every_table_as_the_code_does(module):
+    assert section(module) in PAGE, f"docs/sql.md should say:\n{section(module)}"
+
+
+def test_the_page_describes_no_other_table():
+    assert re.findall(r"^### (\w+)$", PAGE, re.MULTILINE) == [m.__name__.rpartition(".")[2] for m in MODULES]
+
+
+def test_the_queries_of_the_page_are_answered(artifacts):
+    rebuild(DATABASE, artifacts, ["full", "explorer20"], [1, 2])
+    assert len(QUERIES) == 3
+    connection = open_locked(DATABASE, [Path("artifacts")])
+    words, types, runs = (connection.execute(check_query(query).query).fetchall() for query in QUERIES)
+    assert len({row[0] for row in words}) == 4
+    shares: dict[str, float] = {}
+    for _, word, _, share in words:
+        shares[word] = shares.get(word, 0) + share
+    assert all(total == pytest.approx(1, abs=0.03) for total in shares.values())
+    assert set(shares) == {"the", "sum", "is", "so"}
+    assert sum(row[-1] for row in types) == 78
+    assert {row[0] for row in runs} == {"full", "explorer20"}
+
+
+def test_the_macros_of_the_page_are_those_of_the_database(artifacts):
+    rebuild(DATABASE, artifacts, ["full"], [1])
+    connection = open_locked(DATABASE, [Path("artifacts")])
+    rows = connection.execute(
+        "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type LIKE '%macro' AND NOT internal"
+    ).fetchall()
+    assert set(re.findall(r"^\| `(\w+)\(", PAGE, re.MULTILINE)) == {row[0] for row in rows}
