@@ -20,8 +20,8 @@ class _Slots(CacheLayerMixin):
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         rows, heads, _, _ = key_states.shape
-        self.keys = key_states.new_zeros(rows, heads, self.capacity, key_states.shape[-1])
-        self.values = value_states.new_zeros(rows, heads, self.capacity, value_states.shape[-1])
+        self.keys = key_states.new_empty(rows, heads, self.capacity, key_states.shape[-1])
+        self.values = value_states.new_empty(rows, heads, self.capacity, value_states.shape[-1])
         self.is_initialized = True
 
     def update(
@@ -48,7 +48,7 @@ class _Slots(CacheLayerMixin):
         """Keep (or repeat) `rows`, in that order, with room for `capacity` positions."""
 
         def moved(old: torch.Tensor) -> torch.Tensor:
-            new = old.new_zeros(len(rows), old.shape[1], capacity, old.shape[3])
+            new = old.new_empty(len(rows), old.shape[1], capacity, old.shape[3])
             new[:, :, : self.length] = old[rows, :, : self.length]
             return new
 
