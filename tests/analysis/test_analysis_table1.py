@@ -12,7 +12,7 @@ import yaml
 from analysis_fixtures import random_right, save_params, write_metrics, write_scores
 from scipy import stats
 
-from tokenspectrum.analysis.table1 import number
+from tokenspectrum.analysis.numbers import number
 from tokenspectrum.errors import UserError
 from tokenspectrum.stages import table1
 from tokenspectrum.tokenlog.writer import write_manifest

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tokenspectrum.analysis.figures import FigureSpec
-from tokenspectrum.analysis.measured import metric_files, query_rows
+from tokenspectrum.analysis.files import metric_files, query_rows
+from tokenspectrum.analysis.numbers import number
 from tokenspectrum.analysis.sql import query_text
-from tokenspectrum.analysis.table1 import number
 
 HEADER = ("method", "metric", "step", "n", "mean", "sd", "low", "high")
 WIDTH, PANEL_HEIGHT, LINE_HEIGHT = 9.0, 2.2, 0.16

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import numpy as np
 
-from tokenspectrum.analysis.sql import one_line, query_text, view_sql
+from tokenspectrum.analysis.files import metric_files, query_rows, table_files
+from tokenspectrum.analysis.sql import query_text
 from tokenspectrum.errors import UserError
-from tokenspectrum.tokenlog.reader import check_folder
 
 BASE = "base"
 
@@ -41,33 +40,6 @@ class Ends:
     first_reward: float
     last_reward: float
     collapsed: bool
-
-
-def table_files(folder: Path, table: str, run: str, seed: int) -> list[str]:
-    """Files of a table of one run and seed in a complete, undamaged folder; a UserError if it has others or none."""
-    prefix = f"{table}/run={run}/seed={seed}/"
-    names = sorted(name for name in check_folder(folder)["files"] if name.endswith(".parquet"))
-    if not names:
-        raise UserError(f"{folder}: no rows of table {table}; delete it and run its stage again")
-    for name in names:
-        if not name.startswith(prefix):
-            raise UserError(f"{folder / name}: not of run {run} seed {seed}; delete the folder and run its stage again")
-    return [(folder / name).as_posix() for name in names]
-
-
-def metric_files(metrics: Path, methods: Iterable[str], seeds: Sequence[int]) -> list[str]:
-    """Files of the table metrics of exactly these methods and seeds."""
-    return [name for m in methods for s in seeds for name in table_files(metrics / f"{m}-s{s}", "metrics", m, s)]
-
-
-def query_rows(table: str, files: Sequence[str], query: str, values: dict[str, object]) -> list[tuple]:
-    """Rows of a query over one table in these files, in one thread so that sums keep their order."""
-    with duckdb.connect(config={"threads": 1}) as connection:
-        try:
-            connection.execute(view_sql(table, files))
-            return connection.execute(query, values).fetchall()
-        except duckdb.Error as e:
-            raise UserError(f"table {table}: {one_line(e)}; run the stage that makes it again") from None
 
 
 def read_scores(

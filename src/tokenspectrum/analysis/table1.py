@@ -13,6 +13,7 @@ import numpy as np
 
 from tokenspectrum.analysis import statistics
 from tokenspectrum.analysis.measured import BASE, Ends, Scores
+from tokenspectrum.analysis.numbers import number
 from tokenspectrum.analysis.sql import query_text
 from tokenspectrum.params.analysis import Table1Params
 
@@ -129,17 +130,6 @@ def _tested(comparison: Comparison, p_holm: float | None) -> dict[str, float | N
     test, interval = comparison.test, comparison.interval or (None, None)
     values = [test.df, test.t, test.p, p_holm, test.low, test.high] if test else [None] * 6
     return dict(zip(TESTED, [comparison.difference, *values, comparison.mdd, *interval], strict=True))
-
-
-def number(value: object) -> str:
-    """A number as text: four decimals, scientific where they would show nothing, empty for None."""
-    if value is None:
-        return ""
-    if not isinstance(value, float):
-        return str(value)
-    if 1e-12 < abs(value) < 5e-5:
-        return f"{value:.3e}"
-    return f"{value if abs(value) > 1e-12 else 0.0:.4f}"
 
 
 def to_csv(rows: Sequence[Row], headings: Sequence[str], facts: Mapping[str, str]) -> str:
