@@ -7,6 +7,7 @@ import pytest
 import torch
 from test_rollout_sampling import draw_by_loop
 from transformers import (
+    AttentionInterface,
     AutoModelForCausalLM,
     GPT2Config,
     LlamaConfig,
@@ -17,6 +18,7 @@ from transformers import (
 
 from tokenspectrum.counter import stream_key, uniforms
 from tokenspectrum.errors import UserError
+from tokenspectrum.rollout.grouped import grouped_decode
 from tokenspectrum.rollout.transformers import TransformersEngine
 from tokenspectrum.rollout.types import Prompt, Sampling
 
@@ -115,6 +117,18 @@ def test_the_engine_sees_the_live_weights_and_leaves_the_mode_alone():
     with torch.no_grad():
         model.model.layers[0].mlp.down_proj.weight.mul_(-3)
     assert engine.generate(PROMPTS, SAMPLING, seed=1, step=0) != before
+
+
+def test_attention_by_key_head_is_for_the_decode_alone():
+    model = make_model("qwen3")
+    original = AttentionInterface()["sdpa"]
+    grouped = TransformersEngine(model, TOKENIZER).generate(PROMPTS, SAMPLING, seed=1, step=0)
+    assert AttentionInterface()["sdpa"] is original
+    with grouped_decode(model):
+        assert AttentionInterface()["sdpa"] is not original
+    model.set_attn_implementation("eager")
+    eager = TransformersEngine(model, TOKENIZER).generate(PROMPTS, SAMPLING, seed=1, step=0)
+    assert [r.token_ids for r in eager] == [r.token_ids for r in grouped]
 
 
 def test_float32_samples_mostly_equal_float64_samples():
