@@ -70,7 +70,7 @@ def test_every_row_against_plain_loops_and_scipy(artifacts, params):
         row = by_key(rows)[method, "all"]
         for benchmark in ("easy", "hard"):
             assert float(row[benchmark]) == pytest.approx(sum(x[benchmark] for x in seeds) / 2, abs=1e-4)
-        assert float(row["avg"]) == pytest.approx(sum(averages[method]) / 2, abs=1e-4)
+        assert float(row["Avg"]) == pytest.approx(sum(averages[method]) / 2, abs=1e-4)
         assert row["n"] == "2"
         assert float(row["std"]) == pytest.approx(
             abs(averages[method][0] - averages[method][1]) / math.sqrt(2), abs=1e-4
@@ -139,7 +139,7 @@ def test_every_figure_that_is_cited(artifacts):
 def test_stand_ins_are_called_that(artifacts, params):
     rows, page = make(artifacts, params)
     assert {row["benchmarks"] for row in rows} == {"synthetic stand-ins"}
-    assert CSV.read_text().startswith("method,seeds,label,easy (stand-in),hard (stand-in),avg,")
+    assert CSV.read_text().startswith("row,method,seeds,easy (stand-in),hard (stand-in),Avg,")
     assert "**All benchmarks here: synthetic stand-ins" in page
     assert "easy (synthetic stand-in for math; 6 problems)" in page
     assert "| easy (stand-in) | hard (stand-in) |" in page
@@ -159,7 +159,7 @@ def test_one_seed_is_shown_but_not_tested(artifacts, params):
     rows, page = make(artifacts, params | {"seeds": [2]})
     for row in rows:
         assert row["n"] == "1"
-        assert row["avg"] != ""
+        assert row["Avg"] != ""
         assert row["std"] == ""
         assert all(row[c] == "" for c in ("difference", "df", "t", "p", "p_holm", "ci_low", "mdd", "boot_low"))
     assert "No row could be tested" in page
@@ -233,7 +233,7 @@ def test_when_all_seeds_collapse_the_survivors_row_is_blank(artifacts, params):
         shutil.rmtree(metrics)
         write_metrics(metrics, "explorer20", seed, [10.0] * 4, [1.0, 1.0, 0.0, 0.0])
     row = by_key(make(artifacts, params)[0])["explorer20", "survivors"]
-    assert (row["n"], row["avg"], row["easy"], row["p"]) == ("0", "", "", "")
+    assert (row["n"], row["Avg"], row["easy"], row["p"]) == ("0", "", "", "")
 
 
 @pytest.mark.parametrize(

@@ -134,12 +134,12 @@ def _tested(comparison: Comparison, p_holm: float | None) -> dict[str, float | N
 
 def to_csv(rows: Sequence[Row], headings: Sequence[str], facts: Mapping[str, str]) -> str:
     """The table as CSV: measured columns (`headings` are the benchmarks'), then published_* ones, then `facts`."""
-    names = ["method", "seeds", "label", *headings, "avg", "n", "std", *TESTED, "collapsed"]
+    names = ["row", "method", "seeds", *headings, "Avg", "n", "std", *TESTED, "collapsed"]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*names, *rows[0].published, *facts])
     for row in rows:
         measured = [*row.benchmarks.values(), row.avg, row.n, row.std, *row.tested.values(), row.collapsed]
-        cells = [row.method, row.seeds, row.label, *map(number, measured), *map(number, row.published.values())]
+        cells = [row.label, row.method, row.seeds, *map(number, measured), *map(number, row.published.values())]
         writer.writerow([*cells, *facts.values()])
     return out.getvalue()
