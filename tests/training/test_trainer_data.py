@@ -3,11 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trainer_kit import write_prompts
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.policy.load import load_tokenizer
-from tokenspectrum.training.data import PromptOrder, TaskSource
+from tokenspectrum.training.data import PromptOrder
 
 IDS = tuple(f"{i:016x}" for i in range(10))
 
@@ -39,24 +37,3 @@ def test_a_position_alone_gives_its_batch() -> None:
 def test_fewer_prompts_than_a_batch_is_an_error() -> None:
     with pytest.raises(UserError, match=r"10 training prompts are fewer than one batch of 11.*prompts_per_step"):
         PromptOrder(IDS, 1, 11)
-
-
-def test_tasks_carry_their_gold_and_count_those_that_were_cut(prompts_dir, policy_dir) -> None:
-    tokenizer = load_tokenizer(policy_dir)
-    source = TaskSource(prompts_dir, tokenizer, 4)
-    tasks = [source[i] for i in range(24)]
-    assert [task.ground_truth for task in tasks] == [str(i) for i in range(24)]
-    texts = [tokenizer.decode(list(task.prompt.token_ids)) for task in tasks]
-    assert texts[0] == "0+0="
-    # The end of the problem and the cue are kept: 5 is "5+1 ?" and "=".
-    assert texts[5] == "+1 ?="[-4:]
-    assert all(len(task.prompt.token_ids) <= 4 for task in tasks)
-    assert source.cut == sum(task.prompt.n_dropped > 0 for task in tasks) > 0
-
-
-def test_a_damaged_prompt_file_is_named(tmp_path, policy_dir) -> None:
-    root = write_prompts(tmp_path, 5)
-    path = root / "train.parquet"
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(UserError, match=r"train\.parquet: damaged"):
-        TaskSource(root, load_tokenizer(policy_dir), 16)

@@ -14,6 +14,7 @@ from trainer_kit import ANCHOR, LOW2HIGH, UNIFORM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.rollout.questions import read_questions
 from tokenspectrum.tokenlog.reader import check_folder, read_table
 from tokenspectrum.training import step as step_module
 from tokenspectrum.training.local import train
@@ -183,6 +184,19 @@ def test_a_nan_stops_the_run_by_name_and_keeps_the_checkpoint(make_job, monkeypa
 def test_a_policy_that_blows_up_stops_the_run(make_job) -> None:
     with pytest.raises(UserError, match=r"step \d.*lower train.learning_rate"):
         train(make_job("a", train={"learning_rate": 1e30, "warmup_steps": 0, "grad_clip": 1e30}))
+
+
+def test_cut_prompts_are_counted(make_job, caplog) -> None:
+    job = make_job("a", train={"steps": 1})
+    with caplog.at_level("INFO"):
+        train(replace(job, sampling=job.sampling.model_copy(update={"max_prompt_tokens": 5})))
+    responses = read_table(job.out / "tokenlog", "responses")
+    drawn = set(responses["prompt_id"].to_pylist())
+    texts = [q.messages[0]["content"] + "=" for q in read_questions(job.prompts)["train"] if q.prompt_id in drawn]
+    long = sum(len(text) > 5 for text in texts)
+    assert 0 < long < len(texts) == 4
+    assert f"{long} prompts were cut on the left to 5 tokens" in caplog.text
+    assert max(responses["n_prompt"].to_pylist()) == 5
 
 
 def test_tensorboard_and_progress_go_to_the_log_folder_alone(make_job, monkeypatch, tmp_path) -> None:

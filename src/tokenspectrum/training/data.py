@@ -1,51 +1,16 @@
-"""Which prompts a step trains on: the prompts table as tasks, and a seeded order of each epoch.
+"""Which prompts a step trains on: a seeded order of each epoch, as a pure function of a position.
 
-The order is a pure function of a position, so a checkpoint need hold no more.  Knows no policy and no rewards.
+So a checkpoint need hold no more than the position.  Knows ids alone: no text, no policy and no rewards.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from tokenspectrum.counter import hash_bits, stream_key
 from tokenspectrum.errors import UserError
-from tokenspectrum.policy.chat import encode_prompt
-from tokenspectrum.rollout.types import Prompt
-from tokenspectrum.tables.prompts import SCHEMA
-from tokenspectrum.tokenlog.reader import check_file, read_file, read_manifest
-
-
-@dataclass(frozen=True)
-class Task:
-    """A training prompt as token ids, with what its responses are judged by."""
-
-    prompt: Prompt
-    ground_truth: str
-    data_source: str
-
-
-class TaskSource:
-    """The problems in a folder of the prompts stage, each encoded when asked for; `cut` counts those over the limit."""
-
-    def __init__(self, root: Path, tokenizer: PreTrainedTokenizerBase, max_prompt_tokens: int) -> None:
-        manifest = read_manifest(root)
-        names = [name for name in sorted(manifest["files"]) if name.endswith(".parquet")]
-        tables = [read_file(check_file(root, name, manifest), SCHEMA) for name in names]
-        self.rows = [row for table in tables for row in table.to_pylist()]
-        self.prompt_ids = tuple(row["prompt_id"] for row in self.rows)
-        self.tokenizer, self.max_prompt_tokens = tokenizer, max_prompt_tokens
-        self.cut = 0
-
-    def __getitem__(self, index: int) -> Task:
-        row = self.rows[index]
-        ids, n_dropped = encode_prompt(self.tokenizer, row["prompt"], self.max_prompt_tokens)
-        self.cut += n_dropped > 0
-        prompt = Prompt(row["prompt_id"], ids, n_dropped)
-        return Task(prompt, row["reward_model"]["ground_truth"], row["data_source"])
 
 
 def seeded_order(prompt_ids: Sequence[str], domain: str, seed: int, turn: int) -> list[int]:

@@ -6,6 +6,7 @@ Killed at any point and started again it goes on from its last checkpoint, and e
 had happened.  SIGTERM lets it finish its step, save a checkpoint and exit with STOPPED.
 """
 
+import itertools
 import logging
 import shutil
 import signal
@@ -19,6 +20,7 @@ from tokenspectrum.params.layers import resolve_layer
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.policy.save import save_policy
 from tokenspectrum.progress import Progress, log_dir
+from tokenspectrum.rollout.questions import encode_questions, read_questions
 from tokenspectrum.rollout.transformers import TransformersEngine
 from tokenspectrum.training.board import Board
 from tokenspectrum.training.checkpoint import (
@@ -31,7 +33,7 @@ from tokenspectrum.training.checkpoint import (
     restore,
     save_checkpoint,
 )
-from tokenspectrum.training.data import PromptOrder, TaskSource
+from tokenspectrum.training.data import PromptOrder
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.step import Trainer, run_step
 from tokenspectrum.training.steplog import summarise, write_run, write_tables
@@ -46,8 +48,8 @@ def train(job: TrainJob) -> None:
     torch.set_num_threads(job.systems.threads)
     torch.manual_seed(job.seed)
     trainer = make_trainer(job)
-    source = TaskSource(job.prompts, trainer.tokenizer, job.sampling.max_prompt_tokens)
-    order = PromptOrder(source.prompt_ids, job.seed, job.train.prompts_per_step)
+    questions = list(itertools.chain.from_iterable(read_questions(job.prompts).values()))
+    order = PromptOrder(tuple(q.prompt_id for q in questions), job.seed, job.train.prompts_per_step)
     work = Workspace(job.checkpoints / "outputs")
     identity = job.identity()
     done = resume(trainer, work, identity)
@@ -55,12 +57,15 @@ def train(job: TrainJob) -> None:
         work.add([write_run(work.root, job)])
     layers, clip = trainer.logged_layers, (1 - job.train.clip.low, 1 + job.train.clip.high)
     events = log_dir() / "tensorboard" if job.systems.tensorboard and log_dir() else None
+    cut = 0
     label = f"train {job.run} seed {job.seed}"
     with stop_signal() as stop, Board(events, done + 1) as board, Progress(label, job.train.steps) as progress:
         for step in range(done + 1, job.train.steps + 1):
             # One batch of prompts a step, so the position in the data is the number of steps done.
-            tasks = [source[i] for i in order.batch(step - 1)]
-            record = run_step(trainer, step, tasks)
+            asked = [questions[i] for i in order.batch(step - 1)]
+            prompts = encode_questions(asked, trainer.tokenizer, job.sampling.max_prompt_tokens)
+            cut += sum(prompt.n_dropped > 0 for prompt in prompts)
+            record = run_step(trainer, step, asked, prompts)
             summary = summarise(record, layers, clip)
             work.add(write_tables(work.root, job, layers, record, summary))
             last = step == job.train.steps
@@ -75,8 +80,8 @@ def train(job: TrainJob) -> None:
             if stop.is_set() and not last:
                 _log.info("%s: stopped by SIGTERM after step %d; run it again to go on", label, step)
                 raise SystemExit(STOPPED)
-    if source.cut:
-        _log.info("%s: %d prompts were cut on the left to the limit", label, source.cut)
+    if cut:
+        _log.info("%s: %d prompts were cut on the left to %d tokens", label, cut, job.sampling.max_prompt_tokens)
     work.publish(job.targets())
 
 

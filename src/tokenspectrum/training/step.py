@@ -10,15 +10,14 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.reward.score import Scored, score_response
-from tokenspectrum.rollout.engine import RolloutEngine
+from tokenspectrum.rollout.engine import RolloutEngine, check_groups
+from tokenspectrum.rollout.questions import Question
 from tokenspectrum.rollout.score import Scores, check_not_inert, longest_context, score_responses
-from tokenspectrum.rollout.types import Response, Sampling
-from tokenspectrum.training.advantage import group_advantages
+from tokenspectrum.rollout.types import Prompt, Response, Sampling
 from tokenspectrum.training.batch import assign_minibatches, flat_tokens, response_lengths
 from tokenspectrum.training.dapo import Clip, surrogate, token_denominator
-from tokenspectrum.training.data import Task
 from tokenspectrum.training.job import TrainJob
+from tokenspectrum.training.judged import Judged, judge
 from tokenspectrum.training.rowstats import sampled_responses, sampled_tokens
 from tokenspectrum.training.update import MiniBatch, accumulate_gradient, take_step
 from tokenspectrum.weighting.apply import Weights, apply, needs_current
@@ -49,14 +48,15 @@ class Trainer:
 
 @dataclass(frozen=True)
 class Rollouts:
-    """A rollout batch, prompt-major: R responses, their rewards and advantages, and who trains on them when."""
+    """A rollout batch, prompt-major: R judged responses, their lengths, and the mini-batch that trains on each."""
 
-    responses: Sequence[Response]
-    texts: Sequence[str]
-    scored: Sequence[Scored]
+    judged: Judged
     lengths_R: torch.Tensor
-    advantage_R: torch.Tensor
     minibatch_R: torch.Tensor
+
+    @property
+    def responses(self) -> Sequence[Response]:
+        return self.judged.responses
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ class RowSample:
     """
 
     response_ids: Sequence[int]
+    responses: Sequence[Response]
     scores: Scores
     tokens: Sequence[tuple[int, int]]
 
@@ -96,10 +97,10 @@ class StepRecord:
     score_at_cut: float | None
 
 
-def run_step(trainer: Trainer, step: int, tasks: Sequence[Task]) -> StepRecord:
-    """Train on the responses to `tasks` as step `step` (from 1).  Raises UserError, naming the step, on a NaN."""
+def run_step(trainer: Trainer, step: int, questions: Sequence[Question], prompts: Sequence[Prompt]) -> StepRecord:
+    """Train on the responses to `prompts` as step `step` (from 1).  Raises UserError, naming the step, on a NaN."""
     job = trainer.job
-    rollouts = collect(trainer, step, tasks)
+    rollouts = collect(trainer, step, questions, prompts)
     scores = score(trainer, rollouts.responses, trainer.scored_layers)
     if not bool(scores.logprob_N.isfinite().all()):
         raise _stopped(job, f"step {step}: the policy's log-probabilities are not finite")
@@ -128,7 +129,7 @@ def run_step(trainer: Trainer, step: int, tasks: Sequence[Task]) -> StepRecord:
         batch = MiniBatch(
             responses=responses,
             old_logprob_N=scores.logprob_N[at_N],
-            advantage_N=rollouts.advantage_R[rows].repeat_interleave(rollouts.lengths_R[rows]),
+            advantage_N=rollouts.judged.advantage_R[rows].repeat_interleave(rollouts.lengths_R[rows]),
             weight_N=weight_N[at_N],
             denominator=job.rule.denominator,
         )
@@ -150,25 +151,16 @@ def run_step(trainer: Trainer, step: int, tasks: Sequence[Task]) -> StepRecord:
     )
 
 
-def collect(trainer: Trainer, step: int, tasks: Sequence[Task]) -> Rollouts:
-    """Sample, judge and compare: n responses a task, their rewards, their advantages within the task's group."""
+def collect(trainer: Trainer, step: int, questions: Sequence[Question], prompts: Sequence[Prompt]) -> Rollouts:
+    """Sample, judge and compare: n responses a prompt, and the mini-batches that will train on them."""
     job, limit = trainer.job, trainer.job.sampling.max_response_tokens
     sampling = Sampling(job.sampling.temperature, job.sampling.top_p, limit, job.sampling.n)
-    responses = trainer.engine.generate([task.prompt for task in tasks], sampling, job.seed, step)
-    texts = trainer.tokenizer.batch_decode([list(r.token_ids) for r in responses], skip_special_tokens=True)
-    scored = [
-        score_response(text, len(response.token_ids), task.ground_truth, task.data_source, job.reward, limit)
-        for i, (text, response) in enumerate(zip(texts, responses, strict=True))
-        for task in [tasks[i // sampling.n]]
-    ]
-    ids = [task.prompt.prompt_id for task in tasks]
-    group_R = torch.arange(len(tasks)).repeat_interleave(sampling.n)
+    responses = trainer.engine.generate(prompts, sampling, job.seed, step)
+    check_groups(responses, prompts, sampling.n)
+    ids = [prompt.prompt_id for prompt in prompts]
     return Rollouts(
-        responses=responses,
-        texts=texts,
-        scored=scored,
+        judged=judge(questions, responses, trainer.tokenizer, job.reward, limit),
         lengths_R=response_lengths(responses),
-        advantage_R=group_advantages(torch.tensor([s.reward for s in scored], dtype=torch.float64), group_R),
         minibatch_R=assign_minibatches(ids, sampling.n, job.train.mini_batches, job.seed, step),
     )
 
@@ -211,7 +203,7 @@ def sample_rows(trainer: Trainer, step: int, responses: Sequence[Response]) -> R
         support=True,
         rows=tokens,
     )
-    return RowSample(response_ids, scores, tokens)
+    return RowSample(response_ids, chosen, scores, tokens)
 
 
 def weigh(trainer: Trainer, step: int, rollouts: Rollouts, rows: torch.Tensor, scores: Scores) -> Weights:

@@ -3,19 +3,19 @@
 Knows the columns of the tables and a step's record.  Knows no model and no optimiser: nothing here can change a run.
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
+from tokenspectrum.rollout.columns import attention_columns, row_columns, sampled_columns
 from tokenspectrum.tables import attention, attention_rows, metrics, responses, runs, tokens
 from tokenspectrum.tokenlog.writer import write_step
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.step import Rollouts, RowSample, StepRecord
+from tokenspectrum.training.judged import response_columns
+from tokenspectrum.training.step import RowSample, StepRecord
 from tokenspectrum.weighting.apply import effective_sample_size
 
 METRICS, TOKENLOG = "metrics", "tokenlog"
@@ -48,29 +48,32 @@ def write_tables(
 
     paths = [
         write(METRICS, metrics, {name: [value] for name, value in summary.items()}),
-        write(TOKENLOG, responses, response_columns(record.rollouts)),
+        write(TOKENLOG, responses, response_columns(record.rollouts.judged)),
     ]
     if log.tokens == "every_step":
         paths.append(write(TOKENLOG, tokens, token_columns(record)))
     if log.attention == "streaming" and layers:
-        paths.append(write(TOKENLOG, attention, attention_columns(record, layers)))
-    if record.row_sample is not None:
-        paths.append(write(TOKENLOG, attention_rows, row_columns(record.row_sample, layers)))
+        columns = attention_columns(record.scores, record.rollouts.responses, layers)
+        if (sample := record.row_sample) is not None:
+            columns = with_row_stats(columns, sample, layers)
+            tokens_of = [(sample.response_ids[r], position) for r, position in sample.tokens]
+            paths.append(write(TOKENLOG, attention_rows, row_columns(sample.scores, tokens_of, layers)))
+        paths.append(write(TOKENLOG, attention, columns))
     return paths
 
 
 def summarise(record: StepRecord, layers: Sequence[int], clip: tuple[float, float]) -> dict[str, Any]:
     """The columns of the table `metrics`; `clip` is the ratio's range, `layers` those that are logged."""
     rollouts, scores, updates = record.rollouts, record.scores, record.updates
-    n = len(rollouts.responses)
+    scored, n = rollouts.judged.scored, len(rollouts.responses)
     outside_N = (record.ratio_N < clip[0]) | (record.ratio_N > clip[1])
     return {
         "loss": sum(update.loss for update in updates) / len(updates),
         "s_m": [update.s_m for update in updates],
-        "reward": sum(s.reward for s in rollouts.scored) / n,
-        "reward_raw": sum(s.reward_raw for s in rollouts.scored) / n,
-        "accuracy": sum(s.correct for s in rollouts.scored) / n,
-        "boxed": sum(s.answer is not None for s in rollouts.scored) / n,
+        "reward": sum(s.reward for s in scored) / n,
+        "reward_raw": sum(s.reward_raw for s in scored) / n,
+        "accuracy": sum(s.correct for s in scored) / n,
+        "boxed": sum(s.answer is not None for s in scored) / n,
         "length": float(rollouts.lengths_R.double().mean()),
         "truncated": sum(response.finish_reason == "length" for response in rollouts.responses) / n,
         "predictive_entropy": float(scores.predictive_entropy_N.double().mean()),
@@ -85,35 +88,14 @@ def summarise(record: StepRecord, layers: Sequence[int], clip: tuple[float, floa
     }
 
 
-def response_columns(rollouts: Rollouts) -> dict[str, Any]:
-    """Columns of the table `responses`."""
-    given, scored = rollouts.responses, rollouts.scored
-    return {
-        "response_id": np.arange(len(given), dtype=np.int32),
-        "prompt_id": [response.prompt_id for response in given],
-        "sample": [response.sample for response in given],
-        "text": list(rollouts.texts),
-        "n_prompt": [len(response.prompt_token_ids) for response in given],
-        "n_tokens": rollouts.lengths_R.numpy(),
-        "finish_reason": [response.finish_reason for response in given],
-        "answer": [s.answer for s in scored],
-        "reward": [s.reward for s in scored],
-        "reward_raw": [s.reward_raw for s in scored],
-        "correct": [s.correct for s in scored],
-        "advantage": rollouts.advantage_R.numpy(),
-    }
-
-
 def token_columns(record: StepRecord) -> dict[str, Any]:
     """Columns of the table `tokens`."""
     rollouts, lengths_R = record.rollouts, record.rollouts.lengths_R
     return {
-        **token_keys(lengths_R),
-        "token_id": _flat((response.token_ids for response in rollouts.responses), np.int32),
+        **sampled_columns(rollouts.responses),
         "logprob": record.scores.logprob_N.numpy(),
-        "rollout_logprob": _flat((response.logprobs for response in rollouts.responses), np.float32),
         "predictive_entropy": record.scores.predictive_entropy_N.numpy(),
-        "advantage": rollouts.advantage_R.repeat_interleave(lengths_R).numpy(),
+        "advantage": rollouts.judged.advantage_R.repeat_interleave(lengths_R).numpy(),
         "weight": record.weight_N.numpy(),
         "minibatch": rollouts.minibatch_R.repeat_interleave(lengths_R).numpy(),
         "ratio": record.ratio_N.numpy(),
@@ -121,46 +103,12 @@ def token_columns(record: StepRecord) -> dict[str, Any]:
     }
 
 
-def attention_columns(record: StepRecord, layers: Sequence[int]) -> dict[str, Any]:
-    """Columns of the table `attention`, layer after layer; the optional ones are null outside the sampled responses."""
-    keys, n_tokens = token_keys(record.rollouts.lengths_R), len(record.weight_N)
-    columns = {name: np.tile(key_N, len(layers)) for name, key_N in keys.items()}
-    columns["layer"] = np.repeat(np.array(layers, dtype=np.int32), n_tokens)
-    for name in ("visible", "entropy_raw", "entropy_norm", "distance", "local_mass"):
-        columns[name] = np.concatenate([getattr(record.scores.attention[a], f"{name}_N").numpy() for a in layers])
-    if (sample := record.row_sample) is not None:
-        in_sample_N = np.isin(keys["response_id"], sample.response_ids)
-        for name in ROW_STATS:
-            of_layer = []
-            for layer in layers:
-                sampled = getattr(sample.scores.attention[layer], f"{name}_N").numpy()
-                value_N = np.zeros(n_tokens, sampled.dtype)
-                value_N[in_sample_N] = sampled
-                of_layer.append(pa.array(value_N, mask=~in_sample_N))
-            columns[name] = pa.chunked_array(of_layer)
+def with_row_stats(columns: dict[str, Any], sample: RowSample, layers: Sequence[int]) -> dict[str, Any]:
+    """Columns of the table `attention` with those that need whole rows: null outside the sampled responses."""
+    in_sample_N = np.isin(columns["response_id"], sample.response_ids)
+    sampled = attention_columns(sample.scores, sample.responses, layers)
+    for name in ROW_STATS:
+        value_N = np.zeros(len(in_sample_N), sampled[name].dtype)
+        value_N[in_sample_N] = sampled[name]
+        columns[name] = pa.array(value_N, mask=~in_sample_N)
     return columns
-
-
-def row_columns(sample: RowSample, layers: Sequence[int]) -> dict[str, Any]:
-    """Columns of the table `attention_rows`, layer after layer."""
-    response_id = [sample.response_ids[r] for r, _ in sample.tokens]
-    position = [t for _, t in sample.tokens]
-    rows = [row.numpy().astype(np.float16) for layer in layers for row in sample.scores.rows[layer]]
-    return {
-        "response_id": response_id * len(layers),
-        "position": position * len(layers),
-        "layer": np.repeat(np.array(layers, dtype=np.int32), len(sample.tokens)),
-        "row": rows,
-    }
-
-
-def token_keys(lengths_R: torch.Tensor) -> dict[str, np.ndarray]:
-    """response_id and position of every token, responses in order."""
-    lengths = lengths_R.numpy()
-    response_id_N = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
-    start_N = np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return {"response_id": response_id_N, "position": (np.arange(len(start_N)) - start_N).astype(np.int32)}
-
-
-def _flat(parts: Any, dtype: type) -> np.ndarray:
-    return np.fromiter(itertools.chain.from_iterable(parts), dtype)

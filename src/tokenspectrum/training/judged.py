@@ -1,0 +1,69 @@
+"""A rollout batch with its rewards and advantages, as the rollouts stage and every trainer compute and log them.
+
+Knows responses and questions; knows no engine, no policy and no loss.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from tokenspectrum.params.reward import RewardParams
+from tokenspectrum.reward.score import Scored, score_response
+from tokenspectrum.rollout.questions import Question
+from tokenspectrum.rollout.types import Response
+from tokenspectrum.training.advantage import group_advantages
+
+
+@dataclass(frozen=True)
+class Judged:
+    """R responses, prompt-major, with their texts, rewards and advantages (float32, before any weight)."""
+
+    responses: Sequence[Response]
+    texts: Sequence[str]
+    scored: Sequence[Scored]
+    advantage_R: torch.Tensor
+
+
+def judge(
+    questions: Sequence[Question],
+    responses: Sequence[Response],
+    tokenizer: PreTrainedTokenizerBase,
+    reward: RewardParams,
+    limit: int,
+) -> Judged:
+    """Judge the responses to `questions`, equally many to each, and compare them within their question's group.
+
+    `limit` is the longest response allowed: the overlong penalty is measured from it.
+    """
+    n = len(responses) // len(questions)
+    texts = tokenizer.batch_decode([list(response.token_ids) for response in responses], skip_special_tokens=True)
+    scored = []
+    for i, (text, response) in enumerate(zip(texts, responses, strict=True)):
+        gold, source = questions[i // n].ground_truth, questions[i // n].data_source
+        scored.append(score_response(text, len(response.token_ids), gold, source, reward, limit))
+    rewards_R = torch.tensor([s.reward for s in scored], dtype=torch.float64)
+    group_R = torch.arange(len(questions)).repeat_interleave(n)
+    return Judged(responses, texts, scored, group_advantages(rewards_R, group_R))
+
+
+def response_columns(judged: Judged) -> dict[str, Any]:
+    """Columns of the table `responses`."""
+    given, scored = judged.responses, judged.scored
+    return {
+        "response_id": np.arange(len(given), dtype=np.int32),
+        "prompt_id": [response.prompt_id for response in given],
+        "sample": [response.sample for response in given],
+        "text": list(judged.texts),
+        "n_prompt": [len(response.prompt_token_ids) for response in given],
+        "n_tokens": [len(response.token_ids) for response in given],
+        "finish_reason": [response.finish_reason for response in given],
+        "answer": [s.answer for s in scored],
+        "reward": [s.reward for s in scored],
+        "reward_raw": [s.reward_raw for s in scored],
+        "correct": [s.correct for s in scored],
+        "advantage": judged.advantage_R.numpy(),
+    }
