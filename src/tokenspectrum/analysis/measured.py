@@ -57,7 +57,7 @@ def read_scores(
     folders = {(m, s): evaluate / f"{m}-s{s}" for m in methods for s in seeds}
     trained = [name for (m, s), folder in folders.items() for name in table_files(folder, "scores", m, s)]
     base = [name for s in seeds for name in table_files(evaluate_base / f"s{s}", "scores", BASE, s)]
-    text = query_text("problems.sql")
+    text = query_text("table1.sql")
     rows = query_rows("scores", trained, text, {"checkpoints": checkpoints}) if trained else []
     for run, seed, *_, found, _, _ in rows:
         if found != checkpoints:
