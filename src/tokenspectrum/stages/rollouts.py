@@ -11,10 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from transformers import PreTrainedTokenizerBase
-
 from tokenspectrum.counter import stream_key
 from tokenspectrum.params.base import read_sections
 from tokenspectrum.params.reward import RewardParams
@@ -23,7 +19,7 @@ from tokenspectrum.params.sampling import SamplingParams
 from tokenspectrum.params.systems import SystemsParams
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.progress import Progress
-from tokenspectrum.reward.score import score_response
+from tokenspectrum.rollout.columns import sampled_columns
 from tokenspectrum.rollout.engine import RolloutEngine, check_groups
 from tokenspectrum.rollout.questions import Question, encode_questions, read_questions
 from tokenspectrum.rollout.transformers import TransformersEngine
@@ -31,7 +27,7 @@ from tokenspectrum.rollout.types import Prompt, Response, Sampling
 from tokenspectrum.stages.entry import run
 from tokenspectrum.tables import prompt_tokens, responses, sampled
 from tokenspectrum.tokenlog.writer import write_manifest, write_step
-from tokenspectrum.training.advantage import group_advantages
+from tokenspectrum.training.judged import judge, response_columns
 
 log = logging.getLogger(__name__)
 BASE = "base"
@@ -57,8 +53,9 @@ def main(argv: list[str] | None = None) -> None:
     log.info("%d prompts, %d of them cut on the left to %d tokens", len(prompts), cut, sampling.max_prompt_tokens)
     engine = TransformersEngine(model, tokenizer, batch_rows=systems.generate_batch)
     answers = generate(engine, prompts, sampling, params.seed, max(1, systems.generate_batch // sampling.n))
+    judged = judge(questions, answers, tokenizer, reward, sampling.max_response_tokens)
     for table, schema, columns in (
-        ("responses", responses.SCHEMA, response_columns(questions, answers, tokenizer, sampling, reward)),
+        ("responses", responses.SCHEMA, response_columns(judged)),
         ("sampled", sampled.SCHEMA, sampled_columns(answers)),
         ("prompt_tokens", prompt_tokens.SCHEMA, prompt_columns(prompts)),
     ):
@@ -85,49 +82,6 @@ def generate(
             progress.update(min(first + chunk, len(prompts)))
     check_groups(answers, prompts, sampling.n)
     return answers
-
-
-def response_columns(
-    questions: Sequence[Question],
-    answers: Sequence[Response],
-    tokenizer: PreTrainedTokenizerBase,
-    sampling: SamplingParams,
-    reward: RewardParams,
-) -> dict[str, Any]:
-    """Columns of the table `responses`: the answers, judged and compared within their prompt's group."""
-    texts = tokenizer.batch_decode([list(a.token_ids) for a in answers], skip_special_tokens=True)
-    scored = []
-    for i, (text, answer) in enumerate(zip(texts, answers, strict=True)):
-        question, limit = questions[i // sampling.n], sampling.max_response_tokens
-        n_tokens = len(answer.token_ids)
-        scored.append(score_response(text, n_tokens, question.ground_truth, question.data_source, reward, limit))
-    rewards_R = torch.tensor([s.reward for s in scored], dtype=torch.float64)
-    group_R = torch.arange(len(questions)).repeat_interleave(sampling.n)
-    return {
-        "response_id": np.arange(len(answers), dtype=np.int32),
-        "prompt_id": [a.prompt_id for a in answers],
-        "sample": [a.sample for a in answers],
-        "text": texts,
-        "n_prompt": [len(a.prompt_token_ids) for a in answers],
-        "n_tokens": [len(a.token_ids) for a in answers],
-        "finish_reason": [a.finish_reason for a in answers],
-        "answer": [s.answer for s in scored],
-        "reward": rewards_R.numpy(),
-        "reward_raw": [s.reward_raw for s in scored],
-        "correct": [s.correct for s in scored],
-        "advantage": group_advantages(rewards_R, group_R).numpy(),
-    }
-
-
-def sampled_columns(answers: Sequence[Response]) -> dict[str, Any]:
-    """Columns of the table `sampled`."""
-    lengths = [len(a.token_ids) for a in answers]
-    return {
-        "response_id": np.repeat(np.arange(len(answers), dtype=np.int32), lengths),
-        "position": np.concatenate([np.arange(length, dtype=np.int32) for length in lengths]),
-        "token_id": np.concatenate([np.array(a.token_ids, np.int32) for a in answers]),
-        "rollout_logprob": np.concatenate([np.array(a.logprobs, np.float32) for a in answers]),
-    }
 
 
 def prompt_columns(prompts: Sequence[Prompt]) -> dict[str, Any]:

@@ -5,14 +5,11 @@ are null: nothing is trained at step 0.
 """
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from tokenspectrum.counter import hash_bits, stream_key
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import read_sections
 from tokenspectrum.params.layers import resolve_layer
@@ -20,6 +17,8 @@ from tokenspectrum.params.systems import SystemsParams
 from tokenspectrum.params.tokens import TokensParams
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.progress import Progress
+from tokenspectrum.rollout.chosen import chosen_tokens
+from tokenspectrum.rollout.columns import attention_columns, row_columns, sampled_columns
 from tokenspectrum.rollout.score import Scores, check_not_inert, longest_context, score_responses
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.stages.entry import run
@@ -45,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     count = model.config.get_text_config().num_hidden_layers
     named = range(count) if params.layers == "all" else params.layers
     layers = sorted({resolve_layer(layer, count) for layer in named})
-    rows = chosen_tokens(probe.responses, params.rows, probe.seed)
+    rows = chosen_tokens(probe.responses, params.rows, probe.seed, 0)
     with Progress("tokens", total=len(probe.responses)) as progress:
         scores = score_responses(
             model,
@@ -63,8 +62,10 @@ def main(argv: list[str] | None = None) -> None:
     where = {"run": probe.run, "seed": probe.seed, "step": 0}
     write_step(args.out, "tokens", tokens.SCHEMA, probe.token_columns(scores), **where)
     write_manifest(args.out)
-    write_step(args.attention, "attention", attention.SCHEMA, probe.attention_columns(scores), **where)
-    write_step(args.attention, "attention_rows", attention_rows.SCHEMA, row_columns(scores, rows), **where)
+    write_step(
+        args.attention, "attention", attention.SCHEMA, attention_columns(scores, probe.responses, layers), **where
+    )
+    write_step(args.attention, "attention_rows", attention_rows.SCHEMA, row_columns(scores, rows, layers), **where)
     write_manifest(args.attention)
 
 
@@ -77,7 +78,6 @@ class Probe:
         prompts = read_table(root, "prompt_tokens", step=0)
         prompt_ids = dict(zip(prompts["prompt_id"].to_pylist(), prompts["token_ids"].to_pylist(), strict=True))
         self.run, self.seed = table["run"][0].as_py(), table["seed"][0].as_py()
-        self.drawn = drawn
         self.lengths = table["n_tokens"].to_numpy()
         self.advantage_R = table["advantage"].to_numpy()
         if not np.array_equal(
@@ -100,45 +100,12 @@ class Probe:
 
     def token_columns(self, scores: Scores) -> dict[str, Any]:
         """Columns of the table `tokens`."""
-        same = {name: self.drawn[name] for name in ("response_id", "position", "token_id", "rollout_logprob")}
-        return same | {
+        return {
+            **sampled_columns(self.responses),
             "logprob": scores.logprob_N.numpy(),
             "predictive_entropy": scores.predictive_entropy_N.numpy(),
             "advantage": np.repeat(self.advantage_R, self.lengths),
         }
-
-    def attention_columns(self, scores: Scores) -> dict[str, Any]:
-        """Columns of the table `attention`, layer after layer."""
-        parts = []
-        for layer, found in scores.attention.items():
-            stats = {field.removesuffix("_N"): value for field, value in vars(found).items() if value is not None}
-            columns = {name: value_N.numpy() for name, value_N in stats.items()}
-            columns |= {name: self.drawn[name].to_numpy() for name in ("response_id", "position")}
-            parts.append(columns | {"layer": np.full(len(scores.logprob_N), layer, np.int32)})
-        return {name: np.concatenate([columns[name] for columns in parts]) for name in parts[0]}
-
-
-def chosen_tokens(responses: Sequence[Response], count: int, seed: int) -> list[tuple[int, int]]:
-    """(response, position) of the `count` response tokens of smallest hash (all, if there are fewer), ascending."""
-    keys = [stream_key("rows", seed, 0, r.prompt_id, r.sample) for r in responses]
-    lengths = [len(r.token_ids) for r in responses]
-    response_N = np.repeat(np.arange(len(responses)), lengths)
-    position_N = np.concatenate([np.arange(length) for length in lengths])
-    chosen = np.sort(np.argsort(hash_bits(np.array(keys, np.uint64)[response_N], position_N), kind="stable")[:count])
-    return list(zip(response_N[chosen].tolist(), position_N[chosen].tolist(), strict=True))
-
-
-def row_columns(scores: Scores, rows: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    """Columns of the table `attention_rows`, layer after layer."""
-    found = [
-        (layer, pair, row) for layer, of_layer in scores.rows.items() for pair, row in zip(rows, of_layer, strict=True)
-    ]
-    return {
-        "response_id": [response for _, (response, _), _ in found],
-        "position": [position for _, (_, position), _ in found],
-        "layer": [layer for layer, _, _ in found],
-        "row": pa.array([row.numpy().astype(np.float16) for _, _, row in found], pa.list_(pa.float16())),
-    }
 
 
 if __name__ == "__main__":

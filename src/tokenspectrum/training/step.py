@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.rollout.chosen import chosen_responses, chosen_tokens
 from tokenspectrum.rollout.engine import RolloutEngine, check_groups
 from tokenspectrum.rollout.questions import Question
 from tokenspectrum.rollout.score import Scores, check_not_inert, longest_context, score_responses
@@ -18,7 +19,6 @@ from tokenspectrum.training.batch import assign_minibatches, flat_tokens, respon
 from tokenspectrum.training.dapo import Clip, surrogate, token_denominator
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.judged import Judged, judge
-from tokenspectrum.training.rowstats import sampled_responses, sampled_tokens
 from tokenspectrum.training.update import MiniBatch, accumulate_gradient, take_step
 from tokenspectrum.weighting.apply import Weights, apply, needs_current
 from tokenspectrum.weighting.batch import TokenBatch
@@ -188,9 +188,9 @@ def sample_rows(trainer: Trainer, step: int, responses: Sequence[Response]) -> R
         return None
     longest = longest_context(responses, trainer.alignment)
     check_not_inert(longest, asked.top_k, asked.fixed_k, "train.token_log.row_stats")
-    response_ids = sampled_responses(responses, asked.responses, job.seed, step)
+    response_ids = chosen_responses(responses, asked.responses, job.seed, step)
     chosen = [responses[r] for r in response_ids]
-    tokens = sampled_tokens(chosen, asked.rows, job.seed, step)
+    tokens = chosen_tokens(chosen, asked.rows, job.seed, step)
     scores = score_responses(
         trainer.model,
         chosen,

@@ -1,4 +1,4 @@
-"""Which responses of a step get the statistics that need whole attention rows, and which tokens leave the row itself.
+"""Which responses get the statistics that need whole attention rows, and which tokens leave the row itself.
 
 Chosen by hash, so the choice does not depend on batching or resuming.  Knows no model and no tables.
 """
@@ -11,13 +11,13 @@ from tokenspectrum.counter import hash_bits, stream_key
 from tokenspectrum.rollout.types import Response
 
 
-def sampled_responses(responses: Sequence[Response], count: int, seed: int, step: int) -> list[int]:
+def chosen_responses(responses: Sequence[Response], count: int, seed: int, step: int) -> list[int]:
     """Indices of `count` responses (all, if there are fewer), ascending."""
     first = hash_bits(_keys(responses, seed, step), np.zeros(1)).tolist()
     return sorted(sorted(range(len(responses)), key=lambda r: (first[r], r))[:count])
 
 
-def sampled_tokens(responses: Sequence[Response], count: int, seed: int, step: int) -> list[tuple[int, int]]:
+def chosen_tokens(responses: Sequence[Response], count: int, seed: int, step: int) -> list[tuple[int, int]]:
     """(index of response, position) of `count` of their tokens (all, if there are fewer), ascending."""
     lengths = [len(response.token_ids) for response in responses]
     keys_N = np.repeat(_keys(responses, seed, step), lengths)
