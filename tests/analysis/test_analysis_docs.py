@@ -7,6 +7,7 @@ import pytest
 
 from tokenspectrum.analysis.database import rebuild
 from tokenspectrum.analysis.readonly import check_query, open_locked
+from tokenspectrum.analysis.sql import query_text
 from tokenspectrum.tables.registry import MODULES
 
 PAGE = (Path(__file__).parents[2] / "docs/sql.md").read_text()
@@ -55,6 +56,13 @@ def test_the_queries_of_the_page_are_answered(artifacts):
     assert set(shares) == {"the", "sum", "is", "so"}
     assert sum(row[-1] for row in types) == 78
     assert {row[0] for row in runs} == {"full", "explorer20"}
+
+
+def test_the_reconciliation_is_a_query_that_spectrum_sql_takes(artifacts):
+    rebuild(DATABASE, artifacts, ["full", "explorer20"], [1, 2])
+    query = check_query(query_text("reconcile.sql")).query
+    rows = open_locked(DATABASE, [Path("artifacts")]).execute(query).fetchall()
+    assert len(rows) == 2 * 2 * 4  # methods, seeds, steps of one mini-batch
 
 
 def test_the_macros_of_the_page_are_those_of_the_database(artifacts):
