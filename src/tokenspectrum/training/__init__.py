@@ -1,1 +1,1 @@
-"""Training: DAPO's arithmetic, the local trainer and its checkpoints.  Never imports analysis, the command line or rich."""
+"""Training: DAPO's arithmetic, the local trainer, checkpoints.  Never imports analysis, the command line or rich."""
