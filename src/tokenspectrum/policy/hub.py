@@ -79,18 +79,20 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def embedding_rows(files: list[Path]) -> int | None:
-    """Rows of the input embedding by the weights' own headers; None when no tensor has a known name for it."""
+    """Rows of the input embedding by the weights' own headers; None when no tensor has a known name for it.
+
+    Opens every file, which finds a truncated one: its header claims more bytes than there are.
+    """
+    rows = None
     for file in files:
         try:
             with safe_open(file, framework="numpy") as tensors:
                 for name in tensors.keys():  # noqa: SIM118 - not a mapping
-                    if name.endswith(
-                        ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
-                    ):
-                        return tensors.get_slice(name).get_shape()[0]
+                    if name.endswith(_EMBEDDINGS):
+                        rows = tensors.get_slice(name).get_shape()[0]
         except (SafetensorError, OSError) as e:
             raise UserError(f"{file}: damaged safetensors file ({e}); fetch the checkpoint again") from None
-    return None
+    return rows
 
 
 def fill_vocabulary(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> int:

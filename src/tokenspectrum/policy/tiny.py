@@ -5,6 +5,7 @@ Knows the corpus and the model; not what the policy is for.
 """
 
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 import torch
@@ -47,10 +48,18 @@ def build_model(shape: Shape, tokenizer: PreTrainedTokenizerBase, seed: int) -> 
     return model
 
 
+@dataclass(frozen=True)
+class Example:
+    """Token ids of a prompt and its solution, end of sequence included; the first `n_prompt` are the prompt's."""
+
+    ids: list[int]
+    n_prompt: int
+
+
 def _batches(
     params: TinyPolicy, tokenizer: PreTrainedTokenizerBase, held_out: Collection[str]
-) -> Iterator[list[tuple[list[int], int]]]:
-    """Endless batches of (token ids of prompt and solution, prompt length)."""
+) -> Iterator[tuple[list[Example], float]]:
+    """Endless batches, each with the mean number of solution tokens of its pool's batches."""
     size = params.training.batch
     pairs = corpus(params.seed, Mix(**params.corpus.model_dump()), held_out)
     order = torch.Generator().manual_seed(params.seed)
@@ -59,24 +68,30 @@ def _batches(
         for text, solution in islice(pairs, size * _POOL_BATCHES):
             prompt, _ = encode_prompt(tokenizer, [{"role": "user", "content": text}], params.shape.max_positions)
             response = tokenizer.encode(solution, add_special_tokens=False)
-            pool.append(([*prompt, *response, tokenizer.eos_token_id], len(prompt)))
-        pool.sort(key=lambda example: len(example[0]))
+            pool.append(Example([*prompt, *response, tokenizer.eos_token_id], len(prompt)))
+        pool.sort(key=lambda example: len(example.ids))
+        n_tokens = sum(len(example.ids) - example.n_prompt for example in pool) / _POOL_BATCHES
         for i in torch.randperm(_POOL_BATCHES, generator=order).tolist():
-            yield pool[i * size : (i + 1) * size]
+            yield pool[i * size : (i + 1) * size], n_tokens
 
 
-def response_loss(model: Qwen3ForCausalLM, batch: list[tuple[list[int], int]]) -> torch.Tensor:
-    """Mean cross-entropy of the solutions' tokens, end of sequence included; prompts and padding do not count."""
-    longest = max(len(ids) for ids, _ in batch)
+def response_loss(model: Qwen3ForCausalLM, batch: list[Example], n_tokens: float) -> torch.Tensor:
+    """Summed cross-entropy of the solutions' tokens over `n_tokens`; prompts and padding do not count.
+
+    Dividing by the pool's mean and not by the batch's own tokens gives every token the same weight.  Batches are sorted
+    by length: with their own means, the first token of short solutions, bare guesses, would weigh far more than that of
+    long ones, and the policy would guess more often than its corpus.
+    """
+    longest = max(len(example.ids) for example in batch)
     ids_BT = torch.zeros(len(batch), longest, dtype=torch.long)
     target_BT = torch.zeros(len(batch), longest, dtype=torch.bool)
-    for row, (ids, n_prompt) in enumerate(batch):
-        ids_BT[row, : len(ids)] = torch.tensor(ids)
-        target_BT[row, n_prompt : len(ids)] = True
+    for row, example in enumerate(batch):
+        ids_BT[row, : len(example.ids)] = torch.tensor(example.ids)
+        target_BT[row, example.n_prompt : len(example.ids)] = True
     # Padding is on the right, so causal attention never sees it.  Logits are made where they are needed only.
     hidden_BTC = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
     logits_NV = model.lm_head(hidden_BTC[:, :-1][target_BT[:, 1:]])
-    return F.cross_entropy(logits_NV, ids_BT[target_BT])
+    return F.cross_entropy(logits_NV, ids_BT[target_BT], reduction="sum") / n_tokens
 
 
 def learning_rate(params: TinyPolicy, step: int) -> float:
@@ -100,10 +115,10 @@ def train_tiny(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=training.lr, betas=(0.9, training.beta2), weight_decay=training.weight_decay, fused=True
     )
-    for step, batch in enumerate(islice(_batches(params, tokenizer, held_out), training.steps)):
+    for step, (batch, n_tokens) in enumerate(islice(_batches(params, tokenizer, held_out), training.steps)):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(params, step)
-        loss = response_loss(model, batch)
+        loss = response_loss(model, batch, n_tokens)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), _GRADIENT_CLIP)

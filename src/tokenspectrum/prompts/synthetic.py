@@ -99,7 +99,7 @@ def _vars(draws: Draws, k: int) -> Worked:
     defined, steps = [f"{LETTERS[0]}={values[LETTERS[0]]}"], []
     for i in range(1, k + 1):
         label, earlier = LETTERS[i], LETTERS[:i]
-        left = earlier[-1] if draws.uniform() < 0.6 else draws.pick(earlier)
+        left = earlier[-1] if draws.uniform() < 0.85 else draws.pick(earlier)
         operator, literal = _operation(draws)
         result = _apply(operator, values[left], literal)
         defined.append(f"{label}={left}{operator}{literal}")
