@@ -68,6 +68,8 @@ def set_at(data, dotted, value):
         ("train.token_log.row_stats.fixed_k", 400, "would change nothing"),
         ("train.token_log.layers", ["rule", 5], "train.token_log.layers: layer 5"),
         ("sampling.max_prompt_tokens", 1000, "sampling: prompt and response may have 1090 tokens"),
+        ("reward.overlong.buffer", 91, "reward.overlong.buffer: 91"),
+        ("analysis.table1.survivors", ["nonesuch"], "survivors: nonesuch has no entry in rules"),
         ("evaluate.steps", [20], "evaluate.steps: 20 is not kept"),
         ("analysis.table1.collapse.window", 41, "collapse.window"),
         ("train.extra_knob", 1, "train.extra_knob: unknown key"),

@@ -57,9 +57,10 @@ class Params(Frozen):
         for name, values in (("methods", self.methods), ("seeds", self.seeds)):
             if twice := sorted({str(v) for v in values if values.count(v) > 1}):
                 yield f"{name}: {twice[0]} is listed twice"
-        for method in self.methods:
-            if method not in self.rules:
-                yield f"methods: {method} has no entry in rules; there are {', '.join(self.rules)}"
+        for field, names in (("methods", self.methods), ("analysis.table1.survivors", self.analysis.table1.survivors)):
+            for method in names:
+                if method not in self.rules:
+                    yield f"{field}: {method} has no entry in rules; there are {', '.join(self.rules)}"
         yield from self._layer_problems()
         yield from self._length_problems()
         yield from self._step_problems()
@@ -99,6 +100,9 @@ class Params(Frozen):
         for field, count in counts.items():
             if count is not None and count >= longest:
                 yield f"{field}: {count} reaches the longest context ({longest} tokens), so it would change nothing"
+        overlong, limit = self.reward.overlong, self.sampling.max_response_tokens
+        if overlong is not None and overlong.buffer > limit:
+            yield f"reward.overlong.buffer: {overlong.buffer} is longer than the longest response, {limit} tokens"
         if self.policy.root.kind == "tiny":
             positions = self.policy.root.shape.max_positions
             evaluated = self.evaluate.max_prompt_tokens + self.evaluate.max_response_tokens
