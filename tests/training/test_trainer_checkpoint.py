@@ -1,9 +1,15 @@
 """Checkpoints: bit for bit, whole or not there, and never a pickle."""
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from tokenspectrum.policy.load import load_policy
+from tokenspectrum.policy.save import save_policy
 from tokenspectrum.training.checkpoint import (
     Checkpoint,
     DamagedError,
@@ -96,3 +102,26 @@ def test_a_checkpoint_of_another_policy_changes_nothing(policy_dir, tmp_path) ->
         with pytest.raises(DamagedError, match="step 1"):
             restore(model, optimizer, Checkpoint(1, {}, {**loaded.tensors, "model": tensors}))
     assert all(torch.equal(value, before[name]) for name, value in model_tensors(model).items())
+
+
+def test_a_full_disk_is_an_os_error_and_leaves_no_checkpoint(policy_dir, tmp_path, monkeypatch) -> None:
+    model, optimizer = make(policy_dir, 1)
+    _, tokenizer = load_policy(policy_dir)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def full_in_safetensors(*_, **__):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(model, "save_pretrained", full_in_safetensors)
+    for save in (
+        lambda: save_checkpoint(tmp_path / "checkpoints", checkpoint_of(model, optimizer, 1)),
+        lambda: save_policy(model, tokenizer, tmp_path / "policy"),
+    ):
+        with pytest.raises(OSError, match="No space left") as e:
+            save()
+        assert e.value.errno == errno.ENOSPC
+    assert checkpoints(tmp_path / "checkpoints") == []
+    assert not (tmp_path / "policy").exists()

@@ -1,10 +1,12 @@
 """Save a policy folder whose bytes follow from the weights and the tokenizer alone.  Knows no training."""
 
+import errno
 import json
 import os
 import shutil
 from pathlib import Path
 
+from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # Written by transformers, but about the machine and not the policy.
@@ -25,13 +27,23 @@ def strip_provenance(folder: Path) -> None:
             file.write_text(json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
+def _save_model(model: PreTrainedModel, folder: Path) -> None:
+    """`save_pretrained`, its full disk an OSError as everywhere else: safetensors has an error type of its own."""
+    try:
+        model.save_pretrained(folder)
+    except SafetensorError as e:
+        if f"os error {errno.ENOSPC}" in str(e):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from None
+        raise
+
+
 def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
     """Write the Hugging Face folder `path` (safetensors; tied weights once), replacing it; all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        model.save_pretrained(temporary)
+        _save_model(model, temporary)
         tokenizer.save_pretrained(temporary)
         strip_provenance(temporary)
         for file in temporary.iterdir():
