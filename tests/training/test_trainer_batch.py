@@ -29,14 +29,11 @@ def test_collate_finds_every_token_and_the_query_that_emits_it(lengths, random) 
     flat = [(r, t) for r, response in enumerate(responses) for t in range(len(response.token_ids))]
     want = [(b, r, t) for b, r in enumerate(rows) for t in range(len(responses[r].token_ids))]
     assert len(want) == len(padded.query_N) == len(padded.target_N) == len(padded.token_N)
-    # ids_BT after dropping the first `start` positions, as the kept logits are laid out.
-    kept = padded.ids_BT[:, padded.start :].flatten()
-    assert padded.start >= 0
     for i, (b, r, t) in enumerate(want):
         response = responses[r]
         before = response.prompt_token_ids[-1] if t == 0 else response.token_ids[t - 1]
-        assert kept[padded.query_N[i]] == before
-        assert padded.query_N[i] // (width - padded.start) == b
+        assert padded.ids_BT.flatten()[padded.query_N[i]] == before
+        assert padded.query_N[i] // width == b
         assert padded.target_N[i] == response.token_ids[t]
         assert flat[padded.token_N[i]] == (r, t)
     for b, r in enumerate(rows):

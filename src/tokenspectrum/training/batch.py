@@ -19,14 +19,12 @@ class Padded:
     """A micro-batch: sequences padded on the right, where causal attention never sees the padding.
 
     ids_BT     int64, prompt then response, zeros behind
-    start      first query position that emits a response token in any row: logits before it are not needed
-    query_N    int64 index into the flat (B, T - start) logits: the query that emits each response token, row by row
+    query_N    int64 index into the flat (B, T) positions: the query that emits each response token, row by row
     target_N   int64: the response tokens
     token_N    int64: where those tokens lie in the flat order of all responses
     """
 
     ids_BT: torch.Tensor
-    start: int
     query_N: torch.Tensor
     target_N: torch.Tensor
     token_N: torch.Tensor
@@ -72,7 +70,6 @@ def collate(responses: Sequence[Response], rows: torch.Tensor, lengths_R: torch.
     """Pad the responses `rows`; `lengths_R` are the lengths of all responses."""
     chosen = [responses[r] for r in rows.tolist()]
     width = max(len(response.prompt_token_ids) + len(response.token_ids) for response in chosen)
-    start = min(len(response.prompt_token_ids) for response in chosen) - 1
     ids_BT = torch.zeros(len(chosen), width, dtype=torch.int64)
     for row, response in enumerate(chosen):
         ids = response.prompt_token_ids + response.token_ids
@@ -84,8 +81,7 @@ def collate(responses: Sequence[Response], rows: torch.Tensor, lengths_R: torch.
     query_N = prompt_B[row_N] + position_N - 1
     return Padded(
         ids_BT=ids_BT,
-        start=start,
-        query_N=row_N * (width - start) + query_N - start,
+        query_N=row_N * width + query_N,
         target_N=ids_BT[row_N, query_N + 1],
         token_N=flat_tokens(rows, lengths_R),
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from transformers import PreTrainedModel
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.rollout.types import Response
@@ -39,18 +40,17 @@ class Terms:
     loss_N: torch.Tensor
 
 
-def response_logprobs(model: torch.nn.Module, padded: Padded) -> torch.Tensor:
+def response_logprobs(model: PreTrainedModel, padded: Padded) -> torch.Tensor:
     """float32 N, differentiable: log-probability of every response token, full vocabulary, temperature 1.
 
-    Through the model's own forward, so that whatever it does to its logits is in.
+    Logits are made where they are needed only.  That the head alone makes them, with no soft cap, scoring has checked.
     """
-    kept = padded.ids_BT.shape[1] - padded.start
-    logits_BTV = model(input_ids=padded.ids_BT, use_cache=False, logits_to_keep=kept).logits
-    logits_NV = logits_BTV.flatten(0, 1)[padded.query_N].float()
+    hidden_BTC = model.base_model(input_ids=padded.ids_BT, use_cache=False).last_hidden_state
+    logits_NV = model.get_output_embeddings()(hidden_BTC.flatten(0, 1)[padded.query_N]).float()
     return logits_NV.gather(1, padded.target_N[:, None])[:, 0] - logits_NV.logsumexp(1)
 
 
-def accumulate_gradient(model: torch.nn.Module, batch: MiniBatch, clip: Clip, micro_batch: int) -> Terms:
+def accumulate_gradient(model: PreTrainedModel, batch: MiniBatch, clip: Clip, micro_batch: int) -> Terms:
     """Leave the gradient of sum_t w_t l_t / D in the parameters' `.grad`, whatever the size of the micro-batches.
 
     Micro-batches hold at most `micro_batch` responses; their losses add up to the mini-batch's.  D = 0 leaves it zero.
