@@ -130,11 +130,14 @@ def execute(stage: Stage, frozen: Path, checkpoints: Path, log: Path, lock: int)
     }
     with log.open("wb") as f:
         # The command inherits the stage's lock: if this process is killed, the next run waits for the command's end.
-        process = subprocess.Popen(stage.cmd, shell=True, env=env, stdout=f, stderr=subprocess.STDOUT, pass_fds=[lock])
+        # In a group of its own, so that the shell and all it started can be ended together.
+        process = subprocess.Popen(
+            stage.cmd, shell=True, env=env, stdout=f, stderr=subprocess.STDOUT, pass_fds=[lock], process_group=0
+        )
         try:
             code = process.wait()
         except BaseException:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)  # training writes a checkpoint first
             process.wait()
             raise
     if code:

@@ -9,5 +9,6 @@ def gate(name):
     wanted, _, path = os.environ.get("TOY_GATE", "").partition(":")
     if wanted == name:
         Path(path + ".started").touch()
-        while not Path(path).exists():
+        end = time.time() + 30
+        while not Path(path).exists() and time.time() < end:
             time.sleep(0.01)

@@ -1,0 +1,111 @@
+"""A toy project in a temporary folder, run by the product's own bridge, Snakefile rules and profiles."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TOY = Path(__file__).parent / "toy"
+TRAIN = {"train@full-1", "train@full-2", "train@anchor-1", "train@anchor-2"}
+EVALUATE = {addr.replace("train", "evaluate") for addr in TRAIN}
+ALL = {"source", "weights@full", "weights@anchor", "table"} | TRAIN | EVALUATE
+
+
+@dataclass(frozen=True)
+class Toy:
+    """One project of its own: own cache, own artifacts, own code."""
+
+    root: Path
+
+    def environment(self, **env: str) -> dict[str, str]:
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        own = {"DVC_SITE_CACHE_DIR": str(self.root / ".site"), "DVC_NO_ANALYTICS": "1"}
+        return os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"} | own | env
+
+    def command(self, *command: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a command at the root; with `check`, it must succeed."""
+        done = subprocess.run(command, cwd=self.root, env=self.environment(**env), capture_output=True, text=True)
+        assert not check or done.returncode == 0, f"{command} exited {done.returncode}\n{done.stdout}{done.stderr}"
+        return done
+
+    def start(self, addr: str, **env: str) -> subprocess.Popen[str]:
+        """Start the runner on one stage and do not wait."""
+        command = [sys.executable, "-m", "workflow.bridge.run", addr]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=self.root, env=self.environment(**env), stderr=pipe, text=True)
+
+    def run(self, addr: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        """The runner on one stage."""
+        return self.command(sys.executable, "-m", "workflow.bridge.run", addr, check=check, **env)
+
+    def spectrum(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.command("spectrum", *args, check=check, COLUMNS="200")
+
+    def journal(self) -> list[dict]:
+        path = self.root / "logs/runner.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def make(self, *targets: str, **env: str) -> dict[str, str]:
+        """`snakemake --profile local`; what the runner did, by address."""
+        before = len(self.journal())
+        self.command("snakemake", "--profile", "local", *targets, **env)
+        return {entry["addr"]: entry["how"] for entry in self.journal()[before:]}
+
+    def ran(self, *targets: str) -> set[str]:
+        """Addresses that really ran in one `make`."""
+        return {addr for addr, how in self.make(*targets).items() if how == "ran"}
+
+    def last(self) -> tuple[str, str]:
+        entry = self.journal()[-1]
+        return entry["addr"], entry["how"]
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace `old` by `new` in a file; it must be there."""
+        path = self.root / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    def text(self, file: str) -> str:
+        return (self.root / file).read_text()
+
+    def outputs(self) -> dict[str, bytes]:
+        """Every output file's bytes, by path."""
+        found = [p for top in ("artifacts", "results") for p in (self.root / top).rglob("*") if p.is_file()]
+        return {str(p.relative_to(self.root)): p.read_bytes() for p in found if p.name != ".snakemake_timestamp"}
+
+    def objects(self) -> list[Path]:
+        """Every object in the cache."""
+        return [p for p in (self.root / ".dvc/cache/files").rglob("*") if p.is_file()]
+
+    def copy(self, root: Path) -> "Toy":
+        """All of this project elsewhere, with modification times and Snakemake's memory."""
+        shutil.copytree(self.root, root, symlinks=True)
+        return Toy(root)
+
+    def clone(self, root: Path) -> "Toy":
+        """What Git would clone: no cache, no outputs, no logs."""
+        ignored = shutil.ignore_patterns("artifacts", "results", "logs", ".snakemake", "cache", "tmp", ".ckpt", ".site")
+        shutil.copytree(self.root, root, symlinks=True, ignore=ignored)
+        return Toy(root)
+
+
+def new_toy(root: Path) -> Toy:
+    """The toy project, never run, its code deps written."""
+    shutil.copytree(TOY, root, ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "workflow").symlink_to(ROOT / "workflow")
+    (root / "local").symlink_to("workflow/profiles/local")
+    (root / ".dvc").mkdir()
+    for name in (".dvc/config", ".dvc/.gitignore", ".dvcignore"):
+        shutil.copy(ROOT / name, root / name)
+    toy = Toy(root)
+    toy.command("git", "init", "-q")
+    (root / ".gitignore").write_text(
+        "artifacts/\nresults/\nlogs/\n.snakemake/\n.ckpt/\n.site/\n__pycache__/\nworkflow\n"
+    )
+    toy.spectrum("deps")
+    return toy

@@ -1,0 +1,26 @@
+"""The toy project: never run (`fresh`), or made once by Snakemake and copied for each test (`toy`)."""
+
+import pytest
+from bridge_kit import ALL, Toy, new_toy
+
+
+@pytest.fixture(scope="session")
+def fresh_template(tmp_path_factory) -> Toy:
+    return new_toy(tmp_path_factory.mktemp("fresh") / "toy")
+
+
+@pytest.fixture(scope="session")
+def made_template(fresh_template, tmp_path_factory) -> Toy:
+    toy = fresh_template.copy(tmp_path_factory.mktemp("made") / "toy")
+    assert toy.ran() == ALL
+    return toy
+
+
+@pytest.fixture
+def fresh(fresh_template, tmp_path) -> Toy:
+    return fresh_template.copy(tmp_path / "toy")
+
+
+@pytest.fixture
+def toy(made_template, tmp_path) -> Toy:
+    return made_template.copy(tmp_path / "toy")

@@ -1,0 +1,198 @@
+"""DVC itself on what the bridge wrote, and the bridge on what DVC wrote."""
+
+import json
+import multiprocessing
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from bridge_kit import ALL, ROOT, TRAIN, Toy
+
+
+def test_dvc_finds_everything_up_to_date(toy):
+    assert "up to date" in toy.command("dvc", "status").stdout
+    assert "didn't change" in toy.command("dvc", "repro", PYTHONPATH="src").stdout
+    dag = toy.command("dvc", "dag", "--dot").stdout
+    assert '"train@full-1" -> "evaluate@full-1"' in dag
+    assert '"evaluate@full-1" -> "table"' in dag
+    shutil.rmtree(toy.root / "artifacts/t/source")
+    toy.command("dvc", "checkout")
+    assert toy.text("artifacts/t/source/rows.json") == "[0, 1, 2, 3]\n"
+
+
+def test_the_bridge_restores_what_dvc_repro_ran(fresh):
+    fresh.command("dvc", "repro", PYTHONPATH="src")
+    for name in ("artifacts", "results", "dvc.lock"):
+        path = fresh.root / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert fresh.make() == dict.fromkeys(ALL, "restored")
+
+
+def test_dvc_repro_restores_what_the_bridge_ran(toy):
+    before = toy.outputs()
+    for name in ("artifacts", "results", "dvc.lock"):
+        path = toy.root / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    done = toy.command("dvc", "repro", PYTHONPATH="src")
+    assert done.stdout.count("is cached - skipping run") == len(ALL)
+    assert "Running stage" not in done.stdout
+    assert toy.outputs() == before
+
+
+def test_keys_and_hashes_are_dvcs_own(toy, monkeypatch):
+    from dvc.repo import Repo
+    from dvc.stage.cache import _get_cache_hash
+
+    from workflow.bridge.digest import digest
+    from workflow.bridge.records import run_key, run_value
+
+    monkeypatch.chdir(toy.root)
+    for path in Path(".dvc/cache/runs").glob("*/*/*"):
+        record = json.loads(path.read_text())
+        outs = tuple(o["path"] for o in record["outs"])
+        assert path.parts[-2:] == (run_key(record, outs), run_value(record))
+        assert path.name == _get_cache_hash(json.loads(path.read_text()))
+        assert path.parent.name == _get_cache_hash(json.loads(path.read_text()), key=True)
+    repo = Repo()
+    for stage in repo.index.stages:
+        for out in stage.outs:
+            assert digest(Path(str(out))).md5 == out.get_hash().value
+
+
+def with_remote(toy: Toy, folder: Path) -> None:
+    toy.command("dvc", "remote", "add", "-d", "store", str(folder))
+
+
+def test_older_variants_restore_in_another_clone(toy, tmp_path):
+    with_remote(toy, tmp_path / "remote")
+    toy.edit("params.yaml", "steps: 3", "steps: 4")
+    toy.make()
+    assert "run records" in toy.spectrum("push").stdout
+    assert toy.spectrum("push").stdout.split()[3] == "0"
+    # The clone is of the newer variant; nothing but the remote has the older one.
+    clone = toy.clone(tmp_path / "clone")
+    (clone.root / "dvc.lock").unlink()
+    clone.edit("params.yaml", "steps: 4", "steps: 3")
+    assert clone.make() == dict.fromkeys(ALL, "restored")
+    clone.edit("params.yaml", "steps: 3", "steps: 4")
+    assert "ran" not in clone.make().values()
+    assert clone.outputs() == toy.outputs()
+
+
+def test_a_plain_dvc_push_and_pull_of_the_current_variant(toy, tmp_path):
+    with_remote(toy, tmp_path / "remote")
+    toy.command("dvc", "push")
+    clone = toy.clone(tmp_path / "clone")
+    clone.command("dvc", "pull")
+    assert clone.outputs() == toy.outputs()
+    assert "ran" not in clone.make().values()
+    clone.edit("params.yaml", "samples: 2", "samples: 3")
+    assert {a for a, h in clone.make().items() if h == "ran"} == {a.replace("train", "evaluate") for a in TRAIN} | {
+        "table"
+    }
+
+
+def test_a_damaged_object_comes_back_from_the_remote(toy, tmp_path):
+    with_remote(toy, tmp_path / "remote")
+    toy.spectrum("push")
+    content = toy.outputs()["artifacts/t/source/rows.json"]
+    (path,) = [p for p in toy.objects() if p.read_bytes() == content]
+    path.chmod(0o644)
+    path.write_bytes(b"rotten")
+    toy.run("source")
+    assert toy.last() == ("source", "restored")
+    assert path.read_bytes() == content
+
+
+def test_a_remote_that_cannot_be_reached_is_no_reason_not_to_run(fresh):
+    fresh.command("dvc", "remote", "add", "-d", "store", "ssh://nobody@127.0.0.1:1/nowhere")
+    done = fresh.run("source")
+    assert "the DVC remote did not answer" in done.stderr
+    assert fresh.last() == ("source", "ran")
+
+
+def test_push_without_a_remote_is_one_line(toy):
+    done = toy.spectrum("push", check=False)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: no remote: set one with `dvc remote add -d NAME FOLDER_OR_URL`\n",
+    )
+
+
+def test_the_cache_may_lie_elsewhere(fresh, tmp_path):
+    fresh.command("dvc", "cache", "dir", "--local", str(tmp_path / "shared"))
+    fresh.run("source")
+    fresh.run("source")
+    assert fresh.last() == ("source", "restored")
+    assert fresh.objects() == []
+    assert (tmp_path / "shared/files/md5").is_dir()
+
+
+# dvc.lock
+
+
+def test_fragments_of_a_killed_driver_are_folded_by_the_next(toy):
+    lock = toy.text("dvc.lock")
+    toy.edit("params.yaml", "rows: 4", "rows: 5")
+    toy.run("source")
+    assert toy.text("dvc.lock") == lock
+    toy.command("snakemake", "--profile", "local", "-n")
+    stages = yaml.safe_load(toy.text("dvc.lock"))["stages"]
+    assert stages["source"]["params"]["params.yaml"]["source"] == {"rows": 5}
+    assert stages.keys() == ALL
+
+
+def _leave_and_fold(root: str, who: int) -> None:
+    os.chdir(root)
+    from workflow.bridge.records import fold, make_record, save_fragment
+
+    for i in range(30):
+        save_fragment(f"stage-{who}-{i}", make_record("true", [], {}, [{"path": f"{who}-{i}", "md5": "12e34"}]))
+        fold()
+
+
+def test_drivers_that_fold_at_once_lose_nothing(tmp_path):
+    (tmp_path / ".dvc").mkdir()
+    workers = [
+        multiprocessing.get_context("spawn").Process(target=_leave_and_fold, args=(str(tmp_path), w)) for w in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    from dvc.utils.serialize import load_yaml
+
+    stages = load_yaml(tmp_path / "dvc.lock")["stages"]
+    assert len(stages) == 120
+    # A hash that looks like a number is still text, to DVC too.
+    assert {s["outs"][0]["md5"] for s in stages.values()} == {"12e34"}
+    assert not list((tmp_path / ".dvc/tmp/lock.d").rglob("*.json"))
+
+
+def test_a_fold_that_was_killed_is_finished_by_the_next(tmp_path, monkeypatch):
+    from workflow.bridge import records
+
+    monkeypatch.chdir(tmp_path)
+    records.save_fragment("a", records.make_record("old", [], {}))
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(records.yaml, "dump", killed)
+        with pytest.raises(KeyboardInterrupt):
+            records.fold()
+    assert records.Records().get("a")["cmd"] == "old"
+    records.save_fragment("b", records.make_record("new", [], {}))
+    assert records.fold() == 2
+    assert {addr: records.Records().get(addr)["cmd"] for addr in "ab"} == {"a": "old", "b": "new"}
+
+
+def test_what_dvc_ignores_is_what_the_bridge_ignores():
+    from workflow.bridge.digest import IGNORED
+
+    lines = (ROOT / ".dvcignore").read_text().splitlines()
+    assert {line for line in lines if line and not line.startswith("#")} == IGNORED
