@@ -24,7 +24,7 @@ def make_job(policy_dir: Path, prompts_dir: Path, tmp_path: Path, monkeypatch: p
     """make_job(name, ...): a job whose out and checkpoints lie under tmp_path/name."""
     monkeypatch.delenv("TOKENSPECTRUM_LOG_DIR", raising=False)
 
-    def make(name: str, **fields):
-        return trainer_kit.make_job(tmp_path / name, prompts_dir, policy_dir, **fields)
+    def make(name: str, *, policy: Path = policy_dir, **fields):
+        return trainer_kit.make_job(tmp_path / name, prompts_dir, policy, **fields)
 
     return make

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from trainer_kit import ANCHOR, LOW2HIGH, UNIFORM
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from trainer_kit import ANCHOR, LOW2HIGH, UNIFORM, write_policy
+from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, LlamaConfig
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.rollout.questions import read_questions
@@ -75,6 +76,25 @@ def test_systems_params_change_no_result_beyond_float_noise(make_job, systems) -
         assert np.array(one[name]) == pytest.approx(np.array(two[name]), rel=1e-4, abs=1e-6)
     tokens = [read_table(job.out / "tokenlog", "tokens")["token_id"].to_pylist() for job in (base, other)]
     assert tokens[0] == tokens[1]
+
+
+def test_another_architecture_with_a_head_of_its_own_trains_and_resumes(make_job, tmp_path) -> None:
+    policy = write_policy(tmp_path / "policy", config_class=LlamaConfig, tied=False)
+    whole = make_job("a", policy=policy)
+    files = run(whole)
+    assert files["policy/step=00004/model.safetensors"] != tree(policy)["model.safetensors"]
+    # The same job, from the checkpoint of step 2.
+    shutil.rmtree(whole.checkpoints / "step=00004")
+    shutil.rmtree(whole.out)
+    assert run(whole) == files
+
+
+def test_a_policy_with_a_soft_cap_is_refused(make_job, tmp_path) -> None:
+    policy = write_policy(
+        tmp_path / "policy", config_class=Gemma2Config, final_logit_softcapping=0.5, sliding_window=64
+    )
+    with pytest.raises(UserError, match="soft cap"):
+        train(make_job("a", policy=policy))
 
 
 def test_learning_rate_warms_up(make_job) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Config
 
 from tokenspectrum.params.reward import OverlongParams, RewardParams
 from tokenspectrum.params.sampling import SamplingParams
@@ -73,7 +73,8 @@ def train_params(**changes) -> TrainParams:
     return TrainParams.model_validate_json(json.dumps(merged))
 
 
-def write_policy(path: Path) -> Path:
+def write_policy(path: Path, *, config_class=Qwen3Config, tied: bool = True, **extra) -> Path:
+    """A random policy of the given architecture; `extra` goes into its config."""
     vocab = {token: i for i, token in enumerate(["<pad>", "<eos>", *LETTERS])}
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="?"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
@@ -81,7 +82,7 @@ def write_policy(path: Path) -> Path:
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", chat_template=TEMPLATE
     )
-    config = Qwen3Config(
+    config = config_class(
         vocab_size=len(fast),
         hidden_size=32,
         intermediate_size=48,
@@ -91,13 +92,14 @@ def write_policy(path: Path) -> Path:
         head_dim=16,
         max_position_embeddings=64,
         initializer_range=0.2,
-        tie_word_embeddings=True,
+        tie_word_embeddings=tied,
         bos_token_id=None,
         eos_token_id=fast.eos_token_id,
         pad_token_id=fast.pad_token_id,
+        **extra,
     )
     torch.manual_seed(7)
-    save_policy(Qwen3ForCausalLM(config), fast, path)
+    save_policy(AutoModelForCausalLM.from_config(config), fast, path)
     return path
 
 
