@@ -178,7 +178,7 @@ def test_a_fold_that_was_killed_is_finished_by_the_next(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     records.save_fragment("a", records.make_record("old", [], {}))
 
-    def killed(*_):
+    def killed(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
