@@ -7,19 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tokenspectrum.analysis.canvas import LINE_HEIGHT, blank, caption_lines, png
 from tokenspectrum.analysis.figures import FigureSpec
 from tokenspectrum.analysis.files import metric_files, query_rows
 from tokenspectrum.analysis.numbers import number
 from tokenspectrum.analysis.sql import query_text
 
 HEADER = ("method", "metric", "step", "n", "mean", "sd", "low", "high")
-WIDTH, PANEL_HEIGHT, LINE_HEIGHT = 9.0, 2.2, 0.16
+WIDTH, PANEL_HEIGHT = 9.0, 2.2
 
 
 @dataclass(frozen=True)
@@ -61,14 +59,11 @@ def trailing_mean(values_S: np.ndarray, window: int) -> np.ndarray:
 
 
 def draw(points: Sequence[Point], specs: Sequence[FigureSpec], labels: Mapping[str, str]) -> bytes:
-    """The figure as PNG bytes: no date, no version, default style, whatever the user's matplotlibrc says."""
-    matplotlib.rcdefaults()
-    matplotlib.rcParams.update({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False})
-    captions = [line for spec in specs for line in textwrap.wrap(spec.caption, 150)]
+    """The figure as PNG bytes."""
+    captions = caption_lines([spec.caption for spec in specs])
     foot = LINE_HEIGHT * (len(captions) + 1)
     height = PANEL_HEIGHT * len(specs) + foot + 0.5
-    figure = Figure(figsize=(WIDTH, height), dpi=100)
-    FigureCanvasAgg(figure)
+    figure = blank(WIDTH, height)
     axes = figure.subplots(len(specs), 1, sharex=True, squeeze=False)[:, 0]
     for axis, spec in zip(axes, specs, strict=True):
         for i, method in enumerate(labels):
@@ -87,6 +82,4 @@ def draw(points: Sequence[Point], specs: Sequence[FigureSpec], labels: Mapping[s
     figure.subplots_adjust(left=0.09, right=0.78, top=1 - 0.15 / height, bottom=(foot + 0.4) / height, hspace=0.12)
     axes[0].legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
     figure.text(0.01, 0.05 / height, "\n".join(captions), fontsize=7, va="bottom")
-    out = io.BytesIO()
-    figure.savefig(out, format="png", metadata={"Software": None})
-    return out.getvalue()
+    return png(figure)

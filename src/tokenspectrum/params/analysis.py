@@ -67,6 +67,10 @@ class RuleAlignments(RootModel[dict[str, RuleAlignment]]):
     """`rules` as a figure reads it."""
 
 
+class Alignment(RootModel[Literal["decision", "token"]]):
+    """`tokens.alignment` as a figure reads it."""
+
+
 class LayerNames(RootModel[tuple[int | str, ...]]):
     """`train.token_log.layers` as a figure reads it."""
 
@@ -125,8 +129,16 @@ class CurvesParams(Frozen):
         return self
 
 
+class LayersParams(Frozen):
+    """`results/layers`: how far layers agree on the base policy's probe."""
+
+    p: float = Field(gt=0, lt=1, description="fraction of a response's tokens that are anchors, and that are explorers")
+    score: Literal["entropy_norm", "entropy_raw"] = Field(description="column of the table attention to rank tokens by")
+
+
 class AnalysisParams(Frozen):
     """The whole section."""
 
     table1: Table1Params
     curves: CurvesParams
+    layers: LayersParams

@@ -1,0 +1,139 @@
+"""How far two layers agree on which tokens are anchors and explorers: a row a pair, and heat maps of the same numbers.
+
+Predictive entropy is compared as one more layer, after the last.  Knows the base policy's probe, and no training.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from tokenspectrum.analysis.canvas import LINE_HEIGHT, blank, caption_lines, png
+from tokenspectrum.analysis.figures import AgreementSpec
+from tokenspectrum.analysis.files import probe_files, query_tables
+from tokenspectrum.analysis.numbers import number
+from tokenspectrum.analysis.sql import query_text
+from tokenspectrum.errors import UserError
+
+PREDICTIVE = "predictive_entropy"
+WIDTH, PANEL, LEFT, GAP, TOP, BOTTOM = 12.0, 3.0, 0.75, 1.15, 0.35, 0.85  # inches
+MOST_NUMBERED = 10  # rankings up to which cells show their numbers
+# Panel -> field of Pair that it shows, colours, lowest value of the scale.
+PANELS = {
+    "anchors": ("anchor_jaccard", "viridis", 0.0),
+    "explorers": ("explorer_jaccard", "viridis", 0.0),
+    "ranks": ("spearman", "RdBu_r", -1.0),
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two layers, or a layer and predictive entropy, over the responses of the probe (columns of results/layers.csv).
+
+    Jaccard indices of the masks: mean over responses, and pooled (sum of overlaps over sum of unions); `random_*` are
+    those of two random masks of the same sizes: the exact mean, and the ratio of expected sums.  Spearman's correlation
+    within a response, ties by average ranks: mean over the `spearman_responses` where both vary, None if there is none.
+    """
+
+    layer: str
+    other: str
+    responses: int
+    tokens: int
+    anchor_jaccard: float
+    anchor_jaccard_pooled: float
+    explorer_jaccard: float
+    explorer_jaccard_pooled: float
+    random_jaccard: float
+    random_jaccard_pooled: float
+    spearman: float | None
+    spearman_responses: int
+
+
+def compare(attention: Path, tokens: Path, p: float, score: str) -> list[Pair]:
+    """Every pair, layers ascending and predictive entropy last (queries/layers.sql).
+
+    `p` is the fraction of a response's tokens in a mask, `score` a column of the table attention.  Raises UserError
+    where the probe has one layer alone, or not the same tokens everywhere.
+    """
+    files = {"attention": probe_files(attention, "attention"), "tokens": probe_files(tokens, "tokens")}
+    rows = query_tables(files, query_text("layers.sql"), {"p": p, "score": score}, query_text("macros.sql"))
+    pairs = [Pair(*row) for row in rows]
+    if all(pair.other == PREDICTIVE for pair in pairs):
+        alone = f"layer {pairs[0].layer} alone" if pairs else "no token at any layer"
+        raise UserError(
+            f"{attention}: holds {alone}, so no two layers can be compared; set tokens.layers to all, or list several"
+        )
+    if len({(pair.responses, pair.tokens) for pair in pairs}) > 1:
+        raise UserError(f"{attention}: its layers and {tokens} hold different tokens; run the tokens stage again")
+    return pairs
+
+
+def to_csv(pairs: Sequence[Pair]) -> str:
+    """The pairs as CSV."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(field.name for field in fields(Pair))
+    writer.writerows(map(number, astuple(pair)) for pair in pairs)
+    return out.getvalue()
+
+
+def specs(pairs: Sequence[Pair], p: float, score: str, alignment: str) -> list[AgreementSpec]:
+    """What each panel shows."""
+    one = pairs[0]
+    correlated = [pair.spearman_responses for pair in pairs]
+    everywhere = (one.responses, one.responses)
+    return [
+        AgreementSpec("anchors", score, alignment, p, everywhere, one.tokens, one.random_jaccard),
+        AgreementSpec("explorers", score, alignment, p, everywhere, one.tokens, one.random_jaccard),
+        AgreementSpec("ranks", score, alignment, p, (min(correlated), max(correlated)), one.tokens, None),
+    ]
+
+
+def matrix(pairs: Sequence[Pair], field: str) -> tuple[list[str], np.ndarray]:
+    """Names of the rankings (L), and the field of every pair (L, L), symmetric, 1 on the diagonal, NaN for None."""
+    names = list(dict.fromkeys([*(pair.layer for pair in pairs), *(pair.other for pair in pairs)]))
+    value_LL = np.eye(len(names))
+    for pair in pairs:
+        i, j = names.index(pair.layer), names.index(pair.other)
+        value = getattr(pair, field)
+        value_LL[i, j] = value_LL[j, i] = np.nan if value is None else value
+    return names, value_LL
+
+
+def draw(pairs: Sequence[Pair], panels: Sequence[AgreementSpec]) -> bytes:
+    """Three heat maps as PNG bytes."""
+    captions = caption_lines([spec.caption for spec in panels])
+    foot = LINE_HEIGHT * (len(captions) + 1)
+    height = TOP + PANEL + BOTTOM + foot
+    figure = blank(WIDTH, height)
+    for i, spec in enumerate(panels):
+        left, bottom = LEFT + i * (PANEL + GAP), BOTTOM + foot
+        axis = figure.add_axes((left / WIDTH, bottom / height, PANEL / WIDTH, PANEL / height))
+        scale = figure.add_axes(((left + PANEL + 0.08) / WIDTH, bottom / height, 0.1 / WIDTH, PANEL / height))
+        _heat_map(axis, scale, spec, pairs)
+    figure.text(0.01, 0.05 / height, "\n".join(captions), fontsize=7, va="bottom")
+    return png(figure)
+
+
+def _heat_map(axis: Axes, scale: Axes, spec: AgreementSpec, pairs: Sequence[Pair]) -> None:
+    field, colours, lowest = PANELS[spec.compared]
+    names, value_LL = matrix(pairs, field)
+    image = axis.imshow(value_LL, cmap=colours, vmin=lowest, vmax=1.0, interpolation="nearest")
+    ticks = [name.replace("_", "\n") for name in names]
+    small = min(8.0, 200 / len(names))
+    axis.set_xticks(range(len(names)), ticks, fontsize=small, rotation=90)
+    axis.set_yticks(range(len(names)), ticks, fontsize=small)
+    axis.set_xlabel(spec.axis_label)
+    axis.set_title(spec.title)
+    if len(names) <= MOST_NUMBERED:
+        for i, j in np.argwhere(~np.isnan(value_LL)):
+            red, green, blue, _ = image.cmap(image.norm(value_LL[i, j]))
+            ink = "black" if 0.3 * red + 0.6 * green + 0.1 * blue > 0.5 else "white"
+            axis.text(j, i, f"{value_LL[i, j]:.2f}", ha="center", va="center", fontsize=7, color=ink)
+    axis.figure.colorbar(image, cax=scale)
+    if spec.random is not None:
+        scale.axhline(spec.random, color="white", linewidth=1.5)

@@ -1,0 +1,254 @@
+"""Agreement of layers: every number against plain loops and scipy, on ragged responses with ties."""
+
+import csv
+import itertools
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from analysis_fixtures import save_params
+from scipy.stats import spearmanr
+
+from tokenspectrum.analysis.figures import AgreementSpec
+from tokenspectrum.analysis.layers import Pair, compare, matrix
+from tokenspectrum.errors import UserError
+from tokenspectrum.stages import layers
+from tokenspectrum.tables.registry import TABLES
+from tokenspectrum.tokenlog.writer import write_manifest, write_step
+
+LENGTHS = (1, 2, 7, 12, 5, 31, 3, 18, 1)
+N = sum(LENGTHS)
+BASE = {"run": "base", "seed": 7, "step": 0}
+ATTENTION, TOKENS = Path("attention"), Path("tokens")
+CSV, PNG = Path("results/layers.csv"), Path("results/layers.png")
+
+
+def write_probe(score: dict[int, np.ndarray], predictive_N: np.ndarray, raw: dict[int, np.ndarray] | None = None):
+    """The probe's two folders in the working directory; rows of attention come shuffled, as no order is promised."""
+    rng = np.random.default_rng(5)
+    response_N = np.repeat(np.arange(len(LENGTHS)), LENGTHS)
+    position_N = np.concatenate([np.arange(t) for t in LENGTHS])
+    shuffled = rng.permutation(N * len(score))
+    columns = {
+        "response_id": np.tile(response_N, len(score)),
+        "position": np.tile(position_N, len(score)),
+        "layer": np.repeat(list(score), N),
+        "visible": np.ones(N * len(score)),
+        "entropy_norm": np.concatenate(list(score.values())),
+        "entropy_raw": np.concatenate(list((raw or score).values())),
+        **{name: np.zeros(N * len(score)) for name in ("distance", "local_mass")},
+    }
+    columns = {name: values[shuffled] for name, values in columns.items()}
+    write_step(ATTENTION, "attention", TABLES["attention"], columns, **BASE)
+    rows = {"response_id": [0], "position": [0], "layer": [0], "row": [np.array([1.0], np.float16)]}
+    write_step(ATTENTION, "attention_rows", TABLES["attention_rows"], rows, **BASE)
+    write_manifest(ATTENTION)
+    columns = {"response_id": response_N, "position": position_N, "predictive_entropy": predictive_N}
+    columns |= {name: np.zeros(N) for name in ("token_id", "logprob", "rollout_logprob", "advantage")}
+    write_step(TOKENS, "tokens", TABLES["tokens"], columns, **BASE)
+    write_manifest(TOKENS)
+
+
+def tied(seed: int, n_layers: int = 3) -> dict[int, np.ndarray]:
+    """Scores of layers 0, 2, 4...; few values, so that most ranks are ties, and one response that never varies."""
+    rng = np.random.default_rng(seed)
+    score = {2 * i: rng.integers(0, 4, N).astype(np.float32) / 4 for i in range(n_layers)}
+    score[2][1:3] = 0.5
+    return score
+
+
+@pytest.fixture
+def probe(tmp_path, monkeypatch) -> dict[str, np.ndarray]:
+    """A probe with ties in the working directory; the scores of its rankings by name."""
+    monkeypatch.chdir(tmp_path)
+    score, predictive_N = tied(0), np.random.default_rng(1).integers(0, 6, N).astype(np.float32)
+    write_probe(score, predictive_N, tied(9))
+    return {**{str(layer): values for layer, values in score.items()}, "predictive_entropy": predictive_N}
+
+
+@pytest.fixture
+def params(probe) -> dict:
+    return {"analysis": {"layers": {"p": 0.2, "score": "entropy_norm"}}, "tokens": {"alignment": "decision"}}
+
+
+def make(params: dict) -> tuple[bytes, bytes]:
+    save_params(params)
+    paths = {"attention": ATTENTION, "tokens": TOKENS, "csv": CSV, "png": PNG}
+    layers.main([word for flag, path in paths.items() for word in (f"--{flag}", str(path))])
+    return CSV.read_bytes(), PNG.read_bytes()
+
+
+def responses(score_N: np.ndarray) -> list[list[float]]:
+    return [part.tolist() for part in np.split(score_N, np.cumsum(LENGTHS)[:-1])]
+
+
+def masks(score: list[float], p: float) -> tuple[set[int], set[int]]:
+    """Anchors and explorers of one response, by the definition."""
+    order = sorted(range(len(score)), key=lambda t: (score[t], t))
+    k = max(1, math.floor(p * len(score) + 0.5))
+    return set(order[:k]), set(order[-k:])
+
+
+def random_overlap(n: int, k: int) -> list[tuple[float, int]]:
+    """(probability, overlap) of two random masks of k of n."""
+    total = math.comb(n, k)
+    return [(math.comb(k, i) * math.comb(n - k, k - i) / total, i) for i in range(k + 1) if k - i <= n - k]
+
+
+def expected_pair(a_N: np.ndarray, b_N: np.ndarray, p: float) -> dict[str, float]:
+    """Every number of a pair but its n, by loops over responses."""
+    overlaps, sizes, correlations = {"anchor": [], "explorer": []}, [], []
+    for a, b in zip(responses(a_N), responses(b_N), strict=True):
+        for name, one, other in zip(overlaps, masks(a, p), masks(b, p), strict=True):
+            overlaps[name].append(len(one & other))
+        sizes.append((len(a), len(masks(a, p)[0])))
+        if len(set(a)) > 1 and len(set(b)) > 1:
+            correlations.append(spearmanr(a, b).statistic)
+    want: dict[str, float] = {"spearman": np.mean(correlations), "spearman_responses": len(correlations)}
+    for name, counts in overlaps.items():
+        unions = [2 * k - i for (_, k), i in zip(sizes, counts, strict=True)]
+        want[f"{name}_jaccard"] = np.mean(np.array(counts) / unions)
+        want[f"{name}_jaccard_pooled"] = sum(counts) / sum(unions)
+    want["random_jaccard"] = np.mean([sum(q * i / (2 * k - i) for q, i in random_overlap(n, k)) for n, k in sizes])
+    mean_overlaps = [sum(q * i for q, i in random_overlap(n, k)) for n, k in sizes]
+    want["random_jaccard_pooled"] = sum(mean_overlaps) / (sum(2 * k for _, k in sizes) - sum(mean_overlaps))
+    return want
+
+
+@pytest.mark.parametrize("p", [0.01, 0.2, 0.5, 0.9])
+def test_every_number_against_plain_loops(probe, p):
+    pairs = compare(ATTENTION, TOKENS, p, "entropy_norm")
+    assert [(pair.layer, pair.other) for pair in pairs] == list(itertools.combinations(probe, 2))
+    for pair in pairs:
+        assert (pair.responses, pair.tokens) == (len(LENGTHS), N)
+        for name, value in expected_pair(probe[pair.layer], probe[pair.other], p).items():
+            assert getattr(pair, name) == pytest.approx(value, abs=1e-9), (pair, name)
+
+
+def test_ties_constant_responses_and_single_tokens_are_in_the_probe(probe):
+    one, other = responses(probe["0"]), responses(probe["2"])
+    assert any(len(set(scores)) < len(scores) for scores in one)
+    assert len(set(other[1])) == 1 < len(other[1])
+    assert min(map(len, one)) == 1
+
+
+def test_random_jaccard_of_one_response_by_enumeration():
+    subsets = list(itertools.combinations(range(6), 2))
+    mean = np.mean([len({*a} & {*b}) / len({*a} | {*b}) for a in subsets for b in subsets])
+    assert sum(q * i / (4 - i) for q, i in random_overlap(6, 2)) == pytest.approx(mean)
+
+
+def test_layers_that_agree_and_layers_that_are_opposite(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    up_N = np.random.default_rng(0).permutation(N).astype(np.float32)
+    write_probe({0: up_N, 1: 2 * up_N + 1, 2: -up_N}, up_N)
+    found = {(pair.layer, pair.other): pair for pair in compare(ATTENTION, TOKENS, 0.2, "entropy_norm")}
+    same, opposite = found["0", "1"], found["1", "2"]
+    assert (same.anchor_jaccard, same.explorer_jaccard_pooled, same.spearman) == (1, 1, 1)
+    # Only a response of one token has the same anchor and explorer.
+    assert opposite.anchor_jaccard == pytest.approx(2 / len(LENGTHS))
+    assert opposite.spearman == -1
+    assert found["2", "predictive_entropy"].spearman == -1
+
+
+def test_the_csv_holds_the_pairs(params):
+    make(params)
+    with CSV.open() as f:
+        rows = list(csv.DictReader(f))
+    pairs = compare(ATTENTION, TOKENS, 0.2, "entropy_norm")
+    assert [row["other"] for row in rows] == [pair.other for pair in pairs]
+    assert len(rows) == 6
+    for row, pair in zip(rows, pairs, strict=True):
+        assert float(row["explorer_jaccard"]) == pytest.approx(pair.explorer_jaccard, abs=5.1e-5)
+        assert int(row["tokens"]) == N
+
+
+def test_no_response_varies(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_probe({0: np.zeros(N), 1: np.zeros(N)}, np.zeros(N))
+    assert {pair.spearman for pair in compare(ATTENTION, TOKENS, 0.2, "entropy_norm")} == {None}
+    make({"analysis": {"layers": {"p": 0.2, "score": "entropy_norm"}}, "tokens": {"alignment": "token"}})
+    assert ",,0\n" in CSV.read_text()
+
+
+def test_every_option_changes_its_result_and_nothing_else_does(params):
+    first = make(params)
+    assert make(params) == first
+    params["tokens"]["alignment"] = "token"
+    numbers, figure = make(params)
+    assert numbers == first[0]  # said in the caption, decided when the probe was scored
+    assert figure != first[1]
+    seen = {first, (numbers, figure)}
+    params["analysis"]["layers"]["p"] = 0.4
+    seen.add(make(params))
+    params["analysis"]["layers"]["score"] = "entropy_raw"
+    seen.add(make(params))
+    assert len({numbers for numbers, _ in seen}) == 3
+    assert len(seen) == 4
+
+
+def test_the_figure_has_no_date_or_version(params):
+    _, figure = make(params)
+    kinds, at = set(), 8
+    while at < len(figure):
+        length, kind = struct.unpack(">I4s", figure[at : at + 8])
+        kinds.add(kind)
+        at += length + 12
+    assert kinds <= {b"IHDR", b"pHYs", b"IDAT", b"IEND"}
+
+
+def test_heat_maps_are_symmetric_with_ones_on_the_diagonal():
+    numbers = (9, 80, *[0.25] * 6)
+    pairs = [Pair("0", "1", *numbers, None, 0), Pair("0", "x", *numbers, -0.5, 9), Pair("1", "x", *numbers, 0.5, 9)]
+    names, value_LL = matrix(pairs, "spearman")
+    assert names == ["0", "1", "x"]
+    np.testing.assert_array_equal(value_LL, [[1, np.nan, -0.5], [np.nan, 1, 0.5], [-0.5, 0.5, 1]])
+
+
+def test_captions_and_labels_follow_the_spec():
+    spec = AgreementSpec("anchors", "entropy_norm", "decision", 0.2, (512, 512), 12345, 0.1184)
+    assert spec.title == "anchors: Jaccard index"
+    assert spec.caption == (
+        "anchors: Jaccard index of the tokens of a response with the lowest attention entropy / ln(visible) at two"
+        " layers, p = 0.2; mean over n = 512 responses; two random masks of that size: 0.118; 12345 tokens; alignment"
+        " decision; last row and column: predictive entropy instead."
+    )
+    spec = AgreementSpec("ranks", "entropy_raw", "token", 0.2, (500, 512), 12345, None)
+    assert spec.title == "ranks: Spearman's rank correlation"
+    assert spec.caption == (
+        "ranks: Spearman's rank correlation of a response's attention entropy in nats at two layers, ties by average"
+        " ranks; mean over n = 500 to 512 responses, where both vary; 12345 tokens; alignment token; last row and"
+        " column: predictive entropy instead."
+    )
+
+
+def test_a_single_layer_is_one_clear_line(params):
+    (ATTENTION / "manifest.json").unlink()
+    write_probe({3: np.zeros(N)}, np.zeros(N))
+    with pytest.raises(UserError) as caught:
+        make(params)
+    assert str(caught.value) == (
+        "attention: holds layer 3 alone, so no two layers can be compared; set tokens.layers to all, or list several"
+    )
+    assert not CSV.exists()
+
+
+def test_folders_of_different_probes_are_refused(params):
+    columns = {name: [0] for name in ("response_id", "position", "token_id", "advantage")}
+    columns |= {name: [0.0] for name in ("predictive_entropy", "logprob", "rollout_logprob")}
+    write_step(TOKENS, "tokens", TABLES["tokens"], columns, **BASE)
+    write_manifest(TOKENS)
+    with pytest.raises(UserError, match=r"^attention: its layers and tokens hold different tokens; run the tokens"):
+        make(params)
+
+
+def test_an_incomplete_or_foreign_folder_is_named(params):
+    (TOKENS / "manifest.json").unlink()
+    with pytest.raises(UserError, match=r"^tokens: no manifest\.json"):
+        make(params)
+    (TOKENS / "tokens/run=base").rename(TOKENS / "tokens/run=other")
+    write_manifest(TOKENS)
+    with pytest.raises(UserError, match=r"^tokens: no rows of table tokens of run base"):
+        make(params)
