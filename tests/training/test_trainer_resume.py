@@ -11,8 +11,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from test_trainer_loop import run
-from trainer_kit import TRAIN, UNIFORM
+from trainer_kit import TRAIN, UNIFORM, run
 
 from tokenspectrum.training import local
 from tokenspectrum.training.local import STOPPED, train

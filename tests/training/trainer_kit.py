@@ -1,5 +1,6 @@
 """Rules, params, a random policy of 2 layers over 41 characters, and prompts: small enough for many whole runs."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,10 @@ from tokenspectrum.params.train import TrainParams
 from tokenspectrum.policy.save import save_policy
 from tokenspectrum.prompts.problem import Problem
 from tokenspectrum.tables.prompts import SCHEMA
+from tokenspectrum.tokenlog.reader import check_folder
 from tokenspectrum.tokenlog.writer import write_file, write_manifest
 from tokenspectrum.training.job import TrainJob
+from tokenspectrum.training.local import train
 from tokenspectrum.weighting.rule import Rule
 
 torch.set_num_threads(1)
@@ -159,3 +162,20 @@ def make_job(
         ),
     )
     return replace(job, **fields)
+
+
+def tree(root: Path) -> dict[str, str]:
+    """Every file under `root` by its sha256."""
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+def run(job: TrainJob) -> dict[str, str]:
+    """Train to the end, check the manifests, and give every output by its sha256."""
+    train(job)
+    for part in ("policy", "metrics", "tokenlog"):
+        check_folder(job.out / part)
+    return tree(job.out)

@@ -136,7 +136,6 @@ def run_step(trainer: Trainer, step: int, questions: Sequence[Question], prompts
         update, ratio_N[at_N], loss_N[at_N] = _update(trainer, step, m, batch)
         updates.append(update)
     trainer.model.eval()
-    ranked = None not in cuts
     return StepRecord(
         step=step,
         lr=lr,
@@ -147,7 +146,7 @@ def run_step(trainer: Trainer, step: int, questions: Sequence[Question], prompts
         ratio_N=ratio_N,
         loss_N=loss_N,
         updates=tuple(updates),
-        score_at_cut=sum(cuts) / len(cuts) if ranked else None,
+        score_at_cut=None if None in cuts else sum(cuts) / len(cuts),
     )
 
 
