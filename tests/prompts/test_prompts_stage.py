@@ -177,7 +177,7 @@ def test_synthetic_sources(stage):
 
 
 MISTAKES = [
-    ({"folder": None}, "dataset Bench: path bench.jsonl is relative but prompts.folder is not given"),
+    ({"folder": None}, "prompts.folder: Input should be a valid string"),
     ({"folder": "nowhere"}, "nowhere/bench.jsonl: no such file"),
     ({"benchmarks": [{"name": "B", "source": file_source("gone.jsonl")}]}, "gone.jsonl: no such file"),
     ({"benchmarks": [{"name": "B", "source": file_source("empty.jsonl")}]}, "no problem of format simple in 0 rows"),

@@ -92,7 +92,7 @@ class Dataset(Frozen):
 class PromptsParams(Frozen):
     """Training problems, benchmarks, and how a problem becomes a prompt."""
 
-    folder: str | None = Field(..., description="Folder that file sources are relative to; null for none")
+    folder: str = Field(..., description="Folder that file sources are relative to: a dep of the stage, by content")
     instruction: str = Field(..., description="Put behind every problem as it is; may be empty")
     decontaminate: bool = Field(..., description="Drop training problems whose normalised text is in a benchmark")
     train: tuple[Dataset, ...] = Field(..., min_length=1, description="Training sources, in order")

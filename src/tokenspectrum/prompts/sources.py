@@ -41,19 +41,7 @@ def _from_file(path: Path, format_name: str, dataset: str) -> Loaded:
     return Loaded(list(problems.values()), read, repeated, left_out)
 
 
-def file_path(source: FileSource, folder: str | None, dataset: str) -> Path:
-    """Where a file source's file lies; a relative path is relative to `folder`."""
-    path = Path(source.path)
-    if not path.is_absolute():
-        if folder is None:
-            raise UserError(
-                f"dataset {dataset}: path {source.path} is relative but prompts.folder is not given; set it"
-            )
-        path = Path(folder) / path
-    return path
-
-
-def load(dataset: Dataset, folder: str | None) -> Loaded:
+def load(dataset: Dataset, folder: str) -> Loaded:
     """All problems of `dataset`, before any choice."""
     source = dataset.source
     match source:
@@ -64,7 +52,7 @@ def load(dataset: Dataset, folder: str | None) -> Loaded:
             problems = synthetic.make_benchmark(source.benchmark, source.n, source.seed)
             return Loaded(problems, len(problems), 0, 0)
         case FileSource():
-            path = file_path(source, folder, dataset.name)
+            path = Path(folder) / source.path  # an absolute path stands for itself
             loaded = _from_file(path, source.format, dataset.name)
             if source.sha256 is not None:
                 check_sha256(path, source.sha256, f"dataset {dataset.name}: {path}")
