@@ -64,7 +64,9 @@ def one_line(error: ValidationError, prefix: str) -> str:
         return f"{where}: unknown key; remove it or check its spelling"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message} (got {first['input']!r}){more}"
+    # What a check of several fields found says it all; the whole section as "got" would bury it.
+    got = "" if isinstance(first["input"], (dict, list)) else f" (got {first['input']!r})"
+    return ": ".join(filter(None, [where, f"{message}{got}{more}"]))
 
 
 def parse_section(path: Path, data: Mapping[str, Any], name: str, model: type[M]) -> M:
