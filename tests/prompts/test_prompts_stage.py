@@ -43,7 +43,7 @@ def file_source(path, **more):
 
 def section(folder, **changes):
     values = {
-        "folder": folder and str(folder),
+        "folder": None if folder is None else str(folder),
         "instruction": INSTRUCTION,
         "decontaminate": True,
         "train": [{"name": "own", "source": file_source("train.jsonl")}],
@@ -163,7 +163,7 @@ def test_a_renamed_benchmark_leaves_no_file_behind(own, stage):
 
 def test_synthetic_sources(stage):
     values = section(
-        None,
+        ".",
         instruction="",
         train=[{"name": "synthetic", "source": {"kind": "synthetic", "n": 60, "seed": 5, "k_min": 1, "k_max": 2}}],
         benchmarks=[{"name": "AIME24", "source": {"kind": "stand_in", "benchmark": "aime24", "n": 9, "seed": 3}}],
