@@ -30,5 +30,6 @@ rule all:
     input:
         stages.all_outputs("table1"),
         stages.all_outputs("curves"),
+        stages.all_outputs("layers"),
     message:
         "all results"

@@ -1,4 +1,4 @@
-# Results: small, and run where Snakemake runs.
+# Results: small, and all but layers run where Snakemake runs.
 
 
 rule table1:
@@ -45,5 +45,29 @@ rule curves:
         sig=stages.sig("curves"),
     message:
         "training curves"
+    shell:
+        RUN
+
+
+rule layers:
+    input:
+        stages.inputs("layers"),
+    output:
+        stages.outputs("layers"),
+    log:
+        "logs/layers/layers/output.log",
+    benchmark:
+        "logs/layers/layers/benchmark.tsv"
+    conda:
+        "../envs/stages.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=16000,
+        runtime=60,
+    params:
+        addr=stages.addr("layers"),
+        sig=stages.sig("layers"),
+    message:
+        "agreement of layers"
     shell:
         RUN
