@@ -1,6 +1,7 @@
 """Agreement of layers: every number against plain loops and scipy, on ragged responses with ties."""
 
 import csv
+import io
 import itertools
 import math
 import struct
@@ -9,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from analysis_fixtures import save_params
+from matplotlib.image import imread
 from scipy.stats import spearmanr
 
 from tokenspectrum.analysis.figures import AgreementSpec
-from tokenspectrum.analysis.layers import Pair, compare, matrix
+from tokenspectrum.analysis.layers import Pair, compare, draw, matrix, specs
 from tokenspectrum.errors import UserError
 from tokenspectrum.stages import layers
 from tokenspectrum.tables.registry import TABLES
@@ -189,6 +191,15 @@ def test_every_option_changes_its_result_and_nothing_else_does(params):
     assert len(seen) == 4
 
 
+@pytest.mark.parametrize("n_layers", [2, 36])
+def test_nothing_is_cut_off_at_the_edges(n_layers):
+    names = [*map(str, range(n_layers)), "predictive_entropy"]
+    pairs = [Pair(a, b, 512, 99999, *[0.25] * 7, 500) for a, b in itertools.combinations(names, 2)]
+    image = imread(io.BytesIO(draw(pairs, specs(pairs, 0.2, "entropy_norm", "decision"))))
+    for edge in (image[:3], image[-3:], image[:, :3], image[:, -3:]):
+        assert (edge == 1).all()
+
+
 def test_the_figure_has_no_date_or_version(params):
     _, figure = make(params)
     kinds, at = set(), 8
@@ -212,8 +223,8 @@ def test_captions_and_labels_follow_the_spec():
     assert spec.title == "anchors: Jaccard index"
     assert spec.caption == (
         "anchors: Jaccard index of the tokens of a response with the lowest attention entropy / ln(visible) at two"
-        " layers, p = 0.2; mean over n = 512 responses; two random masks of that size: 0.118; 12345 tokens; alignment"
-        " decision; last row and column: predictive entropy instead."
+        " layers, p = 0.2; mean over n = 512 responses; two random masks of that size: 0.118 (white mark); 12345"
+        " tokens; alignment decision; last row and column: predictive entropy instead."
     )
     spec = AgreementSpec("ranks", "entropy_raw", "token", 0.2, (500, 512), 12345, None)
     assert spec.title == "ranks: Spearman's rank correlation"

@@ -101,7 +101,7 @@ class AgreementSpec:
             parts = [
                 f"{measure} of {share} at two layers, p = {self.p:g}",
                 f"mean over {n} responses",
-                f"two random masks of that size: {self.random:.3f}",
+                f"two random masks of that size: {self.random:.3f} (white mark)",
             ]
         parts.append(
             f"{self.tokens} tokens; alignment {self.alignment}; last row and column: predictive entropy instead"

@@ -20,8 +20,9 @@ from tokenspectrum.analysis.sql import query_text
 from tokenspectrum.errors import UserError
 
 PREDICTIVE = "predictive_entropy"
-WIDTH, PANEL, LEFT, GAP, TOP, BOTTOM = 12.0, 3.0, 0.75, 1.15, 0.35, 0.85  # inches
+WIDTH, PANEL, LEFT, GAP, TOP, BOTTOM = 12.0, 2.6, 0.8, 1.25, 0.3, 0.9  # inches
 MOST_NUMBERED = 10  # rankings up to which cells show their numbers
+MOST_TICKS = 19  # labels that fit along an axis
 # Panel -> field of Pair that it shows, colours, lowest value of the scale.
 PANELS = {
     "anchors": ("anchor_jaccard", "viridis", 0.0),
@@ -123,10 +124,12 @@ def _heat_map(axis: Axes, scale: Axes, spec: AgreementSpec, pairs: Sequence[Pair
     field, colours, lowest = PANELS[spec.compared]
     names, value_LL = matrix(pairs, field)
     image = axis.imshow(value_LL, cmap=colours, vmin=lowest, vmax=1.0, interpolation="nearest")
-    ticks = [name.replace("_", "\n") for name in names]
-    small = min(8.0, 200 / len(names))
-    axis.set_xticks(range(len(names)), ticks, fontsize=small, rotation=90)
-    axis.set_yticks(range(len(names)), ticks, fontsize=small)
+    last = len(names) - 1
+    every = 1 + last // MOST_TICKS
+    places = [*range(0, last - every + 1, every), last]
+    labels = [names[i].removesuffix("_entropy") for i in places]
+    axis.set_xticks(places, labels, rotation=90)
+    axis.set_yticks(places, labels)
     axis.set_xlabel(spec.axis_label)
     axis.set_title(spec.title)
     if len(names) <= MOST_NUMBERED:

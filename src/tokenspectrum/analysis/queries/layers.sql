@@ -3,37 +3,39 @@
 -- Within a response: one stable ascending sort by (score, position); anchors are the first k, explorers the last k.
 WITH scored AS (
     SELECT
-        response_id, position, layer, layer::VARCHAR AS name,
+        layer, response_id, position,
         CASE $score WHEN 'entropy_norm' THEN entropy_norm WHEN 'entropy_raw' THEN entropy_raw
             ELSE error('layers: score is entropy_norm or entropy_raw') END AS value
     FROM attention
     UNION ALL
-    SELECT response_id, position, 1 + (SELECT max(layer) FROM attention), 'predictive_entropy', predictive_entropy
+    SELECT 1 + (SELECT max(layer) FROM attention), response_id, position, predictive_entropy
     FROM tokens
 ),
-ranked AS (
-    SELECT
-        s.*,
-        row_number() OVER response_order AS place,
-        -- a tie has the mean of its places
-        rank() OVER score_order + (count(*) OVER ties - 1) / 2 AS mean_place,
-        count(*) OVER response AS n
+placed AS (
+    SELECT s.*, row_number() OVER (PARTITION BY s.layer, s.response_id ORDER BY s.value, s.position) AS place
     FROM scored AS s
-    WINDOW
-        response AS (PARTITION BY s.layer, s.response_id),
-        response_order AS (PARTITION BY s.layer, s.response_id ORDER BY s.value, s.position),
-        score_order AS (PARTITION BY s.layer, s.response_id ORDER BY s.value),
-        ties AS (PARTITION BY s.layer, s.response_id, s.value)
 ),
--- A row a response and ranking: masks as 0 and 1 and ranks less their mean, so that inner products count and correlate.
+-- A tie has the mean of its places as rank.
+ranked AS (
+    SELECT p.*, avg(p.place) OVER (PARTITION BY p.layer, p.response_id, p.value) AS rank
+    FROM placed AS p
+),
+-- A row a response and layer.  Masks are lists of 0 and 1, and ranks lose their mean: inner products count and correlate.
+grouped AS (
+    SELECT
+        layer, response_id, count(*) AS n, partition_size($p, n)::BIGINT AS k,
+        list(place ORDER BY position) AS places,
+        list(rank ORDER BY position) AS ranks
+    FROM ranked
+    GROUP BY layer, response_id
+),
 listed AS (
     SELECT
-        layer, name, response_id, n, partition_size($p, n)::BIGINT AS k,
-        list((place <= partition_size($p, n))::FLOAT ORDER BY position) AS anchors,
-        list((place > n - partition_size($p, n))::FLOAT ORDER BY position) AS explorers,
-        list((mean_place - (n + 1) / 2)::DOUBLE ORDER BY position) AS ranks
-    FROM ranked
-    GROUP BY layer, name, response_id, n
+        layer, response_id, n, k,
+        list_transform(places, lambda place: (place <= k)::FLOAT) AS anchors,
+        list_transform(places, lambda place: (place > n - k)::FLOAT) AS explorers,
+        list_transform(ranks, lambda rank: rank - (n + 1) / 2) AS ranks
+    FROM grouped
 ),
 -- Two random masks of k of n: the overlap is hypergeometric.  Its mean, and the mean Jaccard, sum i / (2 k - i) P(i).
 random_pair AS (
@@ -52,7 +54,7 @@ random_pair AS (
 ),
 compared AS (
     SELECT
-        a.layer, a.name, b.layer AS other_layer, b.name AS other, a.response_id, a.n, a.k,
+        a.layer, b.layer AS other, a.response_id, a.n, a.k,
         list_inner_product(a.anchors, b.anchors)::DOUBLE AS both_anchor,
         list_inner_product(a.explorers, b.explorers)::DOUBLE AS both_explorer,
         -- null where one of them is the same score throughout
@@ -62,8 +64,8 @@ compared AS (
     JOIN listed AS b ON a.response_id = b.response_id AND a.layer < b.layer
 )
 SELECT
-    name,
-    other,
+    layer::VARCHAR AS layer,
+    if(other > (SELECT max(layer) FROM attention), 'predictive_entropy', other::VARCHAR) AS other,
     count(*) AS responses,
     sum(n)::BIGINT AS tokens,
     avg(both_anchor / (2 * k - both_anchor) ORDER BY response_id) AS anchor_jaccard,
@@ -76,5 +78,5 @@ SELECT
     count(spearman) AS spearman_responses
 FROM compared
 JOIN random_pair USING (n, k)
-GROUP BY layer, name, other_layer, other
-ORDER BY layer, other_layer;
+GROUP BY compared.layer, compared.other
+ORDER BY compared.layer, compared.other;
