@@ -61,7 +61,7 @@ class Check(Frozen):
     ranges: dict[str, tuple[Share, Share]] = Field(
         ..., min_length=1, description="lowest and highest mean@k by benchmark, from the easiest to the hardest"
     )
-    min_gap: Share = Field(..., description="each benchmark's mean@k is below the one before it by at least this")
+    min_gap: float = Field(..., ge=-1, le=1, description="each mean@k is below the one before it by at least this")
     guess_floor: Share = Field(..., description="accuracy of blind guessing on the hardest benchmark")
     floor_errors: float = Field(
         ..., ge=0, description="the hardest is above the guess floor by this many standard errors over problems"

@@ -146,10 +146,10 @@ class Spec:
 
 # The stand-in for each real benchmark, from easy to hard.
 STAND_INS = {
-    "math": Spec(("chain", "word", "vars"), 2, 3),
+    "math": Spec(("chain", "word"), 2, 3),
     "minerva_math": Spec(("word",), 4, 5),
     "olympiadbench": Spec(("chain", "vars"), 5, 6),
-    "aime24": Spec(("chain", "vars"), 7, 8),
+    "aime24": Spec(("vars",), 6, 7),
 }
 
 
