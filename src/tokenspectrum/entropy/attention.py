@@ -1,6 +1,5 @@
 """The public door to attention entropy: checks the input, picks a backend, returns one frozen result."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -10,7 +9,7 @@ from tokenspectrum.entropy.backends import pick_backend
 from tokenspectrum.entropy.chunked import Block, chunked_entropy, head_mean_rows, logit_limits, needs_float64
 from tokenspectrum.entropy.inputs import PerSequence, Problem, check_options, make_problem
 from tokenspectrum.entropy.reference import reference_entropy, reference_row
-from tokenspectrum.entropy.rows import renormalised_entropy
+from tokenspectrum.entropy.rows import clamp_entropy, renormalised_entropy
 from tokenspectrum.entropy.types import SUPPORT_MASSES, AttentionEntropy, Options
 
 # Mass of the first K positions below which float32 probabilities are too coarse to be renormalised.
@@ -169,14 +168,3 @@ def _result(stats: dict[str, Tensor], problem: Problem, options: Options, backen
     if "local_mass" in stats:
         stats["local_mass"] = stats["local_mass"].clamp_(0.0, 1.0)
     return AttentionEntropy(raw=raw, norm=norm, visible=visible, backend=backend, **stats)
-
-
-def clamp_entropy(entropy: Tensor, count: Tensor | int) -> Tensor:
-    """Clamp entropies over `count` outcomes to [0, ln count], the bound rounded down to the entropies' dtype."""
-    if isinstance(count, int):
-        exact = torch.tensor(math.log(count), dtype=torch.float64, device=entropy.device)
-    else:
-        exact = count.double().log()
-    most = exact.to(entropy.dtype)
-    most = torch.where(most.double() > exact, torch.nextafter(most, torch.zeros_like(most)), most)
-    return torch.minimum(entropy.clamp_min(0.0), most)

@@ -111,7 +111,7 @@ def mean_kernel(
         if NESTED:
             for key_head in range(HEADS // GROUPS):
                 k_tile = _load_tile(k_rows + key_head * stride_kh, column, last, stride_kn, D, BD, UPCAST)
-                for member in tl.static_range(GROUPS):
+                for member in range(GROUPS):
                     head = key_head * GROUPS + member
                     lse_head = lse + head * tokens + begin
                     mean = _add_head(

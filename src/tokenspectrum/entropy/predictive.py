@@ -10,10 +10,10 @@ import math
 import torch
 from torch import Tensor
 
-from tokenspectrum.entropy.attention import clamp_entropy
 from tokenspectrum.entropy.backends import pick_backend
 from tokenspectrum.entropy.inputs import DTYPES
 from tokenspectrum.entropy.reference import reference_predictive
+from tokenspectrum.entropy.rows import clamp_entropy
 from tokenspectrum.entropy.types import PredictiveEntropy
 
 LOG2_E = math.log2(math.e)

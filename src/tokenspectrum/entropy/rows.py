@@ -4,6 +4,7 @@ Works on plain rows of probabilities, zero beyond what a row sees; where the row
 Shapes: R rows, S positions.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -59,6 +60,17 @@ def renormalised_entropy(a_RS: Tensor) -> Tensor:
     """(R,) entropy of each row divided by its sum."""
     p_RS = a_RS / a_RS.sum(1, keepdim=True)
     return torch.special.entr(p_RS).sum(1)
+
+
+def clamp_entropy(entropy: Tensor, count: Tensor | int) -> Tensor:
+    """Clamp entropies over `count` outcomes to [0, ln count], the bound rounded down to the entropies' dtype."""
+    if isinstance(count, int):
+        exact = torch.tensor(math.log(count), dtype=torch.float64, device=entropy.device)
+    else:
+        exact = count.double().log()
+    most = exact.to(entropy.dtype)
+    most = torch.where(most.double() > exact, torch.nextafter(most, torch.zeros_like(most)), most)
+    return torch.minimum(entropy.clamp_min(0.0), most)
 
 
 def support_size(rows: Tensor, masses: Sequence[float] = SUPPORT_MASSES) -> Tensor:
