@@ -18,7 +18,7 @@ def made_template(fresh_template, tmp_path_factory) -> Toy:
 
 @pytest.fixture
 def fresh(fresh_template, tmp_path) -> Toy:
-    return fresh_template.copy(tmp_path / "toy")
+    return fresh_template.copy(tmp_path / "fresh")
 
 
 @pytest.fixture

@@ -69,6 +69,21 @@ def test_a_deleted_output_is_restored(toy):
     assert toy.outputs() == before
 
 
+def test_given_data_edited_under_its_old_time_is_seen_and_missing_data_is_one_line(toy):
+    path = toy.root / "given/first.json"
+    old = path.stat()
+    path.write_text("1\n")
+    os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+    how = toy.make()
+    assert {a for a, h in how.items() if h == "ran"} == {"source", "weights@full", "weights@anchor"} | TRAIN
+    # Training reads how many rows there are: its policy came out the same.
+    assert how["evaluate@full-1"] == "restored"
+    shutil.rmtree(toy.root / "given")
+    done = toy.command("snakemake", "--profile", "local", check=False)
+    assert "error: given: no such file or folder, but stage source of dvc.yaml reads it" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_seed_added_and_removed(toy):
     before = toy.text("results/table.csv")
     toy.edit("params.yaml", "seeds: [1, 2]", "seeds: [1, 2, 3]")

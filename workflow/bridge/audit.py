@@ -1,4 +1,4 @@
-"""Whether each stage's last record stands for the present params, code and inputs, from records alone: no data is read.
+"""Whether each stage's last record stands for the present params, code and inputs, without reading what stages made.
 
 The reasons say what differs.  `spectrum status` shows them; the Snakefile plans the stages that have any.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow.bridge.cache import Cache, DamagedObjectError, MissingObjectError
-from workflow.bridge.digest import file_md5, listing_md5
+from workflow.bridge.digest import digest, file_md5, listing_md5
 from workflow.bridge.pipeline import CODE_ROOT, Pipeline, Stage
 from workflow.bridge.project import read_config
 from workflow.bridge.records import Record, Records, make_record, run_key
@@ -49,10 +49,12 @@ class Audit:
         return next((o["md5"] for o in record.get("outs", []) if o["path"] == out), None)
 
     def _dep_now(self, dep: str) -> str | None:
-        """The hash that data dep `dep` has if the recorded outputs are in place; None if that cannot be told."""
+        """The hash that data dep `dep` has, with the recorded outputs in place; None if that cannot be told."""
         made = self._pipeline.made_under(dep)
         if made == [dep]:
             return self._made(dep)
+        if not made:
+            return digest(Path(dep)).md5 if Path(dep).exists() else None
         files: dict[str, str] = {}
         for out in made:
             md5 = self._made(out)
@@ -64,7 +66,7 @@ class Audit:
             except (MissingObjectError, DamagedObjectError):
                 return None
             files |= {f"{name}/{n}".rstrip("/"): h for n, h in inside.items()}
-        return listing_md5(files) if made else None
+        return listing_md5(files)
 
     def in_run_cache(self, stage: Stage) -> bool:
         """Whether the run cache has a result for the present params and code and the recorded inputs."""

@@ -55,10 +55,10 @@ def _called_name(call: ast.Call) -> str:
 
 
 @cache
-def _scan(path: Path, module: str) -> tuple[frozenset[str], frozenset[str]]:
+def _scan(path: Path, module: str, content: bytes) -> tuple[frozenset[str], frozenset[str]]:
     """Dotted names that the file imports, or might (`from a import b`), and literals that look like file names."""
     try:
-        tree = ast.parse(path.read_bytes(), str(path))
+        tree = ast.parse(content, str(path))
     except SyntaxError as e:
         raise UserError(f"{path}:{e.lineno}: {e.msg}") from None
     names: set[str] = set()
@@ -104,7 +104,7 @@ def closure(entry: str, source: Path = SOURCE) -> list[str]:
         if module in seen or path is None:
             continue
         seen.add(module)
-        names, literals = _scan(path, module)
+        names, literals = _scan(path, module, path.read_bytes())
         files |= {path, *_data_files(path, literals, source)}
         parents = module.split(".")[:-1]
         pending += names

@@ -88,6 +88,10 @@ class Pipeline:
         """Concrete data inputs of `stage`: folders that other stages fill become exactly the configured runs."""
         return list(itertools.chain.from_iterable(self.made_under(d) or [d] for d in stage.data))
 
+    def given(self, stage: Stage) -> list[str]:
+        """Data deps that no stage makes: files and folders that the user provides."""
+        return [d for d in stage.data if not self.made_under(d)]
+
     def upstream(self, stage: Stage) -> list[Stage]:
         """The stages whose outputs `stage` reads, each once."""
         made = (self.producers[i] for i in self.inputs(stage) if i in self.producers)

@@ -23,13 +23,13 @@ from snakemake.io import directory
 from tokenspectrum.errors import UserError
 from workflow.bridge.audit import NEVER, audit
 from workflow.bridge.deps import drift
-from workflow.bridge.digest import file_md5
+from workflow.bridge.digest import digest
 from workflow.bridge.pipeline import DVC_YAML, Pipeline, Stage, load_pipeline
 
 
 @lru_cache(None)
-def _code_hash(path: str) -> str:
-    return file_md5(Path(path))
+def _hash(path: str) -> str:
+    return digest(Path(path)).md5
 
 
 class Stages:
@@ -44,8 +44,15 @@ class Stages:
         self._force = force
         self._reasons = audit(self.pipeline) if force else {}
 
-    def check_code(self) -> None:
-        """UserError for code deps that are not the import closures: better now than when a stage runs."""
+    def check(self) -> None:
+        """UserError for code deps that are not the import closures and for given files that are not there.
+
+        Better now than when a stage runs.
+        """
+        for stage in self.pipeline.stages.values():
+            for path in self.pipeline.given(stage):
+                if not os.path.exists(path):
+                    raise UserError(f"{path}: no such file or folder, but stage {stage.name} of {DVC_YAML} reads it")
         if found := drift(self.pipeline):
             raise UserError(f"{DVC_YAML}: {found[0]}: run `spectrum deps`")
 
@@ -81,15 +88,15 @@ class Stages:
         return lambda wildcards: self._concrete(name, wildcards).addr
 
     def sig(self, name: str) -> Callable[[Any], str]:
-        """Function of the wildcards: hash of the command, the params' values, the code's bytes and the outputs' paths.
+        """Function of the wildcards: hash of the command, the params' values, the outputs' paths, code and given data.
 
-        Snakemake compares it with the last run's: it sees a changed param, and code that was edited under an old mtime.
+        Snakemake compares it with the last run's: it sees a changed param, and a file edited under its old mtime.
         """
 
         def signature(wildcards: Any) -> str:
             stage = self._concrete(name, wildcards)
-            code = {path: _code_hash(path) for path in stage.code}
-            parts = [stage.cmd, self.pipeline.values(stage), code, stage.outs]
+            files = {path: _hash(path) for path in [*stage.code, *self.pipeline.given(stage)]}
+            parts = [stage.cmd, self.pipeline.values(stage), files, stage.outs]
             return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
         return signature

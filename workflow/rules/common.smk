@@ -21,7 +21,7 @@ try:
         # Left by a driver that was killed; safe beside one that still runs.
         fold()
         stages = Stages(force=lambda outputs: workflow.dag.forcefiles.update(outputs))
-        stages.check_code()
+        stages.check()
     else:
         # A single job's process, on its node: it plans nothing.
         stages = Stages()

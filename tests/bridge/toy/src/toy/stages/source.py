@@ -2,16 +2,17 @@
 
 import argparse
 
-from toy.files import param, write
+from toy.files import param, read, write
 from toy.gate import gate
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--out")
+    for flag in ("given", "out"):
+        parser.add_argument(f"--{flag}")
     args = parser.parse_args()
     rows = param("source.rows")
-    write(f"{args.out}/rows.json", list(range(rows)))
+    write(f"{args.out}/rows.json", [read(f"{args.given}/first.json") + row for row in range(rows)])
     gate("source")
     write(f"{args.out}/meta/count.json", rows)
 

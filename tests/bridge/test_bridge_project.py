@@ -1,0 +1,82 @@
+"""The project's own Snakefile, rules, profiles and dvc.yaml, as they are in the working tree."""
+
+import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from bridge_kit import ROOT
+
+from workflow.bridge.pipeline import load_pipeline
+
+
+def command(*args: str) -> subprocess.CompletedProcess[str]:
+    """A command of this environment at the project's root."""
+    return subprocess.run(
+        [f"{Path(sys.executable).parent}/{args[0]}", *args[1:]], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("profile", ["local", "slurm"])
+def test_both_profiles_plan_the_table_word_for_word(profile):
+    done = command("snakemake", "--profile", profile, "results/table1.csv", "-n", "--forceall")
+    assert done.returncode == 0, done.stderr
+    pipeline = load_pipeline(ROOT / "dvc.yaml", ROOT / "params.yaml")
+    planned = {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)$", done.stdout + done.stderr, re.M)}
+    for name in ("prompts", "policy", "rollouts", "tokens", "weights", "train", "evaluate", "evaluate_base", "table1"):
+        assert planned[name] == len(pipeline.matching(name))
+
+
+def test_snakemake_lint_and_snakefmt_are_clean():
+    assert "good condition" in command("snakemake", "--lint").stderr
+    done = command("snakefmt", "--check", "Snakefile", "workflow")
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_rule_says_how_it_is_run():
+    text = "".join(p.read_text() for p in sorted((ROOT / "workflow/rules").glob("*.smk")))
+    rules = re.split(r"^rule ", text, flags=re.M)[1:]
+    assert {r.split(":")[0] for r in rules} == load_pipeline(ROOT / "dvc.yaml", ROOT / "params.yaml").templates.keys()
+    for rule in rules:
+        for part in ("message:", "log:", "benchmark:", "threads:", "mem_mb=", "runtime=", "addr=", "sig="):
+            assert part in rule, (part, rule)
+        name = rule.split(":")[0]
+        assert f'stages.inputs("{name}")' in rule
+        assert f'stages.outputs("{name}")' in rule
+        assert f"logs/{name}/{name}" in rule
+
+
+def test_profiles_explain_every_setting():
+    for name in ("local", "slurm"):
+        lines = (ROOT / name / "profile.yaml").read_text().splitlines()
+        for before, line in itertools.pairwise(lines):
+            if re.match(r"[a-z-]+:", line):
+                assert before.startswith("#"), line
+
+
+def test_systems_is_no_param_of_any_stage_and_results_read_no_token_log():
+    document = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    for name, stage in document["stages"].items():
+        assert not [p for p in stage["params"] if p.split(".")[0] == "systems"], name
+    for name in ("table1", "curves"):
+        data = [d for d in document["stages"][name]["deps"] if not d.startswith("src/")]
+        assert not [d for d in data if d.startswith(("artifacts/${preset}/train", "artifacts/${preset}/tokens"))]
+
+
+def test_dvc_reads_the_same_pipeline():
+    from dvc.repo import Repo
+
+    pipeline = load_pipeline(ROOT / "dvc.yaml", ROOT / "params.yaml")
+    stages = {stage.addressing: stage for stage in Repo(str(ROOT)).stage.collect()}
+    assert stages.keys() == pipeline.stages.keys()
+    for addr, stage in stages.items():
+        own = pipeline.stages[addr]
+        assert stage.cmd == own.cmd
+        assert sorted(d.def_path for d in stage.deps if d.def_path != "params.yaml") == sorted(own.deps)
+        assert sorted(o.def_path for o in stage.outs) == sorted(own.outs)
+        assert sorted(p for d in stage.deps if d.def_path == "params.yaml" for p in d.params) == sorted(own.params)
+        read = {k: v for d in stage.deps if d.def_path == "params.yaml" for k, v in d.get_hash().value.items()}
+        assert read == pipeline.values(own)
