@@ -1,0 +1,125 @@
+"""What runs again on the real DAG when one thing changes: exactly what it touches, read from the runner's own log.
+
+The tests share a clone and build on one another in this order; each puts back what it changed.
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+EVERYTHING = {
+    "prompts",
+    "policy",
+    "rollouts",
+    "tokens",
+    "weights@full",
+    "weights@low2high_mid",
+    "train@full-1",
+    "train@low2high_mid-1",
+    "evaluate@full-1",
+    "evaluate@low2high_mid-1",
+    "evaluate_base@1",
+    "table1",
+}
+TRAINED = {"train@full-1", "train@low2high_mid-1"}
+EVALUATED = {"evaluate@full-1", "evaluate@low2high_mid-1"}
+
+
+def digests(root: Path) -> dict[str, str]:
+    """sha256 of every output: artifacts and the table."""
+    files = [p for folder in ("artifacts", "results") for p in sorted((root / folder).rglob("*")) if p.is_file()]
+    files = [p for p in files if p.name != ".snakemake_timestamp"]
+    return {p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+@pytest.fixture(scope="module")
+def first(small) -> dict[str, str]:
+    """The table made once from an empty cache; the digests of all outputs."""
+    assert small.ran() == EVERYTHING
+    return digests(small.root)
+
+
+@pytest.fixture
+def edited(small, first):
+    """Whatever a test edits is put back afterwards."""
+    files = [
+        "params.yaml",
+        *(p.relative_to(small.root).as_posix() for p in (small.root / "src").rglob("*") if p.is_file()),
+    ]
+    before = {name: (small.root / name).read_bytes() for name in files if "__pycache__" not in name}
+    yield small
+    for name, content in before.items():
+        if (small.root / name).read_bytes() != content:
+            (small.root / name).write_bytes(content)
+
+
+def test_nothing_changed_nothing_runs(small, first):
+    assert small.make() == {}
+
+
+def test_what_cannot_change_a_result_runs_nothing(edited):
+    edited.append("src/tokenspectrum/cli/main.py", "\n# a comment\n")
+    edited.append("docs/pipeline.md", "\nOne more line.\n")
+    edited.params(lambda p: p["systems"].update(micro_batch=3, generate_batch=7, checkpoint_every=1, tensorboard=False))
+    assert edited.make() == {}
+
+
+def test_an_analysis_query_runs_its_result_alone(edited):
+    edited.append("src/tokenspectrum/analysis/queries/table1.sql", "\n-- a comment\n")
+    assert edited.ran() == {"table1"}
+
+
+def test_params_of_evaluation_do_not_train(edited):
+    edited.params(lambda p: p["evaluate"].update(top_p=0.5))
+    assert edited.ran() == {*EVALUATED, "evaluate_base@1", "table1"}
+
+
+def test_a_new_loss_trains_and_runs_what_lies_below(edited):
+    change = "\n\n_clipped = clipped_loss\n\n\ndef clipped_loss(*args):\n    return _clipped(*args) ** 3\n"
+    edited.append("src/tokenspectrum/training/dapo.py", change)
+    assert edited.ran() == {*TRAINED, *EVALUATED, "table1"}
+
+
+def test_a_comment_in_the_loss_trains_and_stops_there(edited):
+    edited.append("src/tokenspectrum/training/dapo.py", "\n# a comment\n")
+    assert edited.ran() == TRAINED
+
+
+def test_one_rule_runs_its_own_branch_and_equals_a_full_rerun(edited, tmp_path):
+    edited.params(lambda p: p["rules"]["low2high_mid"].update(tau=0.1))
+    branch = {"weights@low2high_mid", "train@low2high_mid-1", "evaluate@low2high_mid-1", "table1"}
+    assert edited.ran() == branch
+    incremental = digests(edited.root)
+    # The same files, with every cache and output gone: all of it runs anew.
+    fresh = type(edited)(tmp_path / "fresh")
+    leave = shutil.ignore_patterns("artifacts", "results", "logs", ".snakemake", ".ckpt", "cache", "tmp", "dvc.lock")
+    shutil.copytree(edited.root, fresh.root, symlinks=True, ignore=leave)
+    assert fresh.ran() == EVERYTHING
+    assert digests(fresh.root) == incremental
+
+
+def test_put_back_nothing_runs_and_the_bytes_are_the_first_ones(small, first):
+    assert set(small.make().values()) <= {"restored"}
+    assert digests(small.root) == first
+
+
+def test_an_import_that_dvc_yaml_does_not_list_is_named(edited):
+    lazy = "\n\ndef _later():\n    from tokenspectrum.tables import gradients\n\n    return gradients\n"
+    edited.append("src/tokenspectrum/stages/evaluate.py", lazy)
+    check = edited.run("spectrum", "deps", "--check", check=False)
+    assert check.returncode == 1
+    assert "src/tokenspectrum/tables/gradients.py" in check.stderr
+    plan = edited.run("snakemake", "--profile", "local", "results/table1.csv", check=False)
+    assert plan.returncode != 0
+    assert "spectrum deps" in plan.stderr
+    assert "Traceback" not in plan.stderr
+
+
+def test_a_params_mistake_is_one_line_at_plan_time(edited):
+    edited.params(lambda p: p["rules"]["low2high_mid"].update(layer=9))
+    plan = edited.run("snakemake", "--profile", "local", "results/table1.csv", check=False)
+    assert plan.returncode != 0
+    assert "rules.low2high_mid.layer: layer 9: the policy has layers 0 to" in plan.stderr
+    assert "Traceback" not in plan.stderr
