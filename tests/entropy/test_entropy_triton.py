@@ -86,6 +86,18 @@ def test_both_loop_orders_and_other_tiles_agree():
         torch.testing.assert_close(plain["distance"], other["distance"], atol=1e-4, rtol=1e-5)
 
 
+@pytest.mark.parametrize("chunks", [1, 2, 3])
+def test_several_key_tiles_a_chunk(monkeypatch, chunks):
+    from tokenspectrum.entropy import fused
+
+    lengths = [300, 40]
+    q, k = random_qk(lengths, 2, 1, 32)
+    monkeypatch.setattr(fused, "MOST_CHUNKS", chunks)
+    start = [230, 0]
+    result = run(q, k, cu_seqlens=offsets(lengths), query_start=start, **{**EVERYTHING, "fixed_k": 100})
+    assert_close(result, oracle(q, k, lengths, start, lengths, fixed_k=100), 2e-5, support_slack=1)
+
+
 def test_sorted_statistics_made_slab_by_slab(monkeypatch):
     from tokenspectrum.entropy import fused
 
