@@ -41,7 +41,7 @@ def stage_seconds(name: str, params: Path, *flags: str) -> float:
 
 def opened(policy: dict[str, Any], seed: int) -> dict[str, Any]:
     """The policy section with another seed and a check that nothing can miss."""
-    ranges = {name: [0, 1] for name in policy["check"]["ranges"]}
+    ranges = [r | {"low": 0, "high": 1} for r in policy["check"]["ranges"]]
     check = policy["check"] | {"ranges": ranges, "min_gap": -1.0, "guess_floor": 0.0, "floor_errors": 0.0}
     return policy | {"seed": seed, "check": check}
 
@@ -60,7 +60,7 @@ def measure(params: dict[str, Any], seeds: list[int], folder: Path) -> list[dict
         flags["report"] = out / "report.json"
         seconds = stage_seconds("policy", file, *(part for k, v in flags.items() for part in (f"--{k}", str(v))))
         report = json.loads(flags["report"].read_text())
-        scores = {name: (s["mean"], s["error"]) for name, s in report["benchmarks"].items()}
+        scores = {name: (s["mean"], s["error"]) for name in check.benchmarks for s in [report["benchmarks"][name]]}
         row = {"seed": seed, "cpu_seconds": f"{seconds:.1f}", "parameters": report["parameters"]}
         row |= {"steps": params["policy"]["training"]["steps"], "loss": f"{report['loss']:.4f}"}
         for name, (mean, error) in scores.items():

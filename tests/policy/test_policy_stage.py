@@ -34,7 +34,7 @@ MICRO: dict[str, Any] = {
         "init_std": 0.1,
         "qk_norm": 1.5,
     },
-    "corpus": {"k_max": 3, "k_mean": 1.0, "guess": 0.3, "guess_per_step": 0.0, "unboxed": 0.1},
+    "corpus": {"k_max": 3, "k_mean": 1.0, "guess": 0.3, "guess_per_step": 0.0, "unboxed": 0.1, "guess_from": 0.0},
     "training": {
         "steps": 4,
         "batch": 4,
@@ -51,7 +51,7 @@ CHECK = {
     "temperature": 1.0,
     "top_p": 0.7,
     "max_response_tokens": 8,
-    "ranges": {"math": [0.5, 0.9], "aime24": [0.2, 0.4]},
+    "ranges": [{"benchmark": "math", "low": 0.5, "high": 0.9}, {"benchmark": "aime24", "low": 0.2, "high": 0.4}],
     "min_gap": 0.05,
     "guess_floor": 0.1,
     "floor_errors": 3.0,
@@ -163,7 +163,8 @@ def test_a_policy_outside_its_range_fails_and_leaves_nothing(
 def test_a_policy_inside_its_range_reports_its_scores(
     benchmarks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wide = {"ranges": {"math": [0, 1], "aime24": [0, 1]}, "min_gap": 0.0, "guess_floor": 0.0, "floor_errors": 0.0}
+    ranges = [{"benchmark": name, "low": 0, "high": 1} for name in ("math", "aime24")]
+    wide = {"ranges": ranges, "min_gap": -1, "guess_floor": 0.0, "floor_errors": 0.0}
     out = run_stage(tmp_path, monkeypatch, benchmarks, MICRO | {"check": CHECK | wide})
     assert set(json.loads((out / "report.json").read_text())["benchmarks"]) == {"math", "aime24"}
 
@@ -172,8 +173,9 @@ def test_a_check_of_an_unknown_benchmark_fails_before_training(
     benchmarks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(policy, "make_tiny", lambda *a: pytest.fail("trained"))
+    unknown = [{"benchmark": "aime25", "low": 0, "high": 1}]
     with pytest.raises(UserError, match="names aime25, but the benchmarks are aime24, math"):
-        run_stage(tmp_path, monkeypatch, benchmarks, MICRO | {"check": CHECK | {"ranges": {"aime25": [0, 1]}}})
+        run_stage(tmp_path, monkeypatch, benchmarks, MICRO | {"check": CHECK | {"ranges": unknown}})
 
 
 def test_benchmark_problems_are_held_out(benchmarks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ class Corpus(Frozen):
     guess: Share = Field(..., description="share of one-step problems whose solution is the bare answer")
     guess_per_step: Share = Field(..., description="what each further step adds to that share")
     unboxed: Share = Field(..., description="share of the solutions with steps that forget the box")
+    guess_from: Share = Field(..., description="share of the training steps before the first guesses appear")
 
 
 class Training(Frozen):
@@ -51,6 +52,20 @@ class Training(Frozen):
     weight_decay: float = Field(..., ge=0, description="AdamW's weight decay")
 
 
+class Range(Frozen):
+    """What the policy must score on one benchmark."""
+
+    benchmark: str = Field(..., min_length=1, description="name of the benchmark, as in prompts.benchmarks")
+    low: Share = Field(..., description="lowest mean@k")
+    high: Share = Field(..., description="highest mean@k")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self
+
+
 class Check(Frozen):
     """What the finished policy must score, or the stage fails: it sits on a phase transition and seeds differ."""
 
@@ -58,21 +73,17 @@ class Check(Frozen):
     temperature: float = Field(..., gt=0, description="sampling temperature")
     top_p: float = Field(..., gt=0, le=1, description="nucleus mass")
     max_response_tokens: int = Field(..., ge=1, description="longest sampled response")
-    ranges: dict[str, tuple[Share, Share]] = Field(
-        ..., min_length=1, description="lowest and highest mean@k by benchmark, from the easiest to the hardest"
-    )
+    ranges: tuple[Range, ...] = Field(..., min_length=1, description="from the easiest benchmark to the hardest")
     min_gap: float = Field(..., ge=-1, le=1, description="each mean@k is below the one before it by at least this")
     guess_floor: Share = Field(..., description="accuracy of blind guessing on the hardest benchmark")
     floor_errors: float = Field(
         ..., ge=0, description="the hardest is above the guess floor by this many standard errors over problems"
     )
 
-    @model_validator(mode="after")
-    def _ordered(self) -> "Check":
-        for name, (low, high) in self.ranges.items():
-            if low > high:
-                raise ValueError(f"range of {name}: {low} is above {high}")
-        return self
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Their names, from the easiest to the hardest."""
+        return tuple(r.benchmark for r in self.ranges)
 
 
 class TinyPolicy(Frozen):

@@ -22,16 +22,15 @@ def mean_and_error(accuracy_P: Sequence[float]) -> tuple[float, float]:
 def problems_with(check: Check, scores: Mapping[str, tuple[float, float]]) -> list[str]:
     """What of `check` the scores (benchmark -> mean@k, standard error) miss, a phrase each; empty if all holds."""
     found = []
-    for name, (low, high) in check.ranges.items():
-        mean = scores[name][0]
-        if not low <= mean <= high:
-            found.append(f"{name} {mean:.3f} is outside {low} to {high}")
-    names = list(check.ranges)
-    for easier, harder in pairwise(names):
+    for r in check.ranges:
+        mean = scores[r.benchmark][0]
+        if not r.low <= mean <= r.high:
+            found.append(f"{r.benchmark} {mean:.3f} is outside {r.low} to {r.high}")
+    for easier, harder in pairwise(check.benchmarks):
         gap = scores[easier][0] - scores[harder][0]
         if gap < check.min_gap:
             found.append(f"{harder} is {gap:.3f} below {easier}, not {check.min_gap}")
-    hardest = names[-1]
+    hardest = check.benchmarks[-1]
     mean, error = scores[hardest]
     if mean < check.guess_floor + check.floor_errors * error:
         found.append(
@@ -52,7 +51,7 @@ def check_policy(check: Check, scores: Mapping[str, tuple[float, float]]) -> Non
 
 def require_benchmarks(check: Check, available: Mapping[str, object]) -> None:
     """Raise a UserError when the check names a benchmark that the prompts stage did not make."""
-    if missing := [name for name in check.ranges if name not in available]:
+    if missing := [name for name in check.benchmarks if name not in available]:
         raise UserError(
             f"policy.check.ranges names {missing[0]}, but the benchmarks are {', '.join(available)}; "
             "correct it, or set policy.check to null"

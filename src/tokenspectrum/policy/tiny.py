@@ -5,8 +5,8 @@ Knows the corpus and the model; not what the policy is for.
 """
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 import torch
 import torch.nn.functional as F
@@ -60,8 +60,12 @@ def _batches(
     params: TinyPolicy, tokenizer: PreTrainedTokenizerBase, held_out: Collection[str]
 ) -> Iterator[tuple[list[Example], float]]:
     """Endless batches, each with the mean number of solution tokens of its pool's batches."""
-    size = params.training.batch
-    pairs = corpus(params.seed, Mix(**params.corpus.model_dump()), held_out)
+    size, given = params.training.batch, params.corpus
+    mix = Mix(given.k_max, given.k_mean, given.guess, given.guess_per_step, given.unboxed)
+    # A guess teaches nothing but when to guess, so worked solutions come first and learn the arithmetic sooner.
+    n_worked = size * _POOL_BATCHES * round(given.guess_from * params.training.steps / _POOL_BATCHES)
+    worked = corpus(params.seed, replace(mix, guess=0.0, guess_per_step=0.0), held_out, "worked")
+    pairs = chain(islice(worked, n_worked), corpus(params.seed, mix, held_out))
     order = torch.Generator().manual_seed(params.seed)
     while True:
         pool = []

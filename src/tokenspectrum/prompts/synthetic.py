@@ -213,11 +213,11 @@ class Mix:
     unboxed: float
 
 
-def corpus(seed: int, mix: Mix, held_out: Collection[str]) -> Iterator[tuple[str, str]]:
+def corpus(seed: int, mix: Mix, held_out: Collection[str], stream: str = "corpus") -> Iterator[tuple[str, str]]:
     """Endless (problem text, solution) pairs for the base policy, none of a text in `held_out`."""
     index = 0
     while True:
-        draws = Draws("corpus", seed, index)
+        draws = Draws(stream, seed, index)
         index += 1
         k = min(mix.k_max, 1 + int(-mix.k_mean * math.log1p(-draws.uniform())))
         guess = min(1.0, mix.guess + (k - 1) * mix.guess_per_step)

@@ -110,7 +110,7 @@ def benchmark_scores(check: Check, policy: Path, benchmarks: dict[str, list[Row]
     sampling = Sampling(check.temperature, check.top_p, check.max_response_tokens, check.samples)
     room = model.config.max_position_embeddings - check.max_response_tokens
     scores = {}
-    for name in check.ranges:
+    for name in check.benchmarks:
         rows = benchmarks[name]
         prompts = [Prompt(row["prompt_id"], *encode_prompt(tokenizer, row["prompt"], room)) for row in rows]
         responses = engine.generate(prompts, sampling, seed=0, step=0, domain="policy-check")
