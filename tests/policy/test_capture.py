@@ -109,6 +109,7 @@ def test_the_models_own_outputs_do_not_change(implementation):
 def test_everything_is_restored_on_exit_and_on_error(implementation):
     model = make_model(implementation=implementation)
     before = ALL_ATTENTION_FUNCTIONS.get(implementation)
+    assert (before is None) == (implementation == "eager")  # nor did any test before this one leave a trace
     with capture_attention(model, [0]) as capture:
         assert ALL_ATTENTION_FUNCTIONS.get(implementation) is not before
     assert ALL_ATTENTION_FUNCTIONS.get(implementation) is before
