@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
+from transformers import AutoModelForCausalLM, FalconConfig, Llama4TextConfig, LlamaConfig, Qwen2Config, Qwen3Config
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tokenspectrum.entropy import attention_entropy
@@ -130,7 +130,7 @@ def test_only_the_chosen_layers_of_the_chosen_model_are_kept():
     assert list(capture.captured) == [2]
     assert capture[2].q.shape == (3, 24, 4, 32)
     assert capture[2].k.shape == (3, 24, 2, 32)
-    with pytest.raises(KeyError, match="layer 1 was not captured"):
+    with pytest.raises(KeyError, match="layer 1 is not here"):
         capture[1]
     capture.clear()
     assert not capture.captured
@@ -152,7 +152,7 @@ def test_a_sliding_window_is_accepted_until_it_binds():
     with torch.no_grad(), capture_attention(model, [0, 2]) as capture:
         model(ids[:, :16])
         assert (attention_entropy(capture[2].q, capture[2].k).visible.max()) == 16
-        with pytest.raises(ValueError, match="layer 2 sees a sliding window of 16 positions but the input has 24"):
+        with pytest.raises(ValueError, match="layer 2 sees a window of 16 positions but the input has 24"):
             model(ids)
     with torch.no_grad(), capture_attention(model, [0]):
         model(ids)  # layer 0 attends in full
@@ -175,6 +175,27 @@ def test_what_has_no_causal_rows_is_refused():
     model.model.layers[1].self_attn.is_causal = False
     with torch.no_grad(), capture_attention(model, [1]), pytest.raises(ValueError, match="layer 1 is not causal"):
         model(ids)
+
+
+def test_chunked_attention_is_accepted_until_a_chunk_ends():
+    sizes = {**SIZES, "head_dim": 16, "num_local_experts": 1, "attention_chunk_size": 16, "intermediate_size_mlp": 64}
+    config = Llama4TextConfig(**sizes)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
+    ids, _ = make_batch()
+    with torch.no_grad(), capture_attention(model, [0]) as capture:
+        model(ids[:, :16])
+        assert capture[0].q.shape[1] == 16
+        with pytest.raises(ValueError, match="layer 0 sees a window of 16 positions but the input has 24"):
+            model(ids)
+
+
+def test_a_layer_that_bypasses_the_interface_is_named():
+    config = FalconConfig(vocab_size=60, hidden_size=32, num_hidden_layers=2, num_attention_heads=2)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad(), capture_attention(model, [1]), pytest.raises(ValueError, match=r"layers \[1\] do not call"):
+        model(make_batch()[0])
+    with torch.no_grad():
+        model(make_batch()[0])  # the check is gone
 
 
 def test_soft_caps_and_sinks_are_refused():

@@ -41,9 +41,7 @@ class Capture:
 
     def __getitem__(self, layer: int) -> LayerCapture:
         if layer not in self.captured:
-            raise KeyError(
-                f"layer {layer} was not captured: layers {list(self.layers)} are, once a forward pass has run"
-            )
+            raise KeyError(f"layer {layer} is not here: layers {list(self.layers)} are, once a forward pass has run")
         return self.captured[layer]
 
     def packed(self, layer: int, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,9 +77,10 @@ def capture_attention(model: PreTrainedModel, layers: Sequence[int]) -> Iterator
         Capture: after a forward pass without a cache of earlier tokens, `capture[layer].q`, `.k` and `.scale`.
 
     Raises:
-        ValueError: a layer that the model lacks. Within the block: attention that is not causal, a sliding window
-            shorter than the input (a longer one changes nothing and is accepted), logits that q and k alone do not give
-            (soft cap, sinks, position bias), or a forward pass that goes on from a cache.
+        ValueError: a layer that the model lacks. From a forward pass within the block: attention that is not causal, a
+            sliding window or chunk shorter than the input (a longer one changes nothing and is accepted), logits that q
+            and k alone do not give (soft cap, sinks, position bias), a pass that goes on from a cache, or a layer that
+            does not call the attention interface (linear attention, or an older model's own code).
     """
     modules = _attention_modules(model, layers)
     capture = Capture(tuple(layers))
@@ -90,9 +89,11 @@ def capture_attention(model: PreTrainedModel, layers: Sequence[int]) -> Iterator
     # "eager" has no entry: transformers then takes the function of the model's own file.
     original = interface.get(name)
     AttentionInterface.register(name, _capturing(capture, modules, original))
+    check = model.get_decoder().register_forward_hook(lambda *_: _check_complete(capture))
     try:
         yield capture
     finally:
+        check.remove()
         if original is None:
             del AttentionInterface._global_mapping[name]
         else:
@@ -107,6 +108,15 @@ def _attention_modules(model: PreTrainedModel, layers: Sequence[int]) -> dict[in
         if not 0 <= layer < count:
             raise ValueError(f"capture_attention: the model has layers 0 to {count - 1}, not {layer}")
     return {id(m): m.layer_idx for m in decoder.modules() if getattr(m, "layer_idx", None) in layers}
+
+
+def _check_complete(capture: Capture) -> None:
+    missing = [layer for layer in capture.layers if layer not in capture.captured]
+    if missing:
+        raise ValueError(
+            f"layers {missing} do not call transformers' attention interface (linear attention, or an older "
+            "model's own code), so their queries and keys cannot be captured"
+        )
 
 
 def _capturing(capture: Capture, modules: dict[int, int], original: Callable | None) -> Callable:
@@ -138,15 +148,25 @@ def _refuse(layer: int, module: nn.Module, query: Tensor, key: Tensor, mask: Any
     causal = kwargs.get("is_causal")
     if not (getattr(module, "is_causal", True) if causal is None else causal) or _sees_ahead(mask, length):
         raise ValueError(f"layer {layer} is not causal: its attention entropy is not defined here")
-    window = kwargs.get("sliding_window")
+    window = _window(layer, module, kwargs)
     if window is not None and window < length:
         raise ValueError(
-            f"layer {layer} sees a sliding window of {window} positions but the input has {length}: "
+            f"layer {layer} sees a window of {window} positions but the input has {length}: "
             "choose a full-attention layer or shorter sequences"
         )
     for name in UNSUPPORTED:
         if kwargs.get(name) is not None:
             raise ValueError(f"layer {layer} uses {name}: q and k alone do not give its attention rows")
+
+
+def _window(layer: int, module: nn.Module, kwargs: dict[str, Any]) -> int | None:
+    """Most positions that a sliding-window or chunked layer sees; None for full attention."""
+    if kwargs.get("sliding_window") is not None:
+        return kwargs["sliding_window"]
+    config = getattr(module, "config", None)
+    kind = (getattr(config, "layer_types", None) or {layer: "full_attention"})[layer]
+    sizes = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
+    return getattr(config, sizes[kind], None) if kind in sizes else None
 
 
 def _sees_ahead(mask: Any, length: int) -> bool:
