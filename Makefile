@@ -21,7 +21,7 @@ table1: setup
 	snakemake --profile local results/table1.csv
 
 test: setup
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	ruff check . && ruff format --check . && snakefmt --check Snakefile workflow && snakemake --lint
