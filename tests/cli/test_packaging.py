@@ -1,4 +1,4 @@
-"""What `make` installs: constraints.txt pins every dependency inside the package's own bounds, and is what runs here."""
+"""What `make` installs: constraints.txt pins every dependency within the package's bounds, and is what runs here."""
 
 import re
 import tomllib
