@@ -152,7 +152,7 @@ def test_a_sliding_window_is_accepted_until_it_binds():
     with torch.no_grad(), capture_attention(model, [0, 2]) as capture:
         model(ids[:, :16])
         assert (attention_entropy(capture[2].q, capture[2].k).visible.max()) == 16
-        with pytest.raises(ValueError, match="layer 2 sees a window of 16 positions but the input has 24"):
+        with pytest.raises(ValueError, match="layer 2 sees a sliding window of 16 positions but the input has 24"):
             model(ids)
     with torch.no_grad(), capture_attention(model, [0]):
         model(ids)  # layer 0 attends in full
@@ -185,7 +185,7 @@ def test_chunked_attention_is_accepted_until_a_chunk_ends():
     with torch.no_grad(), capture_attention(model, [0]) as capture:
         model(ids[:, :16])
         assert capture[0].q.shape[1] == 16
-        with pytest.raises(ValueError, match="layer 0 sees a window of 16 positions but the input has 24"):
+        with pytest.raises(ValueError, match="layer 0 sees a chunk of 16 positions but the input has 24"):
             model(ids)
 
 

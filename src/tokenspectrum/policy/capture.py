@@ -148,10 +148,10 @@ def _refuse(layer: int, module: nn.Module, query: Tensor, key: Tensor, mask: Any
     causal = kwargs.get("is_causal")
     if not (getattr(module, "is_causal", True) if causal is None else causal) or _sees_ahead(mask, length):
         raise ValueError(f"layer {layer} is not causal: its attention entropy is not defined here")
-    window = _window(layer, module, kwargs)
+    kind, window = _window(layer, module, kwargs)
     if window is not None and window < length:
         raise ValueError(
-            f"layer {layer} sees a window of {window} positions but the input has {length}: "
+            f"layer {layer} sees a {kind} of {window} positions but the input has {length}: "
             "choose a full-attention layer or shorter sequences"
         )
     for name in UNSUPPORTED:
@@ -159,14 +159,17 @@ def _refuse(layer: int, module: nn.Module, query: Tensor, key: Tensor, mask: Any
             raise ValueError(f"layer {layer} uses {name}: q and k alone do not give its attention rows")
 
 
-def _window(layer: int, module: nn.Module, kwargs: dict[str, Any]) -> int | None:
-    """Most positions that a sliding-window or chunked layer sees; None for full attention."""
+def _window(layer: int, module: nn.Module, kwargs: dict[str, Any]) -> tuple[str, int | None]:
+    """What bounds the positions that a layer sees, and to how many; None for full attention."""
     if kwargs.get("sliding_window") is not None:
-        return kwargs["sliding_window"]
+        return "sliding window", kwargs["sliding_window"]
     config = getattr(module, "config", None)
-    kind = (getattr(config, "layer_types", None) or {layer: "full_attention"})[layer]
-    sizes = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
-    return getattr(config, sizes[kind], None) if kind in sizes else None
+    layer_types = getattr(config, "layer_types", None)
+    if layer_types is not None and layer_types[layer] == "sliding_attention":
+        return "sliding window", getattr(config, "sliding_window", None)
+    if layer_types is not None and layer_types[layer] == "chunked_attention":
+        return "chunk", getattr(config, "attention_chunk_size", None)
+    return "context", None
 
 
 def _sees_ahead(mask: Any, length: int) -> bool:
