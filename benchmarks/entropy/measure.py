@@ -39,7 +39,8 @@ def measure_together(calls: dict[str, Callable[[], object]], device: str, second
     failed: dict[str, Measured | str] = {}
     for name, call in calls.items():
         try:
-            peaks[name] = peak_mib(call, device)  # also the warm-up
+            call()  # warm-up: libraries load their code
+            peaks[name] = peak_mib(call, device)
         except (torch.OutOfMemoryError, MemoryError):
             failed[name] = "oom"
     times: dict[str, list[float]] = {name: [] for name in peaks}
