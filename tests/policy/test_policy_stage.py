@@ -34,7 +34,15 @@ MICRO: dict[str, Any] = {
         "init_std": 0.1,
         "qk_norm": 1.5,
     },
-    "corpus": {"k_max": 3, "k_mean": 1.0, "guess": 0.3, "guess_per_step": 0.0, "unboxed": 0.1, "guess_from": 0.0},
+    "corpus": {
+        "k_max": 3,
+        "k_mean": 1.0,
+        "guess": 0.3,
+        "guess_per_step": 0.0,
+        "unboxed": 0.1,
+        "large": 0.1,
+        "guess_from": 0.0,
+    },
     "training": {
         "steps": 4,
         "batch": 4,

@@ -12,7 +12,7 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.prompts import synthetic
 from tokenspectrum.prompts.synthetic import FAMILIES, STAND_INS, STYLES, Draws, Mix, Spec, corpus, draw_worked, render
 
-MIX = Mix(k_max=4, k_mean=2.0, guess=0.2, guess_per_step=0.0, unboxed=0.25)
+MIX = Mix(k_max=4, k_mean=2.0, guess=0.2, guess_per_step=0.0, unboxed=0.25, large=0.1)
 
 
 def solve(text: str) -> int:
@@ -30,9 +30,9 @@ def solve(text: str) -> int:
     return value % 10
 
 
-@given(st.sampled_from(sorted(FAMILIES)), st.integers(1, 9), st.integers(0, 2**31), st.integers(0, 10_000))
-def test_answers_are_right_and_every_written_step_is_true(family: str, k: int, seed: int, index: int) -> None:
-    worked = draw_worked(Draws("test", seed, index), Spec((family,), k, k))
+@given(st.sampled_from(sorted(FAMILIES)), st.integers(1, 9), st.floats(0, 1), st.integers(0, 2**31), st.integers(0, 99))
+def test_answers_are_right_and_every_step_is_true(family: str, k: int, large: float, seed: int, index: int) -> None:
+    worked = draw_worked(Draws("test", seed, index), Spec((family,), k, k, large))
     assert worked.answer == str(solve(worked.text))
     assert len(worked.steps) == min(k, FAMILIES[family].max_steps)
     for step in worked.steps:
@@ -40,7 +40,7 @@ def test_answers_are_right_and_every_written_step_is_true(family: str, k: int, s
 
 
 def test_styles_differ_as_they_say() -> None:
-    worked = draw_worked(Draws("test", 0, 0), Spec(("chain",), 3, 3))
+    worked = draw_worked(Draws("test", 0, 0), Spec(("chain",), 3, 3, large=0.5))
     texts = {style: render(worked, style) for style in STYLES}
     boxed = f"\\boxed{{{worked.answer}}}"
     assert [style for style, text in texts.items() if boxed not in text] == ["nobox"]
@@ -79,7 +79,7 @@ def test_training_problems_keep_their_range() -> None:
 
 def test_too_many_problems_is_an_error() -> None:
     with pytest.raises(UserError, match="fewer than 2000 distinct"):
-        synthetic.make_problems("x", Spec(("chain",), 1, 1), 2000, seed=0)
+        synthetic.make_problems("x", Spec(("chain",), 1, 1, large=0.0), 2000, seed=0)
 
 
 def test_an_unknown_benchmark_is_an_error() -> None:
@@ -97,6 +97,15 @@ def test_corpus_follows_its_shares_and_leaves_out_what_is_held_out() -> None:
     rest = list(islice(corpus(0, MIX, held_out=held_out), 1500))
     assert not held_out & {text for text, _ in rest}
     assert rest[:20] == [pair for pair in pairs if pair[0] not in held_out][:20]
+
+
+def test_the_share_of_large_literals_is_what_was_asked_for() -> None:
+    for large in (0.0, 0.3, 1.0):
+        literals = []
+        for i in range(200):
+            worked = draw_worked(Draws("test", 0, i), Spec(("chain",), 5, 5, large))
+            literals += [int(step.expression[-1]) for step in worked.steps if "*" not in step.expression]
+        assert abs(sum(literal > 4 for literal in literals) / len(literals) - large) < 0.06
 
 
 def test_corpus_length_follows_k_mean() -> None:

@@ -37,6 +37,7 @@ class Corpus(Frozen):
     guess: Share = Field(..., description="share of one-step problems whose solution is the bare answer")
     guess_per_step: Share = Field(..., description="what each further step adds to that share")
     unboxed: Share = Field(..., description="share of the solutions with steps that forget the box")
+    large: Share = Field(..., description="share of literals above 4: rare facts of arithmetic, known less well")
     guess_from: Share = Field(..., description="share of the training steps before the first guesses appear")
 
 

@@ -61,7 +61,7 @@ def _batches(
 ) -> Iterator[tuple[list[Example], float]]:
     """Endless batches, each with the mean number of solution tokens of its pool's batches."""
     size, given = params.training.batch, params.corpus
-    mix = Mix(given.k_max, given.k_mean, given.guess, given.guess_per_step, given.unboxed)
+    mix = Mix(given.k_max, given.k_mean, given.guess, given.guess_per_step, given.unboxed, given.large)
     # A guess teaches nothing but when to guess, so worked solutions come first and learn the arithmetic sooner.
     n_worked = size * _POOL_BATCHES * round(given.guess_from * params.training.steps / _POOL_BATCHES)
     worked = corpus(params.seed, replace(mix, guess=0.0, guess_per_step=0.0), held_out, "worked")

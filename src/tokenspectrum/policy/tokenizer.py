@@ -21,7 +21,7 @@ _PIECES = r"\\boxed|\d| ?\p{L}{2,}|\p{L}|[.,:] ?|[^\s\p{L}\d]|\s+"
 _CORPUS_TEXTS = 3000
 _CORPUS_SEED = 0
 # A mix of its own: the tokens do not change with the policy's.
-_CORPUS_MIX = Mix(k_max=9, k_mean=4.0, guess=0.3, guess_per_step=0.0, unboxed=0.5)
+_CORPUS_MIX = Mix(k_max=9, k_mean=4.0, guess=0.3, guess_per_step=0.0, unboxed=0.5, large=0.5)
 _VOCAB_CAP = 1024
 
 

@@ -72,21 +72,24 @@ def _apply(operator: str, x: int, y: int) -> int:
     return {"+": x + y, "-": x - y, "*": x * y}[operator] % MODULUS
 
 
-def _operation(draws: Draws) -> tuple[str, int]:
-    """An operator and its literal.  The factor 3 is a unit modulo 10, so a result never forgets the value before it.
+def _operation(draws: Draws, large: float) -> tuple[str, int]:
+    """An operator and its literal, a large one with probability `large`.
 
-    Uneven operators and small literals are on purpose: each part of a step then tells something about its result, so
-    that a small model learns the table bit by bit.  With + and - alike and all literals, no part tells anything alone.
+    Uneven operators and mostly small literals are on purpose: each part of a step then tells something about its
+    result, so that a small model learns the table bit by bit; with + and - alike and all literals, no part tells
+    anything alone.  The factors 3 and 7 are units modulo 10: a result never forgets the value before it.
     """
-    operator = draws.pick("+++-*")
-    return operator, 3 if operator == "*" else 1 + int(draws.uniform() * 4)
+    operator, is_large = draws.pick("+++-*"), draws.uniform() < large
+    if operator == "*":
+        return operator, 7 if is_large else 3
+    return operator, draws.pick((5, 6, 7, 8, 9) if is_large else (1, 2, 3, 4))
 
 
-def _chain(draws: Draws, k: int) -> Worked:
+def _chain(draws: Draws, k: int, large: float) -> Worked:
     value = int(draws.uniform() * MODULUS)
     defined, steps = [f"{LETTERS[0]}={value}"], []
     for before, label in pairwise(LETTERS[: k + 1]):
-        operator, literal = _operation(draws)
+        operator, literal = _operation(draws, large)
         defined.append(f"{label}={before}{operator}{literal}")
         result = _apply(operator, value, literal)
         steps.append(Step(label, f"{value}{operator}{literal}", result))
@@ -94,13 +97,13 @@ def _chain(draws: Draws, k: int) -> Worked:
     return Worked(f"Mod 10, let {', '.join(defined)}. Find {LETTERS[k]}.", tuple(steps), "chain")
 
 
-def _vars(draws: Draws, k: int) -> Worked:
+def _vars(draws: Draws, k: int, large: float) -> Worked:
     values = {LETTERS[0]: int(draws.uniform() * MODULUS)}
     defined, steps = [f"{LETTERS[0]}={values[LETTERS[0]]}"], []
     for i in range(1, k + 1):
         label, earlier = LETTERS[i], LETTERS[:i]
         left = earlier[-1] if draws.uniform() < 0.85 else draws.pick(earlier)
-        operator, literal = _operation(draws)
+        operator, literal = _operation(draws, large)
         result = _apply(operator, values[left], literal)
         defined.append(f"{label}={left}{operator}{literal}")
         steps.append(Step(label, f"{values[left]}{operator}{literal}", result))
@@ -108,11 +111,11 @@ def _vars(draws: Draws, k: int) -> Worked:
     return Worked(f"Mod 10, let {', '.join(defined)}. Find {LETTERS[k]}.", tuple(steps), "vars")
 
 
-def _word(draws: Draws, k: int) -> Worked:
+def _word(draws: Draws, k: int, large: float) -> Worked:
     value = int(draws.uniform() * MODULUS)
     told, steps = [f"{draws.pick(NAMES)} sets a 0-9 dial to {value}."], []
     for day in DAYS[:k]:
-        operator, literal = _operation(draws)
+        operator, literal = _operation(draws, large)
         told.append(f"{day}: {VERBS[operator]} {literal}.")
         result = _apply(operator, value, literal)
         steps.append(Step(day, f"{value}{operator}{literal}", result))
@@ -122,9 +125,9 @@ def _word(draws: Draws, k: int) -> Worked:
 
 @dataclass(frozen=True)
 class Family:
-    """How to draw a problem of k steps, and the largest k that it has names for."""
+    """How to draw a problem of k steps with a share of large literals, and the largest k that it has names for."""
 
-    draw: Callable[[Draws, int], Worked]
+    draw: Callable[[Draws, int, float], Worked]
     max_steps: int
 
 
@@ -137,19 +140,20 @@ FAMILIES = {
 
 @dataclass(frozen=True)
 class Spec:
-    """Which problems a set holds: families, and the number of steps from k_min to k_max."""
+    """Which problems a set holds: families, steps from k_min to k_max, and the share of large literals (above 4)."""
 
     families: tuple[str, ...]
     k_min: int
     k_max: int
+    large: float
 
 
 # The stand-in for each real benchmark, from easy to hard.
 STAND_INS = {
-    "math": Spec(("chain", "word"), 2, 3),
-    "minerva_math": Spec(("word",), 4, 5),
-    "olympiadbench": Spec(("chain", "vars"), 5, 6),
-    "aime24": Spec(("vars",), 6, 7),
+    "math": Spec(("chain", "word"), 2, 3, large=0.05),
+    "minerva_math": Spec(("word",), 4, 5, large=0.2),
+    "olympiadbench": Spec(("chain", "vars"), 5, 6, large=0.25),
+    "aime24": Spec(("chain", "vars"), 6, 7, large=0.4),
 }
 
 
@@ -157,7 +161,7 @@ def draw_worked(draws: Draws, spec: Spec) -> Worked:
     """One problem of the spec; k is capped at what its family can name."""
     family = FAMILIES[draws.pick(spec.families)]
     k = spec.k_min + int(draws.uniform() * (spec.k_max - spec.k_min + 1))
-    return family.draw(draws, min(k, family.max_steps))
+    return family.draw(draws, min(k, family.max_steps), spec.large)
 
 
 def render(worked: Worked, style: str) -> str:
@@ -194,7 +198,7 @@ def make_benchmark(name: str, n: int, seed: int) -> list[Problem]:
 def make_train(n: int, seed: int, k_min: int, k_max: int) -> list[Problem]:
     """`n` training problems of all families with k_min to k_max steps; they may meet benchmark problems, so
     decontaminate."""
-    return make_problems("synthetic_train", Spec(tuple(FAMILIES), k_min, k_max), n, seed)
+    return make_problems("synthetic_train", Spec(tuple(FAMILIES), k_min, k_max, large=0.25), n, seed)
 
 
 @dataclass(frozen=True)
@@ -203,7 +207,8 @@ class Mix:
 
     k is 1 + floor(Exp(k_mean)) up to k_max: short problems are the more frequent, as in a natural corpus.  A k-step
     problem is guessed with probability guess + (k - 1) guess_per_step: the longer, the more often its writer gives up.
-    Of the solutions with steps, a share `unboxed` forgets the box.
+    Of the solutions with steps, a share `unboxed` forgets the box.  A share `large` of the literals is above 4: rare
+    facts of arithmetic that the policy knows less well.
     """
 
     k_max: int
@@ -211,6 +216,7 @@ class Mix:
     guess: float
     guess_per_step: float
     unboxed: float
+    large: float
 
 
 def corpus(seed: int, mix: Mix, held_out: Collection[str], stream: str = "corpus") -> Iterator[tuple[str, str]]:
@@ -222,6 +228,6 @@ def corpus(seed: int, mix: Mix, held_out: Collection[str], stream: str = "corpus
         k = min(mix.k_max, 1 + int(-mix.k_mean * math.log1p(-draws.uniform())))
         guess = min(1.0, mix.guess + (k - 1) * mix.guess_per_step)
         style = "guess" if draws.uniform() < guess else "nobox" if draws.uniform() < mix.unboxed else "careful"
-        worked = draw_worked(draws, Spec(tuple(FAMILIES), k, k))
+        worked = draw_worked(draws, Spec(tuple(FAMILIES), k, k, mix.large))
         if worked.text not in held_out:
             yield worked.text, render(worked, style)
