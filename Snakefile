@@ -7,8 +7,8 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-include: "workflow/rules/common.smk"
 include: "workflow/rules/params.smk"
+include: "workflow/rules/common.smk"
 include: "workflow/rules/prompts.smk"
 include: "workflow/rules/policy.smk"
 include: "workflow/rules/weights.smk"
@@ -17,10 +17,9 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/results.smk"
 
 
-# Seconds of work each: not worth a job of their own.
+# Seconds of work on small files: not worth a job of their own.
 localrules:
     all,
-    weights,
     table1,
     curves,
 

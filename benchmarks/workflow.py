@@ -20,8 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(ROOT / "tests/bridge"))
-from bridge_kit import Toy, new_toy
-from machine import cpu_name
+from bridge_kit import Toy, new_toy  # noqa: E402
+from machine import cpu_name  # noqa: E402
 
 RUNNER = [sys.executable, "-m", "workflow.bridge.run"]
 SNAKEMAKE = ["snakemake", "--profile", "local"]

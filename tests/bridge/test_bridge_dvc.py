@@ -94,11 +94,14 @@ def test_a_plain_dvc_push_and_pull_of_the_current_variant(toy, tmp_path):
     }
 
 
-def test_a_damaged_object_comes_back_from_the_remote(toy, tmp_path):
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_damaged_object_comes_back_from_the_remote(toy, tmp_path, kind):
     with_remote(toy, tmp_path / "remote")
     toy.spectrum("push")
-    content = toy.outputs()["artifacts/t/source/rows.json"]
-    (path,) = [p for p in toy.objects() if p.read_bytes() == content]
+    rows = toy.outputs()["artifacts/t/source/rows.json"]
+    marks = {"file": lambda content: content == rows, "folder": lambda content: b'"meta/count.json"' in content}
+    (path,) = [p for p in toy.objects() if marks[kind](p.read_bytes())]
+    content = path.read_bytes()
     path.chmod(0o644)
     path.write_bytes(b"rotten")
     toy.run("source")

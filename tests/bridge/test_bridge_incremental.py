@@ -125,9 +125,9 @@ def test_a_new_lazy_import_without_its_dep_is_refused_before_anything_runs(toy):
         ("train: {steps", "train: {steps: [", "params.yaml line 8: not valid YAML"),
     ],
 )
-def test_a_mistake_in_params_is_one_line_at_plan_time(toy, old, new, message):
-    toy.edit("params.yaml", old, new)
-    done = toy.command("snakemake", "--profile", "local", check=False)
+def test_a_mistake_in_params_is_one_line_at_plan_time(fresh, old, new, message):
+    fresh.edit("params.yaml", old, new)
+    done = fresh.command("snakemake", "--profile", "local", check=False)
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if not line.startswith("Using profile")]
     assert len(lines) == 1

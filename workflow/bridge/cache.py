@@ -124,7 +124,7 @@ class Cache:
         for entry in entries:
             needed = [entry["md5"]]
             if entry["md5"].endswith(".dir"):
-                with contextlib.suppress(MissingObjectError):
+                with contextlib.suppress(MissingObjectError, DamagedObjectError):  # either way it is not there now
                     needed += self.listing(entry["md5"]).values()
             absent += [md5 for md5 in needed if not self.object_path(md5).exists()]
         return absent

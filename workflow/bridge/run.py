@@ -119,10 +119,9 @@ def execute(stage: Stage, frozen: Path, checkpoints: Path, log: Path, lock: int)
     log.parent.mkdir(parents=True, exist_ok=True)
     for out in stage.outs:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
+    code = os.path.abspath(frozen / CODE_ROOT)
     env = os.environ | {
-        "PYTHONPATH": os.pathsep.join(
-            filter(None, [os.path.abspath(frozen / CODE_ROOT), os.environ.get("PYTHONPATH")])
-        ),
+        "PYTHONPATH": os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH")])),
         "PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ.get("PATH", os.defpath),
         PARAMS_ENV: os.path.abspath(frozen / "params.yaml"),
         LOG_DIR_ENV: os.path.abspath(stage.log_dir),
@@ -135,12 +134,12 @@ def execute(stage: Stage, frozen: Path, checkpoints: Path, log: Path, lock: int)
             stage.cmd, shell=True, env=env, stdout=f, stderr=subprocess.STDOUT, pass_fds=[lock], process_group=0
         )
         try:
-            code = process.wait()
+            status = process.wait()
         except BaseException:
             os.killpg(process.pid, signal.SIGTERM)  # training writes a checkpoint first
             process.wait()
             raise
-    if code:
+    if status:
         raise StageFailedError(f"{stage.addr}: {last_words(log)}")
     for out in stage.outs:
         if not os.path.exists(out):
@@ -197,10 +196,8 @@ def make(stage: Stage, pipeline: Pipeline, log: Path, lock: int) -> tuple[journa
     config, records = read_config(), Records()
     cache, remote = Cache(config.cache_dir), config.remote is not None
     with frozen_copy(stage, pipeline.values(stage), pipeline.params.get(SYSTEMS)) as frozen:
-        deps = code_entries(stage, frozen) + data_entries(
-            pipeline, stage
-        )  # hashed from the copy: the bytes that will run
-        wanted = make_record(stage.cmd, deps, pipeline.values(stage))
+        code = code_entries(stage, frozen)  # hashed from the copy: the bytes that will run
+        wanted = make_record(stage.cmd, code + data_entries(pipeline, stage), pipeline.values(stage))
         key = run_key(wanted, stage.outs)
         how: journal.How = "ran"
         for found in candidates(key, wanted, stage.addr, records, cache, remote):
@@ -216,16 +213,17 @@ def make(stage: Stage, pipeline: Pipeline, log: Path, lock: int) -> tuple[journa
     return how, key
 
 
-def failure(error: Exception) -> tuple[journal.How, str]:
-    """How a run that raised `error` counts, and what to tell the user."""
-    if isinstance(error, SupersededError):
-        return "superseded", str(error)
-    if isinstance(error, RefusedError):
-        return "refused", str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        where = error.filename2 or error.filename
-        return "failed", f"the disk is full ({where}): free some room and run again; nothing was accepted"
-    return "failed", str(error)
+def locked_run(addr: str, log: Path | None) -> tuple[journal.How, str]:
+    """Restore or run the stage at `addr` under its own lock; after any failure its outputs are gone."""
+    load_pipeline().stage(addr)  # an unknown address makes no lock
+    with exclusive(RUN_LOCKS / f"{addr}.lock") as lock:
+        pipeline = load_pipeline()  # again: another run of the stage may have held the lock for long
+        stage = pipeline.stage(addr)
+        try:
+            return make(stage, pipeline, log or stage.log_dir / "output.log", lock)
+        except BaseException:
+            remove_outs(stage)
+            raise
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -234,30 +232,27 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("addr", help="stage address, such as train@full-1")
     parser.add_argument("--log", type=Path, help="file for the command's output; default logs/STAGE/ADDR/output.log")
     args = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    began = time.time()
-    how, key = "failed", None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda received, _: sys.exit(128 + received))
+    began, how, key = time.time(), "failed", None
     try:
-        pipeline = load_pipeline()
-        stage = pipeline.stage(args.addr)
+        how, key = locked_run(args.addr, args.log)
+        say(f"{args.addr}: {how}")
+    except SupersededError as e:
+        how = "superseded"
+        say(f"error: {e}")
+        sys.exit(SUPERSEDED)
     except UserError as e:
+        how = "refused" if isinstance(e, RefusedError) else "failed"
         sys.exit(f"error: {e}")
-    try:
-        with exclusive(RUN_LOCKS / f"{stage.addr}.lock") as lock:
-            try:
-                how, key = make(stage, pipeline, args.log or stage.log_dir / "output.log", lock)
-                say(f"{stage.addr}: {how}")
-            except BaseException:
-                remove_outs(stage)
-                raise
-    except (UserError, OSError) as e:
-        how, message = failure(e)
-        if isinstance(e, OSError) and e.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except OSError as e:
+        if e.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        say(f"error: {message}")
-        sys.exit(SUPERSEDED if how == "superseded" else 1)
+        where = e.filename2 or e.filename
+        sys.exit(f"error: the disk is full ({where}): free some room and run again; nothing was accepted")
     finally:
-        journal.note(stage.addr, how, key, time.time() - began)
+        journal.note(args.addr, how, key, time.time() - began)
 
 
 if __name__ == "__main__":

@@ -45,11 +45,12 @@ class Stages:
         self._reasons = audit(self.pipeline) if force else {}
 
     def check(self) -> None:
-        """UserError for code deps that are not the import closures and for given files that are not there.
+        """UserError for missing params, given files that are not there and code deps that are not the import closures.
 
         Better now than when a stage runs.
         """
         for stage in self.pipeline.stages.values():
+            self.pipeline.values(stage)
             for path in self.pipeline.given(stage):
                 if not os.path.exists(path):
                     raise UserError(f"{path}: no such file or folder, but stage {stage.name} of {DVC_YAML} reads it")
