@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import read_sections
@@ -126,5 +125,4 @@ def benchmark_scores(check: Check, policy: Path, benchmarks: dict[str, list[Row]
 
 
 if __name__ == "__main__":
-    torch.use_deterministic_algorithms(True)
     run(main)
