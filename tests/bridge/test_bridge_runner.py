@@ -288,7 +288,7 @@ def test_a_full_disk_while_storing_accepts_nothing(toy, monkeypatch):
     runs = sorted((toy.root / ".dvc/cache/runs").rglob("*"))
     with pytest.raises(SystemExit) as stop:
         run.main(["train@full-1"])
-    assert str(stop.value).startswith("error: the disk is full")
+    assert str(stop.value).startswith("error: train@full-1: the disk is full")
     assert toy.last() == ("train@full-1", "failed")
     assert sorted((toy.root / ".dvc/cache/runs").rglob("*")) == runs
     assert not (toy.root / "artifacts/t/train/full-s1/policy").exists()

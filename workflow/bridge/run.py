@@ -249,8 +249,7 @@ def main(argv: list[str] | None = None) -> None:
     except OSError as e:
         if e.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        where = e.filename2 or e.filename
-        sys.exit(f"error: the disk is full ({where}): free some room and run again; nothing was accepted")
+        sys.exit(f"error: {args.addr}: the disk is full: free some room and run again; nothing was accepted")
     finally:
         journal.note(args.addr, how, key, time.time() - began)
 

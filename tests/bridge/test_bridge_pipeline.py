@@ -1,0 +1,112 @@
+"""The reader of dvc.yaml on small files written for the purpose."""
+
+import pytest
+import yaml
+
+from tokenspectrum.errors import UserError
+from workflow.bridge.pipeline import load_pipeline
+from workflow.bridge.snake import Stages
+
+PARAMS = {"preset": "p", "methods": ["ab", "ab_c"], "seeds": [1, 20], "flags": [True, False], "train": {"rate": 0.5}}
+TRAIN = {
+    "matrix": {"method": "${methods}", "seed": "${seeds}"},
+    "cmd": "python -m pkg.train --rate ${train.rate} --seed ${item.seed}",
+    "deps": ["src/pkg/train.py", "given"],
+    "params": ["train.rate"],
+    "outs": ["out/${preset}/${item.method}-s${item.seed}"],
+}
+TABLE = {
+    "cmd": "python -m pkg.table",
+    "deps": ["out/${preset}", "src/pkg/a.py"],
+    "params": ["seeds"],
+    "outs": ["t.csv"],
+}
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """Load a pipeline of these stages and params."""
+    monkeypatch.chdir(tmp_path)
+
+    def pipeline(params=PARAMS, **stages):
+        (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+        return load_pipeline()
+
+    return pipeline
+
+
+def test_a_matrix_is_every_combination_in_order(load):
+    pipeline = load(train=TRAIN, table=TABLE)
+    assert list(pipeline.stages) == ["train@ab-1", "train@ab-20", "train@ab_c-1", "train@ab_c-20", "table"]
+    stage = pipeline.stage("train@ab_c-20")
+    assert stage.cmd == "python -m pkg.train --rate 0.5 --seed 20"
+    assert stage.outs == ("out/p/ab_c-s20",)
+    assert (stage.code, stage.data) == (("src/pkg/train.py",), ("given",))
+    assert pipeline.values(stage) == {"train.rate": 0.5}
+    assert pipeline.given(stage) == ["given"]
+
+
+def test_truth_values_are_written_as_dvc_writes_them(load):
+    stage = {**TRAIN, "matrix": {"method": "${flags}", "seed": [1]}}
+    assert list(load(train=stage).stages) == ["train@true-1", "train@false-1"]
+
+
+def test_a_folder_that_stages_fill_means_the_configured_runs(load):
+    pipeline = load(train=TRAIN, table=TABLE)
+    assert pipeline.inputs(pipeline.stage("table")) == [
+        "out/p/ab-s1",
+        "out/p/ab-s20",
+        "out/p/ab_c-s1",
+        "out/p/ab_c-s20",
+    ]
+    assert [s.addr for s in pipeline.topological()][-1] == "table"
+    assert {s.name for s in pipeline.upstream(pipeline.stage("table"))} == {"train"}
+
+
+def test_snakemake_sees_patterns_inputs_and_a_signature(load, tmp_path):
+    load(train=TRAIN, table=TABLE)
+    for name in ("given", "src/pkg/train.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    stages = Stages()
+    assert stages.outputs("train") == ["out/p/{method}-s{seed}"]
+    assert stages.outputs("train")[0].flags["directory"] is True
+    assert stages.outputs("table") == ["t.csv"]
+    wildcards = {"method": "ab_c", "seed": "20"}
+    assert stages.addr("train")(wildcards) == "train@ab_c-20"
+    assert stages.inputs("train")(wildcards) == ["given"]
+    assert len(stages.inputs("table")({})) == 4
+    assert stages.constraints() == {"method": "ab_c|ab", "seed": "20|1"}
+    other = stages.sig("train")({"method": "ab", "seed": "20"})
+    assert len({stages.sig("train")(wildcards), other}) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"outs": [{"o": {"persist": True}}]}, r"stage train: .*persist.*: only plain, cached paths"),
+        ({"outs": [{"o": {"cache": False}}]}, r"stage train: .*cache.*: only plain, cached paths"),
+        ({"foreach": [1]}, r"stage train: foreach is not supported"),
+        ({"outs": ["same"]}, r"same is made by both train@ab-1 and train@ab-20"),
+        ({"cmd": "run ${train}"}, r"stage train: \$\{train\} is not a single value"),
+        ({"cmd": "run ${nothing.here}"}, r"nothing.here: missing, but stage train of dvc.yaml reads it"),
+        ({"matrix": {"method": "${train}"}}, r"stage train: matrix method must be a list of names or numbers"),
+    ],
+)
+def test_what_the_bridge_cannot_do_is_refused_by_name(load, change, message):
+    with pytest.raises(UserError, match=message):
+        load(train={**TRAIN, **change})
+
+
+def test_stages_that_depend_on_each_other_are_named(load):
+    one = {"cmd": "a", "deps": ["b.txt"], "outs": ["a.txt"]}
+    two = {"cmd": "b", "deps": ["a.txt"], "outs": ["b.txt"]}
+    with pytest.raises(UserError, match="stages depend on each other: one -> two -> one"):
+        list(load(one=one, two=two).topological())
+
+
+def test_an_address_that_two_items_share_is_refused(load):
+    stage = {**TRAIN, "matrix": {"method": ["a-b", "a"], "seed": ["c", "b-c"]}}
+    with pytest.raises(UserError, match="two stages are called train@a-b-c"):
+        load(train=stage)
