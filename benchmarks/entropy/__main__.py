@@ -2,7 +2,7 @@
 
 `run` measures speed and memory of every peer on the device at hand (a GPU if there is one, else one CPU thread),
 in one process and in turns, and writes one CSV row a peer, shape and length, the device named.  Rows of other
-devices are kept.
+devices are kept.  Times are wall time on a GPU and, on a CPU, the time that the one thread was given.
 """
 
 import argparse

@@ -49,7 +49,7 @@ def tune_chunks(length: int, path: Path) -> None:
         k = torch.randn(length, shape.key_heads, shape.dim)
         trials = {
             (rows_, tile): lambda r=rows_, t=tile, q=q, k=k: _with_tile(r, t, q, k)
-            for rows_, tile in itertools.product((32, 64, 128, 256), (2**17, 2**18, 2**19, 2**20))
+            for rows_, tile in itertools.product((32, 64, 96, 128, 256), (2**17, 2**18, 2**19, 2**20))
         }
         for (rows_, tile), result in measure_together(trials, "cpu", 0.5).items():
             rows.append([f"torch backend, {name} shapes", length, rows_, tile, f"{1e3 * result.least_s:.4g} ms"])

@@ -9,6 +9,7 @@ Shapes: b sequences of a block, R rows of each, k key heads at a time, G query h
 D head dimension.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ LOG2_E = math.log2(math.e)
 # A tile of exponentials: 2**18 floats (1 MiB) stay in a core's second-level cache, where the passes after the matrix
 # product are cheap; up to 2**20 is no slower, but holds more.  A GPU wants enough rows to fill it instead.
 TILE_CPU, TILE_GPU = 2**18, 2**26
-ROWS_CPU, ROWS_GPU = 128, 1024
+ROWS_CPU, ROWS_GPU = 96, 1024
 # From this width on, one small product a row adds up heads faster than a pass over memory a head (measured).
 PRODUCT_WIDTH = 512
 
@@ -77,9 +78,7 @@ def head_mean_rows(problem: Problem, block: Block, limits: Sequence[float]) -> t
     device = problem.q_NHD.device
     rows = max(b - a for a, b in zip(block.first, block.last, strict=True))
     width = max(block.last)
-    first_b1 = torch.tensor(block.first, device=device)[:, None]
-    last_b1 = torch.tensor(block.last, device=device)[:, None]
-    position_bR = torch.minimum(first_b1 + torch.arange(rows, device=device), last_b1 - 1)
+    position_bR = _positions(block, rows, device)
     dtype, shifted = _arithmetic(problem.q_NHD.dtype, max(limits[b] for b in block.sequences))
 
     q_bRHD, k_bSKD, lse_bHR = _gather(problem, block, position_bR, width)
@@ -90,9 +89,7 @@ def head_mean_rows(problem: Problem, block: Block, limits: Sequence[float]) -> t
     k_bKDS = k_bSKD.to(dtype).permute(0, 2, 3, 1)
     # Columns up to the block's first position are seen by every row: the mask is needed only behind them.
     corner = min(block.first) + 1
-    unseen_bRC = torch.arange(corner, width, device=device) > position_bR[:, :, None]
-    mask_b1R1C = torch.zeros(unseen_bRC.shape, dtype=dtype, device=device).masked_fill_(unseen_bRC, -math.inf)
-    mask_b1R1C = mask_b1R1C[:, None, :, None]
+    mask_b1R1C = _triangle(rows, dtype, device) if batch == 1 else _ragged_mask(position_bR, corner, width, dtype)
     mean_bRS = torch.full((batch, rows, width), TINY[dtype], dtype=dtype, device=device)
     tile = TILE_CPU if device.type == "cpu" else TILE_GPU
     together = min(key_heads, max(1, tile // (batch * rows * groups * width)))
@@ -119,6 +116,29 @@ def head_mean_rows(problem: Problem, block: Block, limits: Sequence[float]) -> t
         # A given log-sum-exp carries its own rounding: divide the row's sum out, 1 but for that.
         mean_bRS.div_(mean_bRS.sum(-1, keepdim=True))
     return mean_bRS, position_bR
+
+
+def _positions(block: Block, rows: int, device: torch.device) -> Tensor:
+    """(b, R) int64 query positions; a sequence with fewer rows repeats its last one."""
+    if len(block.sequences) == 1:
+        return torch.arange(block.first[0], block.last[0], device=device)[None]
+    first_b1 = torch.tensor(block.first, device=device)[:, None]
+    last_b1 = torch.tensor(block.last, device=device)[:, None]
+    return torch.minimum(first_b1 + torch.arange(rows, device=device), last_b1 - 1)
+
+
+@functools.lru_cache(maxsize=8)
+def _triangle(rows: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(1, 1, R, 1, R - 1): what the rows of one sequence may not see of the columns behind the first row's own."""
+    mask_RC = torch.full((rows, rows - 1), -math.inf, dtype=dtype, device=device).triu_()
+    return mask_RC[None, None, :, None]
+
+
+def _ragged_mask(position_bR: Tensor, corner: int, width: int, dtype: torch.dtype) -> Tensor:
+    """(b, 1, R, 1, C): -inf where a column from `corner` on lies behind the row's position, else 0."""
+    unseen_bRC = torch.arange(corner, width, device=position_bR.device) > position_bR[:, :, None]
+    mask_bRC = torch.zeros(unseen_bRC.shape, dtype=dtype, device=position_bR.device)
+    return mask_bRC.masked_fill_(unseen_bRC, -math.inf)[:, None, :, None]
 
 
 def _add_heads(mean_bRS: Tensor, e_bkRGS: Tensor, weight_bkRG1: Tensor) -> None:

@@ -28,12 +28,11 @@ def row_statistics(a_RS: Tensor, position_R: Tensor, options: Options) -> dict[s
         one (R,) tensor a statistic, by the field names of `AttentionEntropy`, not yet clamped.
     """
     variants = options.variants
-    columns = torch.arange(a_RS.shape[1], device=a_RS.device)
     out = sorted_statistics(a_RS, options) if options.sorts else {}
     if "distance" in variants:
         # sum_j a_j (p - j), with j counted from the row block's last position: small terms where the mass usually is.
         last = a_RS.shape[1] - 1
-        back_S = (last - columns).to(a_RS.dtype)
+        back_S = torch.arange(last, -1, -1, dtype=a_RS.dtype, device=a_RS.device)
         out["distance"] = a_RS @ back_S - (last - position_R).to(a_RS.dtype) * a_RS.sum(1)
     if "local_mass" in variants:
         out["local_mass"] = _local_mass(a_RS, position_R, options.local_window)
