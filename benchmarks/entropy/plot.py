@@ -32,6 +32,9 @@ def plot(source: Path, target: Path) -> None:
             axis.set(
                 xscale="log", yscale="log", xlabel="tokens", ylabel=unit, title=f"{part}, {shape} shapes\n{device}"
             )
+            lengths = sorted({int(row["length"]) for row in own})
+            axis.set_xticks(lengths, [str(length) for length in lengths])
+            axis.set_xticks([], minor=True)
             axis.legend(fontsize=8)
             axis.grid(visible=True, which="both", alpha=0.2)
-    figure.savefig(target, dpi=120)
+    figure.savefig(target, dpi=90)

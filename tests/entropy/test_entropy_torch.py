@@ -186,7 +186,7 @@ def test_no_gradient_and_no_change_of_inputs():
 
 
 def test_no_tensor_grows_with_the_square_of_the_length():
-    # One head's T x T at 4096 would be 64 MiB; a tile is 1 MiB, and a head mean of 96 rows 1.5 MiB.
+    # One head's T x T at 4096 would be 64 MiB; a tile is 2 MiB, and a head mean of 96 rows 1.5 MiB.
     q, k = random_qk([4096], 4, 2, 32)
     with LargestTensor() as seen:
         attention_entropy(q, k, query_start=len(q) - 256, backend="torch", **EVERYTHING)

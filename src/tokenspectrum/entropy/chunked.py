@@ -24,9 +24,9 @@ from tokenspectrum.entropy.types import Options
 
 LOG2_E = math.log2(math.e)
 
-# A tile of exponentials: 2**18 floats (1 MiB) stay in a core's second-level cache, where the passes after the matrix
-# product are cheap; up to 2**20 is no slower, but holds more.  A GPU wants enough rows to fill it instead.
-TILE_CPU, TILE_GPU = 2**18, 2**26
+# A tile of exponentials: 2**19 floats (2 MiB) stay in a core's caches, where the passes after the matrix product are
+# cheap; smaller ones cost more calls.  A GPU wants enough rows to fill it instead.
+TILE_CPU, TILE_GPU = 2**19, 2**26
 ROWS_CPU, ROWS_GPU = 96, 1024
 # From this width on, one small product a row adds up heads faster than a pass over memory a head (measured).
 PRODUCT_WIDTH = 512
