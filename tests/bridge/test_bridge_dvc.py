@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bridge_kit import ALL, ROOT, TRAIN, Toy
+from bridge_kit import ALL, ROOT, Toy
 
 
 def test_dvc_finds_everything_up_to_date(toy):
@@ -65,20 +65,27 @@ def with_remote(toy: Toy, folder: Path) -> None:
     toy.command("dvc", "remote", "add", "-d", "store", str(folder))
 
 
+BRANCH = {"source", "weights@full", "train@full-1", "evaluate@full-1"}
+SCORE = "artifacts/t/evaluate/full-s1"
+
+
 def test_older_variants_restore_in_another_clone(toy, tmp_path):
     with_remote(toy, tmp_path / "remote")
+    older = toy.text(f"{SCORE}/score.json")
     toy.edit("params.yaml", "steps: 3", "steps: 4")
     toy.make()
+    newer = toy.text(f"{SCORE}/score.json")
     assert "run records" in toy.spectrum("push").stdout
     assert toy.spectrum("push").stdout.split()[3] == "0"
-    # The clone is of the newer variant; nothing but the remote has the older one.
+    # The clone has neither variant, nor dvc.lock: nothing but the remote has them.
     clone = toy.clone(tmp_path / "clone")
     (clone.root / "dvc.lock").unlink()
     clone.edit("params.yaml", "steps: 4", "steps: 3")
-    assert clone.make() == dict.fromkeys(ALL, "restored")
+    assert clone.make(SCORE) == dict.fromkeys(BRANCH, "restored")
+    assert clone.text(f"{SCORE}/score.json") == older
     clone.edit("params.yaml", "steps: 3", "steps: 4")
-    assert "ran" not in clone.make().values()
-    assert clone.outputs() == toy.outputs()
+    assert clone.make(SCORE) == dict.fromkeys(["train@full-1", "evaluate@full-1"], "restored")
+    assert clone.text(f"{SCORE}/score.json") == newer != older
 
 
 def test_a_plain_dvc_push_and_pull_of_the_current_variant(toy, tmp_path):
@@ -87,11 +94,9 @@ def test_a_plain_dvc_push_and_pull_of_the_current_variant(toy, tmp_path):
     clone = toy.clone(tmp_path / "clone")
     clone.command("dvc", "pull")
     assert clone.outputs() == toy.outputs()
-    assert "ran" not in clone.make().values()
+    assert "ran" not in clone.make(SCORE).values()
     clone.edit("params.yaml", "samples: 2", "samples: 3")
-    assert {a for a, h in clone.make().items() if h == "ran"} == {a.replace("train", "evaluate") for a in TRAIN} | {
-        "table"
-    }
+    assert clone.ran(SCORE) == {"evaluate@full-1"}
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
