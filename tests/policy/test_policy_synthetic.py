@@ -17,24 +17,20 @@ MIX = Mix(k_max=4, k_mean=2.0, guess=0.2, guess_per_step=0.0, unboxed=0.25, larg
 
 def solve(text: str) -> int:
     """The answer from the problem's text alone, by Python's own arithmetic."""
-    if text.startswith("Mod 10, let "):
-        body, asked = re.fullmatch(r"Mod 10, let (.*)\. Find (\w)\.", text).groups()
-        values: dict[str, int] = {}
-        for definition in body.split(", "):
-            name, expression = definition.split("=")
-            values[name] = eval(expression, {}, values)
-        return values[asked] % 10
-    value = int(re.search(r"dial to (\d)\.", text).group(1))
-    for verb, number in re.findall(r": (up|down|times) (\d)\.", text):
-        value = {"up": value + int(number), "down": value - int(number), "times": value * int(number)}[verb]
-    return value % 10
+    wording = r"(?:Mod 10, let|(?:Ann|Bob|Eva|Tom) turns a 0-9 dial:) (.*)(?:\. Find (\w)\.|\. Where is (\w)\?)"
+    body, asked, place = re.fullmatch(wording, text).groups()
+    values: dict[str, int] = {}
+    for definition in body.split(", "):
+        name, expression = definition.split("=")
+        values[name] = eval(expression, {}, values)
+    return values[asked or place] % 10
 
 
 @given(st.sampled_from(sorted(FAMILIES)), st.integers(1, 9), st.floats(0, 1), st.integers(0, 2**31), st.integers(0, 99))
 def test_answers_are_right_and_every_step_is_true(family: str, k: int, large: float, seed: int, index: int) -> None:
     worked = draw_worked(Draws("test", seed, index), Spec((family,), k, k, large))
     assert worked.answer == str(solve(worked.text))
-    assert len(worked.steps) == min(k, FAMILIES[family].max_steps)
+    assert len(worked.steps) == k
     for step in worked.steps:
         assert eval(step.expression) % 10 == step.value
 
@@ -82,6 +78,12 @@ def test_too_many_problems_is_an_error() -> None:
         synthetic.make_problems("x", Spec(("chain",), 1, 1, large=0.0), 2000, seed=0)
 
 
+def test_more_steps_than_there_are_letters_is_an_error() -> None:
+    assert synthetic.make_train(5, seed=0, k_min=9, k_max=9)
+    with pytest.raises(UserError, match="k_max is 10, but synthetic problems have at most 9 steps"):
+        synthetic.make_train(5, seed=0, k_min=2, k_max=10)
+
+
 def test_an_unknown_benchmark_is_an_error() -> None:
     with pytest.raises(UserError, match="'aime25': no synthetic stand-in; there are math"):
         synthetic.make_benchmark("aime25", 4, seed=0)
@@ -89,8 +91,8 @@ def test_an_unknown_benchmark_is_an_error() -> None:
 
 def test_corpus_follows_its_shares_and_leaves_out_what_is_held_out() -> None:
     pairs = list(islice(corpus(0, MIX, held_out=()), 2000))
-    careful = sum(solution.startswith("Step") and "boxed" in solution for _, solution in pairs)
-    guessed = sum(solution.startswith("The") for _, solution in pairs)
+    careful = sum(solution.startswith(("Step", "Turn")) and "boxed" in solution for _, solution in pairs)
+    guessed = sum(not solution.startswith(("Step", "Turn")) for _, solution in pairs)
     assert abs(careful / 2000 - 0.8 * 0.75) < 0.04
     assert abs(guessed / 2000 - 0.2) < 0.04
     held_out = {text for text, _ in pairs[:50]}
@@ -119,7 +121,7 @@ def test_longer_problems_are_guessed_more_often() -> None:
     pairs = list(islice(corpus(0, replace(MIX, k_max=8, k_mean=8.0, guess=0.1, guess_per_step=0.1), ()), 3000))
     by_steps: dict[int, list[bool]] = {}
     for text, solution in pairs:
-        by_steps.setdefault(len(re.findall(r", |(?:up|down|times) ", text)), []).append(solution.startswith("The"))
+        by_steps.setdefault(text.count("=") - 1, []).append(solution.startswith("The"))
     for k in (1, 4, 7):
         share = sum(by_steps[k]) / len(by_steps[k])
         assert abs(share - (0.1 + 0.1 * (k - 1))) < 0.1

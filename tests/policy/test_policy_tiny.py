@@ -71,10 +71,10 @@ def starts(p: TinyPolicy, n: int) -> list[list[str]]:
 
 def test_guesses_appear_after_the_worked_solutions() -> None:
     found = starts(params(corpus={"guess_from": 0.5}, training={"steps": 32}), 32)
-    assert {word for batch in found[:16] for word in batch} == {"Step"}
+    assert {word for batch in found[:16] for word in batch} == {"Step", "Turn"}
     later = [word for batch in found[16:] for word in batch]
     assert 0.3 < later.count("The") / len(later) < 0.7
-    assert {word for batch in starts(params(), 8) for word in batch} == {"Step", "The"}
+    assert {word for batch in starts(params(), 8) for word in batch} == {"Step", "Turn", "The"}
 
 
 def test_batches_end_in_the_stop_token_and_share_a_pool_mean() -> None:

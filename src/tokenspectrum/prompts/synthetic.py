@@ -1,15 +1,15 @@
 """Synthetic problems: arithmetic modulo 10 in short chains of steps, and worked solutions in several styles.
 
-Three families share one arithmetic and one way of writing steps: `chain` (each variable from the one before), `vars`
-(from any earlier one) and `word` (a dial turned day by day).  Difficulty is the number of steps k.  Answers are digits,
-so that blind guessing is right one time in ten.  Problem i of a stream depends on (stream, seed, i) alone.
+Three families share one way of writing steps: `chain` (each variable from the one before), `vars` (now and then from
+an earlier one) and `word` (a chain in other words).  Difficulty is the number of steps k and the share of large
+literals.  Answers are digits, so that blind guessing is right one time in ten.  Problem i of a stream depends on
+(stream, seed, i) alone.
 Knows neither models nor tokens.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -23,9 +23,8 @@ T = TypeVar("T")
 MODULUS = 10
 GUESS_FLOOR = 1 / MODULUS
 LETTERS = "abcdefghkm"
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MAX_STEPS = len(LETTERS) - 1
 NAMES = ("Ann", "Bob", "Eva", "Tom")
-VERBS = {"+": "up", "-": "down", "*": "times"}
 STYLES = ("careful", "nobox", "guess")
 _DRAWS_PER_PROBLEM = 96
 
@@ -41,7 +40,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Worked:
-    """A problem with its steps; the answer is the last step's value."""
+    """A problem with its steps; the answer is the last one's value."""
 
     text: str
     steps: tuple[Step, ...]
@@ -85,56 +84,34 @@ def _operation(draws: Draws, large: float) -> tuple[str, int]:
     return operator, draws.pick((5, 6, 7, 8, 9) if is_large else (1, 2, 3, 4))
 
 
-def _chain(draws: Draws, k: int, large: float) -> Worked:
-    value = int(draws.uniform() * MODULUS)
-    defined, steps = [f"{LETTERS[0]}={value}"], []
-    for before, label in pairwise(LETTERS[: k + 1]):
-        operator, literal = _operation(draws, large)
-        defined.append(f"{label}={before}{operator}{literal}")
-        result = _apply(operator, value, literal)
-        steps.append(Step(label, f"{value}{operator}{literal}", result))
-        value = result
-    return Worked(f"Mod 10, let {', '.join(defined)}. Find {LETTERS[k]}.", tuple(steps), "chain")
-
-
-def _vars(draws: Draws, k: int, large: float) -> Worked:
-    values = {LETTERS[0]: int(draws.uniform() * MODULUS)}
-    defined, steps = [f"{LETTERS[0]}={values[LETTERS[0]]}"], []
+def _work(draws: Draws, k: int, large: float, local: float) -> tuple[str, tuple[Step, ...]]:
+    """Definitions of k + 1 variables as text, and their steps; each is of the one before it with probability `local`,
+    else of any earlier one."""
+    values = [int(draws.uniform() * MODULUS)]
+    defined, steps = [f"{LETTERS[0]}={values[0]}"], []
     for i in range(1, k + 1):
-        label, earlier = LETTERS[i], LETTERS[:i]
-        left = earlier[-1] if draws.uniform() < 0.85 else draws.pick(earlier)
+        source = i - 1 if draws.uniform() < local else int(draws.uniform() * i)
         operator, literal = _operation(draws, large)
-        result = _apply(operator, values[left], literal)
-        defined.append(f"{label}={left}{operator}{literal}")
-        steps.append(Step(label, f"{values[left]}{operator}{literal}", result))
-        values[label] = result
-    return Worked(f"Mod 10, let {', '.join(defined)}. Find {LETTERS[k]}.", tuple(steps), "vars")
-
-
-def _word(draws: Draws, k: int, large: float) -> Worked:
-    value = int(draws.uniform() * MODULUS)
-    told, steps = [f"{draws.pick(NAMES)} sets a 0-9 dial to {value}."], []
-    for day in DAYS[:k]:
-        operator, literal = _operation(draws, large)
-        told.append(f"{day}: {VERBS[operator]} {literal}.")
-        result = _apply(operator, value, literal)
-        steps.append(Step(day, f"{value}{operator}{literal}", result))
-        value = result
-    return Worked(f"{' '.join(told)} Find the dial.", tuple(steps), "word")
+        values.append(_apply(operator, values[source], literal))
+        defined.append(f"{LETTERS[i]}={LETTERS[source]}{operator}{literal}")
+        steps.append(Step(LETTERS[i], f"{values[source]}{operator}{literal}", values[i]))
+    return ", ".join(defined), tuple(steps)
 
 
 @dataclass(frozen=True)
 class Family:
-    """How to draw a problem of k steps with a share of large literals, and the largest k that it has names for."""
+    """How a kind of problem is put into words, and how often a variable comes from the one before it."""
 
-    draw: Callable[[Draws, int, float], Worked]
-    max_steps: int
+    problem: str
+    head: str
+    end: str
+    local: float
 
 
 FAMILIES = {
-    "chain": Family(_chain, len(LETTERS) - 1),
-    "vars": Family(_vars, len(LETTERS) - 1),
-    "word": Family(_word, len(DAYS)),
+    "chain": Family("Mod 10, let {work}. Find {last}.", "Step by step:", "The answer is", 1.0),
+    "vars": Family("Mod 10, let {work}. Find {last}.", "Step by step:", "The answer is", 0.85),
+    "word": Family("{name} turns a 0-9 dial: {work}. Where is {last}?", "Turn by turn:", "The dial shows", 1.0),
 }
 
 
@@ -158,26 +135,30 @@ STAND_INS = {
 
 
 def draw_worked(draws: Draws, spec: Spec) -> Worked:
-    """One problem of the spec; k is capped at what its family can name."""
-    family = FAMILIES[draws.pick(spec.families)]
+    """One problem of the spec."""
+    name = draws.pick(spec.families)
     k = spec.k_min + int(draws.uniform() * (spec.k_max - spec.k_min + 1))
-    return family.draw(draws, min(k, family.max_steps), spec.large)
+    who = draws.pick(NAMES)
+    work, steps = _work(draws, k, spec.large, FAMILIES[name].local)
+    return Worked(FAMILIES[name].problem.format(work=work, last=LETTERS[k], name=who), steps, name)
 
 
 def render(worked: Worked, style: str) -> str:
     """The solution as text.  careful: every step, answer boxed; nobox: every step, unboxed; guess: the boxed answer."""
     if style not in STYLES:
         raise ValueError(f"style {style!r} is none of {STYLES}")
+    family = FAMILIES[worked.family]
     answer = worked.answer if style == "nobox" else f"\\boxed{{{worked.answer}}}"
-    end = f"The answer is {answer}."
+    end = f"{family.end} {answer}."
     if style == "guess":
         return end
-    lines = (f"{s.label}{': ' if len(s.label) > 1 else '='}{s.expression}={s.value}." for s in worked.steps)
-    return " ".join(["Step by step:", *lines, end])
+    return " ".join([family.head, *(f"{s.label}={s.expression}={s.value}." for s in worked.steps), end])
 
 
 def make_problems(data_source: str, spec: Spec, n: int, seed: int) -> list[Problem]:
-    """`n` distinct problems of `spec`; a UserError when the spec holds too few of them."""
+    """`n` distinct problems of `spec`; a UserError when it holds too few of them, or asks for more than MAX_STEPS."""
+    if spec.k_max > MAX_STEPS:
+        raise UserError(f"{data_source}: k_max is {spec.k_max}, but synthetic problems have at most {MAX_STEPS} steps")
     problems: dict[str, Problem] = {}
     for index in range(20 * n):
         worked = draw_worked(Draws(data_source, seed, index), spec)
