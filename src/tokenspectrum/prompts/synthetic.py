@@ -129,7 +129,7 @@ class Spec:
 STAND_INS = {
     "math": Spec(("chain", "word"), 2, 3, large=0.0),
     "minerva_math": Spec(("word",), 4, 5, large=0.15),
-    "olympiadbench": Spec(("chain", "vars"), 5, 6, large=0.2),
+    "olympiadbench": Spec(("chain", "vars"), 5, 6, large=0.3),
     "aime24": Spec(("chain", "vars"), 6, 7, large=0.5),
 }
 
