@@ -111,7 +111,7 @@ def micro(tmp_path_factory: pytest.TempPathFactory, benchmarks: Path) -> Path:
         return run_stage(tmp_path_factory.mktemp("micro"), monkeypatch, benchmarks, MICRO)
 
 
-def test_it_writes_a_policy_that_transformers_and_vllm_can_load(micro: Path) -> None:
+def test_it_writes_a_policy_that_transformers_loads_and_of_the_shape_that_vllm_needs(micro: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(micro / "policy")
     config = json.loads((micro / "policy/config.json").read_text())
     _, tokenizer = load_policy(micro / "policy")
