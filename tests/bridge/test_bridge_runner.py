@@ -257,7 +257,15 @@ def start_gated_driver(toy: Toy, target: str) -> tuple[subprocess.Popen, Path]:
     """Start Snakemake in a process group of its own; returns it and the gate once stage train is waiting there."""
     gate = toy.root / "gate"
     command, env = ["snakemake", "--profile", "local", target], toy.environment(TOY_GATE=f"train:{gate}")
-    driver = subprocess.Popen(command, cwd=toy.root, env=env, start_new_session=True, stderr=subprocess.DEVNULL)
+    driver = subprocess.Popen(
+        command,
+        cwd=toy.root,
+        env=env,
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+        # Tests that run in the background inherit an ignored SIGINT; a user's terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     wait_for(toy.root / "gate.started")
     return driver, gate
 
