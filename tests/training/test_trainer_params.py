@@ -31,6 +31,8 @@ def test_what_does_not_fit_is_one_line(tmp_path, change, message) -> None:
 def test_a_trainer_that_is_not_here_is_refused(tmp_path, monkeypatch, make_job) -> None:
     job = make_job("a", train={"trainer": "verl"})
     monkeypatch.setattr(stage, "read_sections", lambda **_: (job.train, job.sampling, job.reward, job.systems))
+    monkeypatch.setattr(stage, "read_rule", lambda _: job.rule)
+    monkeypatch.setattr(stage, "find_spec", lambda name: None)
     words = f"--prompts {job.prompts} --policy {job.policy} --rule r --out {job.out} --metrics {job.metrics} --run a"
-    with pytest.raises(UserError, match=r"train\.trainer: verl is not part of this version"):
+    with pytest.raises(UserError, match=r"train\.trainer: verl is not installed here; pip install"):
         stage.main([*words.split(), "--preset", "p", "--policy-name", "q", "--seed", "1"])

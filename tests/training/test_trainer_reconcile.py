@@ -3,11 +3,14 @@
 from dataclasses import replace
 
 import duckdb
+import numpy as np
 import pytest
 import torch
 from trainer_kit import ANCHOR, LOW2HIGH, UNIFORM
+from transformers import AutoTokenizer
 
 from tokenspectrum.analysis.sql import query_text
+from tokenspectrum.policy.vocab import vocab_columns
 from tokenspectrum.training.local import train
 from tokenspectrum.weighting.apply import apply
 from tokenspectrum.weighting.batch import TokenBatch
@@ -28,6 +31,8 @@ RULES = {
     "random": Rule(kind="random", denominator="selected", p=0.3),
     "predictive, current": PREDICTIVE,
     "anchor, current": replace(ANCHOR, entropy_of="current"),
+    "loss": replace(PREDICTIVE, kind="loss-high", denominator="selected", score="loss_magnitude"),
+    "types": replace(ANCHOR, kind="type-matched", matches="anchor"),
 }
 # Large enough for the ratio to leave the clip range.
 FAST = {"learning_rate": 0.02, "warmup_steps": 0}
@@ -96,18 +101,23 @@ def test_each_loss_follows_from_its_ratio_and_advantage(logged) -> None:
     assert any(abs(ratio - 1) > 0.3 for ratio, *_, m in rows if m == 1)
 
 
-def test_the_rule_on_the_logged_scores_gives_the_logged_weights(logged) -> None:
+def test_the_rule_on_the_logged_scores_gives_the_logged_weights(logged, policy_dir) -> None:
     connection, rule = logged
+    tokenizer = AutoTokenizer.from_pretrained(policy_dir)
+    types_V = np.unique(vocab_columns(tokenizer, "")["type"], return_inverse=True)[1]
     for step in range(1, 5):
         responses = connection.execute(
             "SELECT prompt_id, sample, n_tokens, response_id FROM responses WHERE step = ? ORDER BY response_id", [step]
         ).fetchall()
         tokens = connection.execute(
-            "SELECT weight, predictive_entropy, minibatch, response_id FROM tokens WHERE step = ? "
-            "ORDER BY response_id, position",
+            "SELECT weight, predictive_entropy, minibatch, response_id, token_id, advantage, loss FROM tokens "
+            "WHERE step = ? ORDER BY response_id, position",
             [step],
         ).fetchnumpy()
+        # Before the step's first update every ratio is exactly 1.
+        size_N = np.abs(np.where(tokens["minibatch"] == 0, tokens["advantage"], tokens["loss"]))
         scores = {"predictive_entropy": torch.from_numpy(tokens["predictive_entropy"])}
+        scores["loss_magnitude"] = torch.from_numpy(size_N)
         if rule.layer is not None:
             norm = connection.execute(
                 "SELECT entropy_norm FROM attention WHERE step = ? AND layer = ? ORDER BY response_id, position",
@@ -124,9 +134,11 @@ def test_the_rule_on_the_logged_scores_gives_the_logged_weights(logged) -> None:
             samples_R=torch.tensor([sample for _, sample, *_ in responses]),
             minibatch_R=minibatch_N[lengths_R.cumsum(0) - lengths_R],
             scores=scores,
+            token_type_N=torch.from_numpy(types_V[tokens["token_id"]]),
         )
         same_N = apply(rule, batch).weight_N == torch.from_numpy(tokens["weight"])
-        if rule.entropy_of != "current":
+        if rule.entropy_of != "current" or rule.score == "loss_magnitude":
+            # Losses are logged as they were at each update.
             assert bool(same_N.all())
         else:
             # The first mini-batch is trained on by the policy that was scored; the others by one that has moved.

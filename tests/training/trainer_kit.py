@@ -50,6 +50,7 @@ LOW2HIGH = Rule(
 UNIFORM = Rule(kind="uniform", denominator="all")
 TRAIN = {
     "trainer": "local",
+    "dtype": "float32",
     "steps": 4,
     "prompts_per_step": 4,
     "mini_batches": 2,

@@ -69,6 +69,23 @@ def brute_ranked(scores, names, minibatch, p, scope, highest):
     return kept, cuts
 
 
+def brute_loss(scores, names, minibatch, p, scope, highest, seed, step):
+    """The same for the loss rules: equal losses go by the hash of the token."""
+    segments = {}
+    for r, row in enumerate(scores):
+        key = np.uint64(stream_key("mask", seed, step, *names[r]))
+        for t, score in enumerate(row):
+            token = (score, uniforms(key, np.array([t]))[0], t, *names[r], r)
+            segments.setdefault({"response": r, "minibatch": minibatch[r]}[scope], []).append(token)
+    kept, cuts = set(), []
+    for tokens in segments.values():
+        k = max(1, math.floor(p * len(tokens) + 0.5))
+        chosen = sorted(tokens)[-k:] if highest else sorted(tokens)[:k]
+        kept |= {(r, t) for _, _, t, _, _, r in chosen}
+        cuts.append(chosen[0][0] if highest else chosen[-1][0])
+    return kept, cuts
+
+
 def selected(weights, batch):
     pairs = zip(batch.response_N.tolist(), batch.position_N.tolist(), strict=True)
     return {pair for pair, chosen in zip(pairs, weights.selected_N.tolist(), strict=True) if chosen}
@@ -91,6 +108,29 @@ def test_ranked_rules_against_sorting(raw, p, scope, kind):
     assert weights.extra["effective_sample_size"] == len(kept)
 
 
+@settings(max_examples=120, deadline=None)
+@given(raw_batches(), fractions, st.sampled_from(["response", "minibatch"]), st.booleans(), st.integers(0, 4))
+def test_loss_rules_against_sorting(raw, p, scope, highest, step):
+    batch = make_batch(*raw, step=step, name="loss_magnitude")
+    rule = ranked("loss-high" if highest else "loss-low", p, scope, "current", "loss_magnitude")
+    weights = apply(rule, batch)
+    kept, cuts = brute_loss(*raw, p, scope, highest, 3, step)
+    assert selected(weights, batch) == kept
+    assert weights.score_at_cut == pytest.approx(np.mean(cuts), abs=1e-6)
+
+
+def test_equal_losses_are_neither_a_front_nor_a_back_mask():
+    """Before the first update every token of a response has the loss |A|."""
+    batch = make_batch([[0.7] * 200] * 40, [(f"p{r}", 0) for r in range(40)], [0] * 40, name="loss_magnitude")
+    low, high = (
+        apply(ranked(kind, 0.5, "response", "current", "loss_magnitude"), batch).selected_N.reshape(40, 200)
+        for kind in ("loss-low", "loss-high")
+    )
+    assert torch.equal(low, ~high)
+    assert abs(float(low[:, :100].double().mean()) - 0.5) < 4 * 0.5 / math.sqrt(4000)
+    assert len({tuple(row) for row in low.tolist()}) == 40
+
+
 @settings(max_examples=60, deadline=None)
 @given(raw_batches(), st.floats(0.01, 0.5), scopes)
 def test_anchor_and_explorer_share_no_token(raw, p, scope):
@@ -109,13 +149,18 @@ def test_anchor_and_explorer_share_no_token(raw, p, scope):
 
 @settings(max_examples=60, deadline=None)
 @given(raw_batches(), fractions, scopes, st.randoms(use_true_random=False))
-@pytest.mark.parametrize("kind", ["anchor", "explorer", "random", "front", "back"])
+@pytest.mark.parametrize("kind", ["anchor", "explorer", "loss-low", "loss-high", "random", "front", "back"])
 def test_order_of_the_batch_does_not_matter(kind, raw, p, scope, shuffler):
-    rule = ranked(kind, p, scope) if kind in ("anchor", "explorer") else Rule(kind, "selected", p=p)
-    batch = make_batch(*raw)
+    rule, name = Rule(kind, "selected", p=p), "entropy_norm"
+    if kind in ("anchor", "explorer"):
+        rule = ranked(kind, p, scope)
+    elif kind.startswith("loss"):
+        name = "loss_magnitude"
+        rule = ranked(kind, p, "minibatch", "current", name)
+    batch = make_batch(*raw, name=name)
     order = list(range(len(raw[0])))
     shuffler.shuffle(order)
-    other = make_batch(*[[column[r] for r in order] for column in raw])
+    other = make_batch(*[[column[r] for r in order] for column in raw], name=name)
     moved = {(order[r], t) for r, t in selected(apply(rule, other), other)}
     assert selected(apply(rule, batch), batch) == moved
 

@@ -1,5 +1,6 @@
 """Params of the rules: no inert option gets through, and every kind resolves to a rule that can be applied."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -7,9 +8,10 @@ import pytest
 import yaml
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.base import parse_section
+from tokenspectrum.params.base import load_yaml, parse_section
+from tokenspectrum.params.root import parse_params
 from tokenspectrum.params.rules import RuleParams, RuleSection
-from tokenspectrum.weighting import apply, registry  # noqa: F401 (apply fills the registry)
+from tokenspectrum.weighting import apply, registry
 from tokenspectrum.weighting.resolve import ENDPOINTS, resolve
 from tokenspectrum.weighting.rule import Rule
 
@@ -22,7 +24,9 @@ OPTIONS = {
     "uniform": {},
     **dict.fromkeys(["random", "front", "back"], HARD),
     **dict.fromkeys(["predictive-high", "predictive-low"], RANKED),
+    **dict.fromkeys(["loss-high", "loss-low"], HARD | {"scope": "response"}),
     **dict.fromkeys(["anchor", "explorer"], RANKED | ATTENTION),
+    **{kind: {"of": {"kind": "explorer"} | RANKED | ATTENTION} for kind in ("type-matched", "position-matched")},
     **dict.fromkeys(["low2high", "high2low"], SOFT | {"s_warm": 20}),
     **dict.fromkeys(["static-anchor", "static-explorer"], SOFT),
 }
@@ -46,7 +50,7 @@ def test_every_option_is_described():
 @pytest.mark.parametrize("kind", OPTIONS)
 def test_every_kind_resolves_to_all_that_it_needs(kind):
     rule = resolve(parse({"kind": kind} | OPTIONS[kind]), 9)
-    assert (rule.kind, rule.layer) == (kind, 5 if "layer" in OPTIONS[kind] else None)
+    assert (rule.kind, rule.layer) == (kind, 5 if "layer" in OPTIONS[kind].get("of", OPTIONS[kind]) else None)
     assert all(getattr(rule, name) is not None for name in registry.NEEDS[kind])
     assert Rule.from_json(rule.to_json()) == rule
     if rule.score is not None:
@@ -64,7 +68,7 @@ def test_every_option_is_wanted_and_no_other_is_accepted(kind):
             parse({"kind": kind} | OPTIONS[kind] | {name: EVERY[name]})
 
 
-@pytest.mark.parametrize("kind", ["anchor", "predictive-high", "low2high", "static-anchor"])
+@pytest.mark.parametrize("kind", ["anchor", "predictive-high", "loss-high", "low2high", "static-anchor"])
 def test_each_option_reaches_the_rule(kind):
     turned = {"p": 0.3, "denominator": "all", "scope": "minibatch", "entropy_of": "current", "layer": 2, "tau": 2.0}
     turned |= {"alignment": "token", "score": "entropy_raw", "s_warm": 5}
@@ -114,3 +118,34 @@ def test_auto_tau_is_left_open_and_a_layer_too_deep_is_refused():
 def test_yaml_reads_as_written():
     text = "{kind: low2high, layer: deep, alignment: token, score: entropy_raw, tau: auto, s_warm: 20, eps_mode: exact}"
     assert parse(yaml.safe_load(text)).s_warm == 20
+
+
+@pytest.mark.parametrize("kind", ["loss-high", "loss-low"])
+def test_loss_magnitude_is_always_of_the_policy_being_updated(kind):
+    rule = resolve(parse({"kind": kind} | OPTIONS[kind]), 9)
+    assert (rule.score, rule.entropy_of) == ("loss_magnitude", "current")
+    assert apply.needs_current(rule)
+    with pytest.raises(UserError, match="scope"):
+        parse({"kind": kind} | OPTIONS[kind] | {"scope": "rollout"})
+
+
+@pytest.mark.parametrize("kind", ["type-matched", "position-matched"])
+@pytest.mark.parametrize("matches", ["anchor", "predictive-low", "loss-high"])
+def test_a_control_is_the_rule_that_it_matches_but_for_the_choice(kind, matches):
+    of = {"kind": matches} | OPTIONS[matches]
+    rule, other = resolve(parse({"kind": kind, "of": of}), 9), resolve(parse(of), 9)
+    assert replace(rule, kind=matches, matches=None) == other
+    assert (rule.kind, rule.matches) == (kind, matches)
+    assert apply.needs_current(rule) == apply.needs_current(other)
+    assert apply.needs_types(rule) == (kind == "type-matched")
+    for wrong in ({"kind": "random"} | HARD, {"kind": matches}, of | {"tau": 1.0}):
+        with pytest.raises(UserError, match=r"rules\.it"):
+            parse({"kind": kind, "of": wrong})
+
+
+def test_the_layer_of_a_matched_rule_is_checked_at_plan_time():
+    data = load_yaml(Path(__file__).resolve().parents[2] / "presets" / "tiny.yaml")
+    data["rules"]["control"] = {"kind": "type-matched", "of": {"kind": "anchor"} | RANKED | ATTENTION | {"layer": 99}}
+    data["methods"].append("control")
+    with pytest.raises(UserError, match=r"rules\.control\.of\.layer: .*99"):
+        parse_params(data, "tiny")

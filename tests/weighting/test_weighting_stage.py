@@ -20,6 +20,7 @@ from tokenspectrum.weighting.soft import solve_tau
 LENGTHS = [7, 1, 12, 5]
 PROMPTS = [3, 3, 9, 9]
 NAMES = ["aaaa", "aaaa", "bbbb", "bbbb"]
+ADVANTAGE = [0.5, -0.5, 0.75, -0.75]
 TYPES = ["digit", "word", "special"]
 N = sum(LENGTHS)
 RESPONSE = np.repeat(range(4), LENGTHS)
@@ -34,6 +35,8 @@ RULES = {
     "random50": {"kind": "random", "p": 0.5, "denominator": "all"},
     "anchor50": {"kind": "anchor", "layer": "deep", **HALF, **ATTENTION},
     "pred50": {"kind": "predictive-high", **HALF},
+    "loss50": {"kind": "loss-high", "p": 0.5, "scope": "minibatch", "denominator": "selected"},
+    "types50": {"kind": "type-matched", "of": {"kind": "anchor", "layer": "deep", **HALF, **ATTENTION}},
     "soft": {"kind": "low2high", "layer": 0, "tau": "auto", "s_warm": 4, "eps_mode": "exact", **ATTENTION},
     "static": {"kind": "static-anchor", "layer": 0, "tau": 1.0, "eps_mode": "exact", **ATTENTION},
     "shifted": {"kind": "anchor", "layer": "deep", **HALF, **ATTENTION, "alignment": "token"},
@@ -65,7 +68,7 @@ def made(tmp_path, monkeypatch):
             "reward": [0.0] * 4,
             "reward_raw": [0.0] * 4,
             "correct": [False] * 4,
-            "advantage": [0.0] * 4,
+            "advantage": ADVANTAGE,
         },
     )
     order = np.random.default_rng(0).permutation(N)
@@ -139,6 +142,23 @@ def test_a_ranked_rule_is_written_and_realised(made):
 def test_predictive_entropy_comes_from_the_tokens(made):
     rows = table(weigh(made, "pred50"))
     assert rows["selected"].to_numpy().tolist() == highest(PREDICTIVE, HALVES).tolist()
+
+
+def test_loss_magnitude_on_the_base_policy_is_that_of_the_advantage(made):
+    rows = table(weigh(made, "loss50"))
+    assert rows["score"].to_numpy() == pytest.approx(np.abs(ADVANTAGE)[RESPONSE])
+    # 13 of 25 tokens: none of the first two responses' 8 tokens.
+    assert rows["selected"].to_numpy().sum() == 13
+    assert not rows["selected"].to_numpy()[:8].any()
+
+
+def test_a_matched_control_keeps_as_many_tokens_of_each_type(made):
+    kept = {method: table(weigh(made, method))["selected"].to_numpy() for method in ("anchor50", "types50")}
+    for r in range(4):
+        for kind in range(3):
+            inside = (r == RESPONSE) & (kind == TOKEN)
+            assert kept["types50"][inside].sum() == kept["anchor50"][inside].sum()
+    assert (kept["types50"] != kept["anchor50"]).any()
 
 
 def test_full_training_has_weight_one_and_no_score(made):

@@ -10,6 +10,7 @@ import torch
 
 # Imported for their rules: each registers itself.
 import tokenspectrum.weighting.masks
+import tokenspectrum.weighting.matched
 import tokenspectrum.weighting.soft  # noqa: F401
 from tokenspectrum.errors import UserError
 from tokenspectrum.weighting.batch import TokenBatch
@@ -61,6 +62,11 @@ def apply(rule: Rule, batch: TokenBatch) -> Weights:
         score_at_cut=float(outcome.cut_S.double().mean()) if "cut_min" in extra else None,
         extra=extra,
     )
+
+
+def needs_types(rule: Rule) -> bool:
+    """Whether the rule looks at the types of the tokens: the batch must then hold them."""
+    return rule.kind == "type-matched"
 
 
 def needs_current(rule: Rule) -> bool:

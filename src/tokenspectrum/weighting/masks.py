@@ -39,17 +39,17 @@ def back(rule: Rule, batch: TokenBatch) -> Outcome:
     return _keep(progress_N > 1 - rule.p, progress_N)
 
 
-@register("anchor", "predictive-low", needs=("p", "score", "scope"))
+@register("anchor", "predictive-low", "loss-low", needs=("p", "score", "scope"))
 def lowest(rule: Rule, batch: TokenBatch) -> Outcome:
-    """The first k of each segment in ascending order of the rule's score: anchors, or the surest predictions."""
+    """The first k of each segment in ascending order of the rule's score: anchors, sure predictions, the least loss."""
     score_N, rank_N, size_N = _ranked(rule, batch)
     k_N = kept_count(size_N, rule.p)
     return _keep(rank_N < k_N, score_N, score_N[rank_N == k_N - 1])
 
 
-@register("explorer", "predictive-high", needs=("p", "score", "scope"))
+@register("explorer", "predictive-high", "loss-high", needs=("p", "score", "scope"))
 def highest(rule: Rule, batch: TokenBatch) -> Outcome:
-    """The last k of each segment in ascending order of the rule's score: explorers, or the forking tokens."""
+    """The last k of each segment in ascending order of the rule's score: explorers, forking tokens, the most loss."""
     score_N, rank_N, size_N = _ranked(rule, batch)
     k_N = kept_count(size_N, rule.p)
     return _keep(rank_N >= size_N - k_N, score_N, score_N[rank_N == size_N - k_N])
@@ -61,18 +61,21 @@ def kept_count(size_N: torch.Tensor, p: float) -> torch.Tensor:
 
 
 def rank_in_segment(
-    score_N: torch.Tensor, batch: TokenBatch, segment_N: torch.Tensor
+    score_N: torch.Tensor, batch: TokenBatch, segment_N: torch.Tensor, tie_N: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """0-based rank of each token in its segment, and its segment's size (both int64 N).
 
-    One stable ascending sort by (score, position).  Where a segment spans responses, tokens that tie in both go by
-    (prompt_id, sample), so a rank depends on what the batch holds and never on the order in which it holds it.
+    One stable ascending sort by (score, position), or by (score, tie, position) where `tie_N` is given.  Where a
+    segment spans responses, tokens that tie in all of that go by (prompt_id, sample), so a rank depends on what the
+    batch holds and never on the order in which it holds it.
     """
     responses = range(len(batch.prompt_ids))
     by_name = sorted(responses, key=lambda r: (batch.prompt_ids[r], int(batch.samples_R[r])))
     name_rank_R = torch.empty(len(by_name), dtype=torch.int64)
     name_rank_R[torch.tensor(by_name, dtype=torch.int64)] = torch.arange(len(by_name))
     order_N = torch.argsort(batch.position_N * len(by_name) + name_rank_R[batch.response_N], stable=True)
+    if tie_N is not None:
+        order_N = order_N[torch.argsort(tie_N[order_N], stable=True)]
     order_N = order_N[torch.argsort(score_N[order_N], stable=True)]
     order_N = order_N[torch.argsort(segment_N[order_N], stable=True)]
     size_S = torch.bincount(segment_N) if len(segment_N) else torch.zeros(0, dtype=torch.int64)
@@ -94,7 +97,10 @@ def mask_uniforms(batch: TokenBatch) -> np.ndarray:
 
 def _ranked(rule: Rule, batch: TokenBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     score_N = batch.score_N(rule.score)
-    return score_N, *rank_in_segment(score_N, batch, batch.segment_N(rule.scope))
+    # Tokens of equal loss are many: all of a response before the first update, all clipped ones after it.  By position
+    # they would make a front or a back mask.
+    tie_N = torch.from_numpy(mask_uniforms(batch)) if rule.score == "loss_magnitude" else None
+    return score_N, *rank_in_segment(score_N, batch, batch.segment_N(rule.scope), tie_N)
 
 
 def _progress(batch: TokenBatch) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The registry of rules: a new rule is one decorated function (masks.py, soft.py or a module that apply.py imports).
+"""The registry of rules: a new rule is one decorated function (in a module that apply.py imports).
 
 The one further line is its name among the kinds of its options in params/rules.py.  Knows no rule itself.
 """

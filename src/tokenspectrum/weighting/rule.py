@@ -17,6 +17,7 @@ CHOICES = {
     "scope": ("response", "minibatch", "rollout"),
     "entropy_of": ("old", "current"),
     "eps_mode": ("exact", "literal"),
+    "matches": ("anchor", "explorer", "predictive-low", "predictive-high", "loss-low", "loss-high"),
 }
 RANGES = {"p": (0.0, 1.0), "tau": (0.0, math.inf), "eps": (0.0, math.inf)}  # open below, closed above
 NUMBERS = {"p": float, "tau": float, "eps": float, "layer": int, "s_warm": int}
@@ -36,6 +37,7 @@ class Rule:
     w_low        weight of a token with abar = 0, (at s = 0, from s = s_warm on);  w_high: the same where abar = 1
     s_warm       rollout batches of the linear ramp; None where the endpoints do not move
     eps_mode     exact (eps = 0) or literal (the paper's eps, then given in `eps`)
+    matches      kind of the rule whose mask a control matches; p, score and the like are then that rule's
     """
 
     kind: str
@@ -52,6 +54,7 @@ class Rule:
     s_warm: int | None = None
     eps_mode: str | None = None
     eps: float | None = None
+    matches: str | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():

@@ -1,0 +1,73 @@
+"""What the parts of a training step hand to each other, and what it leaves to be logged.  The same for all trainers.
+
+Knows no model, no optimiser and no file.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from tokenspectrum.rollout.score import Scores
+from tokenspectrum.rollout.types import Response
+from tokenspectrum.training.judged import Judged
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """A rollout batch, prompt-major: R judged responses, their lengths, and the mini-batch that trains on each.
+
+    generated  prompts sampled for this step;  kept: prompts trained on whose responses do not all earn the same
+    """
+
+    judged: Judged
+    lengths_R: torch.Tensor
+    minibatch_R: torch.Tensor
+    generated: int
+    kept: int
+
+    @property
+    def responses(self) -> Sequence[Response]:
+        return self.judged.responses
+
+
+@dataclass(frozen=True)
+class Update:
+    """What became of a mini-batch: S_m before its update, its loss, its gradient's norm (None: D = 0, no step)."""
+
+    s_m: float
+    loss: float
+    grad_norm: float | None
+
+
+@dataclass(frozen=True)
+class RowSample:
+    """Statistics that need the whole attention row, of some responses: `response_ids`, ascending.
+
+    scores   of those responses alone, in that order;  tokens (index into response_ids, position) of the rows in it
+    """
+
+    response_ids: Sequence[int]
+    responses: Sequence[Response]
+    scores: Scores
+    tokens: Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """All that a step leaves to be logged.  _N: every response token of the rollout batch, in order.
+
+    ratio_N, loss_N   None where the trainer does not bring them back; clip_fraction is then counted at the updates
+    """
+
+    step: int
+    lr: float
+    rollouts: Rollouts
+    scores: Scores
+    row_sample: RowSample | None
+    weight_N: torch.Tensor
+    ratio_N: torch.Tensor | None
+    loss_N: torch.Tensor | None
+    updates: tuple[Update, ...]
+    score_at_cut: float | None
+    clip_fraction: float | None = None

@@ -1,0 +1,60 @@
+"""How much a run writes and holds: rows of its token log, bytes of checkpoints, policies and buffers.  Arithmetic only.
+
+Bytes a row on disk are given by the caller, who knows where they were measured.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from tokenspectrum.params.sampling import SamplingParams
+from tokenspectrum.params.train import TrainParams
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of the large tables of one run."""
+
+    responses: int
+    tokens: int
+    attention: int
+
+
+def log_rows(train: TrainParams, sampling: SamplingParams, response_tokens: int) -> Rows:
+    """Rows of one run whose responses have `response_tokens` tokens on average.
+
+    A named layer counts once, and `rule` as a layer of its own: a run whose rule reads one that is named writes less.
+    """
+    responses = train.steps * train.prompts_per_step * sampling.n
+    tokens = responses * response_tokens
+    layers = len(set(train.token_log.layers)) if train.token_log.attention == "streaming" else 0
+    return Rows(responses, tokens if train.token_log.tokens == "every_step" else 0, tokens * layers)
+
+
+def checkpoint_bytes(weights: int, kept: int) -> int:
+    """Resumable checkpoints of one run while it trains: float32 weights and AdamW's two moments, `kept` of them."""
+    return 12 * weights * kept
+
+
+def policy_bytes(train: TrainParams, weights: int, width: int) -> int:
+    """Policies that a run leaves: the final one and those of train.keep_steps."""
+    return weights * width * len({*train.keep_steps, train.steps})
+
+
+# A token id and a log-probability of a sampled response, as Python objects with their places in a tuple.
+_SAMPLED = 36 + 32
+# The step that is written while the next one is trained, and that next one.
+_STEPS_HELD = 2
+
+
+def row_bytes(schema: pa.Schema) -> int:
+    """Bytes of a row in memory; columns of changing width are left out."""
+    return sum(field.type.bit_width // 8 for field in schema if pa.types.is_primitive(field.type))
+
+
+def driver_bytes(train: TrainParams, sampling: SamplingParams, tokens: pa.Schema, attention: pa.Schema) -> int:
+    """Of the trainer's own process: responses and tables of the steps it holds, every response at the limit."""
+    rows = log_rows(train, sampling, sampling.max_response_tokens)
+    all_tokens = rows.responses * sampling.max_response_tokens
+    total = all_tokens * _SAMPLED + rows.tokens * row_bytes(tokens) + rows.attention * row_bytes(attention)
+    return _STEPS_HELD * total // train.steps
