@@ -21,8 +21,20 @@ def test_every_preset_is_valid_and_names_itself(path):
     assert params.analysis.table1.reference in params.methods
 
 
-def test_the_four_presets_are_there():
-    assert {"tiny", "real-smoke", "qwen3-8b", "qwen3-8b-selective"} <= {p.stem for p in PRESETS}
+def test_the_presets_are_there():
+    small = {"tiny", "real-smoke", "one-gpu"}
+    assert small | {"qwen3-8b", "qwen3-8b-selective", "qwen3-14b", "qwen2.5-7b"} <= {p.stem for p in PRESETS}
+
+
+@pytest.mark.parametrize(("preset", "nodes"), [("qwen3-8b", 4), ("qwen3-8b-selective", 2)])
+def test_the_paper_presets_are_the_papers_set_up(preset, nodes):
+    params = parse_params(load_yaml(ROOT / f"presets/{preset}.yaml"), preset)
+    verl = params.systems.verl
+    assert (params.train.trainer, params.train.dtype, verl.nodes, verl.gpus_per_node) == ("verl", "bfloat16", nodes, 8)
+    assert verl.gradient_checkpointing
+    sampling = params.sampling
+    assert (sampling.max_prompt_tokens, sampling.max_response_tokens, sampling.n) == (1024, 8192, 8)
+    assert (sampling.temperature, sampling.top_p, params.evaluate.top_p) == (1.0, 0.95, 0.7)
 
 
 def test_params_yaml_is_a_preset_as_committed():
@@ -86,6 +98,56 @@ def test_disagreement_is_one_line_that_names_the_field(field, value, said):
     assert str(e.value).startswith("params.yaml: ")
     assert said in str(e.value)
     assert "\n" not in str(e.value)
+
+
+VERL = {"train.trainer": "verl"}
+
+
+@pytest.mark.parametrize(
+    ("edits", "said"),
+    [
+        ({"train.dtype": "bfloat16"}, "train: dtype bfloat16 with trainer local"),
+        (
+            {"train.verl_overrides": {"actor_rollout_ref.rollout.enforce_eager": True}},
+            "train: verl_overrides with trainer local",
+        ),
+        ({"train.dynamic_sampling": {"max_batches": 1}}, "train.dynamic_sampling.max_batches"),
+        ({"train.dtype": "float16"}, "train.dtype"),
+        ({"rollouts.engine": "vllm", "systems.vllm": None}, "rollouts.engine: vllm needs systems.vllm"),
+        ({"evaluate.engine": "vllm", "systems.vllm": None}, "evaluate.engine: vllm needs systems.vllm"),
+        (VERL | {"systems.verl": None}, "train.trainer: verl needs systems.verl"),
+        (VERL | {"systems.verl.nodes": 3}, "3 x 1 = 3 does not divide the 32 responses of a mini-batch"),
+        (VERL | {"systems.verl.gpus_per_node": 64}, "1 x 64 = 64 does not divide the 32 responses"),
+        ({"systems.verl.tensor_parallel": 2}, "systems.verl: tensor_parallel 2 does not divide gpus_per_node 1"),
+        ({"systems.verl.node_addresses": ["127.0.0.1", "127.0.0.2"]}, "2 addresses for 1 nodes"),
+        ({"systems.verl.gpu_memory_utilization": 1.0}, "systems.verl.gpu_memory_utilization"),
+        (VERL | {"systems.verl.max_tokens_per_gpu": 185}, "185 is below the longest context, 186"),
+        (VERL | {"train.dtype": "bfloat16"}, "train.dtype: bfloat16 with systems.verl.device cpu"),
+        ({"systems.vllm.shards": 0}, "systems.vllm.shards"),
+    ],
+    ids=str,
+)
+def test_trainers_engines_and_machines_that_disagree_are_one_line(edits, said):
+    data = copy.deepcopy(load_yaml(ROOT / "presets/tiny.yaml"))
+    for field, value in edits.items():
+        set_at(data, field, value)
+    with pytest.raises(UserError) as e:
+        parse_params(data, "params.yaml")
+    assert str(e.value).startswith("params.yaml: ")
+    assert said in str(e.value)
+    assert "\n" not in str(e.value)
+
+
+def test_the_embedded_default_becomes_a_verl_run_by_one_word():
+    data = copy.deepcopy(load_yaml(ROOT / "presets/tiny.yaml"))
+    set_at(data, "train.trainer", "verl")
+    assert parse_params(data, "params.yaml").systems.verl.world_size == 1
+
+
+def test_machines_that_nothing_uses_may_be_left_out():
+    data = copy.deepcopy(load_yaml(ROOT / "presets/tiny.yaml"))
+    del data["systems"]["verl"], data["systems"]["vllm"]
+    assert parse_params(data, "params.yaml").systems.verl is None
 
 
 def test_a_kept_checkpoint_may_be_evaluated():

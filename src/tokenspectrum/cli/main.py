@@ -3,11 +3,11 @@
 import argparse
 import sys
 
-from tokenspectrum.cli import accept, deps, explain, impact, preset, push, schemas, sql, status, watch
+from tokenspectrum.cli import accept, deps, doctor, explain, impact, plan, preset, push, schemas, sql, status, watch
 from tokenspectrum.cli.project import enter_project
 from tokenspectrum.errors import UserError
 
-COMMANDS = (preset, status, watch, explain, sql, impact, deps, accept, push, schemas)
+COMMANDS = (preset, plan, status, watch, explain, sql, impact, deps, accept, push, doctor, schemas)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -5,10 +5,10 @@ import argparse
 
 def _run(args: argparse.Namespace) -> None:
     from workflow.bridge.cache import Cache
+    from workflow.bridge.dvc_remote import push
     from workflow.bridge.pipeline import load_pipeline
     from workflow.bridge.project import read_config
     from workflow.bridge.records import Records
-    from workflow.bridge.remote import push
 
     records = Records()
     current = [record for addr in load_pipeline().stages if (record := records.get(addr))]

@@ -13,10 +13,9 @@ from tokenspectrum.evaluation.mean_at_k import Sample, sample_benchmark, summari
 from tokenspectrum.params.evaluate import EvaluateParams
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.params.systems import SystemsParams
-from tokenspectrum.policy.load import load_policy
 from tokenspectrum.progress import Progress
+from tokenspectrum.rollout.make import make_engine, prompts_at_once
 from tokenspectrum.rollout.questions import Question, read_questions
-from tokenspectrum.rollout.transformers import TransformersEngine
 from tokenspectrum.rollout.types import Sampling
 from tokenspectrum.tables.scores import SCHEMA
 from tokenspectrum.tokenlog.writer import write_json, write_manifest, write_step
@@ -33,6 +32,7 @@ class Evaluation:
     params: EvaluateParams
     reward: RewardParams
     systems: SystemsParams
+    dtype: str  # that the policy computes in
 
 
 def write_scores(evaluation: Evaluation, policies: Sequence[tuple[int, Path]], benchmarks: Path, out: Path) -> None:
@@ -77,25 +77,25 @@ def _judged(
 ) -> Iterator[tuple[str, list[Sample]]]:
     """Each benchmark with the policy's judged samples."""
     params, systems = evaluation.params, evaluation.systems
-    model, tokenizer = load_policy(policy)
-    engine = TransformersEngine(model, tokenizer, batch_rows=systems.generate_batch)
     sampling = Sampling(params.temperature, params.top_p, params.max_response_tokens, params.samples)
-    for benchmark, of_benchmark in questions.items():
-        yield (
-            benchmark,
-            sample_benchmark(
-                engine,
-                tokenizer,
-                of_benchmark,
-                sampling,
-                evaluation.seed,
-                max_prompt_tokens=params.max_prompt_tokens,
-                integer_sources=evaluation.reward.integer_sources,
-                chunk=max(1, systems.generate_batch // params.samples),
-                report=lambda n, before=done: progress.update(before + n),
-            ),
-        )
-        done += len(of_benchmark)
+    how = {"dtype": evaluation.dtype, "max_tokens": params.max_prompt_tokens + params.max_response_tokens}
+    with make_engine(params.engine, policy, systems, **how) as (engine, tokenizer):
+        for benchmark, of_benchmark in questions.items():
+            yield (
+                benchmark,
+                sample_benchmark(
+                    engine,
+                    tokenizer,
+                    of_benchmark,
+                    sampling,
+                    evaluation.seed,
+                    max_prompt_tokens=params.max_prompt_tokens,
+                    integer_sources=evaluation.reward.integer_sources,
+                    chunk=prompts_at_once(params.engine, systems, params.samples),
+                    report=lambda n, before=done: progress.update(before + n),
+                ),
+            )
+            done += len(of_benchmark)
 
 
 def _log(evaluation: Evaluation, step: int, benchmark: str, facts: Mapping[str, Any]) -> None:

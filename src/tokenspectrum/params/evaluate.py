@@ -10,6 +10,7 @@ from tokenspectrum.params.base import Frozen
 class EvaluateParams(Frozen):
     """Samples are drawn from counters of (seed, prompt, sample): paired between runs of one seed."""
 
+    engine: Literal["transformers", "vllm"] = Field(description="what samples, for every policy and benchmark")
     samples: int = Field(ge=1, description="samples a problem, exactly: the k of mean@k")
     temperature: float = Field(gt=0, description="divides the logits before anything else")
     top_p: float = Field(gt=0, le=1, description="nucleus mass")

@@ -107,6 +107,18 @@ class TinyPolicy(Frozen):
         return self.shape.layers
 
 
+class HubShape(Frozen):
+    """Sizes of a checkpoint that is not at hand yet, for `spectrum plan`; the policy stage checks them against it."""
+
+    hidden: int = Field(..., ge=1, description="width of the residual stream")
+    heads: int = Field(..., ge=1, description="query heads")
+    kv_heads: int = Field(..., ge=1, description="key and value heads")
+    head_dim: int = Field(..., ge=1, description="width of a head")
+    intermediate: int = Field(..., ge=1, description="width of the MLP")
+    vocabulary: int = Field(..., ge=1, description="rows of the embedding")
+    tied: bool = Field(..., description="whether the output layer is the embedding")
+
+
 class HubPolicy(Frozen):
     """A Hugging Face causal LM with safetensors: a folder, or a hub id at a pinned revision; no remote code."""
 
@@ -116,6 +128,7 @@ class HubPolicy(Frozen):
         None, description="commit of the hub id, 40 hex digits; null for a folder"
     )
     num_layers: int = Field(..., ge=1, description="decoder layers; must be the checkpoint's own number")
+    shape: HubShape | None = Field(None, description="the checkpoint's other sizes, so that a plan needs no download")
     chat_template: str | None = Field(None, description="Jinja template for a tokenizer without one; null: it has one")
     check: Check | None = Field(None, description="what it must score; null to take it as it comes")
 

@@ -64,6 +64,7 @@ class Params(Frozen):
         yield from self._layer_problems()
         yield from self._length_problems()
         yield from self._step_problems()
+        yield from self._system_problems()
 
     def _layer_problems(self) -> Iterator[str]:
         """Every named layer exists in the policy, and the probe measures those that rules read, as they read them."""
@@ -77,7 +78,10 @@ class Params(Frozen):
 
         named = [] if self.tokens.layers == "all" else [("tokens.layers", layer) for layer in self.tokens.layers]
         named += [("train.token_log.layers", layer) for layer in self.train.token_log.layers if layer != "rule"]
-        ranked = [(m, self.rules[m]) for m in self.methods if m in self.rules and hasattr(self.rules[m], "layer")]
+        # A control reads what the rule reads that it matches.
+        rules = {m: self.rules[m] for m in self.methods if m in self.rules}
+        read = [(f"{m}.of", rule.of) if hasattr(rule, "of") else (m, rule) for m, rule in rules.items()]
+        ranked = [(name, rule) for name, rule in read if hasattr(rule, "layer")]
         named += [(f"rules.{method}.layer", rule.layer) for method, rule in ranked]
         yield from (found for field, layer in named if isinstance(found := resolved(field, layer), str))
         if self.tokens.layers == "all":
@@ -119,6 +123,29 @@ class Params(Frozen):
         window = self.analysis.table1.collapse.window
         if self.train.steps < window:
             yield f"analysis.table1.collapse.window: {window} steps, but a run has {self.train.steps}"
+
+    def _system_problems(self) -> Iterator[str]:
+        """What runs on verl or vLLM has its machines described, and they divide the work."""
+        verl, vllm = self.systems.verl, self.systems.vllm
+        for section in ("rollouts", "evaluate"):
+            if getattr(self, section).engine == "vllm" and vllm is None:
+                yield f"{section}.engine: vllm needs systems.vllm, which is null; see presets/tiny.yaml"
+        if self.train.trainer != "verl":
+            return
+        if verl is None:
+            yield "train.trainer: verl needs systems.verl, which is null; see presets/tiny.yaml"
+            return
+        responses = self.train.prompts_per_step // self.train.mini_batches * self.sampling.n
+        if responses % verl.world_size:
+            yield (
+                f"systems.verl: nodes x gpus_per_node = {verl.nodes} x {verl.gpus_per_node} = {verl.world_size} does "
+                f"not divide the {responses} responses of a mini-batch"
+            )
+        longest = self.sampling.max_prompt_tokens + self.sampling.max_response_tokens
+        if verl.max_tokens_per_gpu < longest:
+            yield f"systems.verl.max_tokens_per_gpu: {verl.max_tokens_per_gpu} is below the longest context, {longest}"
+        if verl.device == "cpu" and self.train.dtype != "float32":
+            yield f"train.dtype: {self.train.dtype} with systems.verl.device cpu, where verl runs in float32 alone"
 
 
 def parse_params(data: dict[str, Any], where: str) -> Params:

@@ -67,6 +67,21 @@ class PredictiveRule(_RankedRule):
     score: ClassVar[str] = "predictive_entropy"
 
 
+class LossRule(_HardRule):
+    """A fraction of the tokens by the magnitude of their clipped loss, ranked anew before each mini-batch."""
+
+    kind: Literal["loss-high", "loss-low"] = Field(
+        ...,
+        description="the tokens with the largest or the smallest |l_t| at the current ratio, ties by chance.  Before a "
+        "step's first update that is |A|, the same for all tokens of a response",
+    )
+    scope: Literal["response", "minibatch"] = Field(
+        ..., description="what the fraction is taken of: each response or each mini-batch (all ranks)"
+    )
+    score: ClassVar[str] = "loss_magnitude"
+    entropy_of: ClassVar[str] = "current"
+
+
 class _AttentionScore(Frozen):
     layer: Layer = Field(..., description="layer of the attention entropy: 0-based index, or shallow, mid or deep")
     alignment: Literal["decision", "token"] = Field(
@@ -83,6 +98,19 @@ class PartitionRule(_AttentionScore, _RankedRule):
 
     kind: Literal["anchor", "explorer"] = Field(
         ..., description="the tokens with the lowest (anchor) or the highest (explorer) attention entropy"
+    )
+
+
+class MatchedRule(Frozen):
+    """A control: tokens by chance, but of every type, or of every part of a response, as many as another rule keeps."""
+
+    kind: Literal["type-matched", "position-matched"] = Field(
+        ...,
+        description="by chance, as many tokens of each type (special, digit, operator, punctuation, whitespace, word), "
+        "or of each tenth of a response, as the rule in `of` keeps there",
+    )
+    of: PredictiveRule | LossRule | PartitionRule = Field(
+        ..., discriminator="kind", description="the rule to match; scope and denominator are its too"
     )
 
 
@@ -130,7 +158,7 @@ class StaticRule(_SoftRule):
 
 
 RuleParams = Annotated[
-    UniformRule | UnrankedRule | PredictiveRule | PartitionRule | CurriculumRule | StaticRule,
+    UniformRule | UnrankedRule | PredictiveRule | LossRule | PartitionRule | MatchedRule | CurriculumRule | StaticRule,
     Field(discriminator="kind", description="one method's weighting rule"),
 ]
 

@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, RootModel, model_validator
 
 from tokenspectrum.params.base import Frozen
 from tokenspectrum.params.layers import Layer
@@ -48,10 +48,31 @@ class TokenLogParams(Frozen):
         return self
 
 
+class DynamicSamplingParams(Frozen):
+    """DAPO's dynamic sampling: prompts whose responses all earn the same teach nothing, and are replaced."""
+
+    max_batches: int = Field(
+        ge=2,
+        description="prompt batches that a step may draw, of prompts_per_step each; step s starts at batch "
+        "(s-1) * max_batches, and the first dropped prompts fill up where too few are left",
+    )
+
+
+Dtype = Literal["float32", "bfloat16"]
+
+
+class PolicyDtype(RootModel[Dtype]):
+    """`train.dtype` as the stages read it that sample from a policy without training it."""
+
+
 class TrainParams(Frozen):
     """DAPO with mini-batches.  Step s trains on rollout batch s; there is no KL term and no entropy bonus."""
 
     trainer: Literal["local", "verl"] = Field(description="local: one process, plain PyTorch; verl: Ray and vLLM")
+    dtype: Dtype = Field(
+        description="precision that the policy computes in, here and where it is sampled; verl keeps the weights that "
+        "the optimiser updates in float32; the local trainer knows float32 only"
+    )
     steps: int = Field(ge=1, description="rollout batches to train on")
     prompts_per_step: int = Field(ge=1, description="prompts in a rollout batch; each gets sampling.n responses")
     mini_batches: int = Field(ge=1, description="optimiser steps on each rollout batch; divides prompts_per_step")
@@ -64,10 +85,22 @@ class TrainParams(Frozen):
     keep_steps: tuple[int, ...] = Field(
         default=(), description="steps whose policies are kept besides the final one, for evaluation"
     )
+    dynamic_sampling: DynamicSamplingParams | None = Field(
+        default=None, description="null: every prompt drawn is trained on"
+    )
+    verl_overrides: dict[str, JsonValue] = Field(
+        default={}, description="any other key of verl's configuration, dotted, and its value; trainer verl only"
+    )
     token_log: TokenLogParams
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.trainer == "local" and self.dtype != "float32":
+            raise ValueError(
+                f"dtype {self.dtype} with trainer local, which computes in float32 alone; use trainer verl"
+            )
+        if self.trainer == "local" and self.verl_overrides:
+            raise ValueError("verl_overrides with trainer local would change nothing; use {}, or trainer verl")
         if self.prompts_per_step % self.mini_batches:
             raise ValueError(
                 f"mini_batches {self.mini_batches} does not divide prompts_per_step {self.prompts_per_step}"

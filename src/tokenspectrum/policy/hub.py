@@ -23,6 +23,7 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.params.policy import HubPolicy
 from tokenspectrum.policy.load import load_tokenizer, read_config
 from tokenspectrum.policy.save import strip_provenance
+from tokenspectrum.policy.shape import shape_of
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +131,11 @@ def _checked_config(folder: Path, params: HubPolicy) -> Any:
         raise UserError(
             f"policy.num_layers is {params.num_layers}, but {params.source} has {config.num_hidden_layers} layers"
         )
+    if params.shape is not None:
+        found = shape_of(config.to_dict(), f"{folder}/config.json").model_dump()
+        for name, stated in params.shape.model_dump().items():
+            if stated != found[name]:
+                raise UserError(f"policy.shape.{name} is {stated}, but {params.source} has {found[name]}")
     return config
 
 

@@ -52,12 +52,17 @@ def check_vocab(path: Path, vocab_size: int, tokenizer: PreTrainedTokenizerBase)
         )
 
 
-def load_policy(path: Path | str, *, dtype: str = "float32") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """(model on the CPU in `dtype`, ready to evaluate; tokenizer) of a folder that the policy stage or a trainer wrote.
+def load_policy(
+    path: Path | str, *, dtype: str = "float32", device: str = "cpu"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """(model on `device` in `dtype`, ready to evaluate; tokenizer) of a folder that a stage wrote.
 
-    Raises UserError for a folder without loadable safetensors, missing weights, or a vocabulary of another size.
+    Raises UserError for a folder without loadable safetensors, missing weights, a vocabulary of another size, and for
+    a device that is not here.
     """
     path = Path(path)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("systems.device: cuda, but torch sees no GPU here; run on a machine that has one, or set cpu")
     read_config(path)
     tokenizer = load_tokenizer(path)
     try:
@@ -76,4 +81,4 @@ def load_policy(path: Path | str, *, dtype: str = "float32") -> tuple[PreTrained
             f"{path}: {len(missing)} weights are missing, {missing[0]} among them; fetch the checkpoint again"
         )
     check_vocab(path, model.get_input_embeddings().num_embeddings, tokenizer)
-    return model.eval(), tokenizer
+    return model.to(device).eval(), tokenizer

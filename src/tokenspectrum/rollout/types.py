@@ -27,8 +27,9 @@ class Sampling:
 class Response:
     """One sampled response.
 
-    `logprobs` are the sampler's: natural log of the full-vocabulary distribution at the sampling temperature, before
-    top-p renormalises it (at temperature 1, the policy's own log-probabilities up to float noise).
+    `logprobs` are the sampler's: natural log of the full-vocabulary distribution before top-p renormalises it, at the
+    sampling temperature (transformers) or at temperature 1 (vLLM, which reports no other).  At temperature 1 both are
+    the policy's own log-probabilities up to float noise.
     `token_ids` ends with the end-of-sequence token exactly when finish_reason is "stop".
     """
 

@@ -14,6 +14,7 @@ from tokenspectrum.params.base import read_sections
 from tokenspectrum.params.evaluate import EvaluateParams
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.params.systems import SystemsParams
+from tokenspectrum.params.train import PolicyDtype
 from tokenspectrum.stages.entry import run
 
 
@@ -28,8 +29,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--run", required=True, help="name of the run, as the tables hold it")
     parser.add_argument("--seed", type=int, required=True, help="seed of the run, and of the sampling here")
     args = parser.parse_args(argv)
-    params, reward, systems = read_sections(evaluate=EvaluateParams, reward=RewardParams, systems=SystemsParams)
-    evaluation = Evaluation(args.run, args.seed, params, reward, systems)
+    params, reward, systems, dtype = read_sections(
+        evaluate=EvaluateParams, reward=RewardParams, systems=SystemsParams, **{"train.dtype": PolicyDtype}
+    )
+    evaluation = Evaluation(args.run, args.seed, params, reward, systems, dtype.root)
     write_scores(evaluation, chosen_policies(args.policy, params.steps), args.benchmarks, args.out)
 
 

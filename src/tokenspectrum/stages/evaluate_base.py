@@ -11,6 +11,7 @@ from tokenspectrum.params.base import read_sections
 from tokenspectrum.params.evaluate import EvaluateParams
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.params.systems import SystemsParams
+from tokenspectrum.params.train import PolicyDtype
 from tokenspectrum.stages.entry import run
 
 BASE = "base"
@@ -26,8 +27,10 @@ def main(argv: list[str] | None = None) -> None:
         parser.add_argument(f"--{flag}", type=Path, required=True, help=what)
     parser.add_argument("--seed", type=int, required=True, help="evaluation seed")
     args = parser.parse_args(argv)
-    params, reward, systems = read_sections(evaluate=EvaluateParams, reward=RewardParams, systems=SystemsParams)
-    evaluation = Evaluation(BASE, args.seed, params, reward, systems)
+    params, reward, systems, dtype = read_sections(
+        evaluate=EvaluateParams, reward=RewardParams, systems=SystemsParams, **{"train.dtype": PolicyDtype}
+    )
+    evaluation = Evaluation(BASE, args.seed, params, reward, systems, dtype.root)
     write_scores(evaluation, [(0, args.policy)], args.benchmarks, args.out)
 
 

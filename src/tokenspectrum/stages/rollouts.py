@@ -17,12 +17,12 @@ from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.params.rollouts import RolloutsParams
 from tokenspectrum.params.sampling import SamplingParams
 from tokenspectrum.params.systems import SystemsParams
-from tokenspectrum.policy.load import load_policy
+from tokenspectrum.params.train import PolicyDtype
 from tokenspectrum.progress import Progress
 from tokenspectrum.rollout.columns import sampled_columns
 from tokenspectrum.rollout.engine import RolloutEngine, check_groups
+from tokenspectrum.rollout.make import make_engine, prompts_at_once
 from tokenspectrum.rollout.questions import Question, encode_questions, read_questions
-from tokenspectrum.rollout.transformers import TransformersEngine
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 from tokenspectrum.stages.entry import run
 from tokenspectrum.tables import prompt_tokens, responses, sampled
@@ -42,17 +42,22 @@ def main(argv: list[str] | None = None) -> None:
     }.items():
         parser.add_argument(f"--{flag}", type=Path, required=True, help=what)
     args = parser.parse_args(argv)
-    params, sampling, reward, systems = read_sections(
-        rollouts=RolloutsParams, sampling=SamplingParams, reward=RewardParams, systems=SystemsParams
+    params, sampling, reward, systems, dtype = read_sections(
+        rollouts=RolloutsParams,
+        sampling=SamplingParams,
+        reward=RewardParams,
+        systems=SystemsParams,
+        **{"train.dtype": PolicyDtype},
     )
     found = itertools.chain.from_iterable(read_questions(args.prompts).values())
     questions = choose(list(found), params)
-    model, tokenizer = load_policy(args.policy)
-    prompts = encode_questions(questions, tokenizer, sampling.max_prompt_tokens)
-    cut = sum(prompt.n_dropped > 0 for prompt in prompts)
-    log.info("%d prompts, %d of them cut on the left to %d tokens", len(prompts), cut, sampling.max_prompt_tokens)
-    engine = TransformersEngine(model, tokenizer, batch_rows=systems.generate_batch)
-    answers = generate(engine, prompts, sampling, params.seed, max(1, systems.generate_batch // sampling.n))
+    longest = sampling.max_prompt_tokens + sampling.max_response_tokens
+    how = {"dtype": dtype.root, "max_tokens": longest}
+    with make_engine(params.engine, args.policy, systems, **how) as (engine, tokenizer):
+        prompts = encode_questions(questions, tokenizer, sampling.max_prompt_tokens)
+        cut = sum(prompt.n_dropped > 0 for prompt in prompts)
+        log.info("%d prompts, %d of them cut on the left to %d tokens", len(prompts), cut, sampling.max_prompt_tokens)
+        answers = generate(engine, prompts, sampling, params.seed, prompts_at_once(params.engine, systems, sampling.n))
     judged = judge(questions, answers, tokenizer, reward, sampling.max_response_tokens)
     for table, schema, columns in (
         ("responses", responses.SCHEMA, response_columns(judged)),

@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     params, systems = read_sections(tokens=TokensParams, systems=SystemsParams)
     probe = Probe(args.rollouts)
     check_not_inert(longest_context(probe.responses, params.alignment), params.top_k, params.fixed_k, "tokens")
-    model, _ = load_policy(args.policy)
+    model, _ = load_policy(args.policy, device=systems.device)
     count = model.config.get_text_config().num_hidden_layers
     named = range(count) if params.layers == "all" else params.layers
     layers = sorted({resolve_layer(layer, count) for layer in named})

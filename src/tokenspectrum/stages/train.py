@@ -8,6 +8,8 @@ folder where nobody set it.  Exit code 75: stopped by SIGTERM after a checkpoint
 import argparse
 import os
 import shutil
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from tokenspectrum.errors import UserError
@@ -17,11 +19,22 @@ from tokenspectrum.params.sampling import SamplingParams
 from tokenspectrum.params.systems import SystemsParams
 from tokenspectrum.params.train import TrainParams
 from tokenspectrum.stages.entry import run
+from tokenspectrum.training import local
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.local import train
 from tokenspectrum.weighting.rule import read_rule
 
 CHECKPOINT_ENV = "CHECKPOINT_DIR"
+
+
+def trainer(name: str) -> Callable[[TrainJob], None]:
+    """The trainer of that name.  Ray and verl need be installed for `verl` only."""
+    if name == "local":
+        return local.train
+    if find_spec("verl") is None:
+        raise UserError("train.trainer: verl is not installed here; pip install '.[cluster]', or use local")
+    from tokenspectrum.training.verl.launch import train
+
+    return train
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -45,8 +58,7 @@ def main(argv: list[str] | None = None) -> None:
     params, sampling, reward, systems = read_sections(
         train=TrainParams, sampling=SamplingParams, reward=RewardParams, systems=SystemsParams
     )
-    if params.trainer != "local":
-        raise UserError(f"train.trainer: {params.trainer} is not part of this version; use local")
+    train = trainer(params.trainer)
     given = os.environ.get(CHECKPOINT_ENV)
     checkpoints = Path(given) if given else args.out.parent / f".{args.out.name}.checkpoints"
     train(

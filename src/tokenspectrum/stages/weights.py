@@ -53,14 +53,14 @@ def main(argv: list[str] | None = None) -> None:
     (section,) = read_sections(**{f"rules.{args.method}": RuleSection})
     rule = resolve(section.root, policy_layers(args.policy))
     probe = Probe(args.rollouts, args.tokens, args.attention)
-    batch = probe.batch(rule)
+    types_N = probe.types(args.vocab)
+    batch = probe.batch(rule, types_N)
     if getattr(section.root, "tau", None) == "auto":
         rule = replace(rule, tau=solve_tau(batch.score_N(rule.score), rule.eps_mode, rule.eps))
         mean = float(normalised(batch.score_N(rule.score), rule.tau, rule.eps_mode, rule.eps).mean())
         log.info("%s: tau auto is %g, where mean(abar) is %.4f", args.method, rule.tau, mean)
     ends = [0] if rule.s_warm is None else [0, rule.s_warm]
     weights = [apply(rule, replace(batch, step=s + 1) if s else batch) for s in ends]
-    types_N = probe.types(args.vocab)
     with atomic_path(args.out / "rule.json") as path:
         path.write_text(rule.to_json())
     table = args.out / "table"
@@ -93,7 +93,7 @@ class Probe:
     """The base policy's rollouts with their scores, response by response and position by position."""
 
     def __init__(self, rollouts: Path, tokens: Path, attention: Path) -> None:
-        names = ["response_id", "prompt_id", "sample", "n_prompt", "n_tokens"]
+        names = ["response_id", "prompt_id", "sample", "n_prompt", "n_tokens", "advantage"]
         self.attention_root = attention
         self.responses = read_table(rollouts, "responses", step=0, columns=names).sort_by("response_id")
         self.run, self.seed = self.responses["run"][0].as_py(), self.responses["seed"][0].as_py()
@@ -104,11 +104,14 @@ class Probe:
         names = ["response_id", "position", "token_id", "predictive_entropy"]
         self.tokens = self._aligned(read_table(tokens, "tokens", step=0, columns=names), tokens)
 
-    def batch(self, rule: Rule) -> TokenBatch:
-        """The tokens with the one score that the rule reads."""
+    def batch(self, rule: Rule, types_N: np.ndarray) -> TokenBatch:
+        """The tokens with their types and the one score that the rule reads."""
         scores = {}
         if rule.layer is not None:
             scores[rule.score] = torch.from_numpy(_numpy(self._layer(rule), rule.score).copy())
+        elif rule.score == "loss_magnitude":
+            # At ratio 1 the clipped term is -A.
+            scores[rule.score] = torch.from_numpy(np.repeat(np.abs(_numpy(self.responses, "advantage")), self.lengths))
         elif rule.score is not None:
             scores[rule.score] = torch.from_numpy(_numpy(self.tokens, rule.score).copy())
         return TokenBatch(
@@ -119,6 +122,7 @@ class Probe:
             samples_R=torch.from_numpy(_numpy(self.responses, "sample").astype(np.int64)),
             minibatch_R=torch.zeros(len(self.lengths), dtype=torch.int64),
             scores=scores,
+            token_type_N=torch.from_numpy(np.unique(types_N, return_inverse=True)[1]),
         )
 
     def types(self, vocab: Path) -> np.ndarray:

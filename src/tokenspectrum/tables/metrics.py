@@ -31,5 +31,12 @@ SCHEMA = table_schema(
         column("effective_sample_size", pa.float64(), "(sum w)^2 / sum w^2 over the rollout batch, tokens"),
         column("skipped", pa.int32(), "mini-batches without a step because D was 0"),
         column("lr", pa.float64(), "learning rate of the step"),
+        column(
+            "generated_groups",
+            pa.int32(),
+            "prompts sampled for the step; under dynamic sampling more than are trained on",
+            nullable=True,
+        ),
+        column("kept_groups", pa.int32(), "prompts trained on whose responses do not all earn the same", nullable=True),
     ],
 )

@@ -3,7 +3,7 @@
 Knows responses and questions; knows no engine, no policy and no loss.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,23 +28,32 @@ class Judged:
     advantage_R: torch.Tensor
 
 
+# Given questions and equally many responses to each, prompt-major: what each response earns.
+Reward = Callable[[Sequence[Question], Sequence[Response]], Sequence[Scored]]
+
+
 def judge(
     questions: Sequence[Question],
     responses: Sequence[Response],
     tokenizer: PreTrainedTokenizerBase,
     reward: RewardParams,
     limit: int,
+    elsewhere: Reward | None = None,
 ) -> Judged:
     """Judge the responses to `questions`, equally many to each, and compare them within their question's group.
 
-    `limit` is the longest response allowed: the overlong penalty is measured from it.
+    `limit` is the longest response allowed: the overlong penalty is measured from it.  `elsewhere`, if given, finds the
+    same rewards in other processes.
     """
     n = len(responses) // len(questions)
     texts = tokenizer.batch_decode([list(response.token_ids) for response in responses], skip_special_tokens=True)
-    scored = []
-    for i, (text, response) in enumerate(zip(texts, responses, strict=True)):
-        gold, source = questions[i // n].ground_truth, questions[i // n].data_source
-        scored.append(score_response(text, len(response.token_ids), gold, source, reward, limit))
+    if elsewhere is not None:
+        scored = list(elsewhere(questions, responses))
+    else:
+        scored = []
+        for i, (text, response) in enumerate(zip(texts, responses, strict=True)):
+            gold, source = questions[i // n].ground_truth, questions[i // n].data_source
+            scored.append(score_response(text, len(response.token_ids), gold, source, reward, limit))
     rewards_R = torch.tensor([s.reward for s in scored], dtype=torch.float64)
     group_R = torch.arange(len(questions)).repeat_interleave(n)
     return Judged(responses, texts, scored, group_advantages(rewards_R, group_R))

@@ -11,7 +11,7 @@ import logging
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -20,8 +20,10 @@ from tokenspectrum.params.layers import resolve_layer
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.policy.save import save_policy
 from tokenspectrum.progress import Progress, log_dir
-from tokenspectrum.rollout.questions import encode_questions, read_questions
+from tokenspectrum.rollout.engine import check_groups
+from tokenspectrum.rollout.questions import Question, encode_questions, read_questions
 from tokenspectrum.rollout.transformers import TransformersEngine
+from tokenspectrum.rollout.types import Response, Sampling
 from tokenspectrum.training.board import Board
 from tokenspectrum.training.checkpoint import (
     Checkpoint,
@@ -34,6 +36,7 @@ from tokenspectrum.training.checkpoint import (
     save_checkpoint,
 )
 from tokenspectrum.training.data import PromptOrder
+from tokenspectrum.training.dynamic import Generate, collect
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.step import Trainer, run_step
 from tokenspectrum.training.steplog import summarise, write_run, write_tables
@@ -57,32 +60,45 @@ def train(job: TrainJob) -> None:
         work.add([write_run(work.root, job)])
     layers, clip = trainer.logged_layers, (1 - job.train.clip.low, 1 + job.train.clip.high)
     events = log_dir() / "tensorboard" if job.systems.tensorboard and log_dir() else None
-    cut = 0
+    cut: list[str] = []
     label = f"train {job.run} seed {job.seed}"
     with stop_signal() as stop, Board(events, done + 1) as board, Progress(label, job.train.steps) as progress:
         for step in range(done + 1, job.train.steps + 1):
-            # One batch of prompts a step, so the position in the data is the number of steps done.
-            asked = [questions[i] for i in order.batch(step - 1)]
-            prompts = encode_questions(asked, trainer.tokenizer, job.sampling.max_prompt_tokens)
-            cut += sum(prompt.n_dropped > 0 for prompt in prompts)
-            record = run_step(trainer, step, asked, prompts)
+            rollouts = collect(job, step, questions, order, trainer.tokenizer, sampler(trainer, step, cut))
+            record = run_step(trainer, step, rollouts)
             summary = summarise(record, layers, clip)
             work.add(write_tables(work.root, job, layers, record, summary))
-            last = step == job.train.steps
+            # Read once: a signal between the save and the exit would be obeyed without a checkpoint of this step.
+            last, stopping = step == job.train.steps, stop.is_set()
             if last or step in job.train.keep_steps:
                 folder = work.root / "policy" / f"step={step:05d}"
                 save_policy(trainer.model, trainer.tokenizer, folder)
                 work.add([folder])
-            if last or step % job.systems.checkpoint_every == 0 or stop.is_set():
+            if last or step % job.systems.checkpoint_every == 0 or stopping:
                 save(trainer, work, identity, step)
             board.add(step, summary)
             progress.update(step, reward=summary["reward"], accuracy=summary["accuracy"], length=summary["length"])
-            if stop.is_set() and not last:
+            if stopping and not last:
                 _log.info("%s: stopped by SIGTERM after step %d; run it again to go on", label, step)
                 raise SystemExit(STOPPED)
     if cut:
-        _log.info("%s: %d prompts were cut on the left to %d tokens", label, cut, job.sampling.max_prompt_tokens)
+        _log.info("%s: %d prompts were cut on the left to %d tokens", label, len(cut), job.sampling.max_prompt_tokens)
     work.publish(job.targets())
+
+
+def sampler(trainer: Trainer, step: int, cut: list[str]) -> Generate:
+    """Samples for `step` from the policy as it is now; prompts that had to be cut are entered in `cut`."""
+    asked = trainer.job.sampling
+    sampling = Sampling(asked.temperature, asked.top_p, asked.max_response_tokens, asked.n)
+
+    def generate(questions: Sequence[Question]) -> Sequence[Response]:
+        prompts = encode_questions(questions, trainer.tokenizer, asked.max_prompt_tokens)
+        cut.extend(prompt.prompt_id for prompt in prompts if prompt.n_dropped)
+        responses = trainer.engine.generate(prompts, sampling, trainer.job.seed, step)
+        check_groups(responses, prompts, sampling.n)
+        return responses
+
+    return generate
 
 
 def make_trainer(job: TrainJob) -> Trainer:

@@ -1,27 +1,26 @@
-"""One training step: rollouts, rewards, advantages, scores, weights, and one update a mini-batch.
+"""One training step of the local trainer: scores, weights, and one update a mini-batch of its rollouts.
 
-Knows the order of things and the shared types.  Knows no files, no checkpoints and no other step.
+Knows the order of things.  Knows no files, no checkpoints and no other step.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.rollout.chosen import chosen_responses, chosen_tokens
-from tokenspectrum.rollout.engine import RolloutEngine, check_groups
-from tokenspectrum.rollout.questions import Question
+from tokenspectrum.rollout.engine import RolloutEngine
 from tokenspectrum.rollout.score import Scores, check_not_inert, longest_context, score_responses
-from tokenspectrum.rollout.types import Prompt, Response, Sampling
-from tokenspectrum.training.batch import assign_minibatches, flat_tokens, response_lengths
+from tokenspectrum.rollout.types import Response
+from tokenspectrum.training.batch import flat_tokens
 from tokenspectrum.training.dapo import Clip, surrogate, token_denominator
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.judged import Judged, judge
+from tokenspectrum.training.record import Rollouts, RowSample, StepRecord, Update
 from tokenspectrum.training.update import MiniBatch, accumulate_gradient, take_step
-from tokenspectrum.weighting.apply import Weights, apply, needs_current
-from tokenspectrum.weighting.batch import TokenBatch
+from tokenspectrum.training.weigh import weigh
+from tokenspectrum.weighting.apply import needs_current
 
 
 @dataclass(frozen=True)
@@ -46,61 +45,9 @@ class Trainer:
         return tuple(dict.fromkeys((*self.logged_layers, *own)))
 
 
-@dataclass(frozen=True)
-class Rollouts:
-    """A rollout batch, prompt-major: R judged responses, their lengths, and the mini-batch that trains on each."""
-
-    judged: Judged
-    lengths_R: torch.Tensor
-    minibatch_R: torch.Tensor
-
-    @property
-    def responses(self) -> Sequence[Response]:
-        return self.judged.responses
-
-
-@dataclass(frozen=True)
-class Update:
-    """What became of a mini-batch: S_m before its update, its loss, its gradient's norm (None: D = 0, no step)."""
-
-    s_m: float
-    loss: float
-    grad_norm: float | None
-
-
-@dataclass(frozen=True)
-class RowSample:
-    """Statistics that need the whole attention row, of some responses: `response_ids`, ascending.
-
-    scores   of those responses alone, in that order;  tokens (index into response_ids, position) of the rows in it
-    """
-
-    response_ids: Sequence[int]
-    responses: Sequence[Response]
-    scores: Scores
-    tokens: Sequence[tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """All that a step leaves to be logged.  _N: every response token of the rollout batch, in order."""
-
-    step: int
-    lr: float
-    rollouts: Rollouts
-    scores: Scores
-    row_sample: RowSample | None
-    weight_N: torch.Tensor
-    ratio_N: torch.Tensor
-    loss_N: torch.Tensor
-    updates: tuple[Update, ...]
-    score_at_cut: float | None
-
-
-def run_step(trainer: Trainer, step: int, questions: Sequence[Question], prompts: Sequence[Prompt]) -> StepRecord:
-    """Train on the responses to `prompts` as step `step` (from 1).  Raises UserError, naming the step, on a NaN."""
+def run_step(trainer: Trainer, step: int, rollouts: Rollouts) -> StepRecord:
+    """Train on `rollouts` as step `step` (from 1).  Raises UserError, naming the step, on a NaN."""
     job = trainer.job
-    rollouts = collect(trainer, step, questions, prompts)
     scores = score(trainer, rollouts.responses, trainer.scored_layers)
     if not bool(scores.logprob_N.isfinite().all()):
         raise _stopped(job, f"step {step}: the policy's log-probabilities are not finite")
@@ -111,7 +58,7 @@ def run_step(trainer: Trainer, step: int, questions: Sequence[Question], prompts
     n_tokens = len(scores.logprob_N)
     weight_N, ratio_N, loss_N = (torch.zeros(n_tokens) for _ in range(3))
     everything = torch.arange(len(rollouts.responses))
-    whole = None if needs_current(job.rule) else weigh(trainer, step, rollouts, everything, scores)
+    whole = None if needs_current(job.rule) else weigh(job, step, rollouts, everything, scores, scores.logprob_N)
     updates, cuts = [], []
     trainer.model.train()
     for m in range(job.train.mini_batches):
@@ -120,7 +67,11 @@ def run_step(trainer: Trainer, step: int, questions: Sequence[Question], prompts
         responses = [rollouts.responses[r] for r in rows.tolist()]
         if whole is None:
             layers = () if job.rule.layer is None else (job.rule.layer,)
-            weights = weigh(trainer, step, rollouts, rows, score(trainer, responses, layers))
+            current, old_logprob_N = score(trainer, responses, layers), scores.logprob_N[at_N]
+            if all(update.grad_norm is None for update in updates):
+                # Still the old policy: other micro-batches must not make its log-probabilities others by a rounding.
+                current = replace(current, logprob_N=old_logprob_N)
+            weights = weigh(job, step, rollouts, rows, current, old_logprob_N)
             weight_N[at_N] = weights.weight_N
         else:
             weights = whole
@@ -147,20 +98,6 @@ def run_step(trainer: Trainer, step: int, questions: Sequence[Question], prompts
         loss_N=loss_N,
         updates=tuple(updates),
         score_at_cut=None if None in cuts else sum(cuts) / len(cuts),
-    )
-
-
-def collect(trainer: Trainer, step: int, questions: Sequence[Question], prompts: Sequence[Prompt]) -> Rollouts:
-    """Sample, judge and compare: n responses a prompt, and the mini-batches that will train on them."""
-    job, limit = trainer.job, trainer.job.sampling.max_response_tokens
-    sampling = Sampling(job.sampling.temperature, job.sampling.top_p, limit, job.sampling.n)
-    responses = trainer.engine.generate(prompts, sampling, job.seed, step)
-    check_groups(responses, prompts, sampling.n)
-    ids = [prompt.prompt_id for prompt in prompts]
-    return Rollouts(
-        judged=judge(questions, responses, trainer.tokenizer, job.reward, limit),
-        lengths_R=response_lengths(responses),
-        minibatch_R=assign_minibatches(ids, sampling.n, job.train.mini_batches, job.seed, step),
     )
 
 
@@ -203,26 +140,6 @@ def sample_rows(trainer: Trainer, step: int, responses: Sequence[Response]) -> R
         rows=tokens,
     )
     return RowSample(response_ids, chosen, scores, tokens)
-
-
-def weigh(trainer: Trainer, step: int, rollouts: Rollouts, rows: torch.Tensor, scores: Scores) -> Weights:
-    """The rule's weights on the tokens of the responses `rows`, whose scores `scores` are."""
-    rule = trainer.job.rule
-    named = {"predictive_entropy": scores.predictive_entropy_N}
-    if rule.layer is not None:
-        attention = scores.attention[rule.layer]
-        named |= {"entropy_norm": attention.entropy_norm_N, "entropy_raw": attention.entropy_raw_N}
-    responses = [rollouts.responses[r] for r in rows.tolist()]
-    batch = TokenBatch(
-        lengths_R=rollouts.lengths_R[rows],
-        seed=trainer.job.seed,
-        step=step,
-        prompt_ids=[response.prompt_id for response in responses],
-        samples_R=torch.tensor([response.sample for response in responses], dtype=torch.int64),
-        minibatch_R=rollouts.minibatch_R[rows],
-        scores=named,
-    )
-    return apply(rule, batch)
 
 
 def learning_rate(peak: float, warmup_steps: int, step: int) -> float:

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from tokenspectrum.rollout.columns import attention_columns, row_columns, sampled_columns
 from tokenspectrum.tables import attention, attention_rows, metrics, responses, runs, tokens
 from tokenspectrum.tokenlog.writer import write_step
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.judged import response_columns
-from tokenspectrum.training.step import RowSample, StepRecord
+from tokenspectrum.training.record import RowSample, StepRecord
 from tokenspectrum.weighting.apply import effective_sample_size
 
 METRICS, TOKENLOG = "metrics", "tokenlog"
@@ -30,7 +31,7 @@ def write_run(root: Path, job: TrainJob) -> Path:
         "layer": [job.rule.layer],
         "tau": [job.rule.tau],
         "preset": [job.preset],
-        "trainer": ["local"],
+        "trainer": [job.train.trainer],
         "policy": [job.policy_name],
     }
     return write_step(root / TOKENLOG, "runs", runs.SCHEMA, columns, run=job.run, seed=job.seed, step=None)
@@ -66,7 +67,10 @@ def summarise(record: StepRecord, layers: Sequence[int], clip: tuple[float, floa
     """The columns of the table `metrics`; `clip` is the ratio's range, `layers` those that are logged."""
     rollouts, scores, updates = record.rollouts, record.scores, record.updates
     scored, n = rollouts.judged.scored, len(rollouts.responses)
-    outside_N = (record.ratio_N < clip[0]) | (record.ratio_N > clip[1])
+    if record.ratio_N is None:
+        clip_fraction = record.clip_fraction
+    else:
+        clip_fraction = float(((record.ratio_N < clip[0]) | (record.ratio_N > clip[1])).double().mean())
     return {
         "loss": sum(update.loss for update in updates) / len(updates),
         "s_m": [update.s_m for update in updates],
@@ -79,12 +83,14 @@ def summarise(record: StepRecord, layers: Sequence[int], clip: tuple[float, floa
         "predictive_entropy": float(scores.predictive_entropy_N.double().mean()),
         "attention_entropy": float(scores.attention[layers[0]].entropy_norm_N.double().mean()) if layers else None,
         "grad_norm": [update.grad_norm for update in updates],
-        "clip_fraction": float(outside_N.double().mean()),
+        "clip_fraction": clip_fraction,
         "kept_fraction": float((record.weight_N > 0).double().mean()),
         "score_at_cut": record.score_at_cut,
         "effective_sample_size": effective_sample_size(record.weight_N),
         "skipped": sum(update.grad_norm is None for update in updates),
         "lr": record.lr,
+        "generated_groups": rollouts.generated,
+        "kept_groups": rollouts.kept,
     }
 
 
@@ -98,9 +104,13 @@ def token_columns(record: StepRecord) -> dict[str, Any]:
         "advantage": rollouts.judged.advantage_R.repeat_interleave(lengths_R).numpy(),
         "weight": record.weight_N.numpy(),
         "minibatch": rollouts.minibatch_R.repeat_interleave(lengths_R).numpy(),
-        "ratio": record.ratio_N.numpy(),
-        "loss": record.loss_N.numpy(),
+        "ratio": _or_nulls(record.ratio_N, len(record.weight_N)),
+        "loss": _or_nulls(record.loss_N, len(record.weight_N)),
     }
+
+
+def _or_nulls(value_N: torch.Tensor | None, n: int) -> Any:
+    return pa.nulls(n, pa.float32()) if value_N is None else value_N.numpy()
 
 
 def with_row_stats(columns: dict[str, Any], sample: RowSample, layers: Sequence[int]) -> dict[str, Any]:

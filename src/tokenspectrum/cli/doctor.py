@@ -1,0 +1,50 @@
+"""`spectrum doctor`: is this site ready?  One line a check, with what to do; exit 1 if any fails."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.base import load_yaml, params_path
+
+COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+def _run(args: argparse.Namespace) -> None:
+    from workflow.bridge import checks, slurm_checks
+    from workflow.bridge.project import read_config
+
+    path = Path(args.profile)
+    path = path / "profile.yaml" if path.is_dir() else path
+    if not path.is_file():
+        raise UserError(f"--profile {args.profile}: no such profile; there are local and slurm")
+    on_slurm = load_yaml(path).get("executor") == "slurm"
+    config = read_config()
+    found = [*checks.python(), *checks.cache(config), checks.remote(config), *checks.disk(config), checks.locks()]
+    found.append(checks.hub(load_yaml(params_path())))
+    if args.gpu and not on_slurm:
+        found.append(checks.gpu())
+    if on_slurm:
+        found += slurm_checks.profile(path)
+        # Without a controller a job would only repeat what was said already.
+        if args.submit and not any(c.name == "slurm" and c.state == "fail" for c in found):
+            found += slurm_checks.submit(path, args.gpu, args.wait)
+    table = Table("check", "", "what", box=None)
+    for check in found:
+        table.add_row(check.name, f"[{COLOURS[check.state]}]{check.state}[/]", check.what.replace("[", r"\["))
+    Console(soft_wrap=True, width=200 if not sys.stdout.isatty() else None).print(table)
+    if any(check.state == "fail" for check in found):
+        sys.exit(1)
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Register the subcommand."""
+    parser = subparsers.add_parser("doctor", help="check that this site is ready: environment, cache, locks, Slurm")
+    parser.add_argument("--profile", default="slurm", help="the Snakemake profile to check: slurm (default) or local")
+    parser.add_argument("--submit", action="store_true", help="also run one tiny Slurm job")
+    parser.add_argument("--gpu", action="store_true", help="a GPU must be there: here, or with --submit on a node")
+    parser.add_argument("--wait", type=float, default=300.0, help="seconds until the tiny job must have answered (300)")
+    parser.set_defaults(func=_run)

@@ -1,0 +1,258 @@
+"""`spectrum plan`: what a run would take, before any GPU is asked for.  Knows the arithmetic's modules, computes none.
+
+Resolves verl's whole configuration where verl is installed, checks that GPUs divide heads and batches, and prints the
+memory of a GPU, the volume of logs and checkpoints and, given the seconds of a step, GPU-hours.  Exit 1 with one line
+if it cannot fit.
+"""
+
+import argparse
+import csv
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tokenspectrum.cli.preset import PRESETS, presets
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.base import load_yaml, params_path
+from tokenspectrum.params.evaluate import EvaluateParams
+from tokenspectrum.params.policy import HubShape
+from tokenspectrum.params.root import Params, parse_params
+from tokenspectrum.params.sampling import SamplingParams
+from tokenspectrum.policy.shape import shape_of, weights
+from tokenspectrum.tables import attention, tokens
+from tokenspectrum.training.verl import memory
+from tokenspectrum.training.verl.config import VerlFiles, config_of, resolve
+from tokenspectrum.training.volume import checkpoint_bytes, driver_bytes, log_rows, policy_bytes
+
+MEASURED = Path("benchmarks/trainer.csv")
+# What benchmarks/trainer.py allows a row of these tables to take.
+MOST_BYTES = {"tokens": 16.0, "attention": 20.0}
+TINY_VOCABULARY = 1024  # the tiny tokenizer's cap
+CHECKPOINTS_KEPT = 2
+WIDTH = 120  # of the tables, wherever the output goes
+GIB, GB = memory.GIB, 10**9
+
+
+def find_shape(params: Params) -> tuple[HubShape, str]:
+    """The policy's sizes and where they were found: the imported policy, its folder, or the params."""
+    policy = params.policy.root
+    folders = [Path("artifacts") / params.preset / "policy"]
+    if policy.kind == "hub" and policy.is_folder:
+        folders.append(Path(policy.source))
+    for folder in folders:
+        if (file := folder / "config.json").is_file():
+            return shape_of(json.loads(file.read_text()), str(file)), str(file)
+    if policy.kind == "tiny":
+        s = policy.shape
+        sizes = {"hidden": s.hidden, "heads": s.heads, "kv_heads": s.kv_heads, "head_dim": s.head_dim}
+        shape = HubShape(**sizes, intermediate=s.intermediate, vocabulary=TINY_VOCABULARY, tied=True)
+        return shape, "policy.shape, with the largest vocabulary of its tokenizer"
+    if policy.shape is None:
+        raise UserError(
+            f"policy: the sizes of {policy.source} are unknown before it is fetched; fill in policy.shape, or make "
+            f"artifacts/{params.preset}/policy first"
+        )
+    return policy.shape, "policy.shape"
+
+
+def read_measured() -> dict[str, float]:
+    """Bytes on disk of a response's token, a row of tokens and a row of attention, as the benchmark found them."""
+    try:
+        with MEASURED.open() as file:
+            row = {
+                name: value
+                for name, value in next(csv.DictReader(file)).items()
+                if name.endswith("_row") or "rows" in name
+            }
+    except (FileNotFoundError, StopIteration):
+        raise UserError(f"{MEASURED}: missing or empty; `python benchmarks/trainer.py` writes it") from None
+    responses = float(row["responses_bytes_a_row"]) * float(row["responses_rows"]) / float(row["tokens_rows"])
+    return {
+        "responses": responses,
+        "tokens": float(row["tokens_bytes_a_row"]),
+        "attention": float(row["attention_bytes_a_row"]),
+    }
+
+
+def phase_table(phase: memory.Phase, gpu_bytes: float) -> Table:
+    """One phase, part by part."""
+    table = Table(title=f"{phase.name}: a GPU's memory", title_justify="left")
+    table.add_column("part")
+    table.add_column("GiB", justify="right")
+    table.add_column("how")
+    for part in phase.parts:
+        table.add_row(part.what, f"{part.size / GIB:.2f}", part.how)
+    table.add_section()
+    table.add_row("together", f"{phase.size / GIB:.2f}", f"of {gpu_bytes / GIB:g}")
+    return table
+
+
+def volume_table(params: Params, count: int, response_tokens: int) -> Table:
+    """Logs, checkpoints and policies, of a run and of all."""
+    measured = read_measured()
+    rows = log_rows(params.train, params.sampling, response_tokens)
+    runs = len(params.methods) * len(params.seeds)
+    table = Table(title=f"on disk, at {response_tokens:,} tokens a response", title_justify="left")
+    for name in ("what", "rows a run", "GB a run", f"GB of {runs} runs", "GB at most", "bytes a row"):
+        table.add_column(name, justify="left" if name in ("what", "bytes a row") else "right")
+
+    def add(what: str, n: int | None, size: float, most: float | None, source: str) -> None:
+        cells = [what, f"{n:,}" if n else "", f"{size / GB:.3g}", f"{size * runs / GB:.3g}"]
+        table.add_row(*cells, f"{most * runs / GB:.3g}" if most else "", source)
+
+    text = measured["responses"]
+    add("responses", rows.responses, text * rows.responses * response_tokens, None, f"{text:.2f} a token of text")
+    for name, n in (("tokens", rows.tokens), ("attention", rows.attention)):
+        each, most = measured[name], MOST_BYTES[name]
+        add(name, n, each * n, most * n, f"{each:g}; {most:g} allowed")
+    kept = checkpoint_bytes(count, CHECKPOINTS_KEPT)
+    add("checkpoints while it trains", None, kept, None, f"12 a weight, the newest {CHECKPOINTS_KEPT} kept")
+    add("policies that it leaves", None, policy_bytes(params.train, count, 4), None, "4 a weight")
+    table.caption = f"bytes a row: {MEASURED}, of the tiny policy; the allowed ones: benchmarks/trainer.py"
+    return table
+
+
+def plan_verl(params: Params, shape: HubShape, gpu_bytes: float, console: Console, show: bool) -> list[str]:
+    """verl's configuration, GPU memory; the problems found, the first of which is worth a line."""
+    train, verl, layers = params.train, params.systems.verl, params.policy.num_layers
+    here = Path("artifacts") / params.preset
+    files = VerlFiles(here / "prompts/train", here / "prompts/train", here / "policy", here / "checkpoints")
+    config = config_of(train, params.sampling, params.systems, params.seeds[0], files, name=params.methods[0])
+    if importlib.util.find_spec("verl") is None:
+        console.print("verl's configuration: left out, verl is not installed here; keys were not checked against it")
+    else:
+        resolved = resolve(config)
+        console.print(f"verl's configuration: resolves; {len(config)} keys are set here, the rest are verl's defaults")
+        if show:
+            from omegaconf import OmegaConf
+
+            console.print(OmegaConf.to_yaml(resolved), markup=False, highlight=False)
+    memory.check_heads(shape, verl.tensor_parallel)
+    responses = train.prompts_per_step // train.mini_batches * params.sampling.n
+    console.print(
+        f"{verl.nodes} nodes x {verl.gpus_per_node} = {verl.world_size} GPUs; a mini-batch of {responses} responses is "
+        f"{responses // verl.world_size} a GPU; {verl.world_size // verl.tensor_parallel} vLLM replicas"
+    )
+    if verl.device == "cpu":
+        console.print("device cpu: a trial without GPUs, whose memory is not planned")
+        return []
+    phases = [
+        memory.update_phase(train, verl, shape, layers),
+        memory.sampling_phase(train, verl, shape, layers, gpu_bytes),
+    ]
+    for phase in phases:
+        console.print(phase_table(phase, gpu_bytes))
+    problems = []
+    for phase in phases:
+        if phase.size > gpu_bytes:
+            most = memory.most_tokens(train, verl, shape, layers, gpu_bytes)
+            fits = f"; max_tokens_per_gpu {most} would fit" if phase.name == "update" and most >= 1 else ""
+            problems.append(
+                f"systems.verl: {phase.name} needs {phase.size / GIB:.1f} GiB on a GPU of {gpu_bytes / GIB:g}; the "
+                f"largest part is {phase.largest.what}, {phase.largest.size / GIB:.1f}{fits}"
+            )
+    room = memory.cache_room(
+        train.dtype,
+        verl.gpu_memory_utilization,
+        verl.tensor_parallel,
+        shape,
+        layers,
+        longest([params.sampling]),
+        gpu_bytes,
+    )
+    problems += room_problems("systems.verl", room, console)
+    if host := memory.host_bytes(verl, shape, layers):
+        console.print(f"offload: {host / GIB:.1f} GiB of each node's own memory while vLLM samples")
+    return problems
+
+
+def plan_vllm(params: Params, shape: HubShape, gpu_bytes: float, console: Console) -> list[str]:
+    """The engines of the rollouts and evaluate stages, if they are vLLM's."""
+    vllm = params.systems.vllm
+    sections = ((params.rollouts, params.sampling), (params.evaluate, params.evaluate))
+    lengths = [of for section, of in sections if section.engine == "vllm"]
+    if not lengths or vllm.device == "cpu":
+        return []
+    dtype, layers = params.train.dtype, params.policy.num_layers
+    room = memory.cache_room(
+        dtype, vllm.gpu_memory_utilization, vllm.tensor_parallel, shape, layers, longest(lengths), gpu_bytes
+    )
+    return room_problems("systems.vllm", room, console)
+
+
+def longest(sections: Sequence[SamplingParams | EvaluateParams]) -> int:
+    """Tokens of the longest prompt and response."""
+    return max(section.max_prompt_tokens + section.max_response_tokens for section in sections)
+
+
+def room_problems(section: str, room: memory.CacheRoom, console: Console) -> list[str]:
+    """Say what vLLM has for keys and values; a problem if not one longest context fits."""
+    console.print(
+        f"{section}, vLLM: {max(0.0, room.room) / GIB:.1f} GiB for keys and values, {room.token / 1024:.0f} KiB a "
+        f"token: {room.sequences:.1f} contexts of {room.longest:,} tokens at once"
+    )
+    if room.sequences >= 1:
+        return []
+    return [
+        f"{section}: vLLM has {max(0.0, room.room) / GIB:.1f} GiB for keys and values, less than the "
+        f"{room.token * room.longest / GIB:.1f} of one context of {room.longest} tokens; raise "
+        "gpu_memory_utilization or tensor_parallel"
+    ]
+
+
+def plan(params: Params, args: argparse.Namespace, console: Console) -> None:
+    """Print everything; raises UserError, after it, for what cannot fit."""
+    shape, source = find_shape(params)
+    layers, gpu_bytes = params.policy.num_layers, args.gpu_memory * GIB
+    count = weights(shape, layers)
+    console.print(f"preset {params.preset}: {params.policy.root.name}, {count / 1e6:,.1f} M weights (sizes: {source})")
+    problems: list[str] = []
+    if params.train.trainer == "verl":
+        problems += plan_verl(params, shape, gpu_bytes, console, args.verl_config)
+    else:
+        console.print("trainer local: one process; no GPU memory is planned")
+    problems += plan_vllm(params, shape, gpu_bytes, console)
+    console.print(volume_table(params, count, args.response_tokens or params.sampling.max_response_tokens))
+    held = driver_bytes(params.train, params.sampling, tokens.SCHEMA, attention.SCHEMA)
+    console.print(f"the trainer's own process: {held / GIB:.1f} GiB of responses and tables, two steps at the limit")
+    if dynamic := params.train.dynamic_sampling:
+        console.print(f"dynamic sampling: a step may sample {dynamic.max_batches} batches to train on one")
+    if args.step_seconds is not None:
+        verl = params.systems.verl if params.train.trainer == "verl" else None
+        gpus, unit = (verl.world_size, "GPU") if verl and verl.device == "cuda" else (1, "machine")
+        runs = len(params.methods) * len(params.seeds)
+        hours = args.step_seconds * params.train.steps / 3600 * gpus
+        console.print(
+            f"{unit}-hours at {args.step_seconds:g} s a step: {hours:,.1f} a run, {hours * runs:,.1f} of {runs} runs"
+        )
+    if problems:
+        raise UserError(problems[0])
+
+
+def _run(args: argparse.Namespace) -> None:
+    path = PRESETS / f"{args.preset}.yaml" if args.preset else params_path()
+    if args.preset and not path.is_file():
+        raise UserError(f"preset {args.preset!r}: no such preset; there are {', '.join(presets())}")
+    plan(parse_params(load_yaml(path), str(path)), args, Console(width=max(WIDTH, Console().width), soft_wrap=True))
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise ValueError
+    return value
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Register the subcommand."""
+    parser = subparsers.add_parser("plan", help="what params.yaml would take: GPU memory, logs, checkpoints, GPU-hours")
+    parser.add_argument("preset", nargs="?", help="plan this preset instead of params.yaml")
+    parser.add_argument("--gpu-memory", type=_positive, default=80.0, metavar="GIB", help="of one GPU (default: 80)")
+    parser.add_argument("--response-tokens", type=int, help="mean length of a response (default: the longest)")
+    parser.add_argument("--step-seconds", type=_positive, help="of one training step, for GPU-hours")
+    parser.add_argument("--verl-config", action="store_true", help="print verl's whole configuration")
+    parser.set_defaults(func=_run)

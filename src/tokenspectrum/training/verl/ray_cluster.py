@@ -1,0 +1,219 @@
+"""The Ray cluster of one job: its nodes, each where places.py says, or one that is there already.
+
+Each node is a process of node.py that lives as long as we hold its stdin.  The head is the first.  Knows whether all
+that was asked for is there.  Knows nothing of what runs on it.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import selectors
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.systems import VerlSystems
+from tokenspectrum.training.verl import node
+from tokenspectrum.training.verl.environment import DROPPED, variables
+from tokenspectrum.training.verl.places import Place, behind_srun, plan_places
+
+_COUNT_S = 10.0  # for nodes that have said they are up to be seen by the head
+_STOP_S = 20.0  # for a node to end by itself once its stdin is closed
+
+
+def check_census(systems: VerlSystems, seen: Sequence[Mapping[str, Any]]) -> None:
+    """Raise UserError where Ray sees fewer nodes, or fewer GPUs on a node, than systems.verl asks for."""
+    if len(seen) < systems.nodes:
+        there = ", ".join(one["ip"] for one in seen)
+        raise UserError(f"Ray sees {len(seen)} of the {systems.nodes} nodes of systems.verl.nodes: {there}")
+    for one in seen:
+        if one["gpus"] < systems.gpus_per_node:
+            raise UserError(
+                f"Ray sees {one['gpus']} GPUs on node {one['ip']}, but systems.verl.gpus_per_node is "
+                f"{systems.gpus_per_node}; ask for as many GPUs in the profile, or set it to what is there"
+            )
+
+
+class Node:
+    """One process of node.py, here or behind srun."""
+
+    def __init__(self, place: Place, command: Sequence[str], environment: Mapping[str, str], token: str) -> None:
+        self.place, self.lines = place, []
+        self.process = subprocess.Popen(
+            [*behind_srun(place), *command],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._send(f"{token}\n".encode())
+        self._output = self.process.stdout
+        os.set_blocking(self._output.fileno(), False)
+
+    def _send(self, text: bytes) -> None:
+        try:
+            self.process.stdin.write(text)
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it ended at once; its output says why
+
+    def read(self, wait: float = 0.0) -> None:
+        """Take in what the node has said, for at most `wait` seconds if it says nothing."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._output, selectors.EVENT_READ)
+            selector.select(wait)
+        while line := self._output.readline():
+            self.lines.append(line.decode(errors="replace").rstrip())
+
+    @property
+    def address(self) -> str | None:
+        """Address of the head, once this node is up."""
+        return next((x.removeprefix(node.READY) for x in self.lines if x.startswith(node.READY)), None)
+
+    def check(self) -> None:
+        """Raise UserError where the node has ended."""
+        if self.process.poll() is not None:
+            self.read()
+            said = [x.removeprefix("error: ") for x in self.lines if x.startswith("error: ")] or self.lines
+            reason = said[-1] if said else f"exit code {self.process.returncode}"
+            raise UserError(f"the Ray node on {self.place.name} ended: {reason}")
+
+    def release(self) -> None:
+        """Close stdin: the node ends."""
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+
+    def wait(self, until: float) -> None:
+        try:
+            self.process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._output.close()
+
+
+class Cluster:
+    """`with Cluster(...) as cluster: cluster.start(); cluster.check()`; at the end nothing of it is left."""
+
+    def __init__(self, systems: VerlSystems, logs: Path) -> None:
+        self.systems, self.logs = systems, logs
+        self.places = plan_places(systems)
+        self.name = secrets.token_hex(4)
+        self.nodes: list[Node] = []
+        self._token = node.new_token()
+        one_machine = all(p.ip is not None and p.ip.startswith("127.") for p in self.places)
+        given = {key: value for key, value in os.environ.items() if key not in DROPPED}
+        self.environment = given | variables(systems, one_machine=one_machine)
+
+    def __enter__(self) -> "Cluster":
+        return self
+
+    def start(self, stopped: Callable[[], bool]) -> None:
+        """All nodes up, and every GPU asked for seen by Ray; raises UserError with what is missing.
+
+        Gives up, silently, as soon as `stopped`.
+        """
+        until = time.monotonic() + self.systems.start_timeout
+        head = self._add(None)
+        self._await([head], until, stopped)
+        for _ in self.places[1:] if not stopped() else ():
+            self._add(head.address)
+        self._await(self.nodes, until, stopped)
+        if not stopped():
+            with tempfile.TemporaryDirectory(prefix="ts-") as folder:
+                environment = self.client_environment(Path(folder) / "token")
+                count(self.systems, self.address, environment, max(1.0, until - time.monotonic()))
+
+    @property
+    def address(self) -> str:
+        return self.nodes[0].address
+
+    def client_environment(self, token_file: Path) -> dict[str, str]:
+        """Environment of a process here that connects to the cluster; it is marked as the cluster's too."""
+        token_file.unlink(missing_ok=True)
+        os.close(os.open(token_file, os.O_CREAT | os.O_WRONLY, 0o600))
+        token_file.write_text(self._token)
+        own = {node.MARK: f"{self.name}-driver", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
+        return self.environment | own
+
+    def check(self) -> None:
+        """Raise UserError where a node has ended."""
+        for one in self.nodes:
+            one.check()
+
+    def __exit__(self, *error: object) -> None:
+        # The head last: the others then do not see it go.
+        for one in reversed(self.nodes):
+            one.release()
+        until = time.monotonic() + _STOP_S
+        for one in reversed(self.nodes):
+            one.wait(until)
+        node.kill_marked(lambda mark: mark.startswith(f"{self.name}-"))
+
+    def _add(self, head: str | None) -> Node:
+        i = len(self.nodes)
+        place = self.places[i]
+        command = [sys.executable, "-m", "tokenspectrum.training.verl.node", f"--name={self.name}-{i}"]
+        command += [f"--logs={(self.logs / f'ray-node-{i}').resolve()}"]
+        options = {"head": head, "ip": place.ip, "port": self.systems.ray_port if head is None else None}
+        options["slots"] = self.systems.gpus_per_node if self.systems.device == "cpu" else None
+        command += [f"--{name}={value}" for name, value in options.items() if value is not None]
+        self.nodes.append(Node(place, command, self.environment, self._token))
+        return self.nodes[-1]
+
+    def _await(self, nodes: Sequence[Node], until: float, stopped: Callable[[], bool]) -> None:
+        for one in nodes:
+            while one.address is None and not stopped():
+                self.check()
+                if time.monotonic() > until:
+                    raise UserError(f"{one.place.name}: Ray is not up after {_after(self.systems)}; see {self.logs}")
+                one.read(0.2)
+
+
+class JoinedCluster:
+    """A Ray that runs already and is somebody else's: used as it is, and left as it is."""
+
+    def __init__(self, systems: VerlSystems, address: str) -> None:
+        if systems.device == "cpu":
+            raise UserError("RAY_ADDRESS is set, but systems.verl.device is cpu: such a trial has a Ray of its own")
+        self.systems, self.address = systems, address
+
+    def __enter__(self) -> "JoinedCluster":
+        return self
+
+    def start(self, stopped: Callable[[], bool]) -> None:
+        """Every node and GPU asked for seen by Ray; raises UserError with what is missing."""
+        count(self.systems, self.address, os.environ, self.systems.start_timeout)
+
+    def client_environment(self, token_file: Path) -> dict[str, str]:
+        """Environment of the driver; the cluster's token is in the environment that we are started from."""
+        return os.environ | variables(self.systems, one_machine=False)
+
+    def check(self) -> None:
+        """Its nodes are not ours to watch; the driver ends where it loses one that it needs."""
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+def count(systems: VerlSystems, address: str, environment: Mapping[str, str], seconds: float) -> None:
+    """Ask Ray itself for its nodes and their GPUs; raise UserError where there are fewer than asked for."""
+    command = [sys.executable, "-m", "tokenspectrum.training.verl.census", address, str(systems.nodes), str(_COUNT_S)]
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds + _COUNT_S)
+    except subprocess.TimeoutExpired:
+        raise UserError(f"Ray at {address} does not answer after {_after(systems)}") from None
+    if done.returncode:
+        raise UserError(f"Ray at {address} cannot be used: {(done.stderr.splitlines() or ['?'])[-1]}")
+    check_census(systems, json.loads(done.stdout.splitlines()[-1]))
+
+
+def _after(systems: VerlSystems) -> str:
+    return f"{systems.start_timeout:g} s (systems.verl.start_timeout)"

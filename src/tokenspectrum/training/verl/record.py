@@ -1,0 +1,116 @@
+"""What verl's actor answers, as our Scores: the record that every trainer logs and weighs is the same.
+
+Knows names of fields and the layout of rows.  Imports nothing of verl.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.rollout.score import AttentionScores, Scores
+from tokenspectrum.rollout.types import Response
+from tokenspectrum.training.verl.batch import Rows, gather
+from tokenspectrum.training.verl.request import OUTSIDE, AttentionRequest, field_name, rows_name
+
+# verl's log-sum-exp may leave a log-probability or an entropy outside its range by rounding; beyond this it is wrong.
+_ROUNDING = {"float32": 1e-4, "bfloat16": 0.1}
+_FIELDS = {"raw": "entropy_raw_N", "norm": "entropy_norm_N", "topk": "entropy_topk_N", "fixed": "entropy_fixed_N"}
+
+
+@dataclass(frozen=True)
+class Updated:
+    """What one optimiser step came to: sum w l / D, the gradient's norm, tokens whose ratio left the clip range."""
+
+    loss: float
+    grad_norm: float
+    outside: int
+
+
+def updated_of(metrics: Mapping[str, Sequence[Any]], ranks: int) -> Updated:
+    """From the metrics of one call of update_actor.  Raises UserError where the loss or the norm is not finite."""
+    loss, norm = float(metrics["loss"][0]), float(metrics["grad_norm"][0])
+    if not math.isfinite(loss):
+        raise UserError(f"the loss is {loss}")
+    if not math.isfinite(norm):
+        raise UserError(f"the gradient's norm is {norm}")
+    # verl takes the mean of a metric over the ranks.
+    return Updated(loss, norm, round(float(metrics[OUTSIDE][0]) * ranks))
+
+
+def scores_of(
+    answer: Mapping[str, torch.Tensor],
+    rows: Rows,
+    responses: Sequence[Response],
+    request: AttentionRequest | None,
+    row_tokens: Sequence[tuple[int, int]],
+    *,
+    vocabulary: int,
+    dtype: str,
+) -> Scores:
+    """Scores of the responses in `rows`; `row_tokens` are the (response, token) pairs whose whole rows came back.
+
+    Raises UserError where a log-probability or an entropy is not a number or out of its range.
+    """
+    logprob_N = gather(answer["log_probs"], rows).float()
+    entropy_N = gather(answer["entropy"], rows).float()
+    slack = _ROUNDING[dtype]
+    if not bool(torch.isfinite(logprob_N).all() & torch.isfinite(entropy_N).all()):
+        raise UserError("the policy's log-probabilities are not finite; lower train.learning_rate")
+    most = math.log(vocabulary)
+    if bool((logprob_N > slack).any() | (entropy_N < -slack).any() | (entropy_N > most + slack).any()):
+        raise UserError("verl's log-probabilities or entropies are out of range; is the vocabulary the policy's?")
+    attention, found_rows = {}, {}
+    for layer in request.layers if request else ():
+        of = {name: gather(answer[field_name(layer, name)], rows, request.alignment) for name in request.statistics}
+        attention[layer] = AttentionScores(
+            visible_N=_visible(responses, request.alignment),
+            **{_FIELDS.get(name, f"{name}_N"): value_N for name, value_N in of.items()},
+        )
+        if row_tokens:
+            found_rows[layer] = _whole_rows(answer[rows_name(layer)], rows, responses, request.alignment, row_tokens)
+    return Scores(
+        lengths_R=rows.lengths_R,
+        logprob_N=logprob_N.clamp(max=0.0),
+        predictive_entropy_N=entropy_N.clamp(0.0, most),
+        attention=attention,
+        rows=found_rows,
+    )
+
+
+def row_field(rows: Rows, row_tokens: Sequence[tuple[int, int]]) -> torch.Tensor:
+    """Jagged int64 of verl's rows: the tokens of each response whose attention rows are wanted, behind a -1."""
+    parts = [[-1] for _ in rows.response_B]
+    place = {r: b for b, r in enumerate(rows.response_B.tolist())}
+    for r, t in row_tokens:
+        parts[place[r]].append(t)
+    return torch.nested.as_nested_tensor([torch.tensor(part) for part in parts], layout=torch.jagged)
+
+
+def _visible(responses: Sequence[Response], alignment: str) -> torch.Tensor:
+    extra = int(alignment == "token")
+    spans = [(len(r.prompt_token_ids) + extra, len(r.token_ids)) for r in responses]
+    return torch.cat([torch.arange(first, first + n) for first, n in spans])
+
+
+def _whole_rows(
+    value: torch.Tensor,
+    rows: Rows,
+    responses: Sequence[Response],
+    alignment: str,
+    row_tokens: Sequence[tuple[int, int]],
+) -> list[torch.Tensor]:
+    """The rows of the wanted tokens, which are given response by response, ascending."""
+    place = {r: b for b, r in enumerate(rows.response_B.tolist())}
+    parts = [part.cpu() for part in value.unbind()]
+    read = dict.fromkeys(place.values(), 1)
+    found = []
+    for r, t in row_tokens:
+        b = place[r]
+        n = len(responses[r].prompt_token_ids) + t + int(alignment == "token")
+        found.append(parts[b][read[b] : read[b] + n])
+        read[b] += n
+    return found

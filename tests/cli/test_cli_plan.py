@@ -1,0 +1,194 @@
+"""`spectrum plan`: the arithmetic against hand counts, every preset planned, and one line for what cannot fit."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tokenspectrum.cli.main import main
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.base import PARAMS_ENV, load_yaml
+from tokenspectrum.params.policy import HubShape
+from tokenspectrum.params.root import parse_params
+from tokenspectrum.policy.shape import shape_of, weights
+from tokenspectrum.tables import attention, tokens
+from tokenspectrum.training.verl import memory
+from tokenspectrum.training.volume import checkpoint_bytes, driver_bytes, log_rows, policy_bytes, row_bytes
+
+ROOT = Path(__file__).resolve().parents[2]
+PRESETS = [path.stem for path in sorted((ROOT / "presets").glob("*.yaml"))]
+GIB = 2**30
+
+
+def read(preset, **edits):
+    data = load_yaml(ROOT / f"presets/{preset}.yaml")
+    for dotted, value in edits.items():
+        node = data
+        *path, last = dotted.split("__")
+        for key in path:
+            node = node[key]
+        node[last] = value
+    return parse_params(data, preset)
+
+
+def plan(monkeypatch, capsys, *words):
+    monkeypatch.chdir(ROOT)
+    main(["plan", *map(str, words)])
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_fits_on_its_gpus(monkeypatch, capsys, preset):
+    assert f"preset {preset}:" in plan(monkeypatch, capsys, preset)
+
+
+def test_params_yaml_is_planned_by_default(monkeypatch, capsys):
+    assert plan(monkeypatch, capsys) == plan(monkeypatch, capsys, load_yaml(ROOT / "params.yaml")["preset"])
+
+
+def test_the_count_of_weights_is_the_published_one():
+    # The model cards: 8.2 B, 14.8 B, 7.6 B and 0.6 B.
+    for preset, billions in {"qwen3-8b": 8.2, "qwen3-14b": 14.8, "qwen2.5-7b": 7.6, "one-gpu": 0.6}.items():
+        policy = read(preset).policy.root
+        assert round(weights(policy.shape, policy.num_layers) / 1e9, 1) == billions
+
+
+def test_keys_and_values_of_qwen3_8b_take_144_kib_a_token():
+    params = read("qwen3-8b")
+    room = memory.cache_room("bfloat16", 0.5, 1, params.policy.root.shape, 36, 9216, 80 * GIB)
+    assert room.token == 2 * 36 * 8 * 128 * 2
+    assert room.room == pytest.approx(40 * GIB - 2 * 8190427136 - 2 * GIB, rel=1e-3)
+    halved = memory.cache_room("bfloat16", 0.5, 2, params.policy.root.shape, 36, 9216, 80 * GIB)
+    assert halved.token == room.token / 2
+    assert halved.room > room.room
+
+
+def update_size(**edits):
+    params = read("qwen3-8b", **edits)
+    return memory.update_phase(params.train, params.systems.verl, params.policy.root.shape, 36)
+
+
+def test_each_setting_moves_the_memory_that_it_should():
+    base = {part.what.split(" of ")[0]: part.size for part in update_size().parts}
+    assert base["AdamW's two moments"] == pytest.approx(8 * 8190427136 / 32, rel=1e-3)
+    assert base["logits"] == 18432 * 151936 * (2 + 2 + 4)
+    halved = update_size(systems__verl__nodes=2)
+    assert halved.parts[2].size == 2 * base["AdamW's two moments"]
+    assert update_size(systems__verl__gradient_checkpointing=False).size > 1.5 * update_size().size
+    assert update_size(train__dtype="float32").parts[5].size == 1.5 * base["logits"]
+    params = read("qwen3-8b", systems__verl__offload=False)
+    beside = memory.sampling_phase(params.train, params.systems.verl, params.policy.root.shape, 36, 80 * GIB).parts[1]
+    assert beside.size == pytest.approx(12 * 8190427136 / 32, rel=1e-3)
+    assert memory.host_bytes(params.systems.verl, params.policy.root.shape, 36) == 0
+
+
+def test_the_proposed_number_of_tokens_is_the_most_that_fits():
+    params, layers, gpu = read("one-gpu"), 28, 16 * GIB
+    shape, verl = params.policy.root.shape, params.systems.verl
+    most = memory.most_tokens(params.train, verl, shape, layers, gpu)
+
+    def size(tokens):
+        return memory.update_phase(
+            params.train, verl.model_copy(update={"max_tokens_per_gpu": tokens}), shape, layers
+        ).size
+
+    assert size(most) <= gpu < size(most + 1)
+
+
+def test_volumes_are_those_of_the_params():
+    params = read("tiny", train__keep_steps=[20])
+    rows = log_rows(params.train, params.sampling, 50)
+    assert (rows.responses, rows.tokens, rows.attention) == (40 * 16 * 8, 40 * 16 * 8 * 50, 2 * 40 * 16 * 8 * 50)
+    off = read("tiny", train__token_log={"tokens": "none", "attention": "none", "layers": [], "local_window": 1})
+    assert log_rows(off.train, off.sampling, 50).tokens == log_rows(off.train, off.sampling, 50).attention == 0
+    assert policy_bytes(params.train, 10, 4) == 80
+    assert checkpoint_bytes(10, 2) == 240
+
+
+def test_the_trainer_holds_two_steps_of_responses_and_tables():
+    params = read("qwen3-8b")
+    responses = 512 * 8 * 8192
+    widths = row_bytes(tokens.SCHEMA), row_bytes(attention.SCHEMA)
+    table = pa.table({f.name: pa.array([0] * 1000, f.type) for f in tokens.SCHEMA})
+    assert 1000 * widths[0] == table.nbytes
+    expected = 2 * responses * (68 + sum(widths))
+    assert driver_bytes(params.train, params.sampling, tokens.SCHEMA, attention.SCHEMA) == expected
+
+
+def test_dynamic_sampling_is_said(monkeypatch, capsys, tmp_path):
+    text = (ROOT / "presets/tiny.yaml").read_text()
+    assert "dynamic sampling" not in plan(monkeypatch, capsys, "tiny")
+    changed = tmp_path / "params.yaml"
+    changed.write_text(text.replace("dynamic_sampling: null", "dynamic_sampling: {max_batches: 3}"))
+    monkeypatch.setenv(PARAMS_ENV, str(changed))
+    assert "may sample 3 batches" in plan(monkeypatch, capsys)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["one-gpu", "--gpu-memory", "16"], "systems.verl: update needs 17.3 GiB on a GPU of 16"),
+        (["qwen3-8b", "--gpu-memory", "24"], "max_tokens_per_gpu"),
+        (["nonesuch"], "no such preset"),
+    ],
+    ids=str,
+)
+def test_what_cannot_fit_is_one_line_and_exit_1(words, said):
+    run = subprocess.run(
+        [sys.executable, "-c", "from tokenspectrum.cli.main import main; main()", "plan", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1, run.stdout
+    assert said in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+def test_a_context_that_the_cache_cannot_hold_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    text = (ROOT / "presets/qwen3-8b.yaml").read_text()
+    small = tmp_path / "params.yaml"
+    small.write_text(text.replace("gpu_memory_utilization: 0.7", "gpu_memory_utilization: 0.22"))
+    monkeypatch.setenv(PARAMS_ENV, str(small))
+    with pytest.raises(SystemExit, match=r"systems.verl: vLLM has 0\.\d GiB for keys and values, less than the 1\.3"):
+        main(["plan"])
+    assert "at once" in capsys.readouterr().out
+
+
+def test_heads_that_do_not_divide_are_refused():
+    shape = HubShape(hidden=8, heads=28, kv_heads=4, head_dim=2, intermediate=8, vocabulary=8, tied=True)
+    memory.check_heads(shape, 4)
+    with pytest.raises(UserError, match="8 does not divide the policy's 28 query heads"):
+        memory.check_heads(shape, 8)
+    with pytest.raises(UserError, match="does not fit the policy's 4 key heads"):
+        memory.check_heads(shape.model_copy(update={"heads": 24}), 6)
+
+
+def test_hours_and_lengths_follow_the_flags(monkeypatch, capsys):
+    out = plan(monkeypatch, capsys, "qwen3-8b", "--step-seconds", "360", "--response-tokens", "1000")
+    assert f"GPU-hours at 360 s a step: {200 * 360 / 3600 * 32:,.1f} a run" in out
+    assert "819,200,000" in out
+
+
+def test_sizes_that_nobody_states_are_asked_for(tmp_path, monkeypatch):
+    params = read("qwen3-8b", policy__shape=None)
+    from tokenspectrum.cli.plan import find_shape
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"fill in policy\.shape"):
+        find_shape(params)
+    folder = tmp_path / "artifacts/qwen3-8b/policy"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(
+        '{"hidden_size": 8, "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 16, '
+        '"vocab_size": 32, "tie_word_embeddings": false}'
+    )
+    assert find_shape(params)[0] == HubShape(
+        hidden=8, heads=2, kv_heads=1, head_dim=4, intermediate=16, vocabulary=32, tied=False
+    )
+    with pytest.raises(UserError, match="no hidden_size"):
+        shape_of({"num_attention_heads": 1}, "x")
