@@ -1,12 +1,19 @@
-# Two commands: `make table1` makes the main table, `make test` runs the tests.  Both set up what they need first.
+# `make table1` makes the main table, `make test` runs the tests; both set up what they need first.  `make test-cluster` and
+# `make test-slurm` run the tests that want verl, Ray and vLLM, and a Slurm of their own, in a second environment.
 # VENV=/elsewhere puts the virtual environment elsewhere; PYTHON=python3.12 chooses the interpreter.
 
 PYTHON ?= python3
 VENV ?= .venv
+CLUSTER_VENV ?= .venv-cluster
 BIN := $(abspath $(VENV))/bin
-export PATH := $(BIN):$(PATH)
+CLUSTER_BIN := $(abspath $(CLUSTER_VENV))/bin
+SEARCH := $(PATH)
+export PATH := $(BIN):$(SEARCH)
+define skip
+printf '\n!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!\n!! SKIPPED: %s\n!! %s\n!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!\n\n'
+endef
 
-.PHONY: setup table1 test lint
+.PHONY: setup setup-cluster setup-slurm table1 test test-cluster test-slurm lint
 
 setup: $(VENV)/.ready
 
@@ -17,11 +24,42 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
+setup-cluster: $(CLUSTER_VENV)/.ready
+
+# vLLM for CPUs asks for libraries of images and sound whose builds want CUDA's: with them, no model can be imported.
+$(CLUSTER_VENV)/.ready: pyproject.toml constraints-cluster-cpu.txt
+	$(PYTHON) -m venv $(CLUSTER_VENV)
+	$(CLUSTER_BIN)/python -m pip install --quiet --constraint constraints-cluster-cpu.txt torch
+	$(CLUSTER_BIN)/python -m pip install --quiet --constraint constraints-cluster-cpu.txt --editable '.[test,cluster-cpu]'
+	$(CLUSTER_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
+# Debian's Slurm, started by the tests themselves in a temporary folder.
+setup-slurm:
+	command -v slurmctld slurmd munged sbatch >/dev/null || \
+		{ test "$$(id -u)" = 0 && apt-get install --yes --quiet --no-install-recommends slurm-wlm munge; }
+
 table1: setup
 	snakemake --profile local results/table1.csv
 
 test: setup
 	python -m pytest -n 2 --dist loadfile
+
+test-cluster: export PATH := $(CLUSTER_BIN):$(SEARCH)
+test-cluster:
+	@if ! $(MAKE) setup-cluster; then \
+		$(skip) 'make test-cluster: verl, Ray and vLLM were not tested' 'the extra cluster-cpu cannot be installed; pip says why above'; \
+	else python -m pytest -n 2 --no-loadscope-reorder tests/cluster; fi
+
+test-slurm: export PATH := $(CLUSTER_BIN):$(SEARCH)
+test-slurm:
+	@if test "$$(id -u)" != 0; then \
+		$(skip) 'make test-slurm: no Slurm was started' 'its daemons want root: sudo make test-slurm'; \
+	elif ! $(MAKE) setup-slurm; then \
+		$(skip) 'make test-slurm: no Slurm was started' 'the packages slurm-wlm and munge cannot be installed; apt-get says why above'; \
+	elif ! $(MAKE) setup-cluster; then \
+		$(skip) 'make test-slurm: no Slurm was started' 'the extra cluster-cpu cannot be installed; pip says why above'; \
+	else python -m pytest tests/slurm; fi
 
 lint: setup
 	ruff check . && ruff format --check . && snakefmt --check Snakefile workflow && snakemake --lint

@@ -17,9 +17,11 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/results.smk"
 
 
-# Seconds of work on small files: not worth a job of their own.
+# Seconds of work on small files: not worth a job of their own.  Prompts may be fetched, which takes internet.
 localrules:
     all,
+    prompts,
+    weights,
     table1,
     curves,
 

@@ -1,15 +1,18 @@
-"""Time what the bridge adds to a stage: a restore, a run, a plan with nothing to do, and `spectrum status`.
+"""Time what the bridge adds: seconds a stage for run, restore and no-op, and the plan of a whole experiment matrix.
 
-    python benchmarks/workflow.py [--out benchmarks/workflow.csv]
+    python benchmarks/workflow.py [--stages 10 100 1000] [--out benchmarks/workflow.csv]
 
-On the toy pipeline of tests/bridge, whose stages take milliseconds, with few and with many seeds, in a temporary
-folder.  CPU seconds are those of the command and of all that it started.
+Stages are the toy pipeline's of tests/bridge, which take milliseconds, with more and more seeds.  The matrix is this
+project's own dvc.yaml with the default methods and so many seeds that it has over a thousand stages; its outputs are
+placeholders, put into the cache as if the stages had run.  All in temporary folders.  CPU seconds are those of the
+command and of all that it started; wall seconds mean little on a machine that others use.
 """
 
 import argparse
 import csv
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,13 +21,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(ROOT / "tests/bridge"))
+# The root comes first: there, `workflow` is the package and not this file.
+for folder in (Path(__file__).parent, ROOT / "tests/bridge", ROOT / "tests/pipeline", ROOT):
+    sys.path.insert(0, str(folder))
 from bridge_kit import Toy, new_toy  # noqa: E402
 from machine import cpu_name  # noqa: E402
+from pipeline_kit import make_clone  # noqa: E402
 
 RUNNER = [sys.executable, "-m", "workflow.bridge.run"]
 SNAKEMAKE = ["snakemake", "--profile", "local"]
+MATRIX_SEEDS = 65  # with eight methods: 1,118 stages
+Row = tuple[str, int, str, float, float]
 
 
 def seconds(toy: Toy, *command: str) -> tuple[float, float]:
@@ -35,38 +42,97 @@ def seconds(toy: Toy, *command: str) -> tuple[float, float]:
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def passes(toy: Toy) -> Iterator[tuple[str, float, float]]:
-    """(what, wall seconds, CPU seconds), on a project that never ran."""
-    yield "all stages, empty cache", *seconds(toy, *SNAKEMAKE)
-    yield "all stages, nothing changed", *seconds(toy, *SNAKEMAKE)
-    yield "spectrum status", *seconds(toy, "spectrum", "status")
-    yield "one stage, restored", *seconds(toy, *RUNNER, "train@full-1")
-    toy.edit("params.yaml", "steps: 3", "steps: 4")
-    yield "one stage, run", *seconds(toy, *RUNNER, "train@full-1")
-    toy.edit("params.yaml", "steps: 4", "steps: 3")
+def delete_outputs(root: Path) -> None:
+    """All outputs, and Snakemake's memory of them."""
     for name in ("artifacts", "results", ".snakemake"):
-        subprocess.run(["rm", "-r", name], cwd=toy.root, check=True)
-    yield "all stages, restored", *seconds(toy, *SNAKEMAKE)
-    yield "dvc status, for comparison", *seconds(toy, "dvc", "status")
+        shutil.rmtree(root / name, ignore_errors=True)
+
+
+def toy_rows(toy: Toy, n_stages: int) -> Iterator[Row]:
+    """On a project that never ran."""
+    yield "toy", n_stages, "plan, nothing made", *seconds(toy, *SNAKEMAKE, "-n")
+    yield "toy", n_stages, "run all", *seconds(toy, *SNAKEMAKE)
+    yield "toy", n_stages, "nothing to do", *seconds(toy, *SNAKEMAKE)
+    delete_outputs(toy.root)
+    yield "toy", n_stages, "restore all, on the driver", *seconds(toy, *SNAKEMAKE)
+    yield "toy", n_stages, "one job's runner, restore", *seconds(toy, *RUNNER, "train@full-1")
+    toy.edit("params.yaml", "steps: 3", "steps: 4")
+    yield "toy", n_stages, "one job's runner, run", *seconds(toy, *RUNNER, "train@full-1")
+
+
+def pretend_all_ran(root: Path) -> int:
+    """Give every stage of the project placeholder outputs, cached and recorded; the number of stages."""
+    from workflow.bridge.cache import Cache
+    from workflow.bridge.inputs import current_record
+    from workflow.bridge.pipeline import load_pipeline
+    from workflow.bridge.project import read_config
+    from workflow.bridge.records import fold, save_fragment
+    from workflow.bridge.seen import remember, signatures
+
+    back = os.getcwd()
+    os.chdir(root)
+    try:
+        pipeline, cache = load_pipeline(), Cache(read_config().cache_dir)
+        for stage in pipeline.topological():
+            for out in map(Path, stage.outs):
+                file = out if out.suffix else out / "part-0.parquet"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(f"{stage.addr} {out}" * 100)
+            found = signatures(stage.outs)
+            outs = [cache.store(Path(out)).entry(out) for out in sorted(stage.outs)]
+            record = {**current_record(pipeline, stage), "outs": outs}
+            cache.save_record(record)
+            remember(stage.addr, outs, found)
+            save_fragment(stage.addr, record)
+        fold()
+        return len(pipeline.stages)
+    finally:
+        os.chdir(back)
+
+
+def matrix_rows(folder: Path) -> Iterator[Row]:
+    """Plans of the project's own matrix, and the driver's restore of all of it."""
+    clone = make_clone(folder, "tiny")
+    clone.params(lambda params: params.update(seeds=list(range(1, MATRIX_SEEDS + 1))))
+    clone.run("spectrum", "deps")  # of a tree that is being worked on
+    toy, plan = Toy(clone.root), [*SNAKEMAKE, "-n", "results/table1.csv"]
+    fresh = seconds(toy, *plan)
+    n_stages = pretend_all_ran(clone.root)
+    yield "matrix", n_stages, "plan, nothing made", *fresh
+    yield "matrix", n_stages, "plan, nothing to do", *seconds(toy, *plan)
+    changed = clone.root / "src/tokenspectrum/training/dapo.py"
+    text = changed.read_text()
+    changed.write_text(text + "\n# changed\n")
+    yield "matrix", n_stages, "plan, training changed", *seconds(toy, *plan)
+    changed.write_text(text)
+    delete_outputs(clone.root)
+    yield "matrix", n_stages, "plan, all to be restored", *seconds(toy, *plan)
+    yield "matrix", n_stages, "restore all, on the driver", *seconds(toy, *SNAKEMAKE, "results/table1.csv")
 
 
 def main() -> None:
     """Make the projects, time, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stages", type=int, nargs="*", default=[10, 100, 1000], help="about so many toy stages")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/workflow.csv")
     args = parser.parse_args()
     revision = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True).strip()
-    rows = []
-    for n_seeds in (2, 50):
-        with tempfile.TemporaryDirectory(prefix="workflow-") as folder:
-            toy = new_toy(Path(folder) / "toy")
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="workflow-") as folder:
+        for n in args.stages:
+            n_seeds = max(2, n // 4 - 1)
+            toy = new_toy(Path(folder) / f"toy-{n}")
             toy.edit("params.yaml", "seeds: [1, 2]", f"seeds: {list(range(1, n_seeds + 1))}")
-            n_stages = 4 + 4 * n_seeds
-            rows += [[n_stages, what, f"{wall:.2f}", f"{cpu:.2f}"] for what, wall, cpu in passes(toy)]
+            rows += toy_rows(toy, 4 + 4 * n_seeds)
+        rows += matrix_rows(Path(folder) / "matrix")
     with args.out.open("w", newline="") as f:
         writer = csv.writer(f, lineterminator="\n")
-        writer.writerow(["stages", "pass", "wall_seconds", "cpu_seconds", "device", "revision"])
-        writer.writerows([*row, cpu_name(), revision] for row in rows)
+        columns = ["pipeline", "stages", "pass", "wall_seconds", "cpu_seconds", "cpu_seconds_a_stage"]
+        writer.writerow([*columns, "load", "device", "revision"])
+        load = f"{os.getloadavg()[2]:.1f}"
+        for pipeline, n, what, wall, cpu in rows:
+            share = f"{cpu if what.startswith('one') else cpu / n:.3f}"
+            writer.writerow([pipeline, n, what, f"{wall:.2f}", f"{cpu:.2f}", share, load, cpu_name(), revision])
     print(args.out.read_text())
 
 

@@ -66,6 +66,17 @@ def test_import_module_of_a_literal_is_followed_and_of_a_name_refused(package):
         package(main="import importlib\nimportlib.import_module('pkg.' + 'a')\n")
 
 
+def test_a_module_named_by_a_literal_is_followed(package):
+    """As where it is started as a program, or loaded by another package."""
+    found = package(
+        main='import sys\nc = [sys.executable, "-m", "pkg.started"]\n"pkg.prose"\nd = "pkg.none"\n',
+        started="from pkg import a",
+        a="",
+        prose="",
+    )
+    assert found == ["__init__.py", "a.py", "main.py", "started.py"]
+
+
 def test_sql_files_named_by_a_literal_count_and_prose_does_not(package):
     found = package(
         **{

@@ -105,6 +105,21 @@ def test_put_back_nothing_runs_and_the_bytes_are_the_first_ones(small, first):
     assert digests(small.root) == first
 
 
+def test_deleted_outputs_come_back_without_a_job(small, first):
+    for name in ("artifacts", "results"):
+        shutil.rmtree(small.root / name)
+    plan = small.run("snakemake", "--profile", "local", "-n", "results/table1.csv")
+    assert "12 stages would be restored before any job starts" in plan.stderr
+    assert "Nothing to be done" in plan.stdout + plan.stderr
+    before = len(small.journal())
+    done = small.run("snakemake", "--profile", "local", "results/table1.csv")
+    assert "Nothing to be done" in done.stdout + done.stderr
+    entries = small.journal()[before:]
+    assert {entry["addr"]: entry["how"] for entry in entries} == dict.fromkeys(EVERYTHING, "restored")
+    assert max(entry["seconds"] for entry in entries) < 2
+    assert digests(small.root) == first
+
+
 def test_an_import_that_dvc_yaml_does_not_list_is_named(edited):
     lazy = "\n\ndef _later():\n    from tokenspectrum.tables import gradients\n\n    return gradients\n"
     edited.append("src/tokenspectrum/stages/evaluate.py", lazy)

@@ -15,6 +15,7 @@ from tokenspectrum.policy import hub
 from tokenspectrum.policy.hub import import_checkpoint
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.policy.save import save_policy
+from tokenspectrum.policy.shape import shape_of, weights
 from tokenspectrum.policy.tokenizer import build_tokenizer
 
 TOKENIZER = build_tokenizer()
@@ -102,6 +103,35 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path, rows: int, mess
 def test_the_number_of_layers_must_be_the_checkpoints(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"num_layers is 3, but .* has 2 layers"):
         import_checkpoint(params(foreign(tmp_path / "source"), num_layers=3), tmp_path / "policy")
+
+
+def test_stated_sizes_must_be_the_checkpoints(tmp_path: Path) -> None:
+    source = foreign(tmp_path / "source")
+    config = json.loads((source / "config.json").read_text())
+    stated = shape_of(config, "here").model_dump()
+    import_checkpoint(params(source, shape=stated), tmp_path / "policy")
+    with pytest.raises(UserError, match=r"policy\.shape\.hidden is 5, but .* has 16"):
+        import_checkpoint(params(source, shape=stated | {"hidden": 5}), tmp_path / "other")
+
+
+def test_the_count_of_weights_is_the_models_own_but_for_norms(tmp_path: Path) -> None:
+    source = foreign(tmp_path / "source")
+    config = json.loads((source / "config.json").read_text())
+    found = sum(tensor.numel() for tensor in load_file(source / "model.safetensors").values() if tensor.dim() > 1)
+    assert weights(shape_of(config, "here"), config["num_hidden_layers"]) == found
+
+
+def test_a_policy_lands_on_the_device_asked_for(tmp_path: Path) -> None:
+    import_checkpoint(params(foreign(tmp_path / "original")), tmp_path / "policy")
+    for device in ("cpu", "meta"):
+        model, _ = load_policy(tmp_path / "policy", device=device)
+        assert {p.device.type for p in model.parameters()} == {device}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here: nothing to refuse")
+def test_a_gpu_that_is_not_here_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"systems\.device: cuda, but torch sees no GPU here; [^\n]*$"):
+        load_policy(tmp_path, device="cuda")
 
 
 def test_remote_code_is_refused_on_import_and_on_loading(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ TEMPLATE = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
 PARAMS = {
     "sampling": {"temperature": 1.0, "top_p": 0.95, "n": 4, "max_prompt_tokens": 6, "max_response_tokens": 10},
     "reward": {"integer_sources": ["sums"], "overlong": {"buffer": 4, "factor": 1.0}},
-    "rollouts": {"prompts": 5, "choose": "hash", "seed": 3},
+    "rollouts": {"engine": "transformers", "prompts": 5, "choose": "hash", "seed": 3},
     "tokens": {
         "layers": "all",
         "alignment": "decision",
@@ -30,6 +30,7 @@ PARAMS = {
         "rows": 6,
     },
     "evaluate": {
+        "engine": "transformers",
         "samples": 8,
         "temperature": 1.0,
         "top_p": 0.7,
@@ -37,6 +38,7 @@ PARAMS = {
         "max_response_tokens": 10,
         "steps": ["final"],
     },
+    "train": {"dtype": "float32"},
     "systems": {"threads": 1, "micro_batch": 8, "generate_batch": 16, "checkpoint_every": 5, "tensorboard": False},
 }
 

@@ -69,6 +69,16 @@ def as_responses(home: Path) -> list[Response]:
     ]
 
 
+def test_the_policy_is_sampled_in_the_precision_of_training(home, tmp_path, monkeypatch):
+    use_params(home, monkeypatch, tmp_path, train={"dtype": "bfloat16"})
+    run_rollouts(home, tmp_path / "rollouts")
+    found = [read_table(root / "rollouts", "sampled") for root in (home, tmp_path)]
+    first = [table.filter(pa.compute.equal(table["position"], 0))["rollout_logprob"].to_numpy() for table in found]
+    nearest = np.abs(first[0][:, None] - first[1][None, :]).min(axis=0)
+    assert nearest.min() > 0
+    assert np.median(nearest) < 0.05
+
+
 def test_responses_are_judged_and_compared_within_their_group(home):
     rows = read_table(home / "rollouts", "responses").to_pylist()
     gold = {p.prompt_id: p.answer for p in kit.sums(12)}
@@ -246,3 +256,21 @@ def test_lost_and_empty_responses_are_refused():
 def test_the_files_hold_no_path(home):
     for path in (home / "rollouts").rglob("*.*"):
         assert str(home).encode() not in path.read_bytes()
+
+
+def test_the_stages_take_the_policy_to_the_device_that_params_name(home, monkeypatch, tmp_path):
+    asked = []
+
+    def load(path, *, dtype="float32", device="cpu"):
+        asked.append(device)
+        raise UserError("enough")
+
+    monkeypatch.setattr("tokenspectrum.rollout.make.load_policy", load)
+    monkeypatch.setattr("tokenspectrum.stages.tokens.load_policy", load)
+    for device in ("cpu", "cuda"):
+        use_params(home, monkeypatch, tmp_path, systems={"device": device})
+        with pytest.raises(UserError, match="enough"):
+            run_rollouts(home, tmp_path / "rollouts")
+        with pytest.raises(UserError, match="enough"):
+            run_tokens(home, home / "rollouts", tmp_path)
+    assert asked == ["cpu", "cpu", "cuda", "cuda"]

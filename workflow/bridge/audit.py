@@ -1,14 +1,13 @@
 """Whether each stage's last record stands for the present params, code and inputs, without reading what stages made.
 
-The reasons say what differs.  `spectrum status` shows them; the Snakefile plans the stages that have any.
+The reasons say what differs; `spectrum status` shows them.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from workflow.bridge.cache import Cache, DamagedObjectError, MissingObjectError
-from workflow.bridge.digest import digest, file_md5, listing_md5
+from workflow.bridge.cache import Cache
+from workflow.bridge.hashes import DepHashes
 from workflow.bridge.pipeline import CODE_ROOT, Pipeline, Stage
 from workflow.bridge.project import read_config
 from workflow.bridge.records import Record, Records, make_record, run_key
@@ -36,41 +35,16 @@ class Audit:
 
     def __init__(self, pipeline: Pipeline, records: Records, cache: Cache) -> None:
         self._pipeline, self._records, self._cache = pipeline, records, cache
-        self._code: dict[str, str] = {}
-
-    def _code_now(self, path: str) -> str | None:
-        if path not in self._code:
-            self._code[path] = file_md5(Path(path)) if Path(path).is_file() else ""
-        return self._code[path] or None
+        self._hashes = DepHashes(pipeline, self._made, lambda _, md5: cache.listing(md5))
 
     def _made(self, out: str) -> str | None:
         """The hash that an output's stage last recorded for it."""
         record = self._records.get(self._pipeline.producers[out].addr) or {}
         return next((o["md5"] for o in record.get("outs", []) if o["path"] == out), None)
 
-    def _dep_now(self, dep: str) -> str | None:
-        """The hash that data dep `dep` has, with the recorded outputs in place; None if that cannot be told."""
-        made = self._pipeline.made_under(dep)
-        if made == [dep]:
-            return self._made(dep)
-        if not made:
-            return digest(Path(dep)).md5 if Path(dep).exists() else None
-        files: dict[str, str] = {}
-        for out in made:
-            md5 = self._made(out)
-            if md5 is None:
-                return None
-            name = Path(out).relative_to(dep).as_posix()
-            try:
-                inside = self._cache.listing(md5) if md5.endswith(".dir") else {"": md5}
-            except (MissingObjectError, DamagedObjectError):
-                return None
-            files |= {f"{name}/{n}".rstrip("/"): h for n, h in inside.items()}
-        return listing_md5(files)
-
     def in_run_cache(self, stage: Stage) -> bool:
         """Whether the run cache has a result for the present params and code and the recorded inputs."""
-        hashes = {d: self._code_now(d) if d.startswith(CODE_ROOT) else self._dep_now(d) for d in stage.deps}
+        hashes = {d: self._hashes.of(d) for d in stage.deps}
         deps = [{"path": path, "hash": "md5", "md5": md5} for path, md5 in hashes.items()]
         key = run_key(make_record(stage.cmd, deps, self._pipeline.values(stage)), stage.outs)
         return any(not self._cache.missing(record["outs"]) for record in self._cache.records(key))
@@ -89,9 +63,9 @@ class Audit:
             elif path not in old:
                 reasons.append(f"{path} is a new dep")
             elif path.startswith(CODE_ROOT):
-                if self._code_now(path) != old[path]:
+                if self._hashes.code(path) != old[path]:
                     reasons.append(f"{path} changed")
-            elif (now := self._dep_now(path)) is not None and now != old[path]:
+            elif (now := self._hashes.data(path)) is not None and now != old[path]:
                 reasons.append(f"{path} changed")
         if sorted(o["path"] for o in record.get("outs", [])) != sorted(stage.outs):
             reasons.append("its outputs' paths changed")
@@ -101,9 +75,3 @@ class Audit:
 def auditor(pipeline: Pipeline) -> Audit:
     """The audit of `pipeline` in this project."""
     return Audit(pipeline, Records(), Cache(read_config().cache_dir))
-
-
-def audit(pipeline: Pipeline) -> dict[str, list[str]]:
-    """Reasons by stage address."""
-    by = auditor(pipeline)
-    return {addr: by.reasons(stage) for addr, stage in pipeline.stages.items()}

@@ -1,8 +1,9 @@
 """The first-party files that a stage's entry module needs: its import closure, found without importing anything.
 
- Followed are imports anywhere in a file, inside functions too, with the `__init__.py` of every parent package;
-`importlib.import_module` of a literal; and data files that a literal names: `*.sql` below src, or a file beside the
-module.  Imports under `if TYPE_CHECKING:` never run and are left out.  Knows Python, not stages.
+Followed are imports anywhere in a file, inside functions too, with the `__init__.py` of every parent package;
+`importlib.import_module` of a literal; modules that a literal names by their whole dotted name, as the arguments of a
+program that is started do; and data files that a literal names: `*.sql` below src, or a file beside the module.
+Imports under `if TYPE_CHECKING:` never run and are left out.  Knows Python, not stages.
 """
 
 import ast
@@ -108,6 +109,8 @@ def closure(entry: str, source: Path = SOURCE) -> list[str]:
         files |= {path, *_data_files(path, literals, source)}
         parents = module.split(".")[:-1]
         pending += names
+        # A program that is started, or a plug-in that is named: `[sys.executable, "-m", "tokenspectrum.a.b"]`.
+        pending += [literal for literal in literals if "/" not in literal]
         pending += [".".join(parents[: i + 1]) for i in range(len(parents))]
         # `import a.b.c` runs a and a.b too, even where a.b.c itself is an attribute and no module.
         pending += [".".join(n.split(".")[: i + 1]) for n in names for i in range(n.count("."))]

@@ -63,7 +63,7 @@ def _changed_files(path: Path, want: str, cache: Cache) -> str:
     return f" (differs in {', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
 
 
-def _set_aside(path: Path) -> Path:
+def set_aside(path: Path) -> Path:
     """Move an altered output out of the way, so that it is made anew and the edit is not lost."""
     for i in range(10_000):
         target = ALTERED / str(i) / path
@@ -87,7 +87,7 @@ def check_inputs(pipeline: Pipeline, stage: Stage, records: Records, cache: Cach
         wanted = _recorded(pipeline, maker, path, records, cache)
         if wanted and found not in wanted:
             where = _changed_files(Path(path), wanted[0], cache) if found.endswith(".dir") else ""
-            aside = _set_aside(Path(path))
+            aside = set_aside(Path(path))
             raise RefusedError(
                 f"{stage.addr}: refused: {path} is not what stage {maker.addr} made{where}; "
                 f"it is now {aside}: run the same command again to make {path} anew"

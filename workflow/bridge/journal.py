@@ -17,7 +17,7 @@ from typing import Any, Literal
 from workflow.bridge.records import write_atomically
 
 RUNNER_LOG = Path("logs/runner.jsonl")
-How = Literal["ran", "restored", "superseded", "refused", "failed", "accepted"]
+How = Literal["ran", "restored", "superseded", "refused", "failed", "stopped", "accepted"]
 
 
 def note(addr: str, how: How, key: str | None, seconds: float) -> None:

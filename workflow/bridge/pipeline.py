@@ -6,7 +6,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -92,10 +92,20 @@ class Pipeline:
         """Data deps that no stage makes: files and folders that the user provides."""
         return [d for d in stage.data if not self.made_under(d)]
 
+    @cached_property
+    def _upstream(self) -> dict[str, list[Stage]]:
+        return {}
+
     def upstream(self, stage: Stage) -> list[Stage]:
         """The stages whose outputs `stage` reads, each once."""
-        made = (self.producers[i] for i in self.inputs(stage) if i in self.producers)
-        return list({s.addr: s for s in made}.values())
+        if stage.addr not in self._upstream:
+            made = (self.producers[i] for i in self.inputs(stage) if i in self.producers)
+            self._upstream[stage.addr] = list({s.addr: s for s in made}.values())
+        return self._upstream[stage.addr]
+
+    def above(self, addr: str) -> list[Stage]:
+        """The stage at `addr` and all that it needs, producers before their readers."""
+        return list(self._visit([self.stage(addr)]))
 
     def values(self, stage: Stage) -> dict[str, Any]:
         """The params that dvc.yaml lists for `stage`, by dotted name, sorted."""
@@ -112,6 +122,9 @@ class Pipeline:
 
     def topological(self) -> Iterator[Stage]:
         """All concrete stages, producers before their readers."""
+        return self._visit(self.stages.values())
+
+    def _visit(self, wanted: Iterable[Stage]) -> Iterator[Stage]:
         done: set[str] = set()
 
         def visit(stage: Stage, path: tuple[str, ...]) -> Iterator[Stage]:
@@ -123,7 +136,7 @@ class Pipeline:
                 done.add(stage.addr)
                 yield stage
 
-        for stage in self.stages.values():
+        for stage in wanted:
             yield from visit(stage, ())
 
 

@@ -1,4 +1,4 @@
-"""Where DVC keeps this project's cache and whether it has a remote: `.dvc/config`, with `.dvc/config.local` over it."""
+"""Where DVC keeps this project's cache, and its remote: `.dvc/config`, with `.dvc/config.local` over it."""
 
 import configparser
 import os
@@ -8,15 +8,30 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class DvcConfig:
-    """The two settings that the bridge needs."""
+    """The settings that the bridge needs."""
 
     cache_dir: Path
+    # The default remote's name and address; a folder's address is its path, whatever it is relative to in the file.
     remote: str | None
+    remote_url: str | None
+    # DVC's cache.type, its first choice first.
+    link_types: tuple[str, ...]
+
+    @property
+    def remote_folder(self) -> Path | None:
+        """The remote, if it is a folder of this machine."""
+        return Path(self.remote_url) if self.remote_url and "://" not in self.remote_url else None
+
+
+def _address(url: str, folder: Path) -> str:
+    if url.startswith("file://"):
+        url = url.removeprefix("file://")
+    return url if "://" in url else os.path.normpath(folder / Path(url).expanduser())
 
 
 def read_config(folder: Path = Path(".dvc")) -> DvcConfig:
-    """Read them as DVC does: a relative cache.dir is relative to the config file's folder."""
-    cache_dir, remote = folder / "cache", None
+    """Read them as DVC does: relative paths are relative to the config file's folder."""
+    cache_dir, remote, urls, types = folder / "cache", None, {}, "reflink,copy"
     user = Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config"), "dvc", "config")
     for path in (user, folder / "config", folder / "config.local"):
         parser = configparser.ConfigParser(interpolation=None)
@@ -24,4 +39,10 @@ def read_config(folder: Path = Path(".dvc")) -> DvcConfig:
         if parser.has_option("cache", "dir"):
             cache_dir = path.parent / Path(parser.get("cache", "dir")).expanduser()
         remote = parser.get("core", "remote", fallback=remote)
-    return DvcConfig(cache_dir, remote)
+        types = parser.get("cache", "type", fallback=types)
+        for section in parser.sections():
+            name = section.strip("'\"").removeprefix('remote "').removesuffix('"')
+            if section.strip("'\"").startswith('remote "') and parser.has_option(section, "url"):
+                urls[name] = _address(parser.get(section, "url"), path.parent)
+    links = tuple(part.strip() for part in types.strip("\"'").split(","))
+    return DvcConfig(cache_dir, remote, urls.get(remote) if remote else None, links)

@@ -1,26 +1,32 @@
 """What each stage was last made from: dvc.lock, and the fragments that runs leave for it.
 
  A run never writes dvc.lock.  It leaves a fragment, a small file of its own; a driver folds all fragments into
-dvc.lock with one atomic write.  Knows the format of a record, not where its objects are.
+dvc.lock with one atomic write, and keeps a mirror of it that is quick to read.  Knows the format of a record, not
+where its objects are.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tokenspectrum.params.base import load_yaml
+from workflow.bridge.locks import exclusive
 
 LOCK = Path("dvc.lock")
 FRAGMENTS = Path(".dvc/tmp/lock.d")
+# dvc.lock as JSON, with the hash of the dvc.lock that it is of.
+MIRROR = Path(".dvc/tmp/lock.json")
 _CLAIMED = "claimed"
+_SCHEMA_LINES = ("schema: '2.0'", 'schema: "2.0"')
+_STAGE_START = re.compile(r"^(?=  \S)", re.M)
 _NOT_HASHED = {"size", "nfiles"}
 Record = dict[str, Any]
 
@@ -58,27 +64,20 @@ def run_key(record: Mapping[str, Any], outs: tuple[str, ...]) -> str:
     return run_value({**record, "outs": sorted(outs)})
 
 
-def write_atomically(path: Path, content: str) -> None:
-    """Write `path` so that a reader sees the old content or the new, whatever happens."""
+def write_atomically(path: Path, content: str, *, sync: bool = True) -> None:
+    """Write `path` so that a reader sees the old content or the new; without `sync`, a power cut may lose it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w") as f:
-        f.write(content)
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(temporary, path)
-
-
-@contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[int]:
-    """Hold a lock file; processes that inherit the yielded descriptor hold it too, until the last of them ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    # Not the process id: two hosts that share the folder may have the same.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
+        with temporary.open("w") as f:
+            f.write(content)
+            f.flush()
+            if sync:
+                os.fsync(f.fileno())
+        os.replace(temporary, path)
     finally:
-        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):
@@ -110,14 +109,74 @@ class Records:
 
 
 def _read_lock() -> dict[str, Record]:
-    if not LOCK.exists() or not LOCK.read_text().strip():
+    """The stages of dvc.lock, from its mirror where that is up to date: YAML takes seconds at a thousand stages."""
+    try:
+        content = LOCK.read_bytes()
+    except FileNotFoundError:
         return {}
-    return load_yaml(LOCK).get("stages") or {}
+    if not content.strip():
+        return {}
+    mirrored = _mirrored(content)
+    return (load_yaml(LOCK).get("stages") or {}) if mirrored is None else mirrored
+
+
+def _mirrored(content: bytes) -> dict[str, Record] | None:
+    """The stages of the mirror, if it is of a dvc.lock with this content."""
+    with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+        mirror = json.loads(MIRROR.read_text())
+        if mirror["of"] == _mark(content):
+            return mirror["stages"]
+    return None
+
+
+def _write_mirror(content: bytes, stages: Mapping[str, Record]) -> None:
+    write_atomically(MIRROR, json.dumps({"of": _mark(content), "stages": stages}), sync=False)
+
+
+def _mark(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def refresh_mirror() -> None:
+    """Bring the mirror up to date where DVC itself wrote dvc.lock.  For drivers; jobs only read."""
+    if LOCK.exists():
+        content = LOCK.read_bytes()
+        if _mirrored(content) is None:
+            _write_mirror(content, _read_lock())
 
 
 def save_fragment(addr: str, record: Record) -> None:
     """Leave `record` for the next fold."""
     write_atomically(FRAGMENTS / f"{addr}.json", json.dumps(record))
+
+
+def _blocks(text: str) -> dict[str, str] | None:
+    """The lines of each stage in dvc.lock, None unless it is written as the bridge and DVC write it."""
+    head, _, body = text.partition("stages:\n")
+    if head.strip("\n") not in _SCHEMA_LINES or not body:
+        return None
+    blocks: dict[str, str] = {}
+    for block in _STAGE_START.split(body):
+        name, colon, _ = block.partition(":\n")
+        if block and not (colon and name.startswith("  ") and re.fullmatch(r"[A-Za-z_][\w@.+-]*", name[2:])):
+            return None
+        if block:
+            blocks[name[2:]] = block
+    return blocks
+
+
+def _block(addr: str, record: Record) -> str:
+    text = yaml.dump({addr: record}, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)
+    return "".join(f"  {line}" if line.strip() else line for line in text.splitlines(keepends=True))
+
+
+def _lock_text(new: Mapping[str, Record]) -> str:
+    """dvc.lock with `new` in it: only the blocks of these are written anew, if the rest can be told apart."""
+    blocks = _blocks(LOCK.read_text()) if LOCK.exists() else {}
+    if blocks is None:
+        blocks = {addr: _block(addr, record) for addr, record in _read_lock().items()}
+    blocks |= {addr: _block(addr, record) for addr, record in new.items()}
+    return "schema: '2.0'\nstages:\n" + "".join(blocks[addr] for addr in sorted(blocks))
 
 
 def fold() -> int:
@@ -133,9 +192,10 @@ def fold() -> int:
         fragments = sorted(claimed.glob("*.json"))
         if not fragments:
             return 0
-        stages = _read_lock() | {p.stem: json.loads(p.read_text()) for p in fragments}
-        lock = {"schema": "2.0", "stages": dict(sorted(stages.items()))}
-        write_atomically(LOCK, yaml.dump(lock, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True))
+        new = {p.stem: json.loads(p.read_text()) for p in fragments}
+        stages, text = _read_lock() | new, _lock_text(new)
+        write_atomically(LOCK, text)
+        _write_mirror(text.encode(), stages)
         for path in fragments:
             path.unlink()
         return len(fragments)

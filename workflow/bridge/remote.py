@@ -1,75 +1,85 @@
-"""A DVC remote, if the project has one: fetch what a restore lacks, push every recorded variant.
+"""What a restore asks of a DVC remote: its run records, its objects.
 
- The only module of the bridge that imports DVC, and only when a remote is configured.  `dvc push --run-cache` sends
-all run records but only the current objects, so that older variants could not be restored elsewhere: here the objects
-of all records go too.
+ A remote that is a folder is read here, as it lies on disk: its layout is the cache's, and DVC is not imported, which
+would take longer than most restores.  All other kinds go through DVC (dvc_remote.py).  A remote never decides whether
+something is right: what it gives is hashed before use.
 """
 
+import contextlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from dvc.repo import Repo
-from dvc_data.hashfile.hash_info import HashInfo
-
-from tokenspectrum.errors import UserError
-from tokenspectrum.params.base import load_yaml
-from workflow.bridge.cache import Cache, MissingObjectError
+from workflow.bridge.cache import Cache, DamagedObjectError, MissingObjectError
+from workflow.bridge.project import DvcConfig
 from workflow.bridge.records import Record
 
 
-def _hashes(names: set[str]) -> set[HashInfo]:
-    return {HashInfo("md5", name) for name in names}
+class Remote(Protocol):
+    """A place that others push to."""
+
+    def records(self, key: str) -> list[Record]:
+        """Its run records under `key`."""
+
+    def listing(self, md5: str) -> dict[str, str]:
+        """The files (relative path -> MD5) of folder object `md5`."""
+
+    def fetch(self, entries: list[dict[str, Any]], cache: Cache) -> list[str]:
+        """Bring the objects of `entries` into `cache`; the names of those that it holds damaged."""
+
+    def missing(self, entries: list[dict[str, Any]]) -> list[str]:
+        """Names of the objects of `entries` that it lacks, as far as that can be told without fetching."""
 
 
-def fetch_records(key: str, cache: Cache) -> None:
-    """Copy the remote's run records under `key` into the cache."""
-    repo = Repo()
-    remote = repo.cloud.get_remote()
-    folder = remote.fs.join(remote.path, "runs", key[:2], key)
-    if not remote.fs.exists(folder):
-        return
-    for source in remote.fs.find(folder):
-        target = cache.run_folder(key) / remote.fs.name(source)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.exists():
-            temporary = target.with_name(f".{target.name}.tmp")
-            remote.fs.get_file(source, str(temporary))
-            temporary.replace(target)
+class FolderRemote:
+    """A remote in a folder that this machine sees."""
+
+    def __init__(self, folder: Path) -> None:
+        self._store = Cache(folder, mend=False)
+
+    def records(self, key: str) -> list[Record]:
+        return list(self._store.records(key))
+
+    def listing(self, md5: str) -> dict[str, str]:
+        return self._store.listing(md5)
+
+    def missing(self, entries: list[dict[str, Any]]) -> list[str]:
+        return self._store.missing(entries)
+
+    def fetch(self, entries: list[dict[str, Any]], cache: Cache) -> list[str]:
+        damaged: list[str] = []
+        for entry in entries:
+            names = [entry["md5"]]
+            while names:
+                name = names.pop()
+                try:
+                    cache.take(self._store.object_path(name), name)
+                    if name.endswith(".dir"):
+                        names += cache.listing(name).values()
+                except FileNotFoundError:
+                    continue
+                except DamagedObjectError:
+                    damaged.append(name)
+        return damaged
 
 
-def fetch_objects(entries: list[dict[str, Any]], cache: Cache) -> None:
-    """Bring the objects of `entries` into the cache, folders' listings first.  What the remote lacks stays missing."""
-    cloud = Repo().cloud
-    cloud.pull(_hashes({e["md5"] for e in entries}))
-    inside: set[str] = set()
-    for entry in entries:
-        if entry["md5"].endswith(".dir") and cache.object_path(entry["md5"]).exists():
-            inside |= set(cache.listing(entry["md5"]).values())
-    if inside:
-        cloud.pull(_hashes(inside))
+def open_remote(config: DvcConfig) -> Remote | None:
+    """The project's default remote, None without one."""
+    if config.remote_folder:
+        return FolderRemote(config.remote_folder)
+    if config.remote:
+        from workflow.bridge.dvc_remote import DvcRemote
+
+        return DvcRemote()
+    return None
 
 
-def _all_records(cache: Cache) -> list[Record]:
-    return [load_yaml(p) for p in sorted(Path(cache.root, "runs").glob("*/*/*")) if not p.name.startswith(".")]
-
-
-def push(cache: Cache, extra: list[Record]) -> tuple[int, int]:
-    """Send all run records, and the objects of them and of the `extra` ones; how many records, and new objects."""
-    records = _all_records(cache)
-    repo = Repo()
-    if not repo.config["core"].get("remote"):
-        raise UserError("no remote: set one with `dvc remote add -d NAME FOLDER_OR_URL`")
+def all_objects(outs: list[dict[str, Any]], cache: Cache) -> set[str]:
+    """Names of the objects of `outs` and of what their listings hold, those listings that `cache` has."""
     names: set[str] = set()
-    for out in (out for record in [*records, *extra] for out in record["outs"]):
-        try:
-            inside = cache.listing(out["md5"]).values() if out["md5"].endswith(".dir") else ()
-        except MissingObjectError:
-            continue  # deleted here by `dvc gc`: nothing to send
+    for out in outs:
+        inside: set[str] = set()
+        if out["md5"].endswith(".dir"):
+            with contextlib.suppress(MissingObjectError, DamagedObjectError):
+                inside = set(cache.listing(out["md5"]).values())
         names |= {out["md5"], *inside}
-    present = {name for name in names if cache.object_path(name).exists()}
-    result = repo.cloud.push(_hashes(present))
-    if result.failed:
-        raise UserError(f"push: {len(result.failed)} objects could not be sent; run `spectrum push` again")
-    # Records last: whoever sees a record finds its objects.
-    repo.stage_cache.push(None)
-    return len(records), len(result.transferred)
+    return names

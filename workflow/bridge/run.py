@@ -5,7 +5,7 @@
 Takes no lock of the repository and never writes dvc.lock: what it writes is content-addressed or its own, so any
 number of runs may go on at once, on any host.  Exit 0: outputs are there.  1: failed or refused.  3: superseded, the
 code or the params changed meanwhile; the outputs are cached under what they were made with, and Snakemake has to plan
-again.
+again.  75: stopped by SIGTERM after a checkpoint; a Slurm job puts itself back into the queue.
 """
 
 import argparse
@@ -17,23 +17,26 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import PARAMS_ENV
 from tokenspectrum.progress import LOG_DIR_ENV
-from workflow.bridge import journal
-from workflow.bridge.cache import Cache, DamagedObjectError, MissingObjectError
+from workflow.bridge import journal, slurm
+from workflow.bridge.cache import Cache
 from workflow.bridge.freeze import CODE_ROOT, SYSTEMS, code_entries, frozen_copy
 from workflow.bridge.inputs import RefusedError, check_inputs, data_entries
+from workflow.bridge.locks import exclusive, stage_lock, writing
 from workflow.bridge.pipeline import Pipeline, Stage, load_pipeline
 from workflow.bridge.project import read_config
-from workflow.bridge.records import Record, Records, exclusive, inputs_of, make_record, run_key, save_fragment
+from workflow.bridge.records import Record, Records, inputs_of, make_record, run_key, save_fragment
+from workflow.bridge.remote import open_remote
+from workflow.bridge.restore import candidates, remove, restore, say
+from workflow.bridge.seen import remember, signatures
 
-RUN_LOCKS = Path(".dvc/tmp/run.d")
 CHECKPOINTS = Path(".ckpt")
 SUPERSEDED = 3
+STOPPED = 75  # of a stage's command too: not finished, no error; the same command goes on from its checkpoint
 
 
 class SupersededError(UserError):
@@ -44,62 +47,8 @@ class StageFailedError(UserError):
     """The stage's own command failed."""
 
 
-def remove_outs(stage: Stage) -> None:
-    """Delete the stage's outputs from the working tree; the cache keeps what it has."""
-    for out in map(Path, stage.outs):
-        if out.is_dir() and not out.is_symlink():
-            shutil.rmtree(out)
-        else:
-            out.unlink(missing_ok=True)
-
-
-def ask_remote(fetch: Callable[..., None], *args: object) -> None:
-    """Fetch from the remote; one that cannot be reached is no reason not to run."""
-    try:
-        fetch(*args)
-    except Exception as e:  # each kind of remote raises its own library's errors
-        say(f"the DVC remote did not answer ({type(e).__name__}: {e}): going on without it")
-
-
-def candidates(key: str, wanted: Record, addr: str, records: Records, cache: Cache, remote: bool) -> Iterator[Record]:
-    """Records of earlier runs from just these inputs: the run cache's, dvc.lock's, the remote's."""
-    yield from cache.records(key)
-    # After a plain `dvc pull` there are objects and dvc.lock, but no run records.  Compared before anything is
-    # recorded anew: a lock entry of other inputs must never look valid.
-    last = records.get(addr)
-    if last is not None and inputs_of(last) == inputs_of(wanted):
-        yield last
-    if remote:
-        from workflow.bridge.remote import fetch_records  # imports DVC
-
-        ask_remote(fetch_records, key, cache)
-        yield from cache.records(key)
-
-
-def restore(stage: Stage, record: Record, cache: Cache, remote: bool) -> bool:
-    """Whether the outputs of `record` could be brought back whole and undamaged."""
-    if sorted(o["path"] for o in record["outs"]) != sorted(stage.outs):
-        return False
-    for _ in range(2):  # a damaged object may come back sound from the remote
-        if remote and cache.missing(record["outs"]):
-            from workflow.bridge.remote import fetch_objects  # imports DVC
-
-            ask_remote(fetch_objects, record["outs"], cache)
-        remove_outs(stage)
-        try:
-            for entry in record["outs"]:
-                cache.restore(entry)
-            return True
-        except MissingObjectError:
-            return False
-        except DamagedObjectError as e:
-            say(f"{stage.addr}: cache object {e} is damaged and was dropped")
-    return False
-
-
-def say(line: str) -> None:
-    """One line to the terminal."""
-    print(line, file=sys.stderr, flush=True)
+class StoppedError(UserError):
+    """The stage's command was told to stop, and left a checkpoint to go on from."""
 
 
 def last_words(log: Path) -> str:
@@ -129,16 +78,23 @@ def execute(stage: Stage, frozen: Path, checkpoints: Path, log: Path, lock: int)
     }
     with log.open("wb") as f:
         # The command inherits the stage's lock: if this process is killed, the next run waits for the command's end.
-        # In a group of its own, so that the shell and all it started can be ended together.
+        # In a group of its own, so that the shell and all it started can be ended together.  The trap has the shell
+        # wait for what it started: a signal would end it at once, and its end says nothing of a checkpoint.
+        command = f"trap : TERM\n{stage.cmd}"
         process = subprocess.Popen(
-            stage.cmd, shell=True, env=env, stdout=f, stderr=subprocess.STDOUT, pass_fds=[lock], process_group=0
+            command, shell=True, env=env, stdout=f, stderr=subprocess.STDOUT, pass_fds=[lock], process_group=0
         )
         try:
             status = process.wait()
-        except BaseException:
+        except BaseException as e:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Slurm and the guard of its job may both send it
             os.killpg(process.pid, signal.SIGTERM)  # training writes a checkpoint first
-            process.wait()
-            raise
+            status = process.wait()
+            # Told to stop when there was nothing left to do: its outputs are as good as any.
+            if not (isinstance(e, SystemExit) and status in (0, STOPPED)):
+                raise
+    if status == STOPPED:
+        raise StoppedError(f"{stage.addr}: stopped after a checkpoint; run it again to go on")
     if status:
         raise StageFailedError(f"{stage.addr}: {last_words(log)}")
     for out in stage.outs:
@@ -168,7 +124,7 @@ def run_and_store(
     """Execute and store; the full record.  Raises when the result must not stand for the present tree."""
     key = run_key(wanted, stage.outs)
     checkpoints = CHECKPOINTS / stage.addr / key[:16]
-    remove_outs(stage)
+    remove(stage.outs)
     started = time.time()
     execute(stage, frozen, checkpoints, log, lock)
     data = {d["path"]: d["md5"] for d in wanted["deps"] if not d["path"].startswith(CODE_ROOT)}
@@ -177,8 +133,10 @@ def run_and_store(
         raise RefusedError(
             f"{stage.addr}: refused: {', '.join(changed)} changed while it ran; its outputs are discarded: run again"
         )
+    found = signatures(stage.outs)  # before they are read: what changes from now on does not look unchanged
     record = {**wanted, "outs": [cache.store(Path(out)).entry(out) for out in sorted(stage.outs)]}
     cache.save_record(record)
+    remember(stage.addr, record["outs"], found)
     shutil.rmtree(checkpoints)  # only now: until the outputs are safe, a rerun goes on from the checkpoint
     with contextlib.suppress(OSError):  # checkpoints of other params may lie beside it
         checkpoints.parent.rmdir()
@@ -194,15 +152,16 @@ def run_and_store(
 def make(stage: Stage, pipeline: Pipeline, log: Path, lock: int) -> tuple[journal.How, str]:
     """Restore or run `stage`; how, and its run-cache key."""
     config, records = read_config(), Records()
-    cache, remote = Cache(config.cache_dir), config.remote is not None
+    cache, remote = Cache(config.cache_dir), open_remote(config)
     with frozen_copy(stage, pipeline.values(stage), pipeline.params.get(SYSTEMS)) as frozen:
         code = code_entries(stage, frozen)  # hashed from the copy: the bytes that will run
         wanted = make_record(stage.cmd, code + data_entries(pipeline, stage), pipeline.values(stage))
         key = run_key(wanted, stage.outs)
         how: journal.How = "ran"
         for found in candidates(key, wanted, stage.addr, records, cache, remote):
-            if restore(stage, found, cache, remote):
+            if restore(stage, found, cache, remote) == "restored":
                 how, record = "restored", {**wanted, "outs": found["outs"]}
+                remember(stage.addr, record["outs"], signatures(stage.outs))
                 break
         else:
             check_inputs(pipeline, stage, records, cache)
@@ -216,13 +175,17 @@ def make(stage: Stage, pipeline: Pipeline, log: Path, lock: int) -> tuple[journa
 def locked_run(addr: str, log: Path | None) -> tuple[journal.How, str]:
     """Restore or run the stage at `addr` under its own lock; after any failure its outputs are gone."""
     load_pipeline().stage(addr)  # an unknown address makes no lock
-    with exclusive(RUN_LOCKS / f"{addr}.lock") as lock:
+    # A job of a driver that was killed may still be at it: rather than hold nodes and wait, queue up behind it.
+    if (other := slurm.holder(stage_lock(addr))) and slurm.requeue(after=other):
+        raise StoppedError(f"{addr}: job {other} is at it: back into the queue until it has ended")
+    with exclusive(stage_lock(addr)) as lock, writing(addr):
+        slurm.sign(lock)
         pipeline = load_pipeline()  # again: another run of the stage may have held the lock for long
         stage = pipeline.stage(addr)
         try:
             return make(stage, pipeline, log or stage.log_dir / "output.log", lock)
         except BaseException:
-            remove_outs(stage)
+            remove(stage.outs)
             raise
 
 
@@ -236,6 +199,7 @@ def main(argv: list[str] | None = None) -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
             signal.signal(number, lambda received, _: sys.exit(128 + received))
     began, how, key = time.time(), "failed", None
+    slurm.announce(args.addr)
     try:
         how, key = locked_run(args.addr, args.log)
         say(f"{args.addr}: {how}")
@@ -243,6 +207,9 @@ def main(argv: list[str] | None = None) -> None:
         how = "superseded"
         say(f"error: {e}")
         sys.exit(SUPERSEDED)
+    except StoppedError as e:
+        how = "stopped"
+        say(str(e))
     except UserError as e:
         how = "refused" if isinstance(e, RefusedError) else "failed"
         sys.exit(f"error: {e}")
@@ -252,6 +219,9 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(f"error: {args.addr}: the disk is full: free some room and run again; nothing was accepted")
     finally:
         journal.note(args.addr, how, key, time.time() - began)
+    if how == "stopped":
+        slurm.requeue()
+        sys.exit(STOPPED)
 
 
 if __name__ == "__main__":

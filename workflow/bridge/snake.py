@@ -1,6 +1,6 @@
-"""What the Snakefile needs of the pipeline: output patterns, concrete inputs, signatures, and what no longer stands.
+"""What the Snakefile needs of the pipeline: output patterns, concrete inputs, signatures.
 
-    stages = Stages()
+    stages = Stages(workflow)
     rule train:
         input: stages.inputs("train")
         output: stages.outputs("train")
@@ -13,16 +13,14 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from snakemake.io import directory
 
 from tokenspectrum.errors import UserError
-from workflow.bridge.audit import NEVER, audit
-from workflow.bridge.deps import drift
 from workflow.bridge.digest import digest
 from workflow.bridge.pipeline import DVC_YAML, Pipeline, Stage, load_pipeline
 
@@ -35,20 +33,27 @@ def _hash(path: str) -> str:
 class Stages:
     """The pipeline, seen by Snakemake.  A mistake in dvc.yaml, params.yaml or the code deps is a UserError."""
 
-    def __init__(self, force: Callable[[Collection[str]], None] | None = None) -> None:
-        """`force(outputs)` makes Snakemake plan their job; None in the processes of single jobs, which plan nothing.
-
-        Snakemake's own memory does not see what something else made: `dvc pull`, `dvc checkout`, `dvc repro`.
-        """
+    def __init__(self, workflow: Any = None) -> None:
+        """`workflow`: Snakemake's, in the process that plans; None in those of single jobs."""
         self.pipeline: Pipeline = load_pipeline()
-        self._force = force
-        self._reasons = audit(self.pipeline) if force else {}
+        self._workflow = workflow
+
+    @cached_property
+    def _plan(self) -> Any:
+        """What decides which stages are jobs.  None where nothing is run, such as for a picture of the DAG."""
+        if self._workflow is None or self._workflow.executor_plugin is None or self._workflow.touch:
+            return None
+        from workflow.bridge.plan import Plan
+
+        return Plan(self._workflow, self.pipeline)
 
     def check(self) -> None:
         """UserError for missing params, given files that are not there and code deps that are not the import closures.
 
         Better now than when a stage runs.
         """
+        from workflow.bridge.deps import drift
+
         for stage in self.pipeline.stages.values():
             self.pipeline.values(stage)
             for path in self.pipeline.given(stage):
@@ -72,15 +77,12 @@ class Stages:
     def inputs(self, name: str) -> Callable[[Any], list[str]]:
         """Function of the wildcards: the concrete data inputs.  Code is not among them, `sig` covers it.
 
-        On the way, a job whose record is not of the present params, code and inputs is forced into the plan.
+        Snakemake asks for a job's inputs before it decides whether the job runs: this is where the bridge decides.
         """
 
         def concrete_inputs(wildcards: Any) -> list[str]:
             stage = self._concrete(name, wildcards)
-            reasons = self._reasons.get(stage.addr, [])
-            if self._force and reasons and (reasons != [NEVER] or any(map(os.path.exists, stage.outs))):
-                self._force(stage.outs)
-            return self.pipeline.inputs(stage)
+            return self._plan.inputs(stage) if self._plan else self.pipeline.inputs(stage)
 
         return concrete_inputs
 

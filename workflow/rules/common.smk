@@ -14,17 +14,14 @@ os.environ.update(
         [os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]
     )
 )
-RUN = "python -m workflow.bridge.run {params.addr} --log {log}"
+# exec: no shell in between, which a signal would end before the stage has written its checkpoint.
+RUN = "exec python -m workflow.bridge.run {params.addr} --log {log}"
 
 try:
+    # A single job's process, on its node, plans nothing.
+    stages = Stages(workflow if workflow.is_main_process else None)
     if workflow.is_main_process:
-        # Left by a driver that was killed; safe beside one that still runs.
-        fold()
-        stages = Stages(force=lambda outputs: workflow.dag.forcefiles.update(outputs))
         stages.check()
-    else:
-        # A single job's process, on its node: it plans nothing.
-        stages = Stages()
 except UserError as e:
     sys.exit(f"error: {e}")
 

@@ -1,4 +1,5 @@
 # Accuracy of trained policies and of the base policy.
+from workflow.resources import cluster_resources
 
 
 rule evaluate:
@@ -14,6 +15,7 @@ rule evaluate:
         "../envs/stages.yaml"
     threads: THREADS
     resources:
+        **cluster_resources("evaluate", stages.pipeline.params),
         mem_mb=8000,
         runtime=240,
     params:
@@ -38,6 +40,7 @@ rule evaluate_base:
         "../envs/stages.yaml"
     threads: THREADS
     resources:
+        **cluster_resources("evaluate_base", stages.pipeline.params),
         mem_mb=8000,
         runtime=240,
     params:

@@ -1,4 +1,11 @@
 # The base policy and the probe: its responses and the scores of their tokens.
+from workflow.resources import cluster_resources
+
+if stages.pipeline.params["policy"]["kind"] == "hub":
+
+    # Fetched on the login node: compute nodes may have no internet.
+    localrules:
+        policy,
 
 
 rule policy:
@@ -38,6 +45,7 @@ rule rollouts:
         "../envs/stages.yaml"
     threads: THREADS
     resources:
+        **cluster_resources("rollouts", stages.pipeline.params),
         mem_mb=8000,
         runtime=120,
     params:
@@ -62,6 +70,7 @@ rule tokens:
         "../envs/stages.yaml"
     threads: THREADS
     resources:
+        **cluster_resources("tokens", stages.pipeline.params),
         mem_mb=8000,
         runtime=120,
     params:

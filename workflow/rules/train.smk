@@ -1,4 +1,5 @@
 # Training: by far the longest stage, so it goes first whenever there is a choice.
+from workflow.resources import cluster_resources
 
 
 rule train:
@@ -15,6 +16,7 @@ rule train:
         "../envs/stages.yaml"
     threads: THREADS
     resources:
+        **cluster_resources("train", stages.pipeline.params),
         mem_mb=8000,
         runtime=1440,
     params:

@@ -1,0 +1,74 @@
+"""The long version of tests/slurm/test_slurm_kills.py: each trial hits training jobs at drawn points.
+
+    python benchmarks/slurm_kills.py [--trials 4] [--seed 100] [--out benchmarks/slurm_kills.csv]
+
+As root, on the Slurm that tests/slurm starts; where a Slurm is set up already it refuses.  A trial is one run of
+`snakemake --profile slurm results/table1.csv` from everything but training, with a point of each kind.  Rows are
+appended, so that it can be run in parts.
+"""
+
+import argparse
+import csv
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tests/slurm"), str(ROOT / "tests/pipeline")]
+from machine import cpu_name  # noqa: E402
+from pipeline_kit import Clone  # noqa: E402
+from slurm_driver import copy_of, digests, slurm_clone, up_to_training  # noqa: E402
+from slurm_kills import KINDS, draw, run_through, settle  # noqa: E402
+from slurm_kit import Cluster, obstacle  # noqa: E402
+
+
+def trial(cluster: Cluster, clone: Clone, seed: int, reference: dict[str, str]) -> list[dict[str, object]]:
+    """One run with all kinds of kills; a row a kill."""
+    began, points = time.monotonic(), draw(seed, KINDS)
+    driver = run_through(cluster, clone, points)
+    settle(cluster, driver)
+    made = digests(clone)
+    different = sorted(path for path in reference.keys() | made.keys() if reference.get(path) != made.get(path))
+    wall = round(time.monotonic() - began, 1)
+    return [
+        {"seed": seed, "kind": p.kind, "stage": p.addr, "step": p.step}
+        | {"files": len(made), "files_that_differ": len(different), "trial_wall_s": wall, "machine": cpu_name()}
+        for p in points
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=4, help="runs, each with one kill of every kind")
+    parser.add_argument("--seed", type=int, default=100, help="of the first trial; the next ones follow")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".csv"), help="the CSV")
+    args = parser.parse_args()
+    if why := obstacle():
+        sys.exit(f"error: {why}")
+    with tempfile.TemporaryDirectory(prefix="slurm-") as name:
+        folder = Path(name)
+        untrained = slurm_clone(folder / "untrained")
+        untrained.make(*up_to_training())
+        calm = copy_of(untrained, folder / "calm")
+        calm.make()
+        reference = digests(calm)
+        cluster = Cluster(folder / "slurm")
+        cluster.folder.mkdir()
+        cluster.start()
+        try:
+            for seed in range(args.seed, args.seed + args.trials):
+                rows = trial(cluster, copy_of(untrained, folder / f"trial-{seed}"), seed, reference)
+                new = not args.out.exists()
+                with args.out.open("a", newline="") as f:
+                    writer = csv.DictWriter(f, rows[0])
+                    if new:
+                        writer.writeheader()
+                    writer.writerows(rows)
+                print(f"seed {seed}: {rows[0]['files_that_differ']} of {rows[0]['files']} files differ", flush=True)
+        finally:
+            cluster.stop()
+
+
+if __name__ == "__main__":
+    main()
