@@ -180,7 +180,7 @@ def test_killed_and_terminated_processes_go_on(make_job, tmp_path, caplog) -> No
     def start(after: int) -> subprocess.Popen:
         """Start, and wait for a checkpoint of step `after` or later."""
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        for _ in range(1200):
+        for _ in range(6000):
             steps = [int(path.name[5:]) for path in checkpoints.glob("step=*")]
             if process.poll() is not None or max(steps, default=0) >= after:
                 break

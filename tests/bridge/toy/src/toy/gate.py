@@ -9,6 +9,6 @@ def gate(name):
     wanted, _, path = os.environ.get("TOY_GATE", "").partition(":")
     if wanted == name:
         Path(path + ".started").touch()
-        end = time.time() + 30
+        end = time.time() + 300
         while not Path(path).exists() and time.time() < end:
             time.sleep(0.01)
