@@ -27,7 +27,7 @@ def trial(cluster: Cluster, clone: Clone, seed: int, reference: dict[str, str]) 
     """One run with all kinds of kills; a row a kill."""
     began, points = time.monotonic(), draw(seed, KINDS)
     driver = run_through(cluster, clone, points)
-    settle(cluster, driver)
+    settle(cluster, clone, driver)
     made = digests(clone)
     different = sorted(path for path in reference.keys() | made.keys() if reference.get(path) != made.get(path))
     wall = round(time.monotonic() - began, 1)

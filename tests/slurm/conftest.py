@@ -1,15 +1,21 @@
 """A Slurm for the session, and the clones that its tests share.
 
-    make test-slurm        apt-get installs slurm-wlm and munge (root), then pytest tests/slurm
+    make test-slurm        apt-get installs slurm-wlm and munge (root), then pytest -n 2 --dist loadgroup tests/slurm
 
 What it needs: root; Debian's packages slurm-wlm and munge (slurmctld, slurmd, munged, sbatch, ...); an environment with
 Snakemake, its Slurm plugin and DVC, and for test_slurm_verl.py with verl and Ray.  The daemons run in a temporary
 folder on ports of their own and are ended by pid.  A machine that has a Slurm already is left alone: every test is
 skipped, and the reason is printed.
+
+Jobs mostly wait, so two workers of pytest-xdist share the Slurm: one for the tests that set nodes down, one for others.
 """
 
+import json
+import os
+import shutil
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,35 +26,66 @@ from pipeline_kit import Clone
 from slurm_driver import copy_of, digests, slurm_clone, up_to_training
 from slurm_kit import Cluster, obstacle
 
+from workflow.bridge.locks import exclusive
 
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Cluster]:
-    """slurmctld and three slurmd; stopped at the end of the session."""
+# Set by the process that starts the Slurm, for the workers that it starts after that.
+FOLDER, WHY_NOT = "TOKENSPECTRUM_TESTS_SLURM", "TOKENSPECTRUM_TESTS_NO_SLURM"
+_own = pytest.StashKey[Cluster]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start slurmctld and its slurmd, before any worker is."""
+    config = session.config
+    if hasattr(config, "workerinput") or config.option.collectonly:
+        return
     if why := obstacle():
-        line = f"NO SLURM TEST RUNS: {why}"
-        reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
-        if reporter:
-            reporter.write_sep("!", line, red=True)
-        pytest.skip(line)
-    own = Cluster(tmp_path_factory.mktemp("slurm"))
-    try:
-        own.start()
-        yield own
-    finally:
+        line = os.environ[WHY_NOT] = f"NO SLURM TEST RUNS: {why}"
+        config.get_terminal_writer().sep("!", line, red=True)
+        return
+    own = config.stash[_own] = Cluster(Path(tempfile.mkdtemp(prefix="slurm-")))
+    os.environ[FOLDER] = str(own.folder)
+    own.start()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Stop what was started here."""
+    if own := session.config.stash.get(_own, None):
         own.stop()
+        shutil.rmtree(own.folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def untrained(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def cluster() -> Cluster:
+    """The session's Slurm."""
+    if why := os.environ.get(WHY_NOT):
+        pytest.skip(why)
+    return Cluster(Path(os.environ[FOLDER]))
+
+
+def made_once(name: str, make: Callable[[Path], object]) -> Path:
+    """A path that the first worker to want it makes; it is there for all."""
+    path = Path(os.environ[FOLDER]) / "shared" / name
+    done = path.with_suffix(".done")
+    with exclusive(path.with_suffix(".lock")):
+        if not done.exists():
+            make(path)
+            done.touch()
+    return path
+
+
+@pytest.fixture(scope="session")
+def untrained(cluster: Cluster) -> Clone:
     """Everything up to the weights, made on this machine: what is killed below is training."""
-    clone = slurm_clone(tmp_path_factory.mktemp("untrained") / "clone")
-    clone.make(*up_to_training())
-    return clone
+    return Clone(made_once("untrained", lambda path: slurm_clone(path).make(*up_to_training())))
 
 
 @pytest.fixture(scope="session")
-def reference(untrained: Clone, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def reference(untrained: Clone) -> dict[str, str]:
     """What an uninterrupted `snakemake --profile local` makes, by path."""
-    clone = copy_of(untrained, tmp_path_factory.mktemp("reference") / "clone")
-    clone.make()
-    return digests(clone)
+
+    def make(path: Path) -> None:
+        clone = copy_of(untrained, path.with_name("calm"))
+        clone.make()
+        path.write_text(json.dumps(digests(clone)))
+
+    return json.loads(made_once("reference.json", make).read_text())

@@ -21,8 +21,8 @@ COMMAND = ("snakemake", "--profile", "slurm")
 # What a user edits for this site: no accounting, and jobs of seconds.
 SITE = {
     "# slurm-status-command: squeue": "slurm-status-command: squeue",
-    "slurm-init-seconds-before-status-checks: 20": "slurm-init-seconds-before-status-checks: 3",
-    "  # slurm_partition: \"'cpu'\"": "  slurm_partition: \"'cpu'\"",
+    "slurm-init-seconds-before-status-checks: 20": "slurm-init-seconds-before-status-checks: 4",
+    "  # slurm_partition: \"'cpu'\"": "  slurm_partition: \"'calm'\"",
     "--begin=now+{60 * 4": "--begin=now+{1 * 2",
 }
 
@@ -50,10 +50,13 @@ def up_to_training() -> list[str]:
     return [*rules, f"artifacts/{PRESET}/evaluate_base/s1"]
 
 
-def copy_of(clone: Clone, folder: Path) -> Clone:
-    """The clone with all that was made in it, elsewhere."""
+def copy_of(clone: Clone, folder: Path, partition: str = "calm") -> Clone:
+    """The clone with all that was made in it, elsewhere; its jobs go to `partition`."""
     shutil.copytree(clone.root, folder, symlinks=True)
-    return Clone(folder)
+    copy = Clone(folder)
+    if partition != "calm":
+        edit_site(copy, {"\n  slurm_partition: \"'calm'\"": f"\n  slurm_partition: \"'{partition}'\""})
+    return copy
 
 
 def digests(clone: Clone) -> dict[str, str]:
@@ -66,6 +69,7 @@ class Driver:
     """`snakemake --profile slurm results/table1.csv`, word for word, in the background; its output in `said`."""
 
     def __init__(self, clone: Clone, target: str = TABLE) -> None:
+        self._root = clone.root
         self._log = clone.root / f"driver-{len(list(clone.root.glob('driver-*.txt')))}.txt"
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         env = os.environ | {"PATH": path, "PYTHONPATH": str(clone.root / "src"), "OMP_NUM_THREADS": "1"}
@@ -98,7 +102,7 @@ class Driver:
 
         def ended() -> bool:
             if hurry:
-                cluster.hurry()
+                cluster.hurry(self._root)
             return not self.running()
 
         try:

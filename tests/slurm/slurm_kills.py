@@ -36,18 +36,18 @@ def draw(seed: int, kinds: tuple[Kind, ...], addrs: tuple[str, ...] = ADDRS) -> 
     return points
 
 
-def job_of(cluster: Cluster, addr: str) -> str:
+def job_of(cluster: Cluster, clone: Clone, addr: str) -> str:
     """The running job of a stage."""
     return wait_for(
         f"a running job of {addr}",
-        lambda: next((j.id for j in cluster.jobs() if (j.stage, j.state) == (addr, "RUNNING")), ""),
+        lambda: next((j.id for j in cluster.jobs(clone.root) if (j.stage, j.state) == (addr, "RUNNING")), ""),
         60,
     )
 
 
 def strike(cluster: Cluster, clone: Clone, driver: Driver, point: Point, pid: int) -> Driver:
     """Let `point` happen to its stage, held at process `pid`, and let that go; the driver that goes on."""
-    job = job_of(cluster, point.addr)
+    job = job_of(cluster, clone, point.addr)
     print(f"{point}: job {job}, process {pid}, after step {Stage(clone, point.addr).progress()['done']}", flush=True)
     if point.kind == "cancel":
         cluster.call("scancel", job)
@@ -81,14 +81,14 @@ def run_through(cluster: Cluster, clone: Clone, points: list[Point]) -> Driver:
     while left:
         for point in left:
             if point.addr not in held:
-                held[point.addr] = Stage(clone, point.addr).hold(point.step, cluster.hurry)
+                held[point.addr] = Stage(clone, point.addr).hold(point.step, lambda: cluster.hurry(clone.root))
         point = left.pop(0)
         driver = strike(cluster, clone, driver, point, held.pop(point.addr))
     return driver
 
 
-def settle(cluster: Cluster, driver: Driver) -> str:
+def settle(cluster: Cluster, clone: Clone, driver: Driver) -> str:
     """Run to the end; what the last driver said."""
     said = driver.finish(cluster)
-    wait_for("all jobs ended", lambda: cluster.hurry() or not cluster.active(), 180, every=1)
+    wait_for("all jobs ended", lambda: cluster.hurry(clone.root) or not cluster.active(clone.root), 180, every=1)
     return said

@@ -1,5 +1,7 @@
 """A real Slurm of this machine's own: its own munged, slurmctld and slurmd, in a temporary folder, and nothing else's.
 
+It is one for all workers of pytest-xdist, so whoever asks for jobs asks for those of a clone.
+
 Needs root and Debian's packages slurm-wlm and munge (slurmd there is built with multiple-slurmd support).  The one
 thing outside the folder is the link /etc/slurm/slurm.conf: jobs read it, for Snakemake's job step plugin strips
 SLURM_CONF.  A Slurm that is already on the machine is left alone: `obstacle` says why there can be no cluster here.
@@ -20,6 +22,7 @@ from typing import TypeVar
 T = TypeVar("T")
 CONF = Path("/etc/slurm/slurm.conf")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
+_ALL = ("-h", "-r", "-t", "all", "-S", "i")
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
 GPUS_PER_NODE = 8  # plain files, enough to ask for
 
@@ -82,11 +85,15 @@ class Job:
 
 
 class Cluster:
-    """slurmctld and `nodes` slurmd, named n1, n2, ..., each offering all cores and half of the memory."""
+    """slurmctld and four slurmd, named n1 to n4, each offering all cores and half of the memory.
 
-    def __init__(self, folder: Path, nodes: int = 3) -> None:
+    Partitions: cpu and gpu of all nodes; kills and calm of two each, so that a node may be set down in one and not
+    matter in the other.  `start` starts it; an object that was not started knows one that runs.
+    """
+
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.nodes = [f"n{i + 1}" for i in range(nodes)]
+        self.nodes = ["n1", "n2", "n3", "n4"]
         self._pids: dict[str, int] = {}
 
     def _configuration(self) -> str:
@@ -130,6 +137,8 @@ SlurmdTimeout=20
 {nodes}
 PartitionName=cpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes=ALL MaxTime=INFINITE State=UP
+PartitionName=kills Nodes=n1,n2 MaxTime=INFINITE State=UP
+PartitionName=calm Nodes=n3,n4 MaxTime=INFINITE State=UP
 """
 
     def _daemon(self, name: str, *command: str) -> None:
@@ -138,7 +147,9 @@ PartitionName=gpu Nodes=ALL MaxTime=INFINITE State=UP
         self._pids[name] = int(wait_for(f"{name}'s pid", lambda: pid_file.exists() and pid_file.read_text(), 10))
 
     def start(self) -> None:
-        """Start every daemon and wait until all nodes are idle."""
+        """Start every daemon and wait until all nodes are idle; RuntimeError, saying why, where none may be."""
+        if why := obstacle():
+            raise RuntimeError(why)
         for name in ("run", "log", "state/ctld", *(f"state/{n}" for n in self.nodes)):
             (self.folder / name).mkdir(parents=True)
         (self.folder / "run").chmod(0o755)
@@ -193,25 +204,25 @@ PartitionName=gpu Nodes=ALL MaxTime=INFINITE State=UP
         """State by node."""
         return dict(line.split() for line in self.call("sinfo", "-h", "-N", "-o", "%N %T").splitlines())
 
-    def jobs(self) -> list[Job]:
-        """Every job that Slurm remembers (MinJobAge: ten minutes), the oldest first."""
-        lines = self.call("squeue", "-h", "-r", "-t", "all", "-S", "i", "-o", "%i|%T|%k|%N").splitlines()
-        return [Job(*line.split("|")) for line in lines]
+    def jobs(self, clone: Path | None = None) -> list[Job]:
+        """The jobs that Slurm remembers (MinJobAge: ten minutes), of one clone or all, the oldest first."""
+        rows = [line.split("|") for line in self.call("squeue", *_ALL, "-o", "%i|%T|%k|%N|%Z").splitlines()]
+        return [Job(*row[:-1]) for row in rows if clone is None or row[-1] == str(clone)]
 
-    def active(self) -> list[Job]:
+    def active(self, clone: Path | None = None) -> list[Job]:
         """Jobs that have not ended."""
-        return [job for job in self.jobs() if job.state not in ENDED]
+        return [job for job in self.jobs(clone) if job.state not in ENDED]
 
     def cancel_all(self) -> None:
         """Cancel what has not ended and wait until it has."""
         self.call("scancel", "--user", "root")
         wait_for("all jobs ended", lambda: not self.active(), 40)
 
-    def hurry(self) -> None:
+    def hurry(self, clone: Path) -> None:
         """Start now what was requeued: Slurm waits until the old start's credentials have expired."""
-        for line in self.call("squeue", "-h", "-r", "-t", "PENDING", "-o", "%i|%r").splitlines():
-            job, reason = line.split("|")
-            if reason == "BeginTime":
+        for line in self.call("squeue", "-h", "-r", "-t", "PENDING", "-o", "%i|%r|%Z").splitlines():
+            job, reason, folder = line.split("|")
+            if (reason, folder) == ("BeginTime", str(clone)):
                 subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], capture_output=True)
 
     def show(self, job: str) -> dict[str, str]:

@@ -2,19 +2,20 @@
 
 import os
 
+import pytest
 from slurm_driver import Driver, Stage, copy_of, digests, edit_site, has_pending_sigterm, release
 from slurm_kills import draw, job_of, run_through, settle, strike
 from slurm_kit import Cluster, wait_for
 
+pytestmark = pytest.mark.xdist_group("kills")
 SEED = int(os.environ.get("SLURM_KILLS_SEED", "1"))
 
 
 def test_a_requeued_job_and_one_whose_node_went_down_go_on_as_the_same_jobs(cluster, untrained, reference, tmp_path):
-    clone = copy_of(untrained, tmp_path / "clone")
-    before = {job.id for job in cluster.jobs()}
+    clone = copy_of(untrained, tmp_path / "clone", "kills")
     points = draw(SEED, ("requeue", "node"))
-    settle(cluster, run_through(cluster, clone, points))
-    trained = [job for job in cluster.jobs() if job.id not in before and job.stage.startswith("train@")]
+    settle(cluster, clone, run_through(cluster, clone, points))
+    trained = [job for job in cluster.jobs(clone.root) if job.stage.startswith("train@")]
     assert sorted(job.stage for job in trained) == sorted(p.addr for p in points)
     assert {cluster.show(job.id)["Restarts"] for job in trained} == {"1"}
     # Checkpoints are every two steps.
@@ -27,21 +28,21 @@ def test_a_requeued_job_and_one_whose_node_went_down_go_on_as_the_same_jobs(clus
 def test_a_driver_that_is_killed_is_started_again_and_its_jobs_are_not_run_twice(
     cluster, untrained, reference, tmp_path
 ):
-    clone = copy_of(untrained, tmp_path / "clone")
+    clone = copy_of(untrained, tmp_path / "clone", "kills")
     first = Driver(clone)
     addr = "train@full-1"
     pid = Stage(clone, addr).hold(2)
-    job = job_of(cluster, addr)
+    job = job_of(cluster, clone, addr)
     first.kill()
     second = Driver(clone)
     # The second driver's job starts, sees the first's at work, and waits in the queue instead of on a node.
     wait_for(
         "a job queued behind the first driver's",
-        lambda: [j for j in cluster.active() if f"afterany:{job}" in cluster.show(j.id)["Dependency"]],
+        lambda: [j for j in cluster.active(clone.root) if f"afterany:{job}" in cluster.show(j.id)["Dependency"]],
         180,
     )
     release(pid)
-    settle(cluster, second)
+    settle(cluster, clone, second)
     ran = [entry["addr"] for entry in clone.journal() if entry["how"] == "ran"]
     assert ran.count(addr) == 1
     assert Stage(clone, addr).resumed() == []
@@ -51,7 +52,7 @@ def test_a_driver_that_is_killed_is_started_again_and_its_jobs_are_not_run_twice
 def test_a_cancelled_job_is_submitted_anew_and_one_that_runs_out_of_time_requeues_itself(
     cluster: Cluster, untrained, reference, tmp_path
 ):
-    clone = copy_of(untrained, tmp_path / "clone")
+    clone = copy_of(untrained, tmp_path / "clone", "kills")
     # Slurm looks every half a minute: the signal comes 40 to 10 seconds ahead of the end.
     edit_site(
         clone, {"--signal=B:TERM@300": "--signal=B:TERM@10", "    mem_mb: 8000\n    runtime: 1440": "    runtime: 1"}
@@ -59,14 +60,14 @@ def test_a_cancelled_job_is_submitted_anew_and_one_that_runs_out_of_time_requeue
     driver = Driver(clone)
     timed = Stage(clone, "train@low2high_mid-1")
     pid = timed.hold(3)
-    job = job_of(cluster, timed.addr)
+    job = job_of(cluster, clone, timed.addr)
     (point,) = draw(SEED, ("cancel",))
     try:
         driver = strike(cluster, clone, driver, point, Stage(clone, point.addr).hold(point.step))
         wait_for("the signal ahead of the time limit", lambda: has_pending_sigterm(pid), 90)
     finally:
         release(pid)
-    settle(cluster, driver)
+    settle(cluster, clone, driver)
     assert cluster.show(job)["Restarts"] == "1"
     assert cluster.show(job)["JobState"] == "COMPLETED"
     # From a checkpoint: of the step at which it was told, or of the one before (every two steps).

@@ -1,12 +1,14 @@
-"""What jobs ask for: nodes and GPUs from the params, the rest from the profile, as Slurm itself shows it."""
+"""What jobs ask for, as Slurm itself shows it: nodes and GPUs from the params, the rest from the profile."""
 
 import pytest
 from pipeline_kit import ROOT
-from slurm_driver import Driver, copy_of, edit_site
+from slurm_driver import PRESET, Driver, copy_of, edit_site
 from slurm_kit import wait_for
 
 from tokenspectrum.params.base import load_yaml
 from workflow.resources import cluster_resources
+
+pytestmark = pytest.mark.xdist_group("kills")
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,7 @@ def test_a_training_job_of_verl_asks_slurm_for_its_nodes_and_gpus(cluster, untra
     cluster.call("scontrol", "update", "PartitionName=gpu", "State=DOWN")
     driver = Driver(clone)
     try:
-        (job,) = wait_for("its job", lambda: [j for j in cluster.active() if "rule_train" in j.stage], 120)
+        (job,) = wait_for("its job", lambda: [j for j in cluster.active(clone.root) if "rule_train" in j.stage], 120)
         shown = cluster.show(job.id)
     finally:
         driver.stop()
@@ -51,4 +53,24 @@ def test_a_training_job_of_verl_asks_slurm_for_its_nodes_and_gpus(cluster, untra
     assert (shown["TresPerNode"], shown["MinMemoryNode"]) == ("gres:gpu:4", "8000M")
     assert job.stage == "rule_train_wildcards_full_1"
     # Ctrl-C on the driver cancels what it submitted.
-    wait_for("its end", lambda: job.id not in {j.id for j in cluster.active()}, 30)
+    wait_for("its end", lambda: job.id not in {j.id for j in cluster.active(clone.root)}, 30)
+
+
+def test_a_stage_that_fails_is_tried_again_later_and_its_log_says_why(cluster, untrained, tmp_path):
+    clone = copy_of(untrained, tmp_path / "clone")
+    code = clone.root / "src/tokenspectrum/stages/evaluate_base.py"
+    text = code.read_text()
+    code.write_text(text.replace("def main(", "raise SystemExit('error: on purpose')\n\n\ndef main(", 1))
+    driver = Driver(clone, f"artifacts/{PRESET}/evaluate_base/s1")
+    with pytest.raises(AssertionError, match="exit 1"):
+        driver.finish(cluster, hurry=False)
+    tries = cluster.jobs(clone.root)
+    assert [(job.stage, job.state) for job in tries] == [("evaluate_base@1", "FAILED")] * 3
+    eligible = [cluster.show(job.id)["EligibleTime"] for job in tries]
+    submitted = [cluster.show(job.id)["SubmitTime"] for job in tries]
+    assert eligible[0] == submitted[0]
+    assert eligible[1] > submitted[1]
+    assert eligible[2] > submitted[2]
+    (log,) = (clone.root / "logs/slurm/rule_evaluate_base").rglob(f"{tries[0].id}.log")
+    assert "evaluate_base@1: on purpose" in log.read_text()
+    assert "on purpose" in (clone.root / "logs/evaluate_base/evaluate_base@1/output.log").read_text()

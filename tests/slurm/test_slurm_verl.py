@@ -12,6 +12,7 @@ TARGET = f"artifacts/{PRESET}/train/full-s1/policy"
 ADDRESSES = ["127.0.0.2", "127.0.0.3"]  # both nodes are on this host
 STEPS = 5
 
+pytestmark = pytest.mark.xdist_group("calm")
 pytest.importorskip("verl", reason="the cluster environment is not installed: make test-slurm")
 
 
@@ -24,20 +25,19 @@ def on_two_nodes(data):
 def test_two_nodes_train_one_policy_and_go_on_after_a_requeue(cluster, untrained, tmp_path):
     clone = copy_of(untrained, tmp_path / "clone")
     clone.params(on_two_nodes)
-    before = {job.id for job in cluster.jobs()}
     driver, stage = Driver(clone, TARGET), Stage(clone, ADDR)
     try:
-        job = wait_for("its job", lambda: any_job(cluster) or not driver.running(), 120)
+        job = wait_for("its job", lambda: any_job(cluster, clone) or not driver.running(), 120)
         assert driver.running()
         wait_for("a checkpoint", lambda: stage.progress().get("done", 0) >= 2 or not driver.running(), 300)
         assert cluster.show(job)["NumNodes"] == "2"
         cluster.call("scontrol", "requeue", job)
-        settle(cluster, driver)
+        settle(cluster, clone, driver)
     except AssertionError:
         output = clone.root / f"logs/train/{ADDR}/output.log"
         print(output.read_text()[-8000:] if output.exists() else "no output", driver.said()[-4000:])
         raise
-    (trained,) = [j for j in cluster.jobs() if j.id not in before]
+    (trained,) = cluster.jobs(clone.root)
     assert (trained.id, trained.state, cluster.show(job)["Restarts"]) == (job, "COMPLETED", "1")
     log = "".join(path.read_text(errors="replace") for path in (clone.root / f"logs/train/{ADDR}").glob("*.log"))
     assert "resuming after step" in log
@@ -48,7 +48,7 @@ def test_two_nodes_train_one_policy_and_go_on_after_a_requeue(cluster, untrained
     assert [int(p.name.removeprefix("step=")) for p in metrics if p.is_dir()] == list(range(1, STEPS + 1))
 
 
-def any_job(cluster):
+def any_job(cluster, clone):
     """The id of a running training job, once there is one."""
-    running = [j for j in cluster.jobs() if j.state == "RUNNING" and j.stage == ADDR]
-    return job_of(cluster, ADDR) if running else ""
+    running = [j for j in cluster.jobs(clone.root) if j.state == "RUNNING" and j.stage == ADDR]
+    return job_of(cluster, clone, ADDR) if running else ""

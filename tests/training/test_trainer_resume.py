@@ -75,7 +75,7 @@ def test_steps_before_the_checkpoint_are_not_run_again_and_stale_files_go(make_j
     (stale / ".part-0.parquet.17.tmp").write_bytes(b"half")
     steps = []
     real = local.run_step
-    monkeypatch.setattr(local, "run_step", lambda *args: steps.append(args[1]) or real(*args))
+    monkeypatch.setattr(local, "run_step", lambda *args: steps.append(args[3]) or real(*args))
     assert run(job) == whole
     assert steps == [3, 4]
 
@@ -84,10 +84,10 @@ def test_sigterm_finishes_the_step_saves_and_says_so(make_job, monkeypatch, whol
     job = make_job("a", train={"keep_steps": [1]}, systems={"checkpoint_every": 100})
     real = local.run_step
 
-    def terminated(trainer, step, *asked):
+    def terminated(actor, job, layers, step, *asked):
         if step == 2:
             os.kill(os.getpid(), signal.SIGTERM)
-        return real(trainer, step, *asked)
+        return real(actor, job, layers, step, *asked)
 
     with monkeypatch.context() as patch:
         patch.setattr(local, "run_step", terminated)

@@ -5,7 +5,7 @@
 The plugin's script starts Snakemake, which does nothing but start Snakemake again under `srun -n1`.  Here the second
 one is started at once, in the batch step: that saves seconds of CPU a job, and signals have one process fewer to pass.
 Of an array job, the plugin's script holds every task's command; the printed one holds this task's.  What is not
-recognised stays as it is.  Knows the command line of snakemake-executor-plugin-slurm 2.8 and nothing of stages.
+recognised stays as it is.  Knows the command line of snakemake-executor-plugin-slurm 2.6 and nothing of stages.
 """
 
 import base64

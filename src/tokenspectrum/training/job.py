@@ -39,6 +39,11 @@ class TrainJob:
     reward: RewardParams
     systems: SystemsParams
 
+    @property
+    def alignment(self) -> str:
+        """Which query's attention row is a token's: the rule's choice, for the log too."""
+        return self.rule.alignment or "decision"
+
     def targets(self) -> dict[str, Path]:
         """Where each of the three outputs goes.  Metrics lie apart: results depend on them, not on token logs."""
         return {"policy": self.out / "policy", "tokenlog": self.out / "tokenlog", "metrics": self.metrics}

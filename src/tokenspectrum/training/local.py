@@ -13,17 +13,19 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tokenspectrum.params.layers import resolve_layer
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.policy.save import save_policy
 from tokenspectrum.progress import Progress, log_dir
-from tokenspectrum.rollout.engine import check_groups
+from tokenspectrum.rollout.engine import RolloutEngine, check_groups
 from tokenspectrum.rollout.questions import Question, encode_questions, read_questions
 from tokenspectrum.rollout.transformers import TransformersEngine
 from tokenspectrum.rollout.types import Response, Sampling
+from tokenspectrum.training.actor import LocalActor
 from tokenspectrum.training.board import Board
 from tokenspectrum.training.checkpoint import (
     Checkpoint,
@@ -38,12 +40,26 @@ from tokenspectrum.training.checkpoint import (
 from tokenspectrum.training.data import PromptOrder
 from tokenspectrum.training.dynamic import Generate, collect
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.step import Trainer, run_step
+from tokenspectrum.training.step import logged_layers, run_step
 from tokenspectrum.training.steplog import summarise, write_run, write_tables
 from tokenspectrum.training.workspace import Workspace
 
 STOPPED = 75  # EX_TEMPFAIL: not finished, no error; start it again to go on
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """What a run works with: the live policy with its optimiser, its tokenizer, and an engine that samples from it."""
+
+    job: TrainJob
+    actor: LocalActor
+    tokenizer: PreTrainedTokenizerBase
+    engine: RolloutEngine
+
+    @property
+    def model(self) -> PreTrainedModel:
+        return self.actor.model
 
 
 def train(job: TrainJob) -> None:
@@ -58,15 +74,15 @@ def train(job: TrainJob) -> None:
     done = resume(trainer, work, identity)
     if done == 0:
         work.add([write_run(work.root, job)])
-    layers, clip = trainer.logged_layers, (1 - job.train.clip.low, 1 + job.train.clip.high)
+    layers = logged_layers(job, trainer.model.config.get_text_config().num_hidden_layers)
     events = log_dir() / "tensorboard" if job.systems.tensorboard and log_dir() else None
     cut: list[str] = []
     label = f"train {job.run} seed {job.seed}"
     with stop_signal() as stop, Board(events, done + 1) as board, Progress(label, job.train.steps) as progress:
         for step in range(done + 1, job.train.steps + 1):
             rollouts = collect(job, step, questions, order, trainer.tokenizer, sampler(trainer, step, cut))
-            record = run_step(trainer, step, rollouts)
-            summary = summarise(record, layers, clip)
+            record = run_step(trainer.actor, job, layers, step, rollouts)
+            summary = summarise(record, layers)
             work.add(write_tables(work.root, job, layers, record, summary))
             # Read once: a signal between the save and the exit would be obeyed without a checkpoint of this step.
             last, stopping = step == job.train.steps, stop.is_set()
@@ -104,9 +120,6 @@ def sampler(trainer: Trainer, step: int, cut: list[str]) -> Generate:
 def make_trainer(job: TrainJob) -> Trainer:
     """The base policy with a fresh optimiser, and an engine that samples from it."""
     model, tokenizer = load_policy(job.policy)
-    n_layers = model.config.get_text_config().num_hidden_layers
-    wanted = (job.rule.layer if layer == "rule" else layer for layer in job.train.token_log.layers)
-    layers = dict.fromkeys(resolve_layer(layer, n_layers) for layer in wanted if layer is not None)
     optimizer = torch.optim.AdamW(
         model.parameters(),
         lr=job.train.learning_rate,
@@ -115,7 +128,7 @@ def make_trainer(job: TrainJob) -> Trainer:
         fused=True,
     )
     engine = TransformersEngine(model, tokenizer, batch_rows=job.systems.generate_batch)
-    return Trainer(job, model, tokenizer, optimizer, engine, tuple(layers))
+    return Trainer(job, LocalActor(job, model, optimizer), tokenizer, engine)
 
 
 def resume(trainer: Trainer, work: Workspace, identity: str) -> int:
@@ -131,7 +144,7 @@ def resume(trainer: Trainer, work: Workspace, identity: str) -> int:
                 raise DamagedError(f"{path}: made from other inputs or params")
             if damaged := work.damaged(checkpoint.state["files"]):
                 raise DamagedError(f"{damaged}: damaged or missing")
-            restore(trainer.model, trainer.optimizer, checkpoint)
+            restore(trainer.model, trainer.actor.optimizer, checkpoint)
         except DamagedError as e:
             _log.warning("%s; going back to an earlier checkpoint", e)
             shutil.rmtree(path)
@@ -148,7 +161,7 @@ def save(trainer: Trainer, work: Workspace, identity: str, step: int) -> None:
     """A checkpoint after `step`: policy, optimiser and RNG as tensors, the files logged so far in its state."""
     tensors = {
         "model": model_tensors(trainer.model),
-        "optimizer": optimizer_tensors(trainer.model, trainer.optimizer),
+        "optimizer": optimizer_tensors(trainer.model, trainer.actor.optimizer),
         "rng": {"torch": torch.get_rng_state()},
     }
     save_checkpoint(trainer.job.checkpoints, Checkpoint(step, {"identity": identity, "files": work.files}, tensors))

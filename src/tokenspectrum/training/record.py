@@ -41,6 +41,21 @@ class Update:
 
 
 @dataclass(frozen=True)
+class Updated:
+    """What an optimiser step came to: sum w l / D, and the gradient's norm before clipping (None: D = 0, no step).
+
+    outside          tokens of the mini-batch whose ratio left the clip range
+    ratio_N, loss_N  of each of its tokens at the update; None where the trainer does not bring them back
+    """
+
+    loss: float
+    grad_norm: float | None
+    outside: int
+    ratio_N: torch.Tensor | None = None
+    loss_N: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
 class RowSample:
     """Statistics that need the whole attention row, of some responses: `response_ids`, ascending.
 
@@ -57,7 +72,8 @@ class RowSample:
 class StepRecord:
     """All that a step leaves to be logged.  _N: every response token of the rollout batch, in order.
 
-    ratio_N, loss_N   None where the trainer does not bring them back; clip_fraction is then counted at the updates
+    ratio_N, loss_N   None where the trainer does not bring them back
+    clip_fraction     of all tokens, those whose ratio left the clip range at their update
     """
 
     step: int
@@ -70,4 +86,4 @@ class StepRecord:
     loss_N: torch.Tensor | None
     updates: tuple[Update, ...]
     score_at_cut: float | None
-    clip_fraction: float | None = None
+    clip_fraction: float

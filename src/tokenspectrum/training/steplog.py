@@ -63,14 +63,10 @@ def write_tables(
     return paths
 
 
-def summarise(record: StepRecord, layers: Sequence[int], clip: tuple[float, float]) -> dict[str, Any]:
-    """The columns of the table `metrics`; `clip` is the ratio's range, `layers` those that are logged."""
+def summarise(record: StepRecord, layers: Sequence[int]) -> dict[str, Any]:
+    """The columns of the table `metrics`; `layers` are those that are logged."""
     rollouts, scores, updates = record.rollouts, record.scores, record.updates
     scored, n = rollouts.judged.scored, len(rollouts.responses)
-    if record.ratio_N is None:
-        clip_fraction = record.clip_fraction
-    else:
-        clip_fraction = float(((record.ratio_N < clip[0]) | (record.ratio_N > clip[1])).double().mean())
     return {
         "loss": sum(update.loss for update in updates) / len(updates),
         "s_m": [update.s_m for update in updates],
@@ -83,7 +79,7 @@ def summarise(record: StepRecord, layers: Sequence[int], clip: tuple[float, floa
         "predictive_entropy": float(scores.predictive_entropy_N.double().mean()),
         "attention_entropy": float(scores.attention[layers[0]].entropy_norm_N.double().mean()) if layers else None,
         "grad_norm": [update.grad_norm for update in updates],
-        "clip_fraction": clip_fraction,
+        "clip_fraction": record.clip_fraction,
         "kept_fraction": float((record.weight_N > 0).double().mean()),
         "score_at_cut": record.score_at_cut,
         "effective_sample_size": effective_sample_size(record.weight_N),

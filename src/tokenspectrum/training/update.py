@@ -89,9 +89,9 @@ def take_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, terms: T
     if terms.total == 0:
         return None
     if not torch.isfinite(terms.loss_N).all():
-        raise UserError(f"the loss is {terms.loss}")
+        raise UserError(f"the loss is {terms.loss}: lower train.learning_rate")
     norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip))
     if norm != norm or norm == float("inf"):
-        raise UserError(f"the gradient's norm is {norm}")
+        raise UserError(f"the gradient's norm is {norm}: lower train.learning_rate")
     optimizer.step()
     return norm

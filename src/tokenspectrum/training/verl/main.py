@@ -36,12 +36,13 @@ from tokenspectrum.training.dynamic import Generate, collect
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.local import STOPPED, stop_signal
 from tokenspectrum.training.record import StepRecord
+from tokenspectrum.training.step import logged_layers, run_step
 from tokenspectrum.training.steplog import summarise, write_run, write_tables
+from tokenspectrum.training.verl.actor import VerlActor
 from tokenspectrum.training.verl.checkpoint import export_policy, resume, save
 from tokenspectrum.training.verl.config import VerlFiles, resolve, verl_config
 from tokenspectrum.training.verl.internals import VENDOR, VENDOR_ENV, check_pins, ray_environment, validate
 from tokenspectrum.training.verl.reward import reward_config
-from tokenspectrum.training.verl.step import logged_layers, run_step
 from tokenspectrum.training.verl.trainer import VerlTrainer, stop_tokens
 from tokenspectrum.training.verl.vitals import Vitals
 from tokenspectrum.training.workspace import Workspace
@@ -101,7 +102,7 @@ def make_trainer(job: TrainJob, tokenizer: PreTrainedTokenizerBase) -> VerlTrain
 
 def _train(trainer: VerlTrainer, job: TrainJob, inputs: Inputs, stop: threading.Event, beat: Beat) -> None:
     work, workers, identity = Workspace(job.checkpoints / "outputs"), trainer.actor_rollout_wg, job.identity()
-    layers = inputs.layers
+    actor, layers = VerlActor(job, trainer), inputs.layers
     done = resume(workers, job, work, identity)
     if done == 0:
         work.add([write_run(work.root, job)])
@@ -121,7 +122,7 @@ def _train(trainer: VerlTrainer, job: TrainJob, inputs: Inputs, stop: threading.
             sample = sampler(trainer, step, cut, beat)
             rollouts = collect(job, step, inputs.questions, inputs.order, inputs.tokenizer, sample, trainer.reward)
             trainer.rest()
-            record = run_step(trainer, job, layers, step, rollouts, beat)
+            record = run_step(actor, job, layers, step, rollouts, beat)
             log.add(record)
             last, stopping = step == job.train.steps, stop.is_set()
             if last or step in job.train.keep_steps:
@@ -164,7 +165,6 @@ class StepLog:
         self, job: TrainJob, layers: tuple[int, ...], work: Workspace, board: Board, progress: Progress
     ) -> None:
         self._job, self._layers, self._work, self._board, self._progress = job, layers, work, board, progress
-        self._clip = (1 - job.train.clip.low, 1 + job.train.clip.high)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="step-log")
         self._pending: Future | None = None
 
@@ -183,7 +183,7 @@ class StepLog:
             self._pending = None
 
     def _write(self, record: StepRecord) -> None:
-        summary = summarise(record, self._layers, self._clip)
+        summary = summarise(record, self._layers)
         self._work.add(write_tables(self._work.root, self._job, self._layers, record, summary))
         self._board.add(record.step, summary)
         self._progress.update(

@@ -5,7 +5,6 @@ Knows names of fields and the layout of rows.  Imports nothing of verl.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ import torch
 from tokenspectrum.errors import UserError
 from tokenspectrum.rollout.score import AttentionScores, Scores
 from tokenspectrum.rollout.types import Response
+from tokenspectrum.training.record import Updated
 from tokenspectrum.training.verl.batch import Rows, gather
 from tokenspectrum.training.verl.request import OUTSIDE, AttentionRequest, field_name, rows_name
 
@@ -21,22 +21,13 @@ _ROUNDING = {"float32": 1e-4, "bfloat16": 0.1}
 _FIELDS = {"raw": "entropy_raw_N", "norm": "entropy_norm_N", "topk": "entropy_topk_N", "fixed": "entropy_fixed_N"}
 
 
-@dataclass(frozen=True)
-class Updated:
-    """What one optimiser step came to: sum w l / D, the gradient's norm, tokens whose ratio left the clip range."""
-
-    loss: float
-    grad_norm: float
-    outside: int
-
-
 def updated_of(metrics: Mapping[str, Sequence[Any]], ranks: int) -> Updated:
     """From the metrics of one call of update_actor.  Raises UserError where the loss or the norm is not finite."""
     loss, norm = float(metrics["loss"][0]), float(metrics["grad_norm"][0])
     if not math.isfinite(loss):
-        raise UserError(f"the loss is {loss}")
+        raise UserError(f"the loss is {loss}: lower train.learning_rate")
     if not math.isfinite(norm):
-        raise UserError(f"the gradient's norm is {norm}")
+        raise UserError(f"the gradient's norm is {norm}: lower train.learning_rate")
     # verl takes the mean of a metric over the ranks.
     return Updated(loss, norm, round(float(metrics[OUTSIDE][0]) * ranks))
 
@@ -59,7 +50,7 @@ def scores_of(
     entropy_N = gather(answer["entropy"], rows).float()
     slack = _ROUNDING[dtype]
     if not bool(torch.isfinite(logprob_N).all() & torch.isfinite(entropy_N).all()):
-        raise UserError("the policy's log-probabilities are not finite; lower train.learning_rate")
+        raise UserError("the policy's log-probabilities are not finite: lower train.learning_rate")
     most = math.log(vocabulary)
     if bool((logprob_N > slack).any() | (entropy_N < -slack).any() | (entropy_N > most + slack).any()):
         raise UserError("verl's log-probabilities or entropies are out of range; is the vocabulary the policy's?")

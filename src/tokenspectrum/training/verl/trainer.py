@@ -25,10 +25,11 @@ from tokenspectrum.rollout.score import Scores
 from tokenspectrum.rollout.transformers import stop_ids
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 from tokenspectrum.training.job import TrainJob
+from tokenspectrum.training.record import Updated
 from tokenspectrum.training.update import MiniBatch
 from tokenspectrum.training.verl.batch import score_info, score_rows, update_info, update_rows
 from tokenspectrum.training.verl.internals import PPOTrainerSync, non_tensor, tensordict_utils
-from tokenspectrum.training.verl.record import Updated, row_field, scores_of, updated_of
+from tokenspectrum.training.verl.record import row_field, scores_of, updated_of
 from tokenspectrum.training.verl.request import REQUEST, ROW_TOKENS, UPDATE, AttentionRequest, UpdateRequest
 from tokenspectrum.training.verl.reward import reward_batch, rewards_of
 from tokenspectrum.training.verl.worker import PolicyWorker

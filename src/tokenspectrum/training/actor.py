@@ -1,0 +1,63 @@
+"""The policy of the local trainer: a model and its optimiser in this process.
+
+Knows PyTorch.  Knows no rules, no steps and no files.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+from tokenspectrum.rollout.score import Scores, score_responses
+from tokenspectrum.rollout.types import Response
+from tokenspectrum.training.dapo import Clip
+from tokenspectrum.training.job import TrainJob
+from tokenspectrum.training.record import Updated
+from tokenspectrum.training.update import MiniBatch, accumulate_gradient, take_step
+
+
+@dataclass(frozen=True)
+class LocalActor:
+    """A step.Actor."""
+
+    job: TrainJob
+    model: PreTrainedModel
+    optimizer: torch.optim.Optimizer
+
+    def score(
+        self,
+        responses: Sequence[Response],
+        layers: Sequence[int],
+        *,
+        top_k: int | None = None,
+        fixed_k: int | None = None,
+        support: bool = False,
+        rows: Sequence[tuple[int, int]] = (),
+    ) -> Scores:
+        return score_responses(
+            self.model,
+            responses,
+            layers=layers,
+            alignment=self.job.alignment,
+            local_window=self.job.train.token_log.local_window,
+            micro_batch=self.job.systems.micro_batch,
+            top_k=top_k,
+            fixed_k=fixed_k,
+            support=support,
+            rows=rows,
+        )
+
+    def update(self, batch: MiniBatch, lr: float) -> Updated:
+        train = self.job.train
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        clip = Clip(train.clip.low, train.clip.high, train.clip.dual)
+        self.model.train()
+        try:
+            terms = accumulate_gradient(self.model, batch, clip, self.job.systems.micro_batch)
+            norm = take_step(self.model, self.optimizer, terms, train.grad_clip)
+        finally:
+            self.model.eval()
+        outside_N = (terms.ratio_N < 1 - clip.low) | (terms.ratio_N > 1 + clip.high)
+        return Updated(terms.loss, norm, int(outside_N.sum()), terms.ratio_N, terms.loss_N)
