@@ -3,26 +3,22 @@
 Files that launch verl share their runs, and two launches at once would want more memory than a small machine has.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
-LAUNCHES = {"test_verl_train", "test_verl_resume", "test_verl_two_nodes"}
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from lanes import Lanes
 
-class Lanes(LoadScopeScheduling):
-    """Each file stays with one worker, and all launches with the same one."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        stem = Path(nodeid.split("::")[0]).stem
-        return "launches" if stem in LAUNCHES else stem
+LAUNCHES = dict.fromkeys(("test_verl_train", "test_verl_resume", "test_verl_two_nodes"), "launches")
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
     """Asked for by `-n`."""
-    return Lanes(config, log)
+    return Lanes(config, log, LAUNCHES)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

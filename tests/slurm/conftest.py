@@ -1,6 +1,6 @@
 """A Slurm for the session, and the clones that its tests share.
 
-    make test-slurm        apt-get installs slurm-wlm and munge (root), then pytest -n 2 --dist loadgroup tests/slurm
+    make test-slurm        apt-get installs slurm-wlm and munge (root), then pytest -n 2 tests/slurm
 
 What it needs: root; Debian's packages slurm-wlm and munge (slurmctld, slurmd, munged, sbatch, ...); an environment with
 Snakemake, its Slurm plugin and DVC, and for test_slurm_verl.py with verl and Ray.  The daemons run in a temporary
@@ -17,11 +17,13 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pipeline"))
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[1] / "pipeline")]
 
+from lanes import Lanes
 from pipeline_kit import Clone
 from slurm_driver import copy_of, digests, slurm_clone, up_to_training
 from slurm_kit import Cluster, obstacle
@@ -30,7 +32,18 @@ from workflow.bridge.locks import exclusive
 
 # Set by the process that starts the Slurm, for the workers that it starts after that.
 FOLDER, WHY_NOT = "TOKENSPECTRUM_TESTS_SLURM", "TOKENSPECTRUM_TESTS_NO_SLURM"
+LANES = {
+    "test_slurm_kills": "kills",
+    "test_slurm_resources": "kills",
+    "test_slurm_table": "calm",
+    "test_slurm_verl": "calm",
+}
 _own = pytest.StashKey[Cluster]()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
+    """Asked for by `-n`."""
+    return Lanes(config, log, LANES)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -8,8 +8,6 @@ from slurm_kit import wait_for
 from tokenspectrum.params.base import load_yaml
 from workflow.resources import cluster_resources
 
-pytestmark = pytest.mark.xdist_group("kills")
-
 
 @pytest.mark.parametrize(
     ("stage", "asked"),

@@ -8,7 +8,6 @@ from pipeline_kit import Clone
 from slurm_driver import PRESET, Driver, digests, slurm_clone
 from slurm_kit import Cluster, Job
 
-pytestmark = pytest.mark.xdist_group("calm")
 # prompts, weights and table1 take seconds and run where the driver runs.
 JOBS = {
     "policy",

@@ -12,7 +12,6 @@ TARGET = f"artifacts/{PRESET}/train/full-s1/policy"
 ADDRESSES = ["127.0.0.2", "127.0.0.3"]  # both nodes are on this host
 STEPS = 5
 
-pytestmark = pytest.mark.xdist_group("calm")
 pytest.importorskip("verl", reason="the cluster environment is not installed: make test-slurm")
 
 
