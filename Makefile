@@ -59,7 +59,7 @@ test-slurm:
 		$(skip) 'make test-slurm: no Slurm was started' 'the packages slurm-wlm and munge cannot be installed; apt-get says why above'; \
 	elif ! $(MAKE) setup-cluster; then \
 		$(skip) 'make test-slurm: no Slurm was started' 'the extra cluster-cpu cannot be installed; pip says why above'; \
-	else python -m pytest -n 2 --no-loadscope-reorder tests/slurm; fi
+	else python -m pytest -n 3 --no-loadscope-reorder tests/slurm; fi
 
 lint: setup
 	ruff check . && ruff format --check . && snakefmt --check Snakefile workflow && snakemake --lint

@@ -1,13 +1,13 @@
 """A Slurm for the session, and the clones that its tests share.
 
-    make test-slurm        apt-get installs slurm-wlm and munge (root), then pytest -n 2 tests/slurm
+    make test-slurm        apt-get installs slurm-wlm and munge (root), then pytest -n 3 tests/slurm
 
 What it needs: root; Debian's packages slurm-wlm and munge (slurmctld, slurmd, munged, sbatch, ...); an environment with
 Snakemake, its Slurm plugin and DVC, and for test_slurm_verl.py with verl and Ray.  The daemons run in a temporary
 folder on ports of their own and are ended by pid.  A machine that has a Slurm already is left alone: every test is
 skipped, and the reason is printed.
 
-Jobs mostly wait, so two workers of pytest-xdist share the Slurm: one for the tests that set nodes down, one for others.
+Tests mostly wait, so workers of pytest-xdist share the Slurm, each with a partition of its own.
 """
 
 import json
@@ -33,18 +33,13 @@ from workflow.bridge.locks import exclusive
 
 # Set by the process that starts the Slurm, for the workers that it starts after that.
 FOLDER, WHY_NOT = "TOKENSPECTRUM_TESTS_SLURM", "TOKENSPECTRUM_TESTS_NO_SLURM"
-LANES = {
-    "test_slurm_kills": "kills",
-    "test_slurm_resources": "kills",
-    "test_slurm_table": "calm",
-    "test_slurm_verl": "calm",
-}
+LANE_OF = {"test_slurm_kills": "kills", "test_slurm_resources": "kills"}
 _own = pytest.StashKey[Cluster]()
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
     """Asked for by `-n`."""
-    return Lanes(config, log, LANES)
+    return Lanes(config, log, LANE_OF)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

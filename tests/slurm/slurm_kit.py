@@ -24,6 +24,7 @@ CONF = Path("/etc/slurm/slurm.conf")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
 _ALL = ("-h", "-r", "-t", "all", "-S", "i")
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
+LANES = ("kills", "calm", "verl")
 GPUS_PER_NODE = 8  # plain files, enough to ask for
 
 
@@ -85,15 +86,15 @@ class Job:
 
 
 class Cluster:
-    """slurmctld and four slurmd, named n1 to n4, each offering all cores and half of the memory.
+    """slurmctld and six slurmd, named n1 to n6, each offering all cores and half of the memory.
 
-    Partitions: cpu and gpu of all nodes; kills and calm of two each, so that a node may be set down in one and not
-    matter in the other.  `start` starts it; an object that was not started knows one that runs.
+    Partitions: cpu and gpu of all nodes, and LANES of two each, so that what is done to a node in one does not matter
+    in the others.  `start` starts it; an object that was not started knows one that runs.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.nodes = ["n1", "n2", "n3", "n4"]
+        self.nodes = [f"n{i + 1}" for i in range(2 * len(LANES))]
         self._pids: dict[str, int] = {}
 
     def _configuration(self) -> str:
@@ -104,6 +105,10 @@ class Cluster:
             f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} "
             f"CPUs={os.cpu_count()} RealMemory={memory} Gres=gpu:{GPUS_PER_NODE} State=UNKNOWN"
             for name, port in zip(self.nodes, ports, strict=True)
+        )
+        lanes = "\n".join(
+            f"PartitionName={lane} Nodes=n{2 * i + 1},n{2 * i + 2} MaxTime=INFINITE State=UP"
+            for i, lane in enumerate(LANES)
         )
         return f"""\
 ClusterName=tests
@@ -137,8 +142,7 @@ SlurmdTimeout=20
 {nodes}
 PartitionName=cpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes=ALL MaxTime=INFINITE State=UP
-PartitionName=kills Nodes=n1,n2 MaxTime=INFINITE State=UP
-PartitionName=calm Nodes=n3,n4 MaxTime=INFINITE State=UP
+{lanes}
 """
 
     def _daemon(self, name: str, *command: str) -> None:

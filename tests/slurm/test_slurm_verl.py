@@ -22,7 +22,7 @@ def on_two_nodes(data):
 
 
 def test_two_nodes_train_one_policy_and_go_on_after_a_requeue(cluster, untrained, tmp_path):
-    clone = copy_of(untrained, tmp_path / "clone")
+    clone = copy_of(untrained, tmp_path / "clone", "verl")
     clone.params(on_two_nodes)
     driver, stage = Driver(clone, TARGET), Stage(clone, ADDR)
     try:
