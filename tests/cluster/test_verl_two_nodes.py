@@ -1,4 +1,4 @@
-"""A run on two Ray nodes: actors and vLLM on both, a log that adds up, and the end of it when one node dies."""
+"""A run on two Ray nodes: actors and vLLM on both, a log that adds up, and the end of it when an actor dies."""
 
 import json
 import os
@@ -18,7 +18,7 @@ LIMIT_S, END_S = 300.0, 60.0
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The job, how its stage ended, how long that took, and the processes left, when the second raylet was killed."""
+    """The job, how its stage ended, how long that took, and the processes left, when the second actor was killed."""
     root = tmp_path_factory.mktemp("two")
     job = make_job(root, {"nodes": 2, "node_addresses": TWO})
     mark = f"two-nodes-{os.getpid()}"
@@ -29,8 +29,9 @@ def run(tmp_path_factory):
     try:
         done = metrics_of(job, KILL_AFTER)
         until(lambda: done.exists() or process.poll() is not None, LIMIT_S, f"step {KILL_AFTER}")
-        for pid in marked(mark, "raylet/raylet", TWO[1]):
-            os.kill(pid, signal.SIGKILL)
+        placed = json.loads((root / "logs" / "placement.json").read_text())
+        (actor,) = [one for one in placed["actors"] if one["address"] == TWO[1]]
+        os.kill(actor["pid"], signal.SIGKILL)
         killed = time.monotonic()
         ended = finish(process, root, began)
         took = time.monotonic() - killed
@@ -40,13 +41,13 @@ def run(tmp_path_factory):
             os.kill(pid, signal.SIGKILL)
 
 
-def test_a_dead_raylet_ends_the_job_with_one_line(run):
+def test_a_dead_worker_ends_the_job_with_one_line(run):
     _, root, ended, took, left = run
     assert ended.code == 1, ended.log[-4000:]
     assert took < END_S
     said = [line for line in (root / "stage.out").read_text().splitlines() if line.startswith("error: ")]
     assert len(said) == 1
-    assert TWO[1] in said[0]
+    assert "worker died" in said[0]
     assert left == {}
 
 

@@ -33,7 +33,7 @@ from workflow.bridge.locks import exclusive
 
 # Set by the process that starts the Slurm, for the workers that it starts after that.
 FOLDER, WHY_NOT = "TOKENSPECTRUM_TESTS_SLURM", "TOKENSPECTRUM_TESTS_NO_SLURM"
-LANE_OF = {"test_slurm_kills": "kills", "test_slurm_resources": "kills"}
+LANE_OF = dict.fromkeys(("test_slurm_table", "test_slurm_resources", "test_slurm_doctor"), "calm")
 _own = pytest.StashKey[Cluster]()
 
 

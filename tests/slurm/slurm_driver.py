@@ -17,11 +17,11 @@ from slurm_kit import Cluster, wait_for
 
 PRESET = "slurm-test"
 TABLE = "results/table1.csv"
+QUICK = Path(__file__).with_name("quick")
 COMMAND = ("snakemake", "--profile", "slurm")
 # What a user edits for this site: no accounting, and jobs of seconds.
 SITE = {
     "# slurm-status-command: squeue": "slurm-status-command: squeue",
-    "slurm-init-seconds-before-status-checks: 20": "slurm-init-seconds-before-status-checks: 4",
     "  # slurm_partition: \"'cpu'\"": "  slurm_partition: \"'calm'\"",
     "--begin=now+{60 * 4": "--begin=now+{1 * 2",
 }
@@ -72,7 +72,8 @@ class Driver:
         self._root = clone.root
         self._log = clone.root / f"driver-{len(list(clone.root.glob('driver-*.txt')))}.txt"
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        env = os.environ | {"PATH": path, "PYTHONPATH": str(clone.root / "src"), "OMP_NUM_THREADS": "1"}
+        modules = f"{clone.root / 'src'}:{QUICK}"
+        env = os.environ | {"PATH": path, "PYTHONPATH": modules, "OMP_NUM_THREADS": "1"}
         with self._log.open("wb") as f:
             self._process = subprocess.Popen(
                 [*COMMAND, target], cwd=clone.root, env=env, stdout=f, stderr=subprocess.STDOUT

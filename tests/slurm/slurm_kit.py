@@ -223,16 +223,32 @@ PartitionName=gpu Nodes=ALL MaxTime=INFINITE State=UP
         wait_for("all jobs ended", lambda: not self.active(), 40)
 
     def hurry(self, clone: Path) -> None:
-        """Start now what was requeued: Slurm waits until the old start's credentials have expired."""
-        for line in self.call("squeue", "-h", "-r", "-t", "PENDING", "-o", "%i|%r|%Z").splitlines():
-            job, reason, folder = line.split("|")
-            if (reason, folder) == ("BeginTime", str(clone)):
+        """Start now what was requeued and has ended: Slurm waits until the old start's credentials have expired."""
+        for line in self.call("squeue", "-h", "-r", "-t", "PENDING", "-o", "%i|%A|%r|%Z").splitlines():
+            job, number, reason, folder = line.split("|")
+            # A job that is started on its old node before it is gone from there is held, and the node drained.
+            if (reason, folder) == ("BeginTime", str(clone)) and not on_a_node(number):
                 subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], capture_output=True)
+
+    def limit(self, job: str, seconds: int) -> None:
+        """Have a running job's time run out in no less than so long: the limit counts in whole minutes."""
+        spent = self.call("squeue", "-h", "-j", job, "-o", "%M").strip()
+        passed = sum(int(part) * 60**i for i, part in enumerate(reversed(spent.split(":"))))
+        self.call("scontrol", "update", f"JobId={job}", f"TimeLimit={-(-(passed + seconds) // 60)}")
 
     def show(self, job: str) -> dict[str, str]:
         """`scontrol show job` as a mapping."""
         words = self.call("scontrol", "-o", "show", "job", job).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def on_a_node(number: str) -> bool:
+    """Whether a node still has a step of a job, by the title of the step's daemon."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            if file.read_bytes().startswith(f"slurmstepd: [{number}.".encode()):
+                return True
+    return False
 
 
 def running(pid: int) -> bool:

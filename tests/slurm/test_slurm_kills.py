@@ -52,17 +52,16 @@ def test_a_cancelled_job_is_submitted_anew_and_one_that_runs_out_of_time_requeue
 ):
     clone = copy_of(untrained, tmp_path / "clone", "kills")
     # Slurm looks every half a minute: the signal comes 40 to 10 seconds ahead of the end.
-    edit_site(
-        clone, {"--signal=B:TERM@300": "--signal=B:TERM@10", "    mem_mb: 8000\n    runtime: 1440": "    runtime: 1"}
-    )
+    edit_site(clone, {"--signal=B:TERM@300": "--signal=B:TERM@10"})
     driver = Driver(clone)
     timed = Stage(clone, "train@low2high_mid-1")
     pid = timed.hold(3)
     job = job_of(cluster, clone, timed.addr)
+    cluster.limit(job, seconds=30)
     (point,) = draw(SEED, ("cancel",))
     try:
         driver = strike(cluster, clone, driver, point, Stage(clone, point.addr).hold(point.step))
-        wait_for("the signal ahead of the time limit", lambda: has_pending_sigterm(pid), 90)
+        wait_for("the signal ahead of the time limit", lambda: has_pending_sigterm(pid), 150)
     finally:
         release(pid)
     settle(cluster, clone, driver)

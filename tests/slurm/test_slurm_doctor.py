@@ -1,0 +1,38 @@
+"""`spectrum doctor` asks a real Slurm: what it would accept, and one tiny job on a node."""
+
+from pipeline_kit import Clone
+from slurm_driver import copy_of, edit_site
+from slurm_kit import Cluster
+
+
+def doctor(clone: Clone, *options: str) -> tuple[int, list[str]]:
+    """Its exit status, and its lines with single spaces."""
+    done = clone.run("spectrum", "doctor", *options, check=False, COLUMNS="200")
+    return done.returncode, [" ".join(line.split()) for line in done.stdout.splitlines()]
+
+
+def test_a_tiny_job_answers_from_a_node(cluster: Cluster, untrained, tmp_path):
+    clone = copy_of(untrained, tmp_path / "clone")
+    edit_site(clone, {"mem_mb: 16000": "mem_mb: 8000"})
+    status, lines = doctor(clone, "--submit")
+    assert status == 0, lines
+    for start in ("slurm ok answers; partitions calm, cpu*", "job states ok by squeue", "python on nodes ok"):
+        assert any(line.startswith(start) for line in lines), (start, lines)
+    assert any("saw this folder and answered in it" in line for line in lines)
+    (job,) = cluster.jobs(clone.root)
+    assert job.state == "COMPLETED"
+    assert not list((clone.root / ".dvc/tmp/doctor").glob("*"))
+
+
+def test_a_partition_that_is_not_there_and_memory_that_no_node_has_are_named(cluster, untrained, tmp_path):
+    clone = copy_of(untrained, tmp_path / "clone")
+    edit_site(clone, {"  policy:\n    mem_mb: 4000": "  policy:\n    slurm_partition: nowhere\n    mem_mb: 4000"})
+    status, lines = doctor(clone)
+    assert status == 1
+    policy, layers = [line for line in lines if " fail " in line]
+    assert "policy: --partition=nowhere" in policy
+    assert "invalid partition" in policy.lower()
+    assert "layers: " in layers
+    assert "--mem=16000" in layers
+    assert {line.rpartition(": ")[2] for line in (policy, layers)} == {"edit slurm/profile.yaml"}
+    assert cluster.jobs(clone.root) == []
