@@ -13,7 +13,7 @@ from tokenspectrum.rollout.score import Scores, score_responses
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.dapo import Clip
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.record import Updated
+from tokenspectrum.training.record import Updated, WholeRows
 from tokenspectrum.training.update import MiniBatch, accumulate_gradient, take_step
 
 
@@ -25,16 +25,7 @@ class LocalActor:
     model: PreTrainedModel
     optimizer: torch.optim.Optimizer
 
-    def score(
-        self,
-        responses: Sequence[Response],
-        layers: Sequence[int],
-        *,
-        top_k: int | None = None,
-        fixed_k: int | None = None,
-        support: bool = False,
-        rows: Sequence[tuple[int, int]] = (),
-    ) -> Scores:
+    def score(self, responses: Sequence[Response], layers: Sequence[int], whole: WholeRows | None = None) -> Scores:
         return score_responses(
             self.model,
             responses,
@@ -42,10 +33,7 @@ class LocalActor:
             alignment=self.job.alignment,
             local_window=self.job.train.token_log.local_window,
             micro_batch=self.job.systems.micro_batch,
-            top_k=top_k,
-            fixed_k=fixed_k,
-            support=support,
-            rows=rows,
+            **({} if whole is None else whole.options()),
         )
 
     def update(self, batch: MiniBatch, lr: float) -> Updated:

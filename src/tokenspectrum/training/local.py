@@ -6,12 +6,13 @@ Killed at any point and started again it goes on from its last checkpoint, and e
 had happened.  SIGTERM lets it finish its step, save a checkpoint and exit with STOPPED.
 """
 
+import functools
 import itertools
 import logging
 import shutil
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,10 +22,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.policy.save import save_policy
 from tokenspectrum.progress import Progress, log_dir
-from tokenspectrum.rollout.engine import RolloutEngine, check_groups
-from tokenspectrum.rollout.questions import Question, encode_questions, read_questions
+from tokenspectrum.rollout.engine import RolloutEngine
+from tokenspectrum.rollout.questions import read_questions
 from tokenspectrum.rollout.transformers import TransformersEngine
-from tokenspectrum.rollout.types import Response, Sampling
 from tokenspectrum.training.actor import LocalActor
 from tokenspectrum.training.board import Board
 from tokenspectrum.training.checkpoint import (
@@ -38,8 +38,9 @@ from tokenspectrum.training.checkpoint import (
     save_checkpoint,
 )
 from tokenspectrum.training.data import PromptOrder
-from tokenspectrum.training.dynamic import Generate, collect
+from tokenspectrum.training.dynamic import collect
 from tokenspectrum.training.job import TrainJob
+from tokenspectrum.training.sample import sampler
 from tokenspectrum.training.step import logged_layers, run_step
 from tokenspectrum.training.steplog import summarise, write_run, write_tables
 from tokenspectrum.training.workspace import Workspace
@@ -80,7 +81,9 @@ def train(job: TrainJob) -> None:
     label = f"train {job.run} seed {job.seed}"
     with stop_signal() as stop, Board(events, done + 1) as board, Progress(label, job.train.steps) as progress:
         for step in range(done + 1, job.train.steps + 1):
-            rollouts = collect(job, step, questions, order, trainer.tokenizer, sampler(trainer, step, cut))
+            generate = functools.partial(trainer.engine.generate, seed=job.seed, step=step)
+            sample = sampler(job, trainer.tokenizer, cut, generate)
+            rollouts = collect(job, step, questions, order, trainer.tokenizer, sample)
             record = run_step(trainer.actor, job, layers, step, rollouts)
             summary = summarise(record, layers)
             work.add(write_tables(work.root, job, layers, record, summary))
@@ -100,21 +103,6 @@ def train(job: TrainJob) -> None:
     if cut:
         _log.info("%s: %d prompts were cut on the left to %d tokens", label, len(cut), job.sampling.max_prompt_tokens)
     work.publish(job.targets())
-
-
-def sampler(trainer: Trainer, step: int, cut: list[str]) -> Generate:
-    """Samples for `step` from the policy as it is now; prompts that had to be cut are entered in `cut`."""
-    asked = trainer.job.sampling
-    sampling = Sampling(asked.temperature, asked.top_p, asked.max_response_tokens, asked.n)
-
-    def generate(questions: Sequence[Question]) -> Sequence[Response]:
-        prompts = encode_questions(questions, trainer.tokenizer, asked.max_prompt_tokens)
-        cut.extend(prompt.prompt_id for prompt in prompts if prompt.n_dropped)
-        responses = trainer.engine.generate(prompts, sampling, trainer.job.seed, step)
-        check_groups(responses, prompts, sampling.n)
-        return responses
-
-    return generate
 
 
 def make_trainer(job: TrainJob) -> Trainer:

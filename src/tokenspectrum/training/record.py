@@ -5,6 +5,7 @@ Knows no model, no optimiser and no file.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -53,6 +54,22 @@ class Updated:
     outside: int
     ratio_N: torch.Tensor | None = None
     loss_N: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class WholeRows:
+    """What to find of whole attention rows: the entropies of their top and fixed K, their support, and themselves.
+
+    tokens   (response index, position): the tokens whose rows come back
+    """
+
+    top_k: int
+    fixed_k: int
+    tokens: Sequence[tuple[int, int]]
+
+    def options(self) -> dict[str, Any]:
+        """As arguments of rollout.score.score_responses."""
+        return {"top_k": self.top_k, "fixed_k": self.fixed_k, "support": True, "rows": self.tokens}
 
 
 @dataclass(frozen=True)

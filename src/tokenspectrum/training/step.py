@@ -17,7 +17,7 @@ from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.batch import flat_tokens
 from tokenspectrum.training.dapo import surrogate, token_denominator
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.record import Rollouts, RowSample, StepRecord, Update, Updated
+from tokenspectrum.training.record import Rollouts, RowSample, StepRecord, Update, Updated, WholeRows
 from tokenspectrum.training.update import MiniBatch
 from tokenspectrum.training.weigh import weigh
 from tokenspectrum.weighting.apply import needs_current
@@ -26,16 +26,7 @@ from tokenspectrum.weighting.apply import needs_current
 class Actor(Protocol):
     """The policy that a step trains, with its optimiser, wherever the two live.  UserError on what is not finite."""
 
-    def score(
-        self,
-        responses: Sequence[Response],
-        layers: Sequence[int],
-        *,
-        top_k: int | None = None,
-        fixed_k: int | None = None,
-        support: bool = False,
-        rows: Sequence[tuple[int, int]] = (),
-    ) -> Scores:
+    def score(self, responses: Sequence[Response], layers: Sequence[int], whole: WholeRows | None = None) -> Scores:
         """Log-probability, predictive entropy and attention statistics under the policy as it is now.
 
         As rollout.score.score_responses, whose alignment and local window are the job's.
@@ -147,7 +138,7 @@ def sample_rows(
     response_ids = chosen_responses(responses, asked.responses, job.seed, step)
     chosen = [responses[r] for r in response_ids]
     tokens = chosen_tokens(chosen, asked.rows, job.seed, step)
-    scores = actor.score(chosen, layers, top_k=asked.top_k, fixed_k=asked.fixed_k, support=True, rows=tokens)
+    scores = actor.score(chosen, layers, WholeRows(asked.top_k, asked.fixed_k, tokens))
     return RowSample(response_ids, chosen, scores, tokens)
 
 

@@ -4,12 +4,12 @@ Knows what to ask of verl's trainer.  Knows neither verl nor rules, steps and fi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tokenspectrum.rollout.score import Scores
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.record import Updated
+from tokenspectrum.training.record import Updated, WholeRows
 from tokenspectrum.training.update import MiniBatch
 from tokenspectrum.training.verl.request import AttentionRequest, UpdateRequest
 from tokenspectrum.training.verl.trainer import VerlTrainer
@@ -22,19 +22,11 @@ class VerlActor:
     job: TrainJob
     trainer: VerlTrainer
 
-    def score(
-        self,
-        responses: Sequence[Response],
-        layers: Sequence[int],
-        *,
-        top_k: int | None = None,
-        fixed_k: int | None = None,
-        support: bool = False,
-        rows: Sequence[tuple[int, int]] = (),
-    ) -> Scores:
-        window = self.job.train.token_log.local_window
-        asked = AttentionRequest(tuple(layers), self.job.alignment, window, top_k, fixed_k, support)
-        return self.trainer.score(responses, asked if layers else None, rows)
+    def score(self, responses: Sequence[Response], layers: Sequence[int], whole: WholeRows | None = None) -> Scores:
+        asked = AttentionRequest(tuple(layers), self.job.alignment, self.job.train.token_log.local_window)
+        if whole is not None:
+            asked = replace(asked, top_k=whole.top_k, fixed_k=whole.fixed_k, support=True)
+        return self.trainer.score(responses, asked if layers else None, whole.tokens if whole else ())
 
     def update(self, batch: MiniBatch, lr: float) -> Updated:
         clip = self.job.train.clip

@@ -6,6 +6,7 @@ $TOKENSPECTRUM_RAY_ADDRESS.  Exit codes: 0 done; 75 stopped by SIGTERM after a c
 """
 
 import argparse
+import functools
 import itertools
 import json
 import logging
@@ -27,15 +28,14 @@ from transformers import PreTrainedTokenizerBase
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.load import check_vocab, load_tokenizer, read_config
 from tokenspectrum.progress import Progress, log_dir
-from tokenspectrum.rollout.engine import check_groups
-from tokenspectrum.rollout.questions import Question, encode_questions, read_questions
-from tokenspectrum.rollout.types import Response, Sampling
+from tokenspectrum.rollout.questions import Question, read_questions
 from tokenspectrum.training.board import Board
 from tokenspectrum.training.data import PromptOrder
-from tokenspectrum.training.dynamic import Generate, collect
+from tokenspectrum.training.dynamic import collect
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.local import STOPPED, stop_signal
 from tokenspectrum.training.record import StepRecord
+from tokenspectrum.training.sample import sampler
 from tokenspectrum.training.step import logged_layers, run_step
 from tokenspectrum.training.steplog import summarise, write_run, write_tables
 from tokenspectrum.training.verl.actor import VerlActor
@@ -119,7 +119,7 @@ def _train(trainer: VerlTrainer, job: TrainJob, inputs: Inputs, stop: threading.
                 raise SystemExit(STOPPED)
             trainer.hand_over(step - 1)
             beat()
-            sample = sampler(trainer, step, cut, beat)
+            sample = sampler(job, inputs.tokenizer, cut, functools.partial(trainer.generate, step=step, beat=beat))
             rollouts = collect(job, step, inputs.questions, inputs.order, inputs.tokenizer, sample, trainer.reward)
             trainer.rest()
             record = run_step(actor, job, layers, step, rollouts, beat)
@@ -140,22 +140,6 @@ def _train(trainer: VerlTrainer, job: TrainJob, inputs: Inputs, stop: threading.
     if cut:
         _log.info("%s: %d prompts were cut on the left to %d tokens", label, len(cut), job.sampling.max_prompt_tokens)
     work.publish(job.targets())
-
-
-def sampler(trainer: VerlTrainer, step: int, cut: list[str], beat: Beat) -> Generate:
-    """Samples for `step` from the policy as it is now; prompts that had to be cut are entered in `cut`."""
-    asked = trainer.job.sampling
-    sampling = Sampling(asked.temperature, asked.top_p, asked.max_response_tokens, asked.n)
-
-    def generate(questions: Sequence[Question]) -> Sequence[Response]:
-        prompts = encode_questions(questions, trainer.tokenizer, asked.max_prompt_tokens)
-        cut.extend(prompt.prompt_id for prompt in prompts if prompt.n_dropped)
-        responses = trainer.generate(prompts, sampling, step, beat)
-        check_groups(responses, prompts, sampling.n)
-        beat()
-        return responses
-
-    return generate
 
 
 class StepLog:
