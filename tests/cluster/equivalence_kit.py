@@ -109,20 +109,22 @@ class Stored:
 class Moved:
     """What became of one mini-batch; the norm is None where no step was taken.
 
-    size  sum w |A| / D;  norm and gradient: before clipping;  outside: tokens whose ratio left the clip range
+    size  sum w |A| / D;  norm and gradient: before clipping;  ratio_N and term_N: of each token at the update
     """
 
     weight_N: torch.Tensor
     size: float
     loss: float
     norm: float | None
-    outside: int
+    ratio_N: torch.Tensor
+    term_N: torch.Tensor
     gradient: dict[str, torch.Tensor]
     policy: dict[str, torch.Tensor]
 
 
+NOTHING = torch.zeros(0)
 # As the fields of Moved.
-Update = tuple[float, float, int, dict[str, torch.Tensor], dict[str, torch.Tensor]]
+Update = tuple[float, float, torch.Tensor, torch.Tensor, dict[str, torch.Tensor], dict[str, torch.Tensor]]
 # Scores of responses at a layer under the policy as it is now; one update from a mini-batch, None where D = 0.
 Scorer = Callable[[list[Response], int | None], Scores]
 Updater = Callable[[MiniBatch], Update | None]
@@ -226,7 +228,7 @@ def play(stored: Stored, case: Case, score: Scorer, update: Updater) -> list[Mov
         size = float((weight_N * advantage_N.abs()).sum()) / total if total else 0.0
         done = update(MiniBatch(responses, old_logprob_N, advantage_N, weight_N, case.rule.denominator))
         unmoved = unmoved and done is None
-        found.append(Moved(weight_N, size, *(done or (0.0, None, 0, {}, {}))))
+        found.append(Moved(weight_N, size, *(done or (0.0, None, NOTHING, NOTHING, {}, {}))))
     return found
 
 
@@ -245,7 +247,7 @@ def play_locally(stored: Stored, case: Case) -> list[Moved]:
         norm = take_step(model, optimizer, terms, train.grad_clip)
         if norm is None:
             return None
-        outside = int(((terms.ratio_N < 1 - clip.low) | (terms.ratio_N > 1 + clip.high)).sum())
-        return terms.loss, norm, outside, gradient, {name: p.detach().clone() for name, p in model.named_parameters()}
+        policy = {name: p.detach().clone() for name, p in model.named_parameters()}
+        return terms.loss, norm, terms.ratio_N, terms.loss_N, gradient, policy
 
     return play(stored, case, lambda responses, layer: local_scores(model, responses, layer), update)

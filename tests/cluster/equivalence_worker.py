@@ -20,10 +20,11 @@ from verl.workers.utils.losses import ppo_loss
 
 from tokenspectrum.rollout.score import Scores
 from tokenspectrum.rollout.types import Response
+from tokenspectrum.training.dapo import Clip
 from tokenspectrum.training.update import MiniBatch
 from tokenspectrum.training.verl.batch import Rows, score_info, score_rows, update_info, update_rows
 from tokenspectrum.training.verl.config import VerlFiles, resolve, verl_config
-from tokenspectrum.training.verl.record import scores_of, updated_of
+from tokenspectrum.training.verl.record import logprobs_of, scores_of, updated_of
 from tokenspectrum.training.verl.request import REQUEST, UPDATE, AttentionRequest, UpdateRequest, field_name
 
 torch.set_num_threads(1)
@@ -67,7 +68,8 @@ class Actor:
         self.module = self.worker.engine.module
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         train = stored.job.train
-        self.request = UpdateRequest(train.learning_rate, 1 - train.clip.low, 1 + train.clip.high)
+        self.request = UpdateRequest(train.learning_rate)
+        self.clip = Clip(train.clip.low, train.clip.high, train.clip.dual)
         self.gradient: dict[str, torch.Tensor] = {}
         step = self.worker.engine.optimizer_step
 
@@ -107,9 +109,13 @@ class Actor:
             if rows is None:
                 return None
             info = update_info(rows) | {UPDATE: self.request, "use_remove_padding": packed}
-            done = updated_of(tu.get(self.worker.train_mini_batch(self._mine(rows, info)), "metrics"), self.world)
+            metrics = tu.get(self.worker.train_mini_batch(self._mine(rows, info)), "metrics")
+            parts: list[Any] = [None] * self.world
+            dist.all_gather_object(parts, self.worker.engine.update_logprobs)
+            figures = float(metrics["loss"][0]), float(metrics["grad_norm"][0])
+            done = updated_of(batch, self.clip, logprobs_of(parts), *figures)
             policy = {name: full(p) for name, p in self.module.named_parameters()}
-            return done.loss, done.grad_norm, done.outside, self.gradient, policy
+            return done.loss, done.grad_norm, done.ratio_N, done.loss_N, self.gradient, policy
 
         return play(self.stored, case, self.score, update)
 

@@ -13,6 +13,7 @@ Tests mostly wait, so workers of pytest-xdist share the Slurm, each with a parti
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -47,13 +48,17 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
-    if why := obstacle():
-        line = os.environ[WHY_NOT] = f"NO SLURM TEST RUNS: {why}"
-        config.get_terminal_writer().sep("!", line, red=True)
-        return
-    own = config.stash[_own] = Cluster(Path(tempfile.mkdtemp(prefix="slurm-")))
-    os.environ[FOLDER] = str(own.folder)
-    own.start()
+    why = obstacle()
+    if why is None:
+        own = config.stash[_own] = Cluster(Path(tempfile.mkdtemp(prefix="slurm-")))
+        try:
+            own.start()
+            os.environ[FOLDER] = str(own.folder)
+            return
+        except (AssertionError, subprocess.CalledProcessError) as e:
+            why = f"this machine does not let Slurm's daemons run: {getattr(e, 'stderr', '') or e}".strip()
+    os.environ[WHY_NOT] = f"NO SLURM TEST RUNS: {why}"
+    config.get_terminal_writer().sep("!", os.environ[WHY_NOT], red=True)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

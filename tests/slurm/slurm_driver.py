@@ -92,13 +92,13 @@ class Driver:
         """Ctrl-C, if it still runs."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGINT)
-        self._process.wait(60)
+        self._process.wait(300)
 
     def running(self) -> bool:
         """Whether it has not ended."""
         return self._process.poll() is None
 
-    def finish(self, cluster: Cluster, seconds: float = 900, hurry: bool = True) -> str:
+    def finish(self, cluster: Cluster, seconds: float = 1800, hurry: bool = True) -> str:
         """Wait for its success; what it printed.  `hurry`: without the delay before a job that is started again."""
 
         def ended() -> bool:
@@ -128,7 +128,7 @@ class Stage:
         except (FileNotFoundError, ValueError):
             return {}
 
-    def hold(self, step: int, meanwhile: Callable[[], None] = lambda: None, seconds: float = 300) -> int:
+    def hold(self, step: int, meanwhile: Callable[[], None] = lambda: None, seconds: float = 600) -> int:
         """Wait until `step` steps are done, calling `meanwhile` now and then, and stop the process there; its pid."""
         tried = itertools.count()
 

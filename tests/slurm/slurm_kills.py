@@ -41,7 +41,7 @@ def job_of(cluster: Cluster, clone: Clone, addr: str) -> str:
     return wait_for(
         f"a running job of {addr}",
         lambda: next((j.id for j in cluster.jobs(clone.root) if (j.stage, j.state) == (addr, "RUNNING")), ""),
-        60,
+        300,
     )
 
 
@@ -55,11 +55,11 @@ def strike(cluster: Cluster, clone: Clone, driver: Driver, point: Point, pid: in
         cluster.call("scontrol", "requeue", job)
     elif point.kind == "warning":
         cluster.call("scancel", "--batch", "--signal=TERM", job)
-        wait_for("the signal to reach the stage", lambda: has_pending_sigterm(pid), 30)
+        wait_for("the signal to reach the stage", lambda: has_pending_sigterm(pid), 120)
     elif point.kind == "node":
         node = cluster.show(job)["BatchHost"]
         cluster.call("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
-        wait_for("the job off the node", lambda: cluster.show(job)["JobState"] != "RUNNING", 30)
+        wait_for("the job off the node", lambda: cluster.show(job)["JobState"] != "RUNNING", 120)
         # Its slurmd may have reported it back by itself, and then there is nothing to resume.
         with contextlib.suppress(subprocess.CalledProcessError):
             cluster.call("scontrol", "update", f"NodeName={node}", "State=RESUME")
@@ -70,7 +70,7 @@ def strike(cluster: Cluster, clone: Clone, driver: Driver, point: Point, pid: in
         driver = Driver(clone)
     release(pid)
     if point.kind != "driver":
-        wait_for("the process's end", lambda: not os.path.exists(f"/proc/{pid}"), 90)
+        wait_for("the process's end", lambda: not os.path.exists(f"/proc/{pid}"), 300)
     return driver
 
 
@@ -90,5 +90,5 @@ def run_through(cluster: Cluster, clone: Clone, points: list[Point]) -> Driver:
 def settle(cluster: Cluster, clone: Clone, driver: Driver) -> str:
     """Run to the end; what the last driver said."""
     said = driver.finish(cluster)
-    wait_for("all jobs ended", lambda: cluster.hurry(clone.root) or not cluster.active(clone.root), 180, every=1)
+    wait_for("all jobs ended", lambda: cluster.hurry(clone.root) or not cluster.active(clone.root), 600, every=1)
     return said

@@ -116,7 +116,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/run/munge.socket,cred_expire=20
+AuthInfo=socket={folder}/run/munge.socket,cred_expire=60
 SlurmctldPort={control}
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -138,7 +138,8 @@ JobAcctGatherType=jobacct_gather/none
 JobRequeue=1
 MinJobAge=600
 KillWait=15
-SlurmdTimeout=20
+SlurmdTimeout=300
+MessageTimeout=60
 {nodes}
 PartitionName=cpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes=ALL MaxTime=INFINITE State=UP
@@ -148,7 +149,7 @@ PartitionName=gpu Nodes=ALL MaxTime=INFINITE State=UP
     def _daemon(self, name: str, *command: str) -> None:
         pid_file = self.folder / f"run/{name}.pid"
         subprocess.run(command, check=True, capture_output=True, text=True)
-        self._pids[name] = int(wait_for(f"{name}'s pid", lambda: pid_file.exists() and pid_file.read_text(), 10))
+        self._pids[name] = int(wait_for(f"{name}'s pid", lambda: pid_file.exists() and pid_file.read_text(), 60))
 
     def start(self) -> None:
         """Start every daemon and wait until all nodes are idle; RuntimeError, saying why, where none may be."""
@@ -174,7 +175,7 @@ PartitionName=gpu Nodes=ALL MaxTime=INFINITE State=UP
         self._daemon("slurmctld", "slurmctld")
         for name in self.nodes:
             self.start_node(name)
-        wait_for("all nodes idle", lambda: self.states() == dict.fromkeys(self.nodes, "idle"), 30)
+        wait_for("all nodes idle", lambda: self.states() == dict.fromkeys(self.nodes, "idle"), 120)
 
     def _link(self, link: Path, name: str) -> None:
         link.parent.mkdir(exist_ok=True)
@@ -220,7 +221,7 @@ PartitionName=gpu Nodes=ALL MaxTime=INFINITE State=UP
     def cancel_all(self) -> None:
         """Cancel what has not ended and wait until it has."""
         self.call("scancel", "--user", "root")
-        wait_for("all jobs ended", lambda: not self.active(), 40)
+        wait_for("all jobs ended", lambda: not self.active(), 120)
 
     def hurry(self, clone: Path) -> None:
         """Start now what was requeued and has ended: Slurm waits until the old start's credentials have expired."""

@@ -37,7 +37,7 @@ def test_a_driver_that_is_killed_is_started_again_and_its_jobs_are_not_run_twice
     wait_for(
         "a job queued behind the first driver's",
         lambda: [j for j in cluster.active(clone.root) if f"afterany:{job}" in cluster.show(j.id)["Dependency"]],
-        180,
+        600,
     )
     release(pid)
     settle(cluster, clone, second)
@@ -61,7 +61,7 @@ def test_a_cancelled_job_is_submitted_anew_and_one_that_runs_out_of_time_requeue
     (point,) = draw(SEED, ("cancel",))
     try:
         driver = strike(cluster, clone, driver, point, Stage(clone, point.addr).hold(point.step))
-        wait_for("the signal ahead of the time limit", lambda: has_pending_sigterm(pid), 150)
+        wait_for("the signal ahead of the time limit", lambda: has_pending_sigterm(pid), 300)
     finally:
         release(pid)
     settle(cluster, clone, driver)

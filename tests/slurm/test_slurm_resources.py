@@ -41,7 +41,7 @@ def test_a_training_job_of_verl_asks_slurm_for_its_nodes_and_gpus(cluster, untra
     cluster.call("scontrol", "update", "PartitionName=gpu", "State=DOWN")
     driver = Driver(clone)
     try:
-        (job,) = wait_for("its job", lambda: [j for j in cluster.active(clone.root) if "rule_train" in j.stage], 120)
+        (job,) = wait_for("its job", lambda: [j for j in cluster.active(clone.root) if "rule_train" in j.stage], 600)
         shown = cluster.show(job.id)
     finally:
         driver.stop()
@@ -51,7 +51,7 @@ def test_a_training_job_of_verl_asks_slurm_for_its_nodes_and_gpus(cluster, untra
     assert (shown["TresPerNode"], shown["MinMemoryNode"]) == ("gres:gpu:4", "8000M")
     assert job.stage == "rule_train_wildcards_full_1"
     # Ctrl-C on the driver cancels what it submitted.
-    wait_for("its end", lambda: job.id not in {j.id for j in cluster.active(clone.root)}, 30)
+    wait_for("its end", lambda: job.id not in {j.id for j in cluster.active(clone.root)}, 300)
 
 
 def test_a_stage_that_fails_is_tried_again_later_and_its_log_says_why(cluster, untrained, tmp_path):

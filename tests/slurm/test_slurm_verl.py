@@ -26,9 +26,9 @@ def test_two_nodes_train_one_policy_and_go_on_after_a_requeue(cluster, untrained
     clone.params(on_two_nodes)
     driver, stage = Driver(clone, TARGET), Stage(clone, ADDR)
     try:
-        job = wait_for("its job", lambda: any_job(cluster, clone) or not driver.running(), 120)
+        job = wait_for("its job", lambda: any_job(cluster, clone) or not driver.running(), 600)
         assert driver.running()
-        wait_for("a checkpoint", lambda: stage.progress().get("done", 0) >= 2 or not driver.running(), 300)
+        wait_for("a checkpoint", lambda: stage.progress().get("done", 0) >= 2 or not driver.running(), 900)
         assert cluster.show(job)["NumNodes"] == "2"
         cluster.call("scontrol", "requeue", job)
         settle(cluster, clone, driver)

@@ -47,5 +47,4 @@ class LocalActor:
             norm = take_step(self.model, self.optimizer, terms, train.grad_clip)
         finally:
             self.model.eval()
-        outside_N = (terms.ratio_N < 1 - clip.low) | (terms.ratio_N > 1 + clip.high)
-        return Updated(terms.loss, norm, int(outside_N.sum()), terms.ratio_N, terms.loss_N)
+        return Updated(terms.loss, norm, terms.ratio_N, terms.loss_N)

@@ -44,6 +44,11 @@ class TrainJob:
         """Which query's attention row is a token's: the rule's choice, for the log too."""
         return self.rule.alignment or "decision"
 
+    @property
+    def clip_range(self) -> tuple[float, float]:
+        """The importance ratios between which nothing is clipped."""
+        return 1 - self.train.clip.low, 1 + self.train.clip.high
+
     def targets(self) -> dict[str, Path]:
         """Where each of the three outputs goes.  Metrics lie apart: results depend on them, not on token logs."""
         return {"policy": self.out / "policy", "tokenlog": self.out / "tokenlog", "metrics": self.metrics}

@@ -85,7 +85,7 @@ def train(job: TrainJob) -> None:
             sample = sampler(job, trainer.tokenizer, cut, generate)
             rollouts = collect(job, step, questions, order, trainer.tokenizer, sample)
             record = run_step(trainer.actor, job, layers, step, rollouts)
-            summary = summarise(record, layers)
+            summary = summarise(record, layers, job.clip_range)
             work.add(write_tables(work.root, job, layers, record, summary))
             # Read once: a signal between the save and the exit would be obeyed without a checkpoint of this step.
             last, stopping = step == job.train.steps, stop.is_set()

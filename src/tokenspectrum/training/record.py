@@ -45,15 +45,13 @@ class Update:
 class Updated:
     """What an optimiser step came to: sum w l / D, and the gradient's norm before clipping (None: D = 0, no step).
 
-    outside          tokens of the mini-batch whose ratio left the clip range
-    ratio_N, loss_N  of each of its tokens at the update; None where the trainer does not bring them back
+    ratio_N, loss_N  the ratio and clipped term of each of its tokens at the update
     """
 
     loss: float
     grad_norm: float | None
-    outside: int
-    ratio_N: torch.Tensor | None = None
-    loss_N: torch.Tensor | None = None
+    ratio_N: torch.Tensor
+    loss_N: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -87,11 +85,7 @@ class RowSample:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """All that a step leaves to be logged.  _N: every response token of the rollout batch, in order.
-
-    ratio_N, loss_N   None where the trainer does not bring them back
-    clip_fraction     of all tokens, those whose ratio left the clip range at their update
-    """
+    """All that a step leaves to be logged.  _N: every response token of the rollout batch, in order."""
 
     step: int
     lr: float
@@ -99,8 +93,7 @@ class StepRecord:
     scores: Scores
     row_sample: RowSample | None
     weight_N: torch.Tensor
-    ratio_N: torch.Tensor | None
-    loss_N: torch.Tensor | None
+    ratio_N: torch.Tensor
+    loss_N: torch.Tensor
     updates: tuple[Update, ...]
     score_at_cut: float | None
-    clip_fraction: float

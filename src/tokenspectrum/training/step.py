@@ -64,17 +64,17 @@ def _run_step(
     row_sample = sample_rows(actor, job, layers, step, rollouts.responses)
     beat()
     lr = learning_rate(job.train.learning_rate, job.train.warmup_steps, step)
-    weight_N = torch.zeros(len(scores.logprob_N))
+    weight_N, ratio_N, loss_N = (torch.zeros(len(scores.logprob_N)) for _ in range(3))
     everything = torch.arange(len(rollouts.responses))
     whole = None if needs_current(job.rule) else weigh(job, step, rollouts, everything, scores, scores.logprob_N)
-    tokens_of, done, surrogates, cuts = [], [], [], []
+    updates, cuts = [], []
     for m in range(job.train.mini_batches):
         rows = (rollouts.minibatch_R == m).nonzero()[:, 0]
         at_N = flat_tokens(rows, rollouts.lengths_R)
         responses, old_logprob_N = [rollouts.responses[r] for r in rows.tolist()], scores.logprob_N[at_N]
         if whole is None:
             current = actor.score(responses, own)
-            if all(update.grad_norm is None for update in done):
+            if all(update.grad_norm is None for update in updates):
                 # Still the old policy: other micro-batches must not make its log-probabilities others by a rounding.
                 current = replace(current, logprob_N=old_logprob_N)
             weights = weigh(job, step, rollouts, rows, current, old_logprob_N)
@@ -90,12 +90,13 @@ def _run_step(
             denominator=job.rule.denominator,
         )
         total = token_denominator(batch.weight_N, batch.denominator)
-        surrogates.append(surrogate(batch.weight_N, batch.advantage_N, total))
+        s_m = surrogate(batch.weight_N, batch.advantage_N, total)
         try:
-            done.append(actor.update(batch, lr))
+            done = actor.update(batch, lr)
         except UserError as e:
             raise UserError(f"mini-batch {m}: {e}") from None
-        tokens_of.append(at_N)
+        updates.append(Update(s_m, done.loss, done.grad_norm))
+        ratio_N[at_N], loss_N[at_N] = done.ratio_N, done.loss_N
         cuts.append(weights.score_at_cut)
         beat()
     return StepRecord(
@@ -105,22 +106,11 @@ def _run_step(
         scores=scores,
         row_sample=row_sample,
         weight_N=weight_N,
-        ratio_N=_put_together(tokens_of, [update.ratio_N for update in done]),
-        loss_N=_put_together(tokens_of, [update.loss_N for update in done]),
-        updates=tuple(Update(s_m, u.loss, u.grad_norm) for s_m, u in zip(surrogates, done, strict=True)),
+        ratio_N=ratio_N,
+        loss_N=loss_N,
+        updates=tuple(updates),
         score_at_cut=None if None in cuts else sum(cuts) / len(cuts),
-        clip_fraction=sum(update.outside for update in done) / len(weight_N),
     )
-
-
-def _put_together(tokens_of: Sequence[torch.Tensor], parts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
-    """One value a token from those of the mini-batches, which share out all tokens; None where one has none."""
-    if any(part is None for part in parts):
-        return None
-    value_N = torch.zeros(sum(map(len, tokens_of)))
-    for at_N, part in zip(tokens_of, parts, strict=True):
-        value_N[at_N] = part
-    return value_N
 
 
 def sample_rows(

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from tokenspectrum.rollout.columns import attention_columns, row_columns, sampled_columns
 from tokenspectrum.tables import attention, attention_rows, metrics, responses, runs, tokens
@@ -63,8 +62,8 @@ def write_tables(
     return paths
 
 
-def summarise(record: StepRecord, layers: Sequence[int]) -> dict[str, Any]:
-    """The columns of the table `metrics`; `layers` are those that are logged."""
+def summarise(record: StepRecord, layers: Sequence[int], clip: tuple[float, float]) -> dict[str, Any]:
+    """The columns of the table `metrics`; `layers` are those that are logged, `clip` is the ratio's range."""
     rollouts, scores, updates = record.rollouts, record.scores, record.updates
     scored, n = rollouts.judged.scored, len(rollouts.responses)
     return {
@@ -79,7 +78,7 @@ def summarise(record: StepRecord, layers: Sequence[int]) -> dict[str, Any]:
         "predictive_entropy": float(scores.predictive_entropy_N.double().mean()),
         "attention_entropy": float(scores.attention[layers[0]].entropy_norm_N.double().mean()) if layers else None,
         "grad_norm": [update.grad_norm for update in updates],
-        "clip_fraction": record.clip_fraction,
+        "clip_fraction": float(((record.ratio_N < clip[0]) | (record.ratio_N > clip[1])).double().mean()),
         "kept_fraction": float((record.weight_N > 0).double().mean()),
         "score_at_cut": record.score_at_cut,
         "effective_sample_size": effective_sample_size(record.weight_N),
@@ -100,13 +99,9 @@ def token_columns(record: StepRecord) -> dict[str, Any]:
         "advantage": rollouts.judged.advantage_R.repeat_interleave(lengths_R).numpy(),
         "weight": record.weight_N.numpy(),
         "minibatch": rollouts.minibatch_R.repeat_interleave(lengths_R).numpy(),
-        "ratio": _or_nulls(record.ratio_N, len(record.weight_N)),
-        "loss": _or_nulls(record.loss_N, len(record.weight_N)),
+        "ratio": record.ratio_N.numpy(),
+        "loss": record.loss_N.numpy(),
     }
-
-
-def _or_nulls(value_N: torch.Tensor | None, n: int) -> Any:
-    return pa.nulls(n, pa.float32()) if value_N is None else value_N.numpy()
 
 
 def with_row_stats(columns: dict[str, Any], sample: RowSample, layers: Sequence[int]) -> dict[str, Any]:

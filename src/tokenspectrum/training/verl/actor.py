@@ -11,7 +11,7 @@ from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.record import Updated, WholeRows
 from tokenspectrum.training.update import MiniBatch
-from tokenspectrum.training.verl.request import AttentionRequest, UpdateRequest
+from tokenspectrum.training.verl.request import AttentionRequest
 from tokenspectrum.training.verl.trainer import VerlTrainer
 
 
@@ -29,6 +29,4 @@ class VerlActor:
         return self.trainer.score(responses, asked if layers else None, whole.tokens if whole else ())
 
     def update(self, batch: MiniBatch, lr: float) -> Updated:
-        clip = self.job.train.clip
-        done = self.trainer.update(batch, UpdateRequest(lr, 1 - clip.low, 1 + clip.high))
-        return done or Updated(0.0, None, 0)
+        return self.trainer.update(batch, lr)

@@ -18,6 +18,7 @@ from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.batch import flat_tokens, response_lengths
 from tokenspectrum.training.dapo import token_denominator
 from tokenspectrum.training.update import MiniBatch
+from tokenspectrum.training.verl.request import RESPONSE
 
 # A padding row: verl wants a prompt before every response.  Its masks are 0, so it is in no loss and in no count.
 _PADDING = Response("", 0, (0,), (0,), (0.0,), "length")
@@ -66,6 +67,8 @@ def update_rows(batch: MiniBatch, ranks: int) -> Rows | None:
     if advantage_N is None:
         return None
     rows = score_rows(batch.responses, ranks)
+    # Jagged like the others: verl deals rows to its micro-batches as it sees fit.
+    rows.fields[RESPONSE] = _jagged(rows.response_B.clone(), torch.ones_like(rows.response_B))
     rows.fields["old_log_probs"] = spread(batch.old_logprob_N, rows)
     rows.fields["advantages"] = spread(advantage_N, rows)
     return rows

@@ -13,22 +13,18 @@ from torch import Tensor
 
 from tokenspectrum.entropy import attention_entropy, attention_rows
 from tokenspectrum.policy.capture import Capture, capture_attention
-from tokenspectrum.training.dapo import importance_ratio
 from tokenspectrum.training.verl.internals import (
     VENDOR,
-    AggregationType,
     EngineRegistry,
     FSDPEngineWithLMHead,
-    Metric,
     non_tensor,
 )
 from tokenspectrum.training.verl.request import (
-    OUTSIDE,
     REQUEST,
+    RESPONSE,
     ROW_TOKENS,
     UPDATE,
     AttentionRequest,
-    UpdateRequest,
     field_name,
     rows_name,
 )
@@ -45,10 +41,12 @@ class AttentionEngine(FSDPEngineWithLMHead):
         super().__init__(*args, **kwargs)
         if self.use_ulysses_sp:
             raise ValueError("ulysses_sequence_parallel_size above 1 splits sequences, and with them attention rows")
+        self.update_logprobs: dict[int, Tensor] = {}
 
     def train_batch(self, data: Any, loss_function: Any) -> Any:
-        """One optimiser step, at the learning rate that came with the batch."""
+        """One optimiser step, at the learning rate that came with the batch; leaves this rank's `update_logprobs`."""
         request = non_tensor(data, UPDATE)
+        self.update_logprobs = {}
         if request is not None:
             for group in self.optimizer.param_groups:
                 group["lr"] = request.rate
@@ -59,8 +57,7 @@ class AttentionEngine(FSDPEngineWithLMHead):
         if request is None or not forward_only:
             loss, output = super().forward_step(micro_batch, loss_function, forward_only)
             if request is not None:
-                outside = tokens_outside(output["model_output"]["log_probs"], micro_batch, request)
-                output["metrics"][OUTSIDE] = Metric(AggregationType.SUM, outside)
+                self.update_logprobs |= response_logprobs(output["model_output"]["log_probs"], micro_batch)
             return loss, output
         with capture_attention(self.module, request.layers) as capture:
             self._capture, self._request = capture, request
@@ -79,14 +76,12 @@ class AttentionEngine(FSDPEngineWithLMHead):
 
 
 @torch.no_grad()
-def tokens_outside(logprob: Tensor, micro_batch: Any, request: UpdateRequest) -> int:
-    """Response tokens of the micro-batch whose ratio is outside [low, high]; `logprob` is of whole sequences."""
-    old, mask = micro_batch["old_log_probs"], micro_batch["response_mask"]
-    spans = zip(logprob.offsets()[1:].tolist(), old.offsets().diff().tolist(), strict=True)
-    at_N = torch.cat([torch.arange(end - n - 1, end - 1) for end, n in spans]).to(logprob.device)
-    ratio_N = importance_ratio(logprob.values()[at_N].float(), old.values().to(logprob.device))
-    outside_N = (ratio_N < request.low) | (ratio_N > request.high)
-    return int((outside_N & (mask.values().to(logprob.device) > 0)).sum())
+def response_logprobs(logprob: Tensor, micro_batch: Any) -> dict[int, Tensor]:
+    """float32, by response: what the loss was made of; `logprob` is of whole sequences, shifted by one as verl does."""
+    ends, lengths = logprob.offsets()[1:].tolist(), micro_batch["responses"].offsets().diff().tolist()
+    value_N, responses = logprob.values().detach().float().cpu(), micro_batch[RESPONSE].values().tolist()
+    rows = zip(responses, ends, lengths, strict=True)
+    return {r: value_N[end - n - 1 : end - 1] for r, end, n in rows if r >= 0}
 
 
 @torch.no_grad()

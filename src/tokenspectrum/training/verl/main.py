@@ -167,7 +167,7 @@ class StepLog:
             self._pending = None
 
     def _write(self, record: StepRecord) -> None:
-        summary = summarise(record, self._layers)
+        summary = summarise(record, self._layers, self._job.clip_range)
         self._work.add(write_tables(self._work.root, self._job, self._layers, record, summary))
         self._board.add(record.step, summary)
         self._progress.update(

@@ -5,31 +5,41 @@ Knows names of fields and the layout of rows.  Imports nothing of verl.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.rollout.score import AttentionScores, Scores
 from tokenspectrum.rollout.types import Response
+from tokenspectrum.training.dapo import Clip, clipped_loss, importance_ratio
 from tokenspectrum.training.record import Updated
+from tokenspectrum.training.update import MiniBatch
 from tokenspectrum.training.verl.batch import Rows, gather
-from tokenspectrum.training.verl.request import OUTSIDE, AttentionRequest, field_name, rows_name
+from tokenspectrum.training.verl.request import AttentionRequest, field_name, rows_name
 
 # verl's log-sum-exp may leave a log-probability or an entropy outside its range by rounding; beyond this it is wrong.
 _ROUNDING = {"float32": 1e-4, "bfloat16": 0.1}
 _FIELDS = {"raw": "entropy_raw_N", "norm": "entropy_norm_N", "topk": "entropy_topk_N", "fixed": "entropy_fixed_N"}
 
 
-def updated_of(metrics: Mapping[str, Sequence[Any]], ranks: int) -> Updated:
-    """From the metrics of one call of update_actor.  Raises UserError where the loss or the norm is not finite."""
-    loss, norm = float(metrics["loss"][0]), float(metrics["grad_norm"][0])
+def updated_of(batch: MiniBatch, clip: Clip, logprob_N: torch.Tensor, loss: float, norm: float | None) -> Updated:
+    """What an update came to; `logprob_N` is of the policy that it changed.  UserError where a figure is not finite."""
     if not math.isfinite(loss):
         raise UserError(f"the loss is {loss}: lower train.learning_rate")
-    if not math.isfinite(norm):
+    if norm is not None and not math.isfinite(norm):
         raise UserError(f"the gradient's norm is {norm}: lower train.learning_rate")
-    # verl takes the mean of a metric over the ranks.
-    return Updated(loss, norm, round(float(metrics[OUTSIDE][0]) * ranks))
+    return Updated(
+        loss,
+        norm,
+        importance_ratio(logprob_N, batch.old_logprob_N),
+        clipped_loss(logprob_N, batch.old_logprob_N, batch.advantage_N, clip),
+    )
+
+
+def logprobs_of(parts: Sequence[Mapping[int, torch.Tensor]]) -> torch.Tensor:
+    """N, in the responses' order, from what the ranks answer; more than one may hold a response."""
+    of = {r: value for part in parts for r, value in part.items()}
+    return torch.cat([of[r] for r in sorted(of)])
 
 
 def scores_of(

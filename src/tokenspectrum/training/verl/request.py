@@ -9,8 +9,8 @@ from tokenspectrum.rollout.score import SUPPORTS
 
 # Keys of the batch: what is asked of a scoring pass, of an update, and the tokens whose whole rows are wanted.
 REQUEST, UPDATE, ROW_TOKENS = "tokenspectrum_attention", "tokenspectrum_update", "tokenspectrum_row_tokens"
-# Key of an update's metrics: tokens whose ratio left the clip range.
-OUTSIDE = "tokenspectrum_outside"
+# Key of an update's batch: the response in each row.
+RESPONSE = "tokenspectrum_response"
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,9 @@ class AttentionRequest:
 
 @dataclass(frozen=True)
 class UpdateRequest:
-    """An update's learning rate, and the range outside which a token's ratio counts as clipped."""
+    """An update's learning rate."""
 
     rate: float
-    low: float
-    high: float
 
 
 def field_name(layer: int, statistic: str) -> str:

@@ -24,12 +24,13 @@ from tokenspectrum.rollout.questions import Question
 from tokenspectrum.rollout.score import Scores
 from tokenspectrum.rollout.transformers import stop_ids
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
+from tokenspectrum.training.dapo import Clip
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.record import Updated
 from tokenspectrum.training.update import MiniBatch
 from tokenspectrum.training.verl.batch import score_info, score_rows, update_info, update_rows
 from tokenspectrum.training.verl.internals import PPOTrainerSync, non_tensor, tensordict_utils
-from tokenspectrum.training.verl.record import row_field, scores_of, updated_of
+from tokenspectrum.training.verl.record import logprobs_of, row_field, scores_of, updated_of
 from tokenspectrum.training.verl.request import REQUEST, ROW_TOKENS, UPDATE, AttentionRequest, UpdateRequest
 from tokenspectrum.training.verl.reward import reward_batch, rewards_of
 from tokenspectrum.training.verl.worker import PolicyWorker
@@ -176,14 +177,17 @@ class VerlTrainer(PPOTrainerSync):
             dtype=self.job.train.dtype,
         )
 
-    def update(self, batch: MiniBatch, request: UpdateRequest) -> Updated | None:
-        """One optimiser step on one mini-batch; None where D = 0 and no step is taken."""
+    def update(self, batch: MiniBatch, lr: float) -> Updated:
+        """One optimiser step on one mini-batch; none where D = 0."""
+        clip = Clip(*(getattr(self.job.train.clip, name) for name in ("low", "high", "dual")))
         rows = update_rows(batch, self.ranks)
         if rows is None:
-            return None
-        info = update_info(rows) | {UPDATE: request}
+            return updated_of(batch, clip, self.score(batch.responses, None).logprob_N, 0.0, None)
+        info = update_info(rows) | {UPDATE: UpdateRequest(lr)}
         answer = self.actor_rollout_wg.update_actor(tensordict_utils.get_tensordict(rows.fields, info))
-        return updated_of(non_tensor(answer, "metrics"), self.ranks)
+        metrics = non_tensor(answer, "metrics")
+        logprob_N = logprobs_of(self.actor_rollout_wg.update_logprobs())
+        return updated_of(batch, clip, logprob_N, float(metrics["loss"][0]), float(metrics["grad_norm"][0]))
 
     def placement(self) -> dict[str, list[dict[str, Any]]]:
         """Node, address and process of every actor worker and of every vLLM server."""

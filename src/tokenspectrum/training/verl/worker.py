@@ -45,6 +45,11 @@ class PolicyWorker(ActorRolloutRefWorker):
         return found
 
     @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    def update_logprobs(self) -> dict[int, torch.Tensor]:
+        """Log-probabilities that this rank's last update was made of, by response."""
+        return self.actor.engine.update_logprobs
+
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
     def placement(self) -> dict[str, str | int]:
         """Where this rank runs."""
         return {
