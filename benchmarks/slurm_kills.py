@@ -19,8 +19,8 @@ sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tests/slurm"), str(ROOT 
 from machine import cpu_name  # noqa: E402
 from pipeline_kit import Clone  # noqa: E402
 from slurm_driver import copy_of, digests, slurm_clone, up_to_training  # noqa: E402
-from slurm_kills import KINDS, draw, run_through, settle  # noqa: E402
 from slurm_kit import Cluster, obstacle  # noqa: E402
+from slurm_points import KINDS, draw, run_through, settle  # noqa: E402
 
 
 def trial(cluster: Cluster, clone: Clone, seed: int, reference: dict[str, str]) -> list[dict[str, object]]:

@@ -97,8 +97,9 @@ def check_same(one, two, start: dict[str, torch.Tensor]) -> None:
         # Later mini-batches start from policies that differ by rounding, and terms of both signs may nearly cancel.
         assert b.loss == pytest.approx(a.loss, rel=1e-5, abs=1e-5 * a.size if m else 0)
         assert b.norm == pytest.approx(a.norm, rel=1e-5)
-        torch.testing.assert_close(b.ratio_N, a.ratio_N, rtol=2e-5, atol=1e-6)
-        torch.testing.assert_close(b.term_N, a.term_N, rtol=2e-5, atol=1e-5)
+        slack = 2e-4 if m else 2e-5
+        torch.testing.assert_close(b.ratio_N, a.ratio_N, rtol=slack, atol=slack)
+        torch.testing.assert_close(b.term_N, a.term_N, rtol=slack, atol=slack)
         assert max(apart(a.gradient, b.gradient)) < 1e-4
         assert max(apart(a.policy, b.policy)) < 1e-5
         # Of what was learnt: AdamW divides a gradient by its own size, so near 0 it makes a step of a rounding.
@@ -159,7 +160,7 @@ def test_the_batch_is_a_hard_one(played, stored):
     assert (advantage_N == 0).any()
     for moved in played["local"]["uniform-all"]:
         assert int(((moved.ratio_N < 0.8) | (moved.ratio_N > 1.28)).sum()) > 10
-    assert bool((played["local"]["uniform-all-fresh"][0].ratio_N == 1).all())
+    assert float((played["local"]["uniform-all-fresh"][0].ratio_N - 1).abs().max()) < 1e-5
     skipped = {case.name: [moved.norm is None for moved in played["local"][case.name]] for case in CASES}
     assert any(any(left) and not all(left) for left in skipped.values())
     assert any(all(left) for left in skipped.values())

@@ -3,8 +3,8 @@
 import os
 
 from slurm_driver import Driver, Stage, copy_of, digests, edit_site, has_pending_sigterm, release
-from slurm_kills import draw, job_of, run_through, settle, strike
 from slurm_kit import Cluster, wait_for
+from slurm_points import draw, job_of, run_through, settle, strike
 
 SEED = int(os.environ.get("SLURM_KILLS_SEED", "1"))
 

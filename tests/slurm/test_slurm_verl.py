@@ -4,8 +4,8 @@ import json
 
 import pytest
 from slurm_driver import PRESET, Driver, Stage, copy_of
-from slurm_kills import job_of, settle
 from slurm_kit import wait_for
+from slurm_points import job_of, settle
 
 ADDR = "train@full-1"
 TARGET = f"artifacts/{PRESET}/train/full-s1/policy"
