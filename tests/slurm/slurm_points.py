@@ -29,9 +29,13 @@ class Point:
 
 
 def draw(seed: int, kinds: tuple[Kind, ...], addrs: tuple[str, ...] = ADDRS) -> list[Point]:
-    """A point of each kind, the stages in turn, steps 1 to 7 of ten; printed, so that a failure can be had again."""
+    """A point of each kind, the stages in turn, steps 1 to 7 of ten; printed, so that a failure can be had again.
+
+    A stage is hit at steps of its own each time: it goes on a little before it is held, and must not be done by then.
+    """
     rng = random.Random(seed)
-    points = [Point(kind, addrs[i % len(addrs)], rng.randint(1, 7)) for i, kind in enumerate(kinds)]
+    steps = {addr: rng.sample(range(1, 8), len(kinds)) for addr in addrs}
+    points = [Point(kind, addrs[i % len(addrs)], steps[addrs[i % len(addrs)]][i]) for i, kind in enumerate(kinds)]
     print(f"seed {seed}: {points}")
     return points
 
