@@ -1,11 +1,12 @@
 """Time what the bridge adds: seconds a stage for run, restore and no-op, and the plan of a whole experiment matrix.
 
-    python benchmarks/workflow.py [--stages 10 100 1000] [--out benchmarks/workflow.csv]
+    python benchmarks/workflow.py [--stages 10 100 1000] [--no-matrix] [--out benchmarks/workflow.csv]
 
 Stages are the toy pipeline's of tests/bridge, which take milliseconds, with more and more seeds.  The matrix is this
 project's own dvc.yaml with the default methods and so many seeds that it has over a thousand stages; its outputs are
 placeholders, put into the cache as if the stages had run.  All in temporary folders.  CPU seconds are those of the
-command and of all that it started; wall seconds mean little on a machine that others use.
+command and of all that it started; wall seconds mean little on a machine that others use.  Each project's rows are
+appended as it is done, so that it can be run in parts.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -110,30 +111,37 @@ def matrix_rows(folder: Path) -> Iterator[Row]:
     yield "matrix", n_stages, "restore all, on the driver", *seconds(toy, *SNAKEMAKE, "results/table1.csv")
 
 
+def append(path: Path, rows: Iterable[Row], revision: str) -> None:
+    """Add rows to the CSV, under a header if it is new."""
+    new = not path.exists()
+    with path.open("a", newline="") as f:
+        writer = csv.writer(f, lineterminator="\n")
+        if new:
+            columns = ["pipeline", "stages", "pass", "wall_seconds", "cpu_seconds", "cpu_seconds_a_stage"]
+            writer.writerow([*columns, "load", "device", "revision"])
+        for pipeline, n, what, wall, cpu in rows:
+            share, load = f"{cpu if what.startswith('one') else cpu / n:.3f}", f"{os.getloadavg()[0]:.1f}"
+            row = [pipeline, n, what, f"{wall:.2f}", f"{cpu:.2f}", share, load, cpu_name(), revision]
+            writer.writerow(row)
+            print(*row, flush=True)
+
+
 def main() -> None:
     """Make the projects, time, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stages", type=int, nargs="*", default=[10, 100, 1000], help="about so many toy stages")
+    parser.add_argument("--matrix", action=argparse.BooleanOptionalAction, default=True, help="this project's own DAG")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/workflow.csv")
     args = parser.parse_args()
     revision = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True).strip()
-    rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="workflow-") as folder:
         for n in args.stages:
             n_seeds = max(2, n // 4 - 1)
             toy = new_toy(Path(folder) / f"toy-{n}")
             toy.edit("params.yaml", "seeds: [1, 2]", f"seeds: {list(range(1, n_seeds + 1))}")
-            rows += toy_rows(toy, 4 + 4 * n_seeds)
-        rows += matrix_rows(Path(folder) / "matrix")
-    with args.out.open("w", newline="") as f:
-        writer = csv.writer(f, lineterminator="\n")
-        columns = ["pipeline", "stages", "pass", "wall_seconds", "cpu_seconds", "cpu_seconds_a_stage"]
-        writer.writerow([*columns, "load", "device", "revision"])
-        load = f"{os.getloadavg()[2]:.1f}"
-        for pipeline, n, what, wall, cpu in rows:
-            share = f"{cpu if what.startswith('one') else cpu / n:.3f}"
-            writer.writerow([pipeline, n, what, f"{wall:.2f}", f"{cpu:.2f}", share, load, cpu_name(), revision])
-    print(args.out.read_text())
+            append(args.out, toy_rows(toy, 4 + 4 * n_seeds), revision)
+        if args.matrix:
+            append(args.out, matrix_rows(Path(folder) / "matrix"), revision)
 
 
 if __name__ == "__main__":
