@@ -19,7 +19,6 @@ from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils
 from verl.utils.config import validate_config
-from verl.utils.metric import AggregationType, Metric
 from verl.workers.engine.base import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
@@ -33,13 +32,11 @@ VENDOR, VENDOR_ENV = "tokenspectrum", "VERL_ENGINE_VENDOR"
 
 __all__ = [
     "ActorRolloutRefWorker",
-    "AggregationType",
     "DataProto",
     "Dispatch",
     "EngineRegistry",
     "FSDPEngineWithLMHead",
     "LLMServerClient",
-    "Metric",
     "PPOTrainerSync",
     "RewardManagerBase",
     "register",
@@ -90,7 +87,6 @@ SIGNATURES: Mapping[Callable, tuple[str, ...]] = {
     tensordict_utils.get_tensordict: ("tensor_dict", "non_tensor_dict"),
     tensordict_utils.get_non_tensor_data: ("data", "key", "default"),
     EngineRegistry.register: ("model_type", "backend", "device", "vendor"),
-    Metric.__init__: ("self", "aggregation", "value"),
 }
 
 

@@ -179,7 +179,8 @@ class VerlTrainer(PPOTrainerSync):
 
     def update(self, batch: MiniBatch, lr: float) -> Updated:
         """One optimiser step on one mini-batch; none where D = 0."""
-        clip = Clip(*(getattr(self.job.train.clip, name) for name in ("low", "high", "dual")))
+        asked = self.job.train.clip
+        clip = Clip(asked.low, asked.high, asked.dual)
         rows = update_rows(batch, self.ranks)
         if rows is None:
             return updated_of(batch, clip, self.score(batch.responses, None).logprob_N, 0.0, None)
