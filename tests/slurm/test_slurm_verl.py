@@ -1,6 +1,7 @@
 """The train stage on verl in one allocation of two Slurm nodes, requeued in the middle: one raylet a node, one job."""
 
 import json
+import shutil
 
 import pytest
 from slurm_driver import PRESET, Driver, Stage, copy_of
@@ -45,6 +46,12 @@ def test_two_nodes_train_one_policy_and_go_on_after_a_requeue(cluster, untrained
     assert (clone.root / TARGET / f"step={STEPS:05d}/model.safetensors").stat().st_size
     metrics = sorted((clone.root / f"artifacts/{PRESET}/metrics").rglob("step=*"))
     assert [int(p.name.removeprefix("step=")) for p in metrics if p.is_dir()] == list(range(1, STEPS + 1))
+    # What the cache has needs no nodes.
+    for name in ("train", "metrics"):
+        shutil.rmtree(clone.root / f"artifacts/{PRESET}/{name}")
+    Driver(clone, TARGET).finish(cluster)
+    assert cluster.jobs(clone.root) == [trained]
+    assert (clone.root / TARGET / f"step={STEPS:05d}/model.safetensors").stat().st_size
 
 
 def any_job(cluster, clone):
