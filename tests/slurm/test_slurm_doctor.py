@@ -2,7 +2,7 @@
 
 from pipeline_kit import Clone
 from slurm_driver import copy_of, edit_site
-from slurm_kit import Cluster
+from slurm_kit import Cluster, wait_for
 
 
 def doctor(clone: Clone, *options: str) -> tuple[int, list[str]]:
@@ -19,8 +19,9 @@ def test_a_tiny_job_answers_from_a_node(cluster: Cluster, untrained, tmp_path):
     for start in ("slurm ok answers; partitions calm, cpu*", "job states ok by squeue", "python on nodes ok"):
         assert any(line.startswith(start) for line in lines), (start, lines)
     assert any("saw this folder and answered in it" in line for line in lines)
-    (job,) = cluster.jobs(clone.root)
-    assert job.state == "COMPLETED"
+    # The answer is there before the job has ended.
+    wait_for("the job's end", lambda: not cluster.active(clone.root), 120)
+    assert [job.state for job in cluster.jobs(clone.root)] == ["COMPLETED"]
     assert not list((clone.root / ".dvc/tmp/doctor").glob("*"))
 
 
