@@ -20,6 +20,8 @@ from tokenspectrum.params.systems import VllmSystems
 from tokenspectrum.rollout.engine import check_groups
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 from tokenspectrum.rollout.vllm import VllmEngine
+from tokenspectrum.rollout.vllm_process import Shard
+from tokenspectrum.rollout.vllm_shard import Request, Sampled
 
 EOS, VOCAB, LONGEST = 1, 23, 100
 PROMPTS = [Prompt(f"{i:016x}", tuple(2 + (7 * i + j) % 20 for j in range(1 + 3 * i))) for i in range(9)]
@@ -31,13 +33,13 @@ def policy(tmp_path_factory) -> Path:
     return vllm_kit.write_policy(tmp_path_factory.mktemp("vllm") / "policy")
 
 
-def start(policy: Path, shards: int) -> VllmEngine:
-    return VllmEngine(policy, vllm_kit.systems(shards), dtype="float32", max_tokens=LONGEST)
+def start(policy: Path, shards: int, **systems: float) -> VllmEngine:
+    return VllmEngine(policy, vllm_kit.systems(shards, **systems), dtype="float32", max_tokens=LONGEST)
 
 
 @pytest.fixture(scope="module")
 def engine(policy) -> Iterator[VllmEngine]:
-    with start(policy, 2) as engine:
+    with start(policy, 2, stall_timeout=15) as engine:
         yield engine
 
 
@@ -156,9 +158,60 @@ def test_a_request_that_fails_twice_is_named_by_its_prompt(alone):
     assert "\n" not in str(e.value)
 
 
-def test_no_process_is_left_behind(alone):
-    pids = [shard.process.pid for shard in alone.shards]
-    alone.close()
+def listen(monkeypatch, hear) -> None:
+    """Have `hear` called with each shard whose progress reaches the owner."""
+    said = Shard.said
+
+    def listening(shard: Shard) -> list[Sampled] | None:
+        answer = said(shard)
+        if answer is None:
+            hear(shard)
+        return answer
+
+    monkeypatch.setattr(Shard, "said", listening)
+
+
+def test_steps_that_finish_no_response_are_progress(engine, responses, monkeypatch):
+    done = []
+    listen(monkeypatch, lambda shard: done.append(shard.done))
+    p = next(p for p in range(len(PROMPTS)) if len(responses[4 * p].token_ids) > 1)
+    engine.generate(PROMPTS[p : p + 1], Sampling(1.0, 0.95, 30, 1), seed=3, step=5)
+    assert done[0] == 0
+
+
+def test_a_shard_that_stops_in_mid_generation_is_given_up_and_nothing_is_lost(engine, monkeypatch, caplog):
+    many = Sampling(1.0, 1.0, 70, 32)
+    undisturbed = engine.generate(PROMPTS, many, seed=3, step=5)
+    before, stopped = list(engine.shards), []
+
+    def stop(shard: Shard) -> None:
+        if not stopped:
+            stopped.append(shard)
+            os.kill(shard.process.pid, signal.SIGSTOP)
+
+    listen(monkeypatch, stop)
+    assert ids(engine.generate(PROMPTS, many, seed=3, step=5)) == ids(undisturbed)
+    assert "no progress for 15 s (systems.vllm.stall_timeout); its requests are sent once more" in caplog.text
+    assert [shard for shard in before if shard not in engine.shards] == stopped
+
+
+def test_a_prompt_whose_shard_stops_twice_is_named(engine, monkeypatch):
+    ask = Shard.ask
+
+    def stop(shard: Shard, requests: list[Request]) -> None:
+        if shard.index == 0:
+            os.kill(shard.process.pid, signal.SIGSTOP)
+        ask(shard, requests)
+
+    monkeypatch.setattr(Shard, "ask", stop)
+    with pytest.raises(UserError, match=r"prompt 0{16}: vLLM failed twice to answer it: no progress for 15 s") as e:
+        engine.generate(PROMPTS, SAMPLING, seed=3, step=5)
+    assert "\n" not in str(e.value)
+
+
+def test_no_process_is_left_behind(engine):
+    pids = [shard.process.pid for shard in engine.shards]
+    engine.close()
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.killpg(pid, 0)
@@ -211,7 +264,7 @@ def damage(policy: Path) -> VllmSystems:
 
 
 def ask_for_too_much(policy: Path) -> VllmSystems:
-    return VllmSystems(**vllm_kit.SYSTEMS | {"gpu_memory_utilization": 0.999}, shards=1)
+    return vllm_kit.systems(gpu_memory_utilization=0.999)
 
 
 @pytest.mark.parametrize("obstacle", [damage, ask_for_too_much])
@@ -228,6 +281,6 @@ def test_an_engine_that_cannot_start_is_one_line_within_a_minute(policy, tmp_pat
 
 def test_more_shards_than_gpus_are_refused(policy, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
-    systems = VllmSystems(device="cuda", tensor_parallel=2, gpu_memory_utilization=0.5, shards=2)
+    systems = vllm_kit.systems(2, device="cuda", tensor_parallel=2)
     with pytest.raises(UserError, match="needs more than the 3 in CUDA_VISIBLE_DEVICES"):
         VllmEngine(policy, systems, dtype="float32", max_tokens=LONGEST)

@@ -15,11 +15,11 @@ from tokenspectrum.policy.load import load_policy
 from tokenspectrum.policy.save import save_policy
 from tokenspectrum.rollout.types import Response
 
-SYSTEMS = {"device": "cpu", "tensor_parallel": 1, "gpu_memory_utilization": 0.12}
+SYSTEMS = {"device": "cpu", "tensor_parallel": 1, "gpu_memory_utilization": 0.12, "stall_timeout": 120}
 
 
-def systems(shards: int = 1) -> VllmSystems:
-    return VllmSystems(**SYSTEMS, shards=shards)
+def systems(shards: int = 1, **changes: float) -> VllmSystems:
+    return VllmSystems(**SYSTEMS | {"shards": shards} | changes)
 
 
 def write_policy(path: Path, seed: int = 0) -> Path:

@@ -124,6 +124,7 @@ VERL = {"train.trainer": "verl"}
         (VERL | {"systems.verl.max_tokens_per_gpu": 185}, "185 is below the longest context, 186"),
         (VERL | {"train.dtype": "bfloat16"}, "train.dtype: bfloat16 with systems.verl.device cpu"),
         ({"systems.vllm.shards": 0}, "systems.vllm.shards"),
+        ({"systems.vllm.stall_timeout": 0}, "systems.vllm.stall_timeout"),
     ],
     ids=str,
 )

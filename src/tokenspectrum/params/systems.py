@@ -53,6 +53,9 @@ class VllmSystems(Frozen):
     tensor_parallel: int = Field(ge=1, description="GPUs that one shard spreads over")
     gpu_memory_utilization: Fraction = Field(description="share of the device's memory that a shard may take")
     shards: int = Field(ge=1, description="engines side by side, a process each; prompts are dealt out among them")
+    stall_timeout: Seconds = Field(
+        description="seconds without a step of a shard after which it is given up; longer than its longest step takes"
+    )
 
 
 class SystemsParams(Frozen):

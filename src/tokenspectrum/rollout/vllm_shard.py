@@ -4,11 +4,12 @@ Knows vLLM and lists of token ids; knows no prompt ids, tables or other shards. 
 processes of one program, over a socket that nobody else holds.
 """
 
+import math
 import os
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -25,6 +26,7 @@ class EngineOptions:
     gpu_memory_utilization: float
     max_tokens: int  # of prompt and response together
     max_sequences: int
+    stall_timeout: float  # seconds of silence after which the owner gives this process up
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ def start(options: EngineOptions) -> Any:
     )
 
 
-def answer(engine: Any, requests: list[Request]) -> list[Sampled]:
-    """Every request's response, in their order."""
+def answer(engine: Any, requests: list[Request], tell: Callable[[int], None]) -> list[Sampled]:
+    """Every request's response, in their order; after each step `tell` gets the number of those that are finished."""
     from vllm import SamplingParams, TokensPrompt
 
     params = [
@@ -102,6 +104,17 @@ def answer(engine: Any, requests: list[Request]) -> list[Sampled]:
         for request in requests
     ]
     prompts = [TokensPrompt(prompt_token_ids=list(request.token_ids)) for request in requests]
+    done = 0
+
+    def step() -> list[Any]:
+        nonlocal done
+        outputs = type(engine.llm_engine).step(engine.llm_engine)
+        done += sum(output.finished for output in outputs)
+        tell(done)
+        return outputs
+
+    # generate calls this in a loop.  Its progress bar hears of finished requests only, and a long one takes minutes.
+    engine.llm_engine.step = step
     outputs = engine.generate(prompts, params, use_tqdm=False)
     return [_sampled(request, output.outputs[0]) for request, output in zip(requests, outputs, strict=True)]
 
@@ -114,10 +127,24 @@ def _sampled(request: Request, output: Any) -> Sampled:
     return Sampled(request.key, tokens, logprobs, output.finish_reason)
 
 
+def teller(connection: Connection, seconds: float) -> Callable[[int], None]:
+    """Sends a number as progress, the first one and then one in so many seconds."""
+    told = -math.inf
+
+    def tell(done: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= seconds:
+            connection.send(("progress", done))
+            told = time.monotonic()
+
+    return tell
+
+
 def serve(connection: Connection) -> None:
-    """Options, then lists of requests; each gets ("ready" | "sampled" | "failed", what)."""
+    """Options, then lists of requests; each gets ("ready" | "sampled" | "failed", what), after some ("progress", n)."""
     try:
-        engine = start(connection.recv())
+        options = connection.recv()
+        engine = start(options)
     except Exception as e:  # whatever vLLM raises goes to the owner, who ends the stage with it
         connection.send(("failed", f"{type(e).__name__}: {e}"))
         return
@@ -128,7 +155,7 @@ def serve(connection: Connection) -> None:
         except EOFError:
             return
         try:
-            reply = ("sampled", answer(engine, requests))
+            reply = ("sampled", answer(engine, requests, teller(connection, min(1.0, options.stall_timeout / 4))))
         except Exception as e:
             reply = ("failed", f"{type(e).__name__}: {e}")
         connection.send(reply)

@@ -1,0 +1,120 @@
+"""The owner's end of vLLM's processes, against processes that stand in for vLLM and hang in every way."""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.rollout import vllm_process
+from tokenspectrum.rollout.vllm_process import Shard, ShardError, answers
+from tokenspectrum.rollout.vllm_shard import EngineOptions, Request, Sampled
+
+REQUESTS = [Request(key, (2, 3), 7, 1.0, 1.0, 5, (1,)) for key in range(4)]
+ANSWER = [Sampled(request.key, (4,), (-1.0,), "stop") for request in REQUESTS]
+UP = """
+import os, struct, sys, time
+from multiprocessing.connection import Connection
+from tokenspectrum.rollout.vllm_shard import Sampled
+owner = Connection(int(sys.argv[1]))
+owner.recv()
+owner.send(("ready", None))
+def answer():
+    owner.send(("sampled", [Sampled(request.key, (4,), (-1.0,), "stop") for request in requests]))
+"""
+ASKED = UP + "requests = owner.recv()\n"
+WELL = ASKED + "answer(); owner.recv()"
+SILENT = ASKED + "owner.recv()"
+
+
+@contextmanager
+def stand_in(monkeypatch, code: str, stall_timeout: float, index: int = 0) -> Iterator[Shard]:
+    monkeypatch.setattr(vllm_process, "_MAIN", code)
+    shard = Shard(index, EngineOptions("policy", "cpu", "float32", 1, 0.5, 100, 8, stall_timeout))
+    try:
+        shard.ready()
+        yield shard
+    finally:
+        shard.close()
+
+
+def only(shard: Shard, requests: list[Request] = REQUESTS) -> list[Sampled] | ShardError:
+    [(answering, answer)] = answers([(shard, requests)])
+    assert answering is shard
+    return answer
+
+
+@pytest.mark.parametrize(
+    "hanging",
+    [
+        SILENT,
+        ASKED + "owner.send(('progress', 1)); owner.recv()",
+        # Half a message: its length, and less than that.
+        ASKED + "os.write(owner.fileno(), struct.pack('!i', 1000) + b'some'); owner.recv()",
+    ],
+    ids=["says nothing", "makes one step", "stops in a message"],
+)
+def test_a_shard_that_hangs_is_given_up(monkeypatch, hanging):
+    with stand_in(monkeypatch, hanging, 0.5) as shard:
+        answer = only(shard)
+    assert isinstance(answer, ShardError)
+    assert str(answer) == "no progress for 0.5 s (systems.vllm.stall_timeout)"
+    assert shard.process.returncode == -signal.SIGKILL
+
+
+def test_a_shard_that_does_not_even_take_its_requests_is_given_up(monkeypatch):
+    big = [Request(key, tuple(range(1000, 9000)), 7, 1.0, 1.0, 5, (1,)) for key in range(100)]
+    with stand_in(monkeypatch, UP + "time.sleep(600)", 0.5) as shard:
+        assert "no progress for 0.5 s" in str(only(shard, big))
+
+
+def test_a_shard_as_silent_as_that_is_waited_for_under_a_longer_limit(monkeypatch):
+    with stand_in(monkeypatch, ASKED + "time.sleep(2); answer(); owner.recv()", 600) as shard:
+        assert only(shard) == ANSWER
+
+
+def test_steps_are_progress_however_long_the_whole_takes(monkeypatch):
+    steps = "for _ in range(60): time.sleep(0.1); owner.send(('progress', 0))\n"
+    with stand_in(monkeypatch, ASKED + steps + "answer(); owner.recv()", 5) as shard:
+        assert only(shard) == ANSWER
+
+
+def test_a_shard_that_hangs_does_not_keep_the_others_from_answering(monkeypatch):
+    with ExitStack() as stack:
+        shards = [stack.enter_context(stand_in(monkeypatch, SILENT if i == 1 else WELL, 5, i)) for i in range(3)]
+        found = dict(answers([(shard, REQUESTS) for shard in shards]))
+    assert [found[shards[i]] for i in (0, 2)] == [ANSWER, ANSWER]
+    assert isinstance(found[shards[1]], ShardError)
+
+
+def test_the_log_tells_how_many_responses_are_finished(monkeypatch, caplog):
+    monkeypatch.setattr(vllm_process, "_LOG_EVERY_S", 0.0)
+    caplog.set_level(logging.INFO)
+    with stand_in(
+        monkeypatch, ASKED + "owner.send(('progress', 3)); time.sleep(0.1); answer(); owner.recv()", 600
+    ) as shard:
+        assert only(shard) == ANSWER
+    assert "vLLM: 3 of 4 responses, shards at work: 1 of 1" in caplog.text
+
+
+def test_an_engine_that_is_not_up_in_time_is_one_line(monkeypatch):
+    monkeypatch.setattr(vllm_process, "_START", 0.5)
+    with (
+        pytest.raises(UserError, match=r"vLLM shard 0: not up after 0\.5 s"),
+        stand_in(monkeypatch, "import time; time.sleep(600)", 600),
+    ):
+        pass
+
+
+def test_a_process_that_cannot_be_killed_is_left_with_a_warning(monkeypatch, caplog):
+    monkeypatch.setattr(vllm_process, "_END", 0.5)
+    with stand_in(monkeypatch, UP + "time.sleep(600)", 600) as shard:
+        with monkeypatch.context() as m:
+            m.setattr(os, "killpg", lambda *_: None)
+            shard.close()
+        os.killpg(shard.process.pid, signal.SIGKILL)
+    assert f"process {shard.process.pid} does not end" in caplog.text
+    assert shard.process.wait() == -signal.SIGKILL
