@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 # The section whose `engine` a stage samples with.
-_ENGINES = {"rollouts": "rollouts", "evaluate": "evaluate", "evaluate_base": "evaluate"}
+_ENGINES = {"sample": "rollouts", "evaluate": "evaluate", "evaluate_base": "evaluate"}
 
 
 def cluster_resources(stage: str, params: Mapping[str, Any]) -> dict[str, int | str]:

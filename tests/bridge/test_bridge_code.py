@@ -122,7 +122,7 @@ def test_training_imports_neither_analysis_nor_the_command_line(monkeypatch):
     monkeypatch.chdir(ROOT)
     forbidden = ("src/tokenspectrum/analysis/", "src/tokenspectrum/cli/")
     pipeline = load_pipeline()
-    for stage in ("train", "evaluate", "rollouts", "tokens", "weights", "policy", "prompts"):
+    for stage in ("train", "evaluate", "sample", "rollouts", "tokens", "weights", "policy", "prompts"):
         code = pipeline.matching(stage)[0].code
         assert code
         assert not [path for path in code if path.startswith(forbidden)]

@@ -159,6 +159,19 @@ def test_a_context_that_the_cache_cannot_hold_is_refused(tmp_path, monkeypatch, 
     assert "at once" in capsys.readouterr().out
 
 
+def test_jobs_of_vllm_follow_the_params(tmp_path, monkeypatch, capsys):
+    params = read("qwen3-8b")
+    runs = (len(params.methods) + 1) * len(params.seeds)
+    line = "systems.vllm: jobs, one node with 8 GPUs each: "
+    assert f"{line}4 of the probe and {runs} of evaluation" in plan(monkeypatch, capsys, "qwen3-8b")
+    text = (ROOT / "presets/qwen3-8b.yaml").read_text()
+    few = tmp_path / "params.yaml"
+    few.write_text(text.replace("shards: [1, 2, 3, 4]", "shards: [1, 2]").replace("    shards: 8", "    shards: 2"))
+    monkeypatch.setenv(PARAMS_ENV, str(few))
+    assert f"{line.replace('8', '2')}2 of the probe and" in plan(monkeypatch, capsys)
+    assert "systems.vllm: jobs" not in plan(monkeypatch, capsys, "tiny")
+
+
 def test_heads_that_do_not_divide_are_refused():
     shape = HubShape(hidden=8, heads=28, kv_heads=4, head_dim=2, intermediate=8, vocabulary=8, tied=True)
     memory.check_heads(shape, 4)

@@ -16,6 +16,7 @@ from lanes import Lanes
 LAUNCHES = dict.fromkeys(("test_verl_train", "test_verl_resume", "test_verl_two_nodes"), "launches")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
     """Asked for by `-n`."""
     return Lanes(config, log, LAUNCHES)

@@ -1,4 +1,4 @@
-"""The stages rollouts and evaluate_base with `engine: vllm`, as a user runs them."""
+"""The stages sample and evaluate_base with `engine: vllm`, as a user runs them."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import vllm_kit
 from vllm_kit import kit
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.stages import evaluate_base, rollouts, tokens
+from tokenspectrum.stages import evaluate_base, tokens
 from tokenspectrum.tokenlog.reader import read_table
 
 SYSTEMS = {"vllm": {**vllm_kit.SYSTEMS, "shards": 1}}
@@ -31,9 +31,9 @@ def use(monkeypatch, path: Path, **changes) -> None:
 
 
 def test_rollouts_by_vllm_are_scored_by_the_tokens_stage_as_they_were_sampled(home, tmp_path, monkeypatch):
-    use(monkeypatch, tmp_path / "p.yaml", rollouts={"engine": "vllm"})
+    use(monkeypatch, tmp_path / "p.yaml", rollouts={"engine": "vllm", "shards": [1, 2]})
     out = tmp_path / "rollouts"
-    rollouts.main(["--prompts", str(home / "prompts"), "--policy", str(home / "policy"), "--out", str(out)])
+    kit.run_rollouts(home, out, (1, 2))
     rows = read_table(out, "responses").to_pylist()
     assert [row["sample"] for row in rows] == list(range(4)) * 5
     flags = {"rollouts": out, "policy": home / "policy", "out": tmp_path / "tokens", "attention": tmp_path / "a"}
@@ -54,4 +54,4 @@ def test_evaluation_by_vllm_has_exactly_k_samples_a_problem(home, tmp_path, monk
 def test_an_engine_without_machines_is_refused(home, tmp_path, monkeypatch):
     use(monkeypatch, tmp_path / "p.yaml", rollouts={"engine": "vllm"}, systems={"vllm": None})
     with pytest.raises(UserError, match=r"systems\.vllm: null"):
-        rollouts.main(["--prompts", str(home / "prompts"), "--policy", str(home / "policy"), "--out", str(tmp_path)])
+        kit.run_shard(home, tmp_path)

@@ -85,7 +85,7 @@ def shrink(data: dict[str, Any]) -> None:
     data["seeds"] = [1]
     data["policy"]["training"]["steps"] = 12
     data["policy"]["check"] = None
-    data["rollouts"]["prompts"] = 4
+    data["rollouts"] |= {"prompts": 4, "shards": [1, 2]}
     data["train"]["steps"] = 2
     data["train"]["prompts_per_step"] = 4
     data["train"]["mini_batches"] = 2

@@ -12,6 +12,8 @@ import pytest
 EVERYTHING = {
     "prompts",
     "policy",
+    "sample@1",
+    "sample@2",
     "rollouts",
     "tokens",
     "weights@full",
@@ -76,6 +78,13 @@ def test_params_of_evaluation_do_not_train(edited):
     assert edited.ran() == {*EVALUATED, "evaluate_base@1", "table1"}
 
 
+def test_a_new_reward_draws_nothing_of_the_probe_again(edited):
+    edited.params(lambda p: p["reward"]["overlong"].update(factor=0.5))
+    ran = edited.ran()
+    assert {"rollouts", *TRAINED} <= ran
+    assert not {"policy", "sample@1", "sample@2"} & ran
+
+
 def test_a_new_loss_trains_and_runs_what_lies_below(edited):
     change = "\n\n_clipped = clipped_loss\n\n\ndef clipped_loss(*args):\n    return _clipped(*args) ** 3\n"
     edited.append("src/tokenspectrum/training/dapo.py", change)
@@ -109,7 +118,7 @@ def test_deleted_outputs_come_back_without_a_job(small, first):
     for name in ("artifacts", "results"):
         shutil.rmtree(small.root / name)
     plan = small.run("snakemake", "--profile", "local", "-n", "results/table1.csv")
-    assert "12 stages would be restored before any job starts" in plan.stderr
+    assert "14 stages would be restored before any job starts" in plan.stderr
     assert "Nothing to be done" in plan.stdout + plan.stderr
     before = len(small.journal())
     done = small.run("snakemake", "--profile", "local", "results/table1.csv")

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from tokenspectrum.policy.save import save_policy
 from tokenspectrum.prompts.problem import Problem
+from tokenspectrum.stages import rollouts, sample
 from tokenspectrum.tables.prompts import SCHEMA
 from tokenspectrum.tokenlog.writer import write_file, write_manifest
 
@@ -19,7 +20,7 @@ TEMPLATE = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
 PARAMS = {
     "sampling": {"temperature": 1.0, "top_p": 0.95, "n": 4, "max_prompt_tokens": 6, "max_response_tokens": 10},
     "reward": {"integer_sources": ["sums"], "overlong": {"buffer": 4, "factor": 1.0}},
-    "rollouts": {"engine": "transformers", "prompts": 5, "choose": "hash", "seed": 3},
+    "rollouts": {"engine": "transformers", "prompts": 5, "choose": "hash", "seed": 3, "shards": [1]},
     "tokens": {
         "layers": "all",
         "alignment": "decision",
@@ -103,3 +104,18 @@ def write_params(path: Path, **changes: Mapping) -> Path:
     sections = {name: {**fields, **changes.get(name, {})} for name, fields in PARAMS.items()}
     path.write_text(json.dumps(sections))
     return path
+
+
+def run_shard(home: Path, samples: Path, shard: int = 1) -> None:
+    """The sample stage, on `home`'s prompts and policy: fills `samples/<shard>`."""
+    flags = {"prompts": home / "prompts", "policy": home / "policy", "out": samples / str(shard), "shard": shard}
+    sample.main([str(word) for flag, value in flags.items() for word in (f"--{flag}", value)])
+
+
+def run_rollouts(home: Path, out: Path, shards: Sequence[int] = (1,)) -> None:
+    """The stages sample, once a shard, and rollouts; the shards lie beside `out`."""
+    samples = out.with_name(f"{out.name}-samples")
+    for shard in shards:
+        run_shard(home, samples, shard)
+    flags = {"samples": samples, "prompts": home / "prompts", "policy": home / "policy", "out": out}
+    rollouts.main([str(word) for flag, value in flags.items() for word in (f"--{flag}", value)])

@@ -38,6 +38,7 @@ LANE_OF = dict.fromkeys(("test_slurm_table", "test_slurm_resources", "test_slurm
 _own = pytest.StashKey[Cluster]()
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
     """Asked for by `-n`."""
     return Lanes(config, log, LANE_OF)

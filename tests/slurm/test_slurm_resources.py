@@ -13,7 +13,7 @@ from workflow.resources import cluster_resources
     ("stage", "asked"),
     [
         ("train", {"nodes": 4, "gres": "gpu:8", "mpi": "srun", "tasks": 4, "tasks_per_gpu": 0}),
-        ("rollouts", {"nodes": 1, "gres": "gpu:8"}),
+        ("sample", {"nodes": 1, "gres": "gpu:8"}),
         ("evaluate", {"nodes": 1, "gres": "gpu:8"}),
         ("evaluate_base", {"nodes": 1, "gres": "gpu:8"}),
         ("tokens", {"nodes": 1, "gres": "gpu:1"}),

@@ -11,6 +11,8 @@ from slurm_kit import Cluster, Job
 # prompts, weights and table1 take seconds and run where the driver runs.
 JOBS = {
     "policy",
+    "sample@1",
+    "sample@2",
     "rollouts",
     "tokens",
     "evaluate_base@1",

@@ -1,4 +1,4 @@
-# The base policy and the probe: its responses and the scores of their tokens.
+# The base policy and the probe: its responses, their rewards and the scores of their tokens.
 from workflow.resources import cluster_resources
 
 if stages.pipeline.params["policy"]["kind"] == "hub":
@@ -32,6 +32,31 @@ rule policy:
         RUN
 
 
+rule sample:
+    input:
+        stages.inputs("sample"),
+    output:
+        stages.outputs("sample"),
+    log:
+        "logs/sample/sample@{shard}/output.log",
+    benchmark:
+        "logs/sample/sample@{shard}/benchmark.tsv"
+    conda:
+        "../envs/stages.yaml"
+    threads: THREADS
+    resources:
+        **cluster_resources("sample", stages.pipeline.params),
+        mem_mb=8000,
+        runtime=120,
+    params:
+        addr=stages.addr("sample"),
+        sig=stages.sig("sample"),
+    message:
+        "responses of the base policy, shard {wildcards.shard}"
+    shell:
+        RUN
+
+
 rule rollouts:
     input:
         stages.inputs("rollouts"),
@@ -45,14 +70,13 @@ rule rollouts:
         "../envs/stages.yaml"
     threads: THREADS
     resources:
-        **cluster_resources("rollouts", stages.pipeline.params),
         mem_mb=8000,
-        runtime=120,
+        runtime=60,
     params:
         addr=stages.addr("rollouts"),
         sig=stages.sig("rollouts"),
     message:
-        "responses of the base policy"
+        "responses of the base policy, judged"
     shell:
         RUN
 

@@ -171,12 +171,19 @@ def plan_verl(params: Params, shape: HubShape, gpu_bytes: float, console: Consol
 
 
 def plan_vllm(params: Params, shape: HubShape, gpu_bytes: float, console: Console) -> list[str]:
-    """The engines of the rollouts and evaluate stages, if they are vLLM's."""
+    """The engines of the sample and evaluate stages, if they are vLLM's: their jobs, and whether a context fits."""
     vllm = params.systems.vllm
     sections = ((params.rollouts, params.sampling), (params.evaluate, params.evaluate))
     lengths = [of for section, of in sections if section.engine == "vllm"]
     if not lengths or vllm.device == "cpu":
         return []
+    seeds = len(params.seeds)
+    jobs = {
+        "of the probe": len(params.rollouts.shards) * (params.rollouts.engine == "vllm"),
+        "of evaluation": (len(params.methods) + 1) * seeds * (params.evaluate.engine == "vllm"),
+    }
+    listed = " and ".join(f"{count} {what}" for what, count in jobs.items() if count)
+    console.print(f"systems.vllm: jobs, one node with {vllm.tensor_parallel * vllm.shards} GPUs each: {listed}")
     dtype, layers = params.train.dtype, params.policy.num_layers
     room = memory.cache_room(
         dtype, vllm.gpu_memory_utilization, vllm.tensor_parallel, shape, layers, longest(lengths), gpu_bytes

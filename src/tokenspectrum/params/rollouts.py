@@ -1,8 +1,8 @@
 """`rollouts`: the probe of the base policy, on which rules are resolved and shown before any training."""
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tokenspectrum.params.base import Frozen
 
@@ -14,3 +14,14 @@ class RolloutsParams(Frozen):
     prompts: int = Field(ge=1, description="training prompts in the probe; all of them if there are fewer")
     choose: Literal["hash", "first"] = Field(description="by a hash of prompt and seed, or the first in the file")
     seed: int = Field(ge=0, description="seed of the choice and of the sampling")
+    shards: Annotated[tuple[int, ...], Field(min_length=1)] = Field(
+        description="jobs that draw the responses, the prompts dealt out among them: the list 1, 2, ... of as many"
+    )
+
+    @model_validator(mode="after")
+    def _every_shard(self) -> Self:
+        if self.shards != tuple(range(1, len(self.shards) + 1)):
+            raise ValueError(f"shards {list(self.shards)}: must be 1, 2, ... without gaps, as many as there are to be")
+        if len(self.shards) > self.prompts:
+            raise ValueError(f"{len(self.shards)} shards for {self.prompts} prompts; list fewer")
+        return self

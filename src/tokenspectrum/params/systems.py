@@ -47,7 +47,7 @@ class VerlSystems(Frozen):
 
 
 class VllmSystems(Frozen):
-    """The GPUs that `engine: vllm` of the rollouts and evaluate stages samples on."""
+    """The GPUs that `engine: vllm` of the sample and evaluate stages samples on."""
 
     device: Literal["cuda", "cpu"] = Field(description="cuda, or cpu for tests and trials without a GPU")
     tensor_parallel: int = Field(ge=1, description="GPUs that one shard spreads over")

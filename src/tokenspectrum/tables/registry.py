@@ -1,4 +1,7 @@
-"""Every table by name, for exporting schemas and building views.  Stages import their tables one by one instead."""
+"""Every table by name, for exporting schemas and building views.  Stages import their tables one by one instead.
+
+Not `drawn`: two stages pass it between them, and the tables responses and sampled have all of it.
+"""
 
 from tokenspectrum.tables import (
     attention,
