@@ -77,14 +77,15 @@ def test_a_shard_as_silent_as_that_is_waited_for_under_a_longer_limit(monkeypatc
 
 
 def test_steps_are_progress_however_long_the_whole_takes(monkeypatch):
-    steps = "for _ in range(60): time.sleep(0.1); owner.send(('progress', 0))\n"
-    with stand_in(monkeypatch, ASKED + steps + "answer(); owner.recv()", 5) as shard:
+    steps = "for _ in range(22): time.sleep(0.5); owner.send(('progress', 0))\n"
+    with stand_in(monkeypatch, ASKED + steps + "answer(); owner.recv()", 10) as shard:
         assert only(shard) == ANSWER
 
 
 def test_a_shard_that_hangs_does_not_keep_the_others_from_answering(monkeypatch):
     with ExitStack() as stack:
-        shards = [stack.enter_context(stand_in(monkeypatch, SILENT if i == 1 else WELL, 5, i)) for i in range(3)]
+        ways = enumerate([(WELL, 600), (SILENT, 1), (WELL, 600)])
+        shards = [stack.enter_context(stand_in(monkeypatch, code, limit, i)) for i, (code, limit) in ways]
         found = dict(answers([(shard, REQUESTS) for shard in shards]))
     assert [found[shards[i]] for i in (0, 2)] == [ANSWER, ANSWER]
     assert isinstance(found[shards[1]], ShardError)
