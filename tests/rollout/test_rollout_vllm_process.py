@@ -27,7 +27,7 @@ def answer():
 """
 ASKED = UP + "requests = owner.recv()\n"
 WELL = ASKED + "answer(); owner.recv()"
-SILENT = ASKED + "owner.recv()"
+SILENT = ASKED + "time.sleep(600)"
 
 
 @contextmanager
@@ -51,9 +51,9 @@ def only(shard: Shard, requests: list[Request] = REQUESTS) -> list[Sampled] | Sh
     "hanging",
     [
         SILENT,
-        ASKED + "owner.send(('progress', 1)); owner.recv()",
+        ASKED + "owner.send(('progress', 1)); time.sleep(600)",
         # Half a message: its length, and less than that.
-        ASKED + "os.write(owner.fileno(), struct.pack('!i', 1000) + b'some'); owner.recv()",
+        ASKED + "os.write(owner.fileno(), struct.pack('!i', 1000) + b'some'); time.sleep(600)",
     ],
     ids=["says nothing", "makes one step", "stops in a message"],
 )

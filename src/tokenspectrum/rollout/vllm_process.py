@@ -97,9 +97,9 @@ class Shard:
         """End the process and all that it started."""
         if self.connection.closed:
             return
-        self.connection.close()
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
+        self.connection.close()
         self._end()
 
     def _receive(self) -> tuple[str, Any]:
