@@ -129,14 +129,15 @@ class Stage:
             return {}
 
     def hold(self, step: int, meanwhile: Callable[[], None] = lambda: None, seconds: float = 600) -> int:
-        """Wait until `step` steps are done, calling `meanwhile` now and then, and stop the process there; its pid."""
+        """Wait until `step` steps are done and stop the process there; its pid.  `meanwhile`: while it does not run."""
         tried = itertools.count()
 
         def there() -> int | None:
-            if next(tried) % 50 == 49:
-                meanwhile()
             now = self.progress()
             if now.get("done", -1) < step:
+                # It takes its time, in which a stage that runs would go on past its step.
+                if next(tried) % 50 == 49 and not os.path.exists(f"/proc/{now.get('pid', 0)}"):
+                    meanwhile()
                 return None
             with contextlib.suppress(ProcessLookupError):  # the file of a process that was killed
                 os.kill(now["pid"], signal.SIGSTOP)
