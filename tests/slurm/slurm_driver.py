@@ -134,12 +134,14 @@ class Stage:
 
         def there() -> int | None:
             now = self.progress()
-            if now.get("done", -1) < step:
-                # It takes its time, in which a stage that runs would go on past its step.
-                if next(tried) % 50 == 49 and not os.path.exists(f"/proc/{now.get('pid', 0)}"):
+            if not os.path.exists(f"/proc/{now.get('pid', 0)}"):
+                # Not while it runs: this takes its time, in which the stage would go on past its step.
+                if next(tried) % 50 == 49:
                     meanwhile()
                 return None
-            with contextlib.suppress(ProcessLookupError):  # the file of a process that was killed
+            if now["done"] < step:
+                return None
+            with contextlib.suppress(ProcessLookupError):  # it has ended since
                 os.kill(now["pid"], signal.SIGSTOP)
                 return now["pid"]
             return None
