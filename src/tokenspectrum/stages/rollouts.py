@@ -1,7 +1,8 @@
 """Stage `rollouts`: the shards of the base policy's responses put together and judged: rewards and group advantages.
 
 Out: tables responses, sampled (what the engine returned) and prompt_tokens (what the policy saw), run `base`, step 0.
-The same rows, up to float noise, however many shards there were.  The weights stage resolves rules on it; no policy is trained on it.
+The same rows, up to float noise, however many shards there were.  The weights stage resolves rules on it; no policy is
+trained on it.
 """
 
 import argparse
