@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from machine import cpu_name
 
 ROOT = Path(__file__).resolve().parents[1]
-QUERY = Path("src/tokenspectrum/analysis/queries/table1.sql")
+QUERY = Path("src/tokenspectrum/results/queries/accuracy.sql")
 
 
 def snakemake_seconds(clone: Path) -> float:

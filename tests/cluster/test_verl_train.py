@@ -9,8 +9,8 @@ import pytest
 import torch
 from stage_kit import RULE, RUN, SEED, STEPS, interrupted_run
 
-from tokenspectrum.analysis.sql import query_text
 from tokenspectrum.policy.load import load_policy
+from tokenspectrum.results.sql import query_text
 from tokenspectrum.reward.score import score_response
 from tokenspectrum.rollout.chosen import chosen_responses, chosen_tokens
 from tokenspectrum.rollout.questions import encode_questions, read_questions
@@ -97,7 +97,7 @@ def test_sql_over_the_log_gives_every_s_m(run):
         connection.execute(f"CREATE VIEW {table} AS FROM read_parquet('{glob}', hive_partitioning = true)")
     glob = f"{run.job.metrics}/metrics/**/*.parquet"
     connection.execute(f"CREATE VIEW metrics AS FROM read_parquet('{glob}', hive_partitioning = true)")
-    result = connection.execute(query_text("reconcile.sql"))
+    result = connection.execute(query_text("queries/reconcile.sql"))
     names = [column[0] for column in result.description]
     rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
     assert [(row["step"], row["minibatch"]) for row in rows] == list(itertools.product(ALL_STEPS, range(2)))

@@ -10,7 +10,7 @@ import pytest
 from cluster_kit import MARK, TWO, marked, until
 from stage_kit import finish, make_job, metrics_of, start
 
-from tokenspectrum.analysis.sql import query_text
+from tokenspectrum.results.sql import query_text
 
 KILL_AFTER = 3  # steps; the next one is under way
 LIMIT_S, END_S = 300.0, 60.0
@@ -68,7 +68,7 @@ def test_sql_over_the_log_gives_every_s_m(run):
         steps = [""] if table == "runs" else [f"step={step}/" for step in range(1, KILL_AFTER + 1)]
         files = [f"{outputs}/{folder}/{table}/**/{step}*.parquet" for step in steps]
         connection.execute(f"CREATE VIEW {table} AS FROM read_parquet({files}, hive_partitioning = true)")
-    result = connection.execute(query_text("reconcile.sql"))
+    result = connection.execute(query_text("queries/reconcile.sql"))
     names = [column[0] for column in result.description]
     rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
     assert [(row["step"], row["minibatch"]) for row in rows] == [(s, m) for s in (1, 2, 3) for m in (0, 1)]

@@ -69,7 +69,7 @@ def test_what_cannot_change_a_result_runs_nothing(edited):
 
 
 def test_an_analysis_query_runs_its_result_alone(edited):
-    edited.append("src/tokenspectrum/analysis/queries/table1.sql", "\n-- a comment\n")
+    edited.append("src/tokenspectrum/results/queries/accuracy.sql", "\n-- a comment\n")
     assert edited.ran() == {"table1"}
 
 

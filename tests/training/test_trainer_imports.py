@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-FORBIDDEN = ("tokenspectrum.analysis", "tokenspectrum.cli", "tokenspectrum.evaluation", "rich", "duckdb")
+FORBIDDEN = ("tokenspectrum.results", "tokenspectrum.cli", "tokenspectrum.evaluation", "rich", "duckdb")
 
 
 def test_the_train_stage_imports_neither_analysis_nor_the_command_line() -> None:

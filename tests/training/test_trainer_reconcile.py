@@ -9,8 +9,8 @@ import torch
 from trainer_kit import ANCHOR, LOW2HIGH, UNIFORM
 from transformers import AutoTokenizer
 
-from tokenspectrum.analysis.sql import query_text
 from tokenspectrum.policy.vocab import vocab_columns
+from tokenspectrum.results.sql import query_text
 from tokenspectrum.training.local import train
 from tokenspectrum.weighting.apply import apply
 from tokenspectrum.weighting.batch import TokenBatch
@@ -59,7 +59,7 @@ def views(job) -> duckdb.DuckDBPyConnection:
 
 
 def reconciled(connection) -> list[dict]:
-    result = connection.execute(query_text("reconcile.sql"))
+    result = connection.execute(query_text("queries/reconcile.sql"))
     names = [column[0] for column in result.description]
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 

@@ -33,7 +33,7 @@ def printable(text: str) -> str:
 
 def show(answer, explain: bool) -> None:
     """Draw the first rows with rich; a plan is printed as it is."""
-    from tokenspectrum.analysis.output import cell, names
+    from tokenspectrum.results.output import cell, names
 
     console = Console()
     rows = answer.fetchmany(SHOWN + 1)
@@ -54,12 +54,12 @@ def show(answer, explain: bool) -> None:
 def _run(args: argparse.Namespace) -> None:
     import duckdb
 
-    from tokenspectrum.analysis import output
-    from tokenspectrum.analysis.database import rebuild
-    from tokenspectrum.analysis.readonly import check_query, open_locked
-    from tokenspectrum.analysis.sql import one_line
     from tokenspectrum.params.analysis import Name, Names, Numbers
     from tokenspectrum.params.base import read_sections
+    from tokenspectrum.results import output
+    from tokenspectrum.results.database import rebuild
+    from tokenspectrum.results.readonly import check_query, open_locked
+    from tokenspectrum.results.sql import one_line
 
     if args.format == "parquet" and args.out is None:
         raise UserError("sql: --format parquet needs --out FILE")

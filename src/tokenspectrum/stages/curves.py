@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from tokenspectrum.analysis.curves import draw, read_points, to_csv
-from tokenspectrum.analysis.figures import training_curve
 from tokenspectrum.params.analysis import CurvesParams, Labels, LayerNames, Names, Numbers, RuleAlignments
 from tokenspectrum.params.base import read_sections
+from tokenspectrum.results.curves.result import draw, read_points, to_csv
+from tokenspectrum.results.figures import training_curve
 from tokenspectrum.stages.entry import run
 from tokenspectrum.tokenlog.writer import atomic_path
 

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from tokenspectrum.analysis.layers import compare, draw, specs, to_csv
 from tokenspectrum.params.analysis import Alignment, LayersParams
 from tokenspectrum.params.base import read_sections
+from tokenspectrum.results.layers.result import compare, draw, specs, to_csv
 from tokenspectrum.stages.entry import run
 from tokenspectrum.tokenlog.writer import atomic_path
 

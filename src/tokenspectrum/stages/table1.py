@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from tokenspectrum.analysis.measured import read_ends, read_scores
-from tokenspectrum.analysis.table1 import build, to_csv
-from tokenspectrum.analysis.table1_page import Facts, to_markdown
 from tokenspectrum.params.analysis import BenchmarkNames, Name, Names, Numbers, Table1Params
 from tokenspectrum.params.base import read_sections
+from tokenspectrum.results.measured import read_ends, read_scores
+from tokenspectrum.results.table1.page import Facts, to_markdown
+from tokenspectrum.results.table1.rows import build, to_csv
 from tokenspectrum.stages.entry import run
 from tokenspectrum.tokenlog.writer import atomic_path
 

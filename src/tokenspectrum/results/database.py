@@ -10,14 +10,14 @@ from pathlib import Path
 
 import duckdb
 
-from tokenspectrum.analysis.sql import one_line, query_text, view_sql
+from tokenspectrum.results.sql import one_line, query_text, view_sql
 from tokenspectrum.errors import UserError
 from tokenspectrum.tables.registry import TABLES
 from tokenspectrum.tokenlog.reader import read_manifest
 from tokenspectrum.tokenlog.writer import atomic_path
 
 # Each file of macros, and the tables without which it cannot be made.
-MACROS = (("macros.sql", ()), ("partitions.sql", ("attention",)), ("quadrants.sql", ("attention", "tokens")))
+MACROS = (("queries/macros.sql", ()), ("queries/partitions.sql", ("attention",)), ("queries/quadrants.sql", ("attention", "tokens")))
 
 
 @dataclass(frozen=True)

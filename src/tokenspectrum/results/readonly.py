@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from tokenspectrum.analysis.sql import one_line
+from tokenspectrum.results.sql import one_line
 from tokenspectrum.errors import UserError
 
 QUERY_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from tokenspectrum.analysis import statistics as s
+from tokenspectrum.results import statistics as s
 
 A, B = [52.5, 55.0, 51.25, 58.0], [50.0, 51.5, 51.5, 52.0]
 

@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from tokenspectrum.analysis.database import rebuild
+from tokenspectrum.results.database import rebuild
 from tokenspectrum.errors import UserError
 from tokenspectrum.tables.registry import TABLES
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from tokenspectrum.analysis.sql import one_line, view_sql
+from tokenspectrum.results.sql import one_line, view_sql
 from tokenspectrum.errors import UserError
 from tokenspectrum.tokenlog.reader import check_folder
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tokenspectrum.analysis.files import metric_files, query_rows, table_files
-from tokenspectrum.analysis.sql import query_text
+from tokenspectrum.results.files import metric_files, query_rows, table_files
+from tokenspectrum.results.sql import query_text
 from tokenspectrum.errors import UserError
 
 BASE = "base"
@@ -57,7 +57,7 @@ def read_scores(
     folders = {(m, s): evaluate / f"{m}-s{s}" for m in methods for s in seeds}
     trained = [name for (m, s), folder in folders.items() for name in table_files(folder, "scores", m, s)]
     base = [name for s in seeds for name in table_files(evaluate_base / f"s{s}", "scores", BASE, s)]
-    text = query_text("table1.sql")
+    text = query_text("queries/accuracy.sql")
     rows = query_rows("scores", trained, text, {"checkpoints": checkpoints}) if trained else []
     for run, seed, *_, found, _, _ in rows:
         if found != checkpoints:
@@ -114,5 +114,5 @@ def read_ends(
         "length_above": length_above,
         "reward_drop": reward_drop,
     }
-    rows = query_rows("metrics", files, query_text("collapse.sql"), values) if files else []
+    rows = query_rows("metrics", files, query_text("queries/collapse.sql"), values) if files else []
     return {(run, seed): Ends(*rest) for run, seed, *rest in rows}

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from analysis_fixtures import random_right, save_params, write_metrics, write_scores
+from results_fixtures import random_right, save_params, write_metrics, write_scores
 from scipy import stats
 
-from tokenspectrum.analysis.numbers import number
+from tokenspectrum.results.numbers import number
 from tokenspectrum.errors import UserError
 from tokenspectrum.stages import table1
 from tokenspectrum.tokenlog.writer import write_manifest
@@ -120,7 +120,7 @@ def test_published_figures_stand_apart_with_their_family(artifacts, params):
 
 
 def test_every_figure_that_is_cited(artifacts):
-    from tokenspectrum.analysis.table1 import published
+    from tokenspectrum.results.table1.rows import published
 
     cited = published()
     assert {k: (v["published_avg"], v["published_full_avg"]) for k, v in cited.items()} == {

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from analysis_fixtures import PARAMS, write_artifacts
+from results_fixtures import PARAMS, write_artifacts
 
 
 @pytest.fixture(scope="session")

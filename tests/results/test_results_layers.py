@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from analysis_fixtures import save_params
+from results_fixtures import save_params
 from matplotlib.image import imread
 from scipy.stats import spearmanr
 
-from tokenspectrum.analysis.figures import AgreementSpec
-from tokenspectrum.analysis.layers import Pair, compare, draw, matrix, specs
+from tokenspectrum.results.figures import AgreementSpec
+from tokenspectrum.results.layers.result import Pair, compare, draw, matrix, specs
 from tokenspectrum.errors import UserError
 from tokenspectrum.stages import layers
 from tokenspectrum.tables.registry import TABLES

@@ -6,9 +6,12 @@ from importlib import resources
 HIVE_KEYS = ("run", "seed", "step")
 
 
-def query_text(name: str) -> str:
-    """The text of `queries/<name>`; name it by a literal, so that the stage's code deps include the file."""
-    return (resources.files("tokenspectrum.analysis") / "queries" / name).read_text()
+def query_text(name: str, package: str = "tokenspectrum.results") -> str:
+    """The text of the SQL file `name` in `package`: a result gives its own, `__package__`.
+
+    Name the file by a literal: so it is found, and stands in the code deps of the stages that use it.
+    """
+    return resources.files(package).joinpath(name).read_text()
 
 
 def one_line(error: Exception) -> str:

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from analysis_fixtures import save_params
+from results_fixtures import save_params
 
 from tokenspectrum.cli import explain
 from tokenspectrum.errors import UserError

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import duckdb
 import numpy as np
 
-from tokenspectrum.analysis import statistics
-from tokenspectrum.analysis.measured import BASE, Ends, Scores
-from tokenspectrum.analysis.numbers import number
-from tokenspectrum.analysis.sql import query_text
+from tokenspectrum.results import statistics
+from tokenspectrum.results.measured import BASE, Ends, Scores
+from tokenspectrum.results.numbers import number
+from tokenspectrum.results.sql import query_text
 from tokenspectrum.params.analysis import Table1Params
 
 TESTED = ("difference", "df", "t", "p", "p_holm", "ci_low", "ci_high", "mdd", "boot_low", "boot_high")
@@ -47,9 +47,9 @@ class Comparison:
 
 
 def published() -> dict[tuple[str, str], dict[str, object]]:
-    """Published figures by (method, seeds): the columns of queries/published.sql."""
+    """Published figures by (method, seeds): the columns of published.sql."""
     with duckdb.connect() as connection:
-        answer = connection.execute(query_text("published.sql"))
+        answer = connection.execute(query_text("published.sql", __package__))
         names = [column[0] for column in answer.description]
         rows = [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
     return {

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from analysis_fixtures import save_params
+from results_fixtures import save_params
 
-from tokenspectrum.analysis.curves import trailing_mean
-from tokenspectrum.analysis.figures import METRICS, training_curve
+from tokenspectrum.results.curves.result import trailing_mean
+from tokenspectrum.results.figures import METRICS, training_curve
 from tokenspectrum.params.analysis import CurveMetric
 from tokenspectrum.stages import curves
 from tokenspectrum.tables.metrics import SCHEMA

@@ -6,8 +6,8 @@ Every sentence follows from the numbers.  Knows rows; reads and computes nothing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tokenspectrum.analysis.measured import Ends, Scores
-from tokenspectrum.analysis.table1 import Row
+from tokenspectrum.results.measured import Ends, Scores
+from tokenspectrum.results.table1.rows import Row
 from tokenspectrum.params.analysis import BenchmarkName, Table1Params
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tokenspectrum.analysis.readonly import check_query
+from tokenspectrum.results.readonly import check_query
 from tokenspectrum.cli import sql
 from tokenspectrum.errors import UserError
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tokenspectrum.analysis.database import rebuild
-from tokenspectrum.analysis.readonly import check_query, open_locked
-from tokenspectrum.analysis.sql import query_text
+from tokenspectrum.results.database import rebuild
+from tokenspectrum.results.readonly import check_query, open_locked
+from tokenspectrum.results.sql import query_text
 from tokenspectrum.tables.registry import MODULES
 
 PAGE = (Path(__file__).parents[2] / "docs/sql.md").read_text()
@@ -60,7 +60,7 @@ def test_the_queries_of_the_page_are_answered(artifacts):
 
 def test_the_reconciliation_is_a_query_that_spectrum_sql_takes(artifacts):
     rebuild(DATABASE, artifacts, ["full", "explorer20"], [1, 2])
-    query = check_query(query_text("reconcile.sql")).query
+    query = check_query(query_text("queries/reconcile.sql")).query
     rows = open_locked(DATABASE, [Path("artifacts")]).execute(query).fetchall()
     assert len(rows) == 2 * 2 * 4  # methods, seeds, steps of one mini-batch
 

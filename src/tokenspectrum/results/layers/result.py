@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from tokenspectrum.analysis.canvas import LINE_HEIGHT, blank, caption_lines, png
-from tokenspectrum.analysis.figures import AgreementSpec
-from tokenspectrum.analysis.files import probe_files, query_tables
-from tokenspectrum.analysis.numbers import number
-from tokenspectrum.analysis.sql import query_text
+from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines, png
+from tokenspectrum.results.figures import AgreementSpec
+from tokenspectrum.results.files import probe_files, query_tables
+from tokenspectrum.results.numbers import number
+from tokenspectrum.results.sql import query_text
 from tokenspectrum.errors import UserError
 
 PREDICTIVE = "predictive_entropy"
@@ -55,13 +55,13 @@ class Pair:
 
 
 def compare(attention: Path, tokens: Path, p: float, score: str) -> list[Pair]:
-    """Every pair, layers ascending and predictive entropy last (queries/layers.sql).
+    """Every pair, layers ascending and predictive entropy last (query.sql).
 
     `p` is the fraction of a response's tokens in a mask, `score` a column of the table attention.  Raises UserError
     where the probe has one layer alone, or not the same tokens everywhere.
     """
     files = {"attention": probe_files(attention, "attention"), "tokens": probe_files(tokens, "tokens")}
-    rows = query_tables(files, query_text("layers.sql"), {"p": p, "score": score}, query_text("macros.sql"))
+    rows = query_tables(files, query_text("query.sql", __package__), {"p": p, "score": score}, query_text("queries/macros.sql"))
     pairs = [Pair(*row) for row in rows]
     if all(pair.other == PREDICTIVE for pair in pairs):
         alone = f"layer {pairs[0].layer} alone" if pairs else "no token at any layer"

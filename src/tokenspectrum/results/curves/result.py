@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from tokenspectrum.analysis.canvas import LINE_HEIGHT, blank, caption_lines, png
-from tokenspectrum.analysis.figures import FigureSpec
-from tokenspectrum.analysis.files import metric_files, query_rows
-from tokenspectrum.analysis.numbers import number
-from tokenspectrum.analysis.sql import query_text
+from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines, png
+from tokenspectrum.results.figures import FigureSpec
+from tokenspectrum.results.files import metric_files, query_rows
+from tokenspectrum.results.numbers import number
+from tokenspectrum.results.sql import query_text
 
 HEADER = ("method", "metric", "step", "n", "mean", "sd", "low", "high")
 WIDTH, PANEL_HEIGHT = 9.0, 2.2
@@ -35,10 +35,10 @@ class Point:
 
 
 def read_points(folder: Path, methods: Sequence[str], seeds: Sequence[int], metrics: Sequence[str]) -> list[Point]:
-    """Every point of the curves, from the metrics of exactly these methods and seeds (queries/curves.sql)."""
+    """Every point of the curves, from the metrics of exactly these methods and seeds (query.sql)."""
     files = metric_files(folder, methods, seeds)
     values = {"metrics": list(metrics), "runs": list(methods)}
-    return [Point(*row) for row in query_rows("metrics", files, query_text("curves.sql"), values)]
+    return [Point(*row) for row in query_rows("metrics", files, query_text("query.sql", __package__), values)]
 
 
 def to_csv(points: Sequence[Point]) -> str:
