@@ -25,9 +25,9 @@ from machine import cpu_name
 from transformers import GenerationConfig
 
 from tokenspectrum.policy.load import load_policy
+from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine, left_padded
 from tokenspectrum.rollout.questions import encode_questions, read_questions
 from tokenspectrum.rollout.score import score_responses
-from tokenspectrum.rollout.transformers import TransformersEngine, left_padded
 from tokenspectrum.rollout.types import Prompt, Sampling
 
 ROOT = Path(__file__).resolve().parents[1]

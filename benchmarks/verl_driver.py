@@ -1,7 +1,7 @@
 """The driver that benchmarks/verl_steps.py times: python verl_driver.py plain | ours JOB OUT, under launch.supervise.
 
 plain  verl's own runner and trainer under the configuration that our params give, with our reward, but its own engine
-ours   tokenspectrum.training.verl.main
+ours   tokenspectrum.training.backends.verl.main
 Writes how long the driver took to start, the seconds of each step, the mean response length, and for ours the seconds
 of each write of the log and of each wait for one.
 """
@@ -19,12 +19,12 @@ STARTED = time.time()
 import ray  # noqa: E402
 from omegaconf import OmegaConf  # noqa: E402
 
-from tokenspectrum.training.verl import main as ours  # noqa: E402
-from tokenspectrum.training.verl.config import VerlFiles, resolve, verl_config  # noqa: E402
-from tokenspectrum.training.verl.internals import PPOTrainerSync, ray_environment, validate  # noqa: E402
-from tokenspectrum.training.verl.launch import ADDRESS_ENV, HEARTBEAT, load_job  # noqa: E402
-from tokenspectrum.training.verl.reward import reward_config  # noqa: E402
-from tokenspectrum.training.verl.trainer import VerlTrainer  # noqa: E402
+from tokenspectrum.training.backends.verl import main as ours  # noqa: E402
+from tokenspectrum.training.backends.verl.config import VerlFiles, resolve, verl_config  # noqa: E402
+from tokenspectrum.training.backends.verl.internals import PPOTrainerSync, ray_environment, validate  # noqa: E402
+from tokenspectrum.training.backends.verl.launch import ADDRESS_ENV, HEARTBEAT, load_job  # noqa: E402
+from tokenspectrum.training.backends.verl.reward import reward_config  # noqa: E402
+from tokenspectrum.training.backends.verl.trainer import VerlTrainer  # noqa: E402
 
 POLL_S = 0.05  # verl's replay buffer looks every 2 s: that would be most of a tiny step, and none of a real one
 

@@ -28,12 +28,12 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import load_yaml
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.params.sampling import SamplingParams
-from tokenspectrum.params.systems import SystemsParams
 from tokenspectrum.params.train import TrainParams
+from tokenspectrum.systems.params import SystemsParams
+from tokenspectrum.systems.volume import driver_bytes
 from tokenspectrum.tables import attention, tokens
+from tokenspectrum.training.backends.verl.launch import HEARTBEAT, save_job, supervise
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.verl.launch import HEARTBEAT, save_job, supervise
-from tokenspectrum.training.volume import driver_bytes
 from tokenspectrum.weighting.rule import read_rule
 
 ROOT = Path(__file__).resolve().parents[1]

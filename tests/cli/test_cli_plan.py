@@ -13,9 +13,9 @@ from tokenspectrum.params.base import PARAMS_ENV, load_yaml
 from tokenspectrum.params.policy import HubShape
 from tokenspectrum.params.root import parse_params
 from tokenspectrum.policy.shape import shape_of, weights
+from tokenspectrum.systems import memory
+from tokenspectrum.systems.volume import checkpoint_bytes, driver_bytes, log_rows, policy_bytes, row_bytes
 from tokenspectrum.tables import attention, tokens
-from tokenspectrum.training.verl import memory
-from tokenspectrum.training.volume import checkpoint_bytes, driver_bytes, log_rows, policy_bytes, row_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = [path.stem for path in sorted((ROOT / "presets").glob("*.yaml"))]

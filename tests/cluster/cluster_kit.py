@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stage_kit import VERL
 
-from tokenspectrum.params.systems import VerlSystems
+from tokenspectrum.systems.params import VerlSystems
 
 MARK = "TOKENSPECTRUM_TEST_MARK"
 TWO = ("127.0.0.2", "127.0.0.3")

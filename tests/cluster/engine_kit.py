@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tokenspectrum.training.verl.request import AttentionRequest
+from tokenspectrum.training.backends.verl.request import AttentionRequest
 
 LAYERS = (1, 0)
 # Of equivalence_kit's 27 responses; positions within them, ascending.

@@ -13,9 +13,9 @@ from equivalence_kit import Stored
 from equivalence_worker import make_worker
 from verl.utils import tensordict_utils as tu
 
-from tokenspectrum.training.verl.batch import score_info, score_rows
-from tokenspectrum.training.verl.record import row_field, scores_of
-from tokenspectrum.training.verl.request import REQUEST, ROW_TOKENS
+from tokenspectrum.training.backends.verl.batch import score_info, score_rows
+from tokenspectrum.training.backends.verl.record import row_field, scores_of
+from tokenspectrum.training.backends.verl.request import REQUEST, ROW_TOKENS
 
 torch.set_num_threads(1)
 

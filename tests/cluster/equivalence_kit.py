@@ -14,16 +14,16 @@ import torch
 sys.path.append(str(Path(__file__).resolve().parents[1] / "training"))
 import trainer_kit
 
-from tokenspectrum.params.systems import VerlSystems
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.reward.score import Scored
+from tokenspectrum.rollout.advantage import group_advantages
+from tokenspectrum.rollout.judged import Judged
 from tokenspectrum.rollout.score import Scores, score_responses
 from tokenspectrum.rollout.types import Response
-from tokenspectrum.training.advantage import group_advantages
+from tokenspectrum.systems.params import VerlSystems
 from tokenspectrum.training.batch import assign_minibatches, flat_tokens, response_lengths
 from tokenspectrum.training.dapo import Clip, token_denominator
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.judged import Judged
 from tokenspectrum.training.record import Rollouts
 from tokenspectrum.training.update import MiniBatch, accumulate_gradient, take_step
 from tokenspectrum.training.weigh import weigh

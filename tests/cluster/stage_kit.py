@@ -22,7 +22,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "training"))
 import trainer_kit
 from transformers import Qwen3Config
 
-from tokenspectrum.params.systems import VerlSystems
+from tokenspectrum.systems.params import VerlSystems
 from tokenspectrum.training.job import TrainJob
 
 STEPS, STOP_AT, EVERY = 8, 5, 2

@@ -6,9 +6,9 @@ Ends as a stage does, with its one line and its exit code.
 import sys
 from pathlib import Path
 
-from tokenspectrum.params.systems import VerlSystems
 from tokenspectrum.stages.entry import run
-from tokenspectrum.training.verl.launch import HEARTBEAT, supervise
+from tokenspectrum.systems.params import VerlSystems
+from tokenspectrum.training.backends.verl.launch import HEARTBEAT, supervise
 
 DRIVER = Path(__file__).with_name("stand_in_driver.py")
 

@@ -8,7 +8,7 @@ import pytest
 from cluster_kit import verl_systems
 from test_ray_launch import check_end, job, seen
 
-from tokenspectrum.training.verl.ray_cluster import Cluster
+from tokenspectrum.systems.ray.cluster import Cluster
 
 
 @pytest.fixture(scope="module")

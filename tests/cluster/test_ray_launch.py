@@ -17,8 +17,8 @@ from cluster_kit import TWO, Launched, free_ports, launched, two_nodes, until, v
 from stage_kit import make_job
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.systems import VerlSystems
-from tokenspectrum.training.verl.launch import load_job, save_job, train
+from tokenspectrum.systems.params import VerlSystems
+from tokenspectrum.training.backends.verl.launch import load_job, save_job, train
 
 LAUNCH = Path(__file__).with_name("stand_in_launch.py")
 START_S, END_S = 200.0, 60.0  # of a busy machine; a minute is what a job may take to end
@@ -64,7 +64,7 @@ def test_two_nodes_and_sigterm(tmp_path):
         for worker in workers:
             assert worker["environment"] == {
                 "VERL_PLATFORM": "cpu",
-                "VERL_USE_EXTERNAL_MODULES": "tokenspectrum.training.verl.platform_cpu",
+                "VERL_USE_EXTERNAL_MODULES": "tokenspectrum.training.backends.verl.platform_cpu",
                 "OMP_NUM_THREADS": "1",
             }
         one.process.send_signal(signal.SIGTERM)

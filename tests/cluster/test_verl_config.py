@@ -12,7 +12,7 @@ from tokenspectrum.cli.main import main
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import PARAMS_ENV, load_yaml
 from tokenspectrum.params.root import parse_params
-from tokenspectrum.training.verl.config import VerlFiles, config_of, resolve
+from tokenspectrum.training.backends.verl.config import VerlFiles, config_of, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = [path.stem for path in sorted((ROOT / "presets").glob("*.yaml"))]

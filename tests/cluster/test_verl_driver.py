@@ -8,8 +8,8 @@ import ray
 from stage_kit import make_job
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.training.verl.main import ADDRESS_ENV, one_line, read_inputs, run
-from tokenspectrum.training.verl.trainer import request_seed, stop_tokens
+from tokenspectrum.training.backends.verl.main import ADDRESS_ENV, one_line, read_inputs, run
+from tokenspectrum.training.backends.verl.trainer import request_seed, stop_tokens
 
 
 @pytest.fixture

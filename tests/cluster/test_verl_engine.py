@@ -39,7 +39,7 @@ def found(stored):
         "OMP_NUM_THREADS": "1",
         "VERL_PLATFORM": "cpu",
         "VERL_ENGINE_VENDOR": "tokenspectrum",
-        "VERL_USE_EXTERNAL_MODULES": "tokenspectrum.training.verl.platform_cpu",
+        "VERL_USE_EXTERNAL_MODULES": "tokenspectrum.training.backends.verl.platform_cpu",
         "HF_HUB_OFFLINE": "1",
     }
     command = [sys.executable, str(WORKER), str(root / "stored.pt"), str(root / "found.pt")]

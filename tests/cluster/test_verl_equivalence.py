@@ -44,7 +44,7 @@ def start_worlds(root: Path) -> list[subprocess.Popen]:
                 "OMP_NUM_THREADS": "1",
                 "VERL_PLATFORM": "cpu",
                 "VERL_ENGINE_VENDOR": "tokenspectrum",
-                "VERL_USE_EXTERNAL_MODULES": "tokenspectrum.training.verl.platform_cpu",
+                "VERL_USE_EXTERNAL_MODULES": "tokenspectrum.training.backends.verl.platform_cpu",
                 "HF_HUB_OFFLINE": "1",
             }
             with (root / f"world{world}-rank{rank}.log").open("w") as log:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import tokenspectrum.training.verl as package
+import tokenspectrum.training.backends.verl as package
 from tokenspectrum.errors import UserError
-from tokenspectrum.training.verl import engine, internals, reward, trainer, worker
+from tokenspectrum.training.backends.verl import engine, internals, reward, trainer, worker
 
 # The platform of CPU trials is patches of verl by its nature, and lists them itself.
 MAY_IMPORT_VERL = {"internals.py", "platform_cpu.py"}

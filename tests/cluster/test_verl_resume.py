@@ -13,8 +13,8 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.tokenlog.reader import read_file
 from tokenspectrum.tokenlog.writer import MANIFEST, sha256, write_json
-from tokenspectrum.training.local import STOPPED
-from tokenspectrum.training.verl.checkpoint import resume
+from tokenspectrum.training.backends.local.trainer import STOPPED
+from tokenspectrum.training.backends.verl.checkpoint import resume
 from tokenspectrum.training.workspace import Workspace
 
 

@@ -6,7 +6,7 @@ import time
 
 SCRIPT = """
 import sys, time
-from tokenspectrum.training.verl.vitals import Vitals
+from tokenspectrum.systems.ray.vitals import Vitals
 answers = iter({answers})
 with Vitals(lambda: next(answers, {then!r}), every=0.3):
     time.sleep({seconds})

@@ -16,12 +16,12 @@ import torch
 import vllm_kit
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.systems import VllmSystems
 from tokenspectrum.rollout.engine import check_groups
+from tokenspectrum.rollout.engines.vllm.engine import VllmEngine
+from tokenspectrum.rollout.engines.vllm.process import Shard
+from tokenspectrum.rollout.engines.vllm.shard import Request, Sampled
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
-from tokenspectrum.rollout.vllm import VllmEngine
-from tokenspectrum.rollout.vllm_process import Shard
-from tokenspectrum.rollout.vllm_shard import Request, Sampled
+from tokenspectrum.systems.params import VllmSystems
 
 EOS, VOCAB, LONGEST = 1, 23, 100
 PROMPTS = [Prompt(f"{i:016x}", tuple(2 + (7 * i + j) % 20 for j in range(1 + 3 * i))) for i in range(9)]
@@ -230,7 +230,7 @@ def test_shards_end_with_a_stage_that_is_killed(policy):
 
 def is_shard(pid: int) -> bool:
     try:
-        return b"vllm_shard" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"engines.vllm.shard" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except FileNotFoundError:
         return False
 

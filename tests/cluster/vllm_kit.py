@@ -10,10 +10,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "rollout"))
 
 import rollout_kit as kit
 
-from tokenspectrum.params.systems import VllmSystems
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.policy.save import save_policy
 from tokenspectrum.rollout.types import Response
+from tokenspectrum.systems.params import VllmSystems
 
 SYSTEMS = {"device": "cpu", "tensor_parallel": 1, "gpu_memory_utilization": 0.12, "stall_timeout": 120}
 

@@ -8,7 +8,7 @@ import pytest
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import load_yaml
 from tokenspectrum.params.root import parse_params
-from tokenspectrum.training.verl.config import VerlFiles, config_of
+from tokenspectrum.training.backends.verl.config import VerlFiles, config_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = VerlFiles(Path("train.parquet"), Path("val.parquet"), Path("policy"), Path("checkpoints"))

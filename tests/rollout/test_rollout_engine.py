@@ -19,8 +19,8 @@ from transformers import (
 
 from tokenspectrum.counter import stream_key, uniforms
 from tokenspectrum.errors import UserError
-from tokenspectrum.rollout.grouped import grouped_decode
-from tokenspectrum.rollout.transformers import TransformersEngine
+from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine
+from tokenspectrum.rollout.engines.transformers.grouped import grouped_decode
 from tokenspectrum.rollout.types import Prompt, Sampling
 
 VOCAB, EOS = 20, 2

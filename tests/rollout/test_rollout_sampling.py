@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.rollout.sampling import draw
+from tokenspectrum.rollout.engines.transformers.sampling import draw
 
 
 def draw_by_loop(logits: list[float], u: float, temperature: float, top_p: float) -> tuple[int, float]:

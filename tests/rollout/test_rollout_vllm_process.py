@@ -9,16 +9,16 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.rollout import vllm_process
-from tokenspectrum.rollout.vllm_process import Shard, ShardError, answers
-from tokenspectrum.rollout.vllm_shard import EngineOptions, Request, Sampled
+from tokenspectrum.rollout.engines.vllm import process as vllm_process
+from tokenspectrum.rollout.engines.vllm.process import Shard, ShardError, answers
+from tokenspectrum.rollout.engines.vllm.shard import EngineOptions, Request, Sampled
 
 REQUESTS = [Request(key, (2, 3), 7, 1.0, 1.0, 5, (1,)) for key in range(4)]
 ANSWER = [Sampled(request.key, (4,), (-1.0,), "stop") for request in REQUESTS]
 UP = """
 import os, struct, sys, time
 from multiprocessing.connection import Connection
-from tokenspectrum.rollout.vllm_shard import Sampled
+from tokenspectrum.rollout.engines.vllm.shard import Sampled
 owner = Connection(int(sys.argv[1]))
 owner.recv()
 owner.send(("ready", None))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.training.advantage import group_advantages
+from tokenspectrum.rollout.advantage import group_advantages
 from tokenspectrum.training.dapo import (
     Clip,
     clipped_loss,

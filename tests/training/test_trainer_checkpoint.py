@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.policy.save import save_policy
-from tokenspectrum.training.checkpoint import (
+from tokenspectrum.training.backends.local.checkpoint import (
     Checkpoint,
     DamagedError,
     checkpoints,
@@ -85,7 +85,7 @@ def test_a_half_written_checkpoint_is_not_one(policy_dir, tmp_path, monkeypatch)
 
     checkpoint = checkpoint_of(*make(policy_dir, 1), 1)
     with monkeypatch.context() as patch:
-        patch.setattr("tokenspectrum.training.checkpoint.os.replace", killed)
+        patch.setattr("tokenspectrum.training.backends.local.checkpoint.os.replace", killed)
         with pytest.raises(KeyboardInterrupt):
             save_checkpoint(tmp_path, checkpoint)
     assert checkpoints(tmp_path) == []

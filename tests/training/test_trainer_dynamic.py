@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from trainer_kit import run
 
 from tokenspectrum.params.reward import OverlongParams
+from tokenspectrum.rollout.judged import judge
 from tokenspectrum.rollout.questions import encode_questions, read_questions
 from tokenspectrum.rollout.types import Sampling
 from tokenspectrum.tokenlog.reader import read_table
+from tokenspectrum.training.backends.local.trainer import make_trainer
 from tokenspectrum.training.data import PromptOrder
 from tokenspectrum.training.dynamic import choose_groups
-from tokenspectrum.training.judged import judge
-from tokenspectrum.training.local import make_trainer
 
 N = 2
 

@@ -15,8 +15,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, Llam
 from tokenspectrum.errors import UserError
 from tokenspectrum.rollout.questions import read_questions
 from tokenspectrum.tokenlog.reader import read_table
-from tokenspectrum.training import actor as actor_module
-from tokenspectrum.training.local import train
+from tokenspectrum.training.backends.local import actor as actor_module
+from tokenspectrum.training.backends.local.trainer import train
 from tokenspectrum.weighting.rule import Rule
 
 

@@ -11,7 +11,7 @@ from trainer_kit import run
 
 from tokenspectrum.counter import stream_key, uniforms
 from tokenspectrum.tokenlog.reader import read_table
-from tokenspectrum.training import actor as actor_module
+from tokenspectrum.training.backends.local import actor as actor_module
 from tokenspectrum.weighting.rule import Rule
 
 

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from tokenspectrum.policy.vocab import vocab_columns
 from tokenspectrum.results.sql import query_text
-from tokenspectrum.training.local import train
+from tokenspectrum.training.backends.local.trainer import train
 from tokenspectrum.weighting.apply import apply
 from tokenspectrum.weighting.batch import TokenBatch
 from tokenspectrum.weighting.rule import Rule

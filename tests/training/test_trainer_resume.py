@@ -13,8 +13,8 @@ from dataclasses import replace
 import pytest
 from trainer_kit import TRAIN, UNIFORM, run
 
-from tokenspectrum.training import local
-from tokenspectrum.training.local import STOPPED, train
+from tokenspectrum.training.backends.local import trainer as local
+from tokenspectrum.training.backends.local.trainer import STOPPED, train
 
 
 class KilledError(Exception):

@@ -6,8 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenspectrum.rollout.types import Response
+from tokenspectrum.training.backends.verl.batch import (
+    gather,
+    scaled_advantage,
+    score_rows,
+    spread,
+    update_info,
+    update_rows,
+)
 from tokenspectrum.training.update import MiniBatch
-from tokenspectrum.training.verl.batch import gather, scaled_advantage, score_rows, spread, update_info, update_rows
 
 sizes = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 9)), min_size=1, max_size=12)
 

@@ -11,15 +11,15 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Con
 
 from tokenspectrum.params.reward import OverlongParams, RewardParams
 from tokenspectrum.params.sampling import SamplingParams
-from tokenspectrum.params.systems import SystemsParams
 from tokenspectrum.params.train import TrainParams
 from tokenspectrum.policy.save import save_policy
 from tokenspectrum.prompts.problem import Problem
+from tokenspectrum.systems.params import SystemsParams
 from tokenspectrum.tables.prompts import SCHEMA
 from tokenspectrum.tokenlog.reader import check_folder
 from tokenspectrum.tokenlog.writer import write_file, write_manifest
+from tokenspectrum.training.backends.local.trainer import train
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.local import train
 from tokenspectrum.weighting.rule import Rule
 
 torch.set_num_threads(1)

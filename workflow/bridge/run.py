@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import PARAMS_ENV
-from tokenspectrum.progress import LOG_DIR_ENV
+from tokenspectrum.systems.progress import LOG_DIR_ENV
 from workflow.bridge import journal, slurm
 from workflow.bridge.cache import Cache
 from workflow.bridge.freeze import CODE_ROOT, SYSTEMS, code_entries, frozen_copy

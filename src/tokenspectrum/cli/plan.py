@@ -23,10 +23,10 @@ from tokenspectrum.params.policy import HubShape
 from tokenspectrum.params.root import Params, parse_params
 from tokenspectrum.params.sampling import SamplingParams
 from tokenspectrum.policy.shape import shape_of, weights
+from tokenspectrum.systems import memory
+from tokenspectrum.systems.volume import checkpoint_bytes, driver_bytes, log_rows, policy_bytes
 from tokenspectrum.tables import attention, tokens
-from tokenspectrum.training.verl import memory
-from tokenspectrum.training.verl.config import VerlFiles, config_of, resolve
-from tokenspectrum.training.volume import checkpoint_bytes, driver_bytes, log_rows, policy_bytes
+from tokenspectrum.training.backends.verl.config import VerlFiles, config_of, resolve
 
 MEASURED = Path("benchmarks/trainer.csv")
 # What benchmarks/trainer.py allows a row of these tables to take.

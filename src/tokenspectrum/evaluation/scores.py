@@ -12,11 +12,11 @@ from typing import Any
 from tokenspectrum.evaluation.mean_at_k import Sample, sample_benchmark, summarise
 from tokenspectrum.params.evaluate import EvaluateParams
 from tokenspectrum.params.reward import RewardParams
-from tokenspectrum.params.systems import SystemsParams
-from tokenspectrum.progress import Progress
 from tokenspectrum.rollout.make import make_engine, prompts_at_once
 from tokenspectrum.rollout.questions import Question, read_questions
 from tokenspectrum.rollout.types import Sampling
+from tokenspectrum.systems.params import SystemsParams
+from tokenspectrum.systems.progress import Progress
 from tokenspectrum.tables.scores import SCHEMA
 from tokenspectrum.tokenlog.writer import write_json, write_manifest, write_step
 

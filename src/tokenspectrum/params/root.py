@@ -20,9 +20,9 @@ from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.params.rollouts import RolloutsParams
 from tokenspectrum.params.rules import RuleParams
 from tokenspectrum.params.sampling import SamplingParams
-from tokenspectrum.params.systems import SystemsParams
 from tokenspectrum.params.tokens import TokensParams
 from tokenspectrum.params.train import TrainParams
+from tokenspectrum.systems.params import SystemsParams
 
 # Names become folders and Snakemake wildcards; `-` separates axes in a stage's address.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]

@@ -8,11 +8,11 @@ from typing import Literal
 from transformers import PreTrainedTokenizerBase
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.systems import SystemsParams
 from tokenspectrum.policy.load import load_policy, load_tokenizer
 from tokenspectrum.rollout.engine import RolloutEngine
-from tokenspectrum.rollout.transformers import TransformersEngine
-from tokenspectrum.rollout.vllm import VllmEngine
+from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine
+from tokenspectrum.rollout.engines.vllm.engine import VllmEngine
+from tokenspectrum.systems.params import SystemsParams
 
 # Batches that wait for each shard: the end of a call, when its batch thins out, comes this much less often.
 _VLLM_WAVES = 8

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.progress import log_dir
+from tokenspectrum.systems.progress import log_dir
 
 
 def _configure_logging() -> None:

@@ -13,9 +13,9 @@ from tokenspectrum.evaluation.scores import Evaluation, write_scores
 from tokenspectrum.params.base import read_sections
 from tokenspectrum.params.evaluate import EvaluateParams
 from tokenspectrum.params.reward import RewardParams
-from tokenspectrum.params.systems import SystemsParams
 from tokenspectrum.params.train import PolicyDtype
 from tokenspectrum.stages.entry import run
+from tokenspectrum.systems.params import SystemsParams
 
 
 def main(argv: list[str] | None = None) -> None:

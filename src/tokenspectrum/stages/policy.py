@@ -24,11 +24,11 @@ from tokenspectrum.policy.save import save_policy
 from tokenspectrum.policy.tiny import train_tiny
 from tokenspectrum.policy.tokenizer import build_tokenizer
 from tokenspectrum.policy.vocab import write_vocab
-from tokenspectrum.progress import Progress
 from tokenspectrum.reward.boxed import score
-from tokenspectrum.rollout.transformers import TransformersEngine
+from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine
 from tokenspectrum.rollout.types import Prompt, Sampling
 from tokenspectrum.stages.entry import run
+from tokenspectrum.systems.progress import Progress
 from tokenspectrum.tables.prompts import SCHEMA as PROMPTS
 from tokenspectrum.tokenlog.reader import check_file, read_file, read_manifest
 from tokenspectrum.tokenlog.writer import write_json

@@ -18,6 +18,7 @@ from tokenspectrum.params.sampling import SamplingParams
 from tokenspectrum.policy.load import load_tokenizer
 from tokenspectrum.rollout.columns import sampled_columns
 from tokenspectrum.rollout.engine import check_groups
+from tokenspectrum.rollout.judged import judge, response_columns
 from tokenspectrum.rollout.probe import BASE, read_probe
 from tokenspectrum.rollout.questions import encode_questions
 from tokenspectrum.rollout.types import Prompt, Response
@@ -25,7 +26,6 @@ from tokenspectrum.stages.entry import run
 from tokenspectrum.tables import prompt_tokens, responses, sampled
 from tokenspectrum.tokenlog.reader import read_table
 from tokenspectrum.tokenlog.writer import write_manifest, write_step
-from tokenspectrum.training.judged import judge, response_columns
 
 
 def main(argv: list[str] | None = None) -> None:

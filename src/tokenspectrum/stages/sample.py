@@ -13,15 +13,15 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import read_sections
 from tokenspectrum.params.rollouts import RolloutsParams
 from tokenspectrum.params.sampling import SamplingParams
-from tokenspectrum.params.systems import SystemsParams
 from tokenspectrum.params.train import PolicyDtype
-from tokenspectrum.progress import Progress
 from tokenspectrum.rollout.engine import RolloutEngine, check_groups
 from tokenspectrum.rollout.make import make_engine, prompts_at_once
 from tokenspectrum.rollout.probe import BASE, dealt, read_probe
 from tokenspectrum.rollout.questions import encode_questions
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 from tokenspectrum.stages.entry import run
+from tokenspectrum.systems.params import SystemsParams
+from tokenspectrum.systems.progress import Progress
 from tokenspectrum.tables import drawn
 from tokenspectrum.tokenlog.writer import write_manifest, write_step
 

@@ -13,15 +13,15 @@ import numpy as np
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import read_sections
 from tokenspectrum.params.layers import resolve_layer
-from tokenspectrum.params.systems import SystemsParams
 from tokenspectrum.params.tokens import TokensParams
 from tokenspectrum.policy.load import load_policy
-from tokenspectrum.progress import Progress
 from tokenspectrum.rollout.chosen import chosen_tokens
 from tokenspectrum.rollout.columns import attention_columns, row_columns, sampled_columns
 from tokenspectrum.rollout.score import Scores, check_not_inert, longest_context, score_responses
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.stages.entry import run
+from tokenspectrum.systems.params import SystemsParams
+from tokenspectrum.systems.progress import Progress
 from tokenspectrum.tables import attention, attention_rows, tokens
 from tokenspectrum.tokenlog.reader import read_table
 from tokenspectrum.tokenlog.writer import write_manifest, write_step

@@ -16,10 +16,10 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import read_sections
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.params.sampling import SamplingParams
-from tokenspectrum.params.systems import SystemsParams
 from tokenspectrum.params.train import TrainParams
 from tokenspectrum.stages.entry import run
-from tokenspectrum.training import local
+from tokenspectrum.systems.params import SystemsParams
+from tokenspectrum.training.backends.local import trainer as local
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.weighting.rule import read_rule
 
@@ -32,7 +32,7 @@ def trainer(name: str) -> Callable[[TrainJob], None]:
         return local.train
     if find_spec("verl") is None:
         raise UserError("train.trainer: verl is not installed here; pip install '.[cluster]', or use local")
-    from tokenspectrum.training.verl.launch import train
+    from tokenspectrum.training.backends.verl.launch import train
 
     return train
 

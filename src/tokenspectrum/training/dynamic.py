@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from tokenspectrum.rollout.judged import Judged, Reward, judge
 from tokenspectrum.rollout.questions import Question
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.batch import assign_minibatches, response_lengths
 from tokenspectrum.training.data import PromptOrder
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.judged import Judged, Reward, judge
 from tokenspectrum.training.record import Rollouts
 
 # Given questions, sampling.n responses to each, prompt-major.

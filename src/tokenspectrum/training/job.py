@@ -9,8 +9,8 @@ from typing import Any
 
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.params.sampling import SamplingParams
-from tokenspectrum.params.systems import SystemsParams
 from tokenspectrum.params.train import TrainParams
+from tokenspectrum.systems.params import SystemsParams
 from tokenspectrum.tokenlog.reader import read_manifest
 from tokenspectrum.tokenlog.writer import sha256
 from tokenspectrum.weighting.rule import Rule

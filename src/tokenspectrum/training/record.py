@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
+from tokenspectrum.rollout.judged import Judged
 from tokenspectrum.rollout.score import Scores
 from tokenspectrum.rollout.types import Response
-from tokenspectrum.training.judged import Judged
 
 
 @dataclass(frozen=True)

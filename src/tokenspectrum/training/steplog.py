@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from tokenspectrum.rollout.columns import attention_columns, row_columns, sampled_columns
+from tokenspectrum.rollout.judged import response_columns
 from tokenspectrum.tables import attention, attention_rows, metrics, responses, runs, tokens
 from tokenspectrum.tokenlog.writer import write_step
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.judged import response_columns
 from tokenspectrum.training.record import RowSample, StepRecord
 from tokenspectrum.weighting.apply import effective_sample_size
 

@@ -16,12 +16,12 @@ from transformers import GenerationConfig
 
 from tokenspectrum.counter import stream_key
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.systems import VllmSystems
 from tokenspectrum.policy.load import check_vocab, load_tokenizer, read_config
-from tokenspectrum.rollout.transformers import stop_ids
+from tokenspectrum.rollout.engines.transformers.engine import stop_ids
+from tokenspectrum.rollout.engines.vllm.process import Shard, ShardError, answers
+from tokenspectrum.rollout.engines.vllm.shard import EngineOptions, Request, Sampled
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
-from tokenspectrum.rollout.vllm_process import Shard, ShardError, answers
-from tokenspectrum.rollout.vllm_shard import EngineOptions, Request, Sampled
+from tokenspectrum.systems.params import VllmSystems
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ import torch
 
 from tokenspectrum.counter import stream_key, uniforms
 from tokenspectrum.errors import UserError
-from tokenspectrum.rollout.grouped import grouped_decode
-from tokenspectrum.rollout.kv_cache import SlotCache
-from tokenspectrum.rollout.sampling import draw
+from tokenspectrum.rollout.engines.transformers.grouped import grouped_decode
+from tokenspectrum.rollout.engines.transformers.kv_cache import SlotCache
+from tokenspectrum.rollout.engines.transformers.sampling import draw
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 
 _CACHED_LAYERS = {"full_attention", "sliding_attention"}

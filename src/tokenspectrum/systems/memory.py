@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.policy import HubShape
-from tokenspectrum.params.systems import VerlSystems
 from tokenspectrum.params.train import TrainParams
 from tokenspectrum.policy.shape import layer_weights, outer_weights, weights
+from tokenspectrum.systems.params import VerlSystems
 
 GIB = 2**30
 BYTES = {"float32": 4, "bfloat16": 2}

@@ -13,7 +13,7 @@ from typing import Any
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.save import strip_provenance
 from tokenspectrum.tokenlog.writer import MANIFEST, sha256, write_json
-from tokenspectrum.training.checkpoint import KEEP, DamagedError, checkpoints
+from tokenspectrum.training.backends.local.checkpoint import KEEP, DamagedError, checkpoints
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.workspace import Workspace
 

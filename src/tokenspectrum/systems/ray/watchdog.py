@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.systems import VerlSystems
+from tokenspectrum.systems.params import VerlSystems
 
 _UP = 2  # touches: one when the driver starts, one when all workers are up
 

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from tokenspectrum.entropy import attention_entropy, attention_rows
 from tokenspectrum.policy.capture import Capture, capture_attention
-from tokenspectrum.training.verl.internals import (
+from tokenspectrum.training.backends.verl.internals import (
     VENDOR,
     EngineRegistry,
     FSDPEngineWithLMHead,
     non_tensor,
 )
-from tokenspectrum.training.verl.request import (
+from tokenspectrum.training.backends.verl.request import (
     REQUEST,
     RESPONSE,
     ROW_TOKENS,

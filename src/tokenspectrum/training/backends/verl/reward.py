@@ -14,7 +14,7 @@ from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.reward.score import Scored, score_response
 from tokenspectrum.rollout.questions import Question
 from tokenspectrum.rollout.types import Response
-from tokenspectrum.training.verl.internals import DataProto, RewardManagerBase
+from tokenspectrum.training.backends.verl.internals import DataProto, RewardManagerBase
 
 
 class BoxedRewardManager(RewardManagerBase):

@@ -20,20 +20,20 @@ from transformers import PreTrainedTokenizerBase
 from tokenspectrum.counter import stream_key
 from tokenspectrum.errors import UserError
 from tokenspectrum.reward.score import Scored
+from tokenspectrum.rollout.engines.transformers.engine import stop_ids
 from tokenspectrum.rollout.questions import Question
 from tokenspectrum.rollout.score import Scores
-from tokenspectrum.rollout.transformers import stop_ids
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
+from tokenspectrum.training.backends.verl.batch import score_info, score_rows, update_info, update_rows
+from tokenspectrum.training.backends.verl.internals import PPOTrainerSync, non_tensor, tensordict_utils
+from tokenspectrum.training.backends.verl.record import logprobs_of, row_field, scores_of, updated_of
+from tokenspectrum.training.backends.verl.request import REQUEST, ROW_TOKENS, UPDATE, AttentionRequest, UpdateRequest
+from tokenspectrum.training.backends.verl.reward import reward_batch, rewards_of
+from tokenspectrum.training.backends.verl.worker import PolicyWorker
 from tokenspectrum.training.dapo import Clip
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.record import Updated
 from tokenspectrum.training.update import MiniBatch
-from tokenspectrum.training.verl.batch import score_info, score_rows, update_info, update_rows
-from tokenspectrum.training.verl.internals import PPOTrainerSync, non_tensor, tensordict_utils
-from tokenspectrum.training.verl.record import logprobs_of, row_field, scores_of, updated_of
-from tokenspectrum.training.verl.request import REQUEST, ROW_TOKENS, UPDATE, AttentionRequest, UpdateRequest
-from tokenspectrum.training.verl.reward import reward_batch, rewards_of
-from tokenspectrum.training.verl.worker import PolicyWorker
 
 _ANSWER_S = 20.0  # for a server to answer a question
 _TRIES = 2  # of one request, before it is named and the run stops

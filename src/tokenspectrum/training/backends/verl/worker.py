@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 # Imported for its registration: this class reaches every worker, and the engine must be known before it is chosen.
-import tokenspectrum.training.verl.engine  # noqa: F401
+import tokenspectrum.training.backends.verl.engine  # noqa: F401
 from tokenspectrum.tokenlog.writer import sha256
-from tokenspectrum.training.verl.internals import ActorRolloutRefWorker, Dispatch, register
+from tokenspectrum.training.backends.verl.internals import ActorRolloutRefWorker, Dispatch, register
 
 
 class PolicyWorker(ActorRolloutRefWorker):

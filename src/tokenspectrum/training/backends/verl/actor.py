@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 from tokenspectrum.rollout.score import Scores
 from tokenspectrum.rollout.types import Response
+from tokenspectrum.training.backends.verl.request import AttentionRequest
+from tokenspectrum.training.backends.verl.trainer import VerlTrainer
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.record import Updated, WholeRows
 from tokenspectrum.training.update import MiniBatch
-from tokenspectrum.training.verl.request import AttentionRequest
-from tokenspectrum.training.verl.trainer import VerlTrainer
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 verl and vLLM read them as they are imported, so they are set before Ray starts.
 """
 
-from tokenspectrum.params.systems import VerlSystems
+from tokenspectrum.systems.params import VerlSystems
 
 _ALWAYS = {
     "TOKENIZERS_PARALLELISM": "false",
@@ -21,7 +21,7 @@ _ALWAYS = {
 }
 _CPU = {
     "VERL_PLATFORM": "cpu",
-    "VERL_USE_EXTERNAL_MODULES": "tokenspectrum.training.verl.platform_cpu",
+    "VERL_USE_EXTERNAL_MODULES": "tokenspectrum.training.backends.verl.platform_cpu",
     # Worker processes share the cores: more threads than that only wait for one another.
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",

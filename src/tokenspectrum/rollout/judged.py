@@ -13,9 +13,9 @@ from transformers import PreTrainedTokenizerBase
 
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.reward.score import Scored, score_response
+from tokenspectrum.rollout.advantage import group_advantages
 from tokenspectrum.rollout.questions import Question
 from tokenspectrum.rollout.types import Response
-from tokenspectrum.training.advantage import group_advantages
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,13 @@ from pathlib import Path
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.params.sampling import SamplingParams
-from tokenspectrum.params.systems import SystemsParams, VerlSystems
 from tokenspectrum.params.train import TrainParams
-from tokenspectrum.progress import log_dir
+from tokenspectrum.systems.params import SystemsParams, VerlSystems
+from tokenspectrum.systems.progress import log_dir
+from tokenspectrum.systems.ray.cluster import Cluster, JoinedCluster
+from tokenspectrum.systems.ray.watchdog import Watchdog
+from tokenspectrum.training.backends.local.trainer import STOPPED, stop_signal
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.local import STOPPED, stop_signal
-from tokenspectrum.training.verl.ray_cluster import Cluster, JoinedCluster
-from tokenspectrum.training.verl.watchdog import Watchdog
 from tokenspectrum.weighting.rule import Rule
 
 ADDRESS_ENV = "TOKENSPECTRUM_RAY_ADDRESS"
@@ -50,7 +50,7 @@ def train(job: TrainJob) -> None:
     job.checkpoints.mkdir(parents=True, exist_ok=True)
     file = job.checkpoints / "job.json"
     save_job(job, file)
-    command = [sys.executable, "-m", "tokenspectrum.training.verl.main", "--job", str(file.resolve())]
+    command = [sys.executable, "-m", "tokenspectrum.training.backends.verl.main", "--job", str(file.resolve())]
     supervise(command, systems, job.checkpoints / HEARTBEAT, log_dir() or job.checkpoints / "logs")
 
 

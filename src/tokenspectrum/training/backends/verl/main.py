@@ -1,6 +1,6 @@
 """The driver of a run on verl: the loop over steps, its log, its checkpoints, and how it ends.
 
-Started by launch.py, `python -m tokenspectrum.training.verl.main --job FILE`, once Ray is up at
+Started by launch.py, `python -m tokenspectrum.training.backends.verl.main --job FILE`, once Ray is up at
 $TOKENSPECTRUM_RAY_ADDRESS.  Exit codes: 0 done; 75 stopped by SIGTERM after a checkpoint, start it again to go on;
 1 with a last line `error: ...`.  Knows the order of a run.  Knows nothing of starting or stopping Ray.
 """
@@ -27,30 +27,30 @@ from transformers import PreTrainedTokenizerBase
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.load import check_vocab, load_tokenizer, read_config
-from tokenspectrum.progress import Progress, log_dir
 from tokenspectrum.rollout.questions import Question, read_questions
-from tokenspectrum.training.board import Board
+from tokenspectrum.systems.board import Board
+from tokenspectrum.systems.progress import Progress, log_dir
+from tokenspectrum.systems.ray.vitals import Vitals
+from tokenspectrum.training.backends.local.trainer import STOPPED, stop_signal
+from tokenspectrum.training.backends.verl.actor import VerlActor
+from tokenspectrum.training.backends.verl.checkpoint import export_policy, resume, save
+from tokenspectrum.training.backends.verl.config import VerlFiles, resolve, verl_config
+from tokenspectrum.training.backends.verl.internals import VENDOR, VENDOR_ENV, check_pins, ray_environment, validate
+from tokenspectrum.training.backends.verl.reward import reward_config
+from tokenspectrum.training.backends.verl.trainer import VerlTrainer, stop_tokens
 from tokenspectrum.training.data import PromptOrder
 from tokenspectrum.training.dynamic import collect
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.local import STOPPED, stop_signal
 from tokenspectrum.training.record import StepRecord
 from tokenspectrum.training.sample import sampler
 from tokenspectrum.training.step import logged_layers, run_step
 from tokenspectrum.training.steplog import summarise, write_run, write_tables
-from tokenspectrum.training.verl.actor import VerlActor
-from tokenspectrum.training.verl.checkpoint import export_policy, resume, save
-from tokenspectrum.training.verl.config import VerlFiles, resolve, verl_config
-from tokenspectrum.training.verl.internals import VENDOR, VENDOR_ENV, check_pins, ray_environment, validate
-from tokenspectrum.training.verl.reward import reward_config
-from tokenspectrum.training.verl.trainer import VerlTrainer, stop_tokens
-from tokenspectrum.training.verl.vitals import Vitals
 from tokenspectrum.training.workspace import Workspace
 
 ADDRESS_ENV = "TOKENSPECTRUM_RAY_ADDRESS"
 HEARTBEAT = "heartbeat"
 Beat = Callable[[], None]
-_log = logging.getLogger("tokenspectrum.training.verl.main")  # run as a program, its name is another
+_log = logging.getLogger("tokenspectrum.training.backends.verl.main")  # run as a program, its name is another
 
 
 def run(job: TrainJob) -> None:
@@ -202,7 +202,7 @@ def _note_placement(trainer: VerlTrainer) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    from tokenspectrum.training.verl.launch import load_job
+    from tokenspectrum.training.backends.verl.launch import load_job
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--job", type=Path, required=True, help="file that launch.py wrote")

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.systems import VerlSystems
-from tokenspectrum.training.verl import node
-from tokenspectrum.training.verl.environment import DROPPED, variables
-from tokenspectrum.training.verl.places import Place, behind_srun, plan_places
+from tokenspectrum.systems.params import VerlSystems
+from tokenspectrum.systems.ray import node
+from tokenspectrum.systems.ray.environment import DROPPED, variables
+from tokenspectrum.systems.ray.places import Place, behind_srun, plan_places
 
 _COUNT_S = 10.0  # for nodes that have said they are up to be seen by the head
 _STOP_S = 20.0  # for a node to end by itself once its stdin is closed
@@ -160,7 +160,7 @@ class Cluster:
     def _add(self, head: str | None) -> Node:
         i = len(self.nodes)
         place = self.places[i]
-        command = [sys.executable, "-m", "tokenspectrum.training.verl.node", f"--name={self.name}-{i}"]
+        command = [sys.executable, "-m", "tokenspectrum.systems.ray.node", f"--name={self.name}-{i}"]
         command += [f"--logs={(self.logs / f'ray-node-{i}').resolve()}"]
         options = {"head": head, "ip": place.ip, "port": self.systems.ray_port if head is None else None}
         options["slots"] = self.systems.gpus_per_node if self.systems.device == "cpu" else None
@@ -205,7 +205,7 @@ class JoinedCluster:
 
 def count(systems: VerlSystems, address: str, environment: Mapping[str, str], seconds: float) -> None:
     """Ask Ray itself for its nodes and their GPUs; raise UserError where there are fewer than asked for."""
-    command = [sys.executable, "-m", "tokenspectrum.training.verl.census", address, str(systems.nodes), str(_COUNT_S)]
+    command = [sys.executable, "-m", "tokenspectrum.systems.ray.census", address, str(systems.nodes), str(_COUNT_S)]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds + _COUNT_S)
     except subprocess.TimeoutExpired:

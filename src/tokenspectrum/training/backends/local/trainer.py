@@ -21,13 +21,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.policy.save import save_policy
-from tokenspectrum.progress import Progress, log_dir
 from tokenspectrum.rollout.engine import RolloutEngine
+from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine
 from tokenspectrum.rollout.questions import read_questions
-from tokenspectrum.rollout.transformers import TransformersEngine
-from tokenspectrum.training.actor import LocalActor
-from tokenspectrum.training.board import Board
-from tokenspectrum.training.checkpoint import (
+from tokenspectrum.systems.board import Board
+from tokenspectrum.systems.progress import Progress, log_dir
+from tokenspectrum.training.backends.local.actor import LocalActor
+from tokenspectrum.training.backends.local.checkpoint import (
     Checkpoint,
     DamagedError,
     checkpoints,

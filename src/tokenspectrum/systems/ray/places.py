@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.systems import VerlSystems
+from tokenspectrum.systems.params import VerlSystems
 
 # Not .1, which Ray takes for the machine's address in its network: verl's vLLM would listen there and ask for no token.
 _LOCAL = "127.0.0.2"

@@ -1,6 +1,6 @@
 """The owner's end of vLLM's processes: start one, ask it, hear of its progress, give it up when it says nothing.
 
-Knows the messages of `vllm_shard` and seconds; knows no prompts, and not what is done about a shard that failed.
+Knows the messages of shard.py and seconds; knows no prompts, and not what is done about a shard that failed.
 """
 
 import logging
@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.rollout.vllm_shard import EngineOptions, Request, Sampled, environment
+from tokenspectrum.rollout.engines.vllm.shard import EngineOptions, Request, Sampled, environment
 
 log = logging.getLogger(__name__)
 # Seconds until an engine must be up: loading a large policy takes minutes, an engine that cannot start says so at once.
@@ -28,7 +28,7 @@ _END = 60
 _LOOK_EVERY_S = 1.0
 _LOG_EVERY_S = 10.0
 # Not -m: what a module run as __main__ pickles is not what this process unpickles.
-_MAIN = "from tokenspectrum.rollout.vllm_shard import main; main()"
+_MAIN = "from tokenspectrum.rollout.engines.vllm.shard import main; main()"
 
 
 class ShardError(Exception):

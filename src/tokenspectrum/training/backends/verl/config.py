@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.sampling import SamplingParams
-from tokenspectrum.params.systems import SystemsParams, VerlSystems
 from tokenspectrum.params.train import TrainParams
-from tokenspectrum.training.verl.keys import check_keys
+from tokenspectrum.systems.params import SystemsParams, VerlSystems
+from tokenspectrum.training.backends.verl.keys import check_keys
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -177,7 +177,7 @@ def _fixed(files: VerlFiles, name: str, verl: VerlSystems) -> Iterator[tuple[str
     yield "data.truncation", "left"
     yield f"{MODEL}.path", str(files.policy)
     yield f"{MODEL}.trust_remote_code", False
-    yield f"{MODEL}.external_lib", "tokenspectrum.training.verl.engine"
+    yield f"{MODEL}.external_lib", "tokenspectrum.training.backends.verl.engine"
     yield f"{MODEL}.use_remove_padding", verl.device == "cuda"
     # Advantages come ready from our own estimator; grpo is the name under which verl builds no critic.
     yield "algorithm.adv_estimator", "grpo"

@@ -1,0 +1,1 @@
+"""The rollout engines, one folder each: `rollouts.engine` and `evaluate.engine` choose."""

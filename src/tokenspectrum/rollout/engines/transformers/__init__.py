@@ -1,0 +1,1 @@
+"""Samples from a model of transformers in this process."""

@@ -1,0 +1,1 @@
+"""Samples by vLLM, in processes of its own."""

@@ -1,0 +1,1 @@
+"""The trainers, one folder each: `train.trainer` chooses."""

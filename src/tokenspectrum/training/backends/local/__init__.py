@@ -1,0 +1,1 @@
+"""The local trainer: one process, plain PyTorch, bitwise repeatable on a CPU."""
