@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.prompts import files
+from tokenspectrum.prompts.chats import bare_problem
 from tokenspectrum.prompts.files import Row, read_rows
-from tokenspectrum.prompts.formats import FORMATS, bare_problem, parse, solution_answer
+from tokenspectrum.prompts.formats import FORMATS, parse, solution_answer
 from tokenspectrum.prompts.problem import Problem
 
 MATH = {"problem": "1+1?", "solution": "So $\\boxed{2}$.", "level": "Level 3", "type": "Algebra"}
@@ -161,7 +162,7 @@ BAD_ROWS = [
     ("olympiadbench", OLYMPIAD | {"error": "some"}, "field 'error': expected a tolerance such as 1e-1, found 'some'"),
     ("verl", VERL | {"prompt": "4+4?"}, "field 'prompt': expected one user message"),
     ("verl", VERL | {"prompt": VERL["prompt"] * 2}, "found roles ['user', 'user']"),
-    ("verl", VERL | {"reward_model": None}, "field 'reward_model.ground_truth': expected text, found None"),
+    ("verl", VERL | {"reward_model": None}, "field 'reward_model.ground_truth': missing"),
     ("verl", without(VERL, "data_source"), "field 'data_source': missing"),
     ("simple", {"question": "5+5?", "answer": True}, "field 'answer': expected text, found bool True"),
 ]
@@ -181,7 +182,7 @@ def test_a_bad_row_is_named_with_its_file_line_and_field(tmp_path, format_name, 
 
 def test_every_format_is_tried():
     tried = {"math", "math500", "math_train", "minerva_math", "aime24", "aime_1983_2023", "olympiadbench", "verl"}
-    assert tried | {"dapo_math", "simple"} == set(FORMATS)
+    assert tried | {"dapo_math", "gsm8k", "simple"} == set(FORMATS)
 
 
 records = st.lists(
@@ -225,7 +226,12 @@ def test_parquet_rows(tmp_path):
         ("a.json", b'[\n{"a": 1},\n5]', "line 3: expected an object with named fields, found int"),
         ("a.json", b'[\n{"a": 1},\n', "line 3: not valid JSON"),
         ("a.parquet", b"PAR1 not really", "not a readable Parquet file"),
-        ("a.csv", b"a,b", "the name must end in .jsonl, .json or .parquet"),
+        ("a.csv", b'a,b\n1,2\n"3\n', "not valid CSV"),
+        ("a.csv", b"a,b\n\n1,2\n1,2,3\n", "line 4: 3 cells under 2 names"),
+        ("a.csv", b"a,a\n1,2\n", "line 1: the column name 'a' is given twice"),
+        ("a.csv", b"a,\n1,2\n", "line 1: the column name '' is empty"),
+        ("a.csv", b"a\n1\n\xff\n", "line 3: not UTF-8 text"),
+        ("a.tsv", b"a\tb", "the name must end in .jsonl, .json, .csv or .parquet"),
     ],
 )
 def test_a_malformed_file_is_named_with_its_line(tmp_path, name, content, message):

@@ -10,6 +10,7 @@ Format = Literal[
     "aime24",
     "aime_1983_2023",
     "dapo_math",
+    "gsm8k",
     "math",
     "math500",
     "math_train",
@@ -22,6 +23,25 @@ StandIn = Literal["math", "minerva_math", "olympiadbench", "aime24"]
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 Revision = Annotated[str, StringConstraints(pattern="^[0-9a-f]{40}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
+Column = Annotated[str, StringConstraints(min_length=1)]
+# How the gold answer stands in its column: as the whole text, in the last \boxed{}, or behind the last ####.
+GoldForm = Literal["whole", "boxed", "hashes"]
+
+
+class Columns(Frozen):
+    """The names of a file's columns.
+
+    A dot goes into a nested column, and a number is a place in a list: reward_model.ground_truth, messages.0.content.
+    """
+
+    problem: Column = Field("problem", description="The problem: text, or a chat (a list of role and content)")
+    answer: Column = Field("answer", description="The gold answer: text or a number")
+    gold: GoldForm = Field(
+        "whole", description="Where in `answer` the gold is: whole, boxed (the last \\boxed{}), hashes (behind ####)"
+    )
+    level: Column | None = Field(None, description="The difficulty, for `levels`; null: the file has none")
+    id: Column | None = Field(None, description="The problem's own id, kept as a fact; null: the file has none")
+    data_source: Column | None = Field(None, description="Where a problem is from; null: the dataset's name for all")
 
 
 class SyntheticSource(Frozen):
@@ -49,22 +69,33 @@ class StandInSource(Frozen):
     seed: int = Field(..., ge=0, description="Seed of the problems")
 
 
-class FileSource(Frozen):
+class _Described(Frozen):
+    """What a file's columns mean: a published format, or columns named one by one."""
+
+    format: Format = Field("simple", description="Whose columns the file has; simple is for a file of your own")
+    columns: Columns | None = Field(None, description="The names of the columns of a file in format simple")
+
+    @model_validator(mode="after")
+    def _named_once(self) -> "_Described":
+        if self.columns is not None and self.format != "simple":
+            raise ValueError(f"columns are for format simple; {self.format} has its own")
+        return self
+
+
+class FileSource(_Described):
     """A file on this machine."""
 
     kind: Literal["file"]
-    path: str = Field(..., description="The file: .jsonl, .json or .parquet; relative to prompts.folder")
-    format: Format = Field(..., description="Whose fields the file has")
+    path: str = Field(..., description="The file: .jsonl, .json, .csv or .parquet; relative to prompts.folder")
     sha256: Sha256 | None = Field(None, description="Its checksum; null takes whatever is there")
 
 
-class HubSource(Frozen):
+class HubSource(_Described):
     """A file of a dataset repository on the Hugging Face hub, at one revision."""
 
     kind: Literal["hub"]
     repo: str = Field(..., description="Dataset repository, owner/name")
     path: str = Field(..., description="The file inside the repository")
-    format: Format = Field(..., description="Whose fields the file has")
     revision: Revision | None = Field(..., description="Full commit hash; null is refused when the stage runs")
     sha256: Sha256 | None = Field(..., description="The file's checksum; null is refused when the stage runs")
 

@@ -1,8 +1,10 @@
-"""Rows of a JSON Lines, JSON or Parquet file, each knowing where it stands, so that a complaint can say so.
+"""Rows of a JSON Lines, JSON, CSV or Parquet file, each knowing where it stands, so that a complaint can say so.
 
-Knows no benchmark: what the fields mean is the formats' business.
+Knows no benchmark: what the columns mean is the formats' business.
 """
 
+import csv
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -30,16 +32,47 @@ class Row:
         """The error that blames `field` of this row."""
         return UserError(f"{self.where}, field {field!r}: {problem}")
 
-    def text(self, *fields: str) -> str:
-        """The first of `fields` that the row has, which must be text and not blank."""
-        field = next((f for f in fields if self.values.get(f) is not None), fields[0])
-        value = self.values.get(field)
+    def value(self, name: str | None) -> Any:
+        """The value of column `name`, None where it is null or not there.
+
+        A dot in the name goes into a nested column, and a number is a place in a list; a column whose own name has
+        that dot comes first.
+        """
+        if name is None or name in self.values:
+            return self.values.get(name)
+        value: Any = self.values
+        for part in name.split("."):
+            if isinstance(value, dict):
+                value = value.get(part)
+            elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+                value = value[int(part)]
+            else:
+                return None
+        return value
+
+    def first(self, *names: str) -> str:
+        """The first of `names` that the row has a value for, else the first of all."""
+        return next((name for name in names if self.value(name) is not None), names[0])
+
+    def has(self, name: str) -> bool:
+        """Whether the row has column `name`; null is a value."""
+        parent, _, last = name.rpartition(".")
+        nested = self.value(parent) if parent else None
+        return name in self.values or self.value(name) is not None or (isinstance(nested, dict) and last in nested)
+
+    def missing(self, name: str) -> UserError:
+        """The error for a column that the row does not have."""
+        return self.error(name, f"missing; the row has {', '.join(sorted(self.values)) or 'no fields'}")
+
+    def text(self, name: str) -> str:
+        """Column `name`, which must be text and not blank."""
+        value = self.value(name)
         if value is None:
-            raise self.error(field, f"missing; the row has {', '.join(sorted(self.values)) or 'no fields'}")
+            raise self.missing(name)
         if not isinstance(value, str):
-            raise self.error(field, f"expected text, found {type(value).__name__} {value!r:.60}")
+            raise self.error(name, f"expected text, found {type(value).__name__} {value!r:.60}")
         if not value.strip():
-            raise self.error(field, "is empty")
+            raise self.error(name, "is empty")
         return value.strip()
 
 
@@ -91,6 +124,36 @@ def _jsonl_rows(path: Path, text: str) -> Iterator[Row]:
         index += 1
 
 
+def _csv_rows(path: Path, text: str) -> Iterator[Row]:
+    """Rows of a CSV file under its header; an empty cell is null."""
+    # A solution may be longer than the 128 KiB that the library allows a cell.
+    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header: list[str] = []
+    index, line = 0, 1
+    try:
+        for cells in reader:
+            where, line = f"{path} line {line}", reader.line_num + 1
+            if not cells:
+                continue
+            if not header:
+                header = _header(where, cells)
+                continue
+            if len(cells) != len(header):
+                raise UserError(f"{where}: {len(cells)} cells under {len(header)} names; quote a cell that has a comma")
+            yield Row(where, index, {name: cell or None for name, cell in zip(header, cells, strict=True)})
+            index += 1
+    except csv.Error as e:
+        raise UserError(f"{path} line {reader.line_num}: not valid CSV ({e})") from None
+
+
+def _header(where: str, names: list[str]) -> list[str]:
+    for name in names:
+        if not name or names.count(name) > 1:
+            raise UserError(f"{where}: the column name {name!r} is {'given twice' if name else 'empty'}")
+    return names
+
+
 def _parquet_rows(path: Path) -> Iterator[Row]:
     index = 0
     try:
@@ -103,18 +166,21 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         raise UserError(f"{path}: not a readable Parquet file ({str(e).splitlines()[0]})") from None
 
 
+_TEXTS = {".json": _json_rows, ".jsonl": _jsonl_rows, ".csv": _csv_rows}
+
+
 def read_rows(path: Path) -> Iterator[Row]:
     """Every record of `path`, in order; a missing, unreadable or malformed file is a UserError naming file and line."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; put it there, or correct prompts.folder or the source's path")
     if path.suffix == ".parquet":
         return _parquet_rows(path)
-    if path.suffix not in (".json", ".jsonl"):
-        raise UserError(f"{path}: the name must end in .jsonl, .json or .parquet")
+    if path.suffix not in _TEXTS:
+        raise UserError(f"{path}: the name must end in .jsonl, .json, .csv or .parquet")
     data = path.read_bytes()
     try:
         text = data.decode()
     except UnicodeDecodeError as e:
         line = data.count(b"\n", 0, e.start) + 1
         raise UserError(f"{path} line {line}: not UTF-8 text") from None
-    return _jsonl_rows(path, text) if path.suffix == ".jsonl" else _json_rows(path, text)
+    return _TEXTS[path.suffix](path, text)

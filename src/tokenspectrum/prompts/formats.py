@@ -1,34 +1,66 @@
-"""What the fields of each published file mean: one small function a format, from a row to a problem.
+"""What a file's columns mean: a problem from each row, by the names of its columns.
 
-A function returns None for a row to leave out: OlympiadBench's pictures, proofs, Chinese and physics, and MATH training
-problems published without their answer.
-Knows no paths and no params.
+Most published files are such a list of names (FORMATS), as is a file of one's own (`columns` in the params).  A parser
+returns None for a row to leave out: a training problem that was published without its answer.
+Knows no paths.
 """
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from tokenspectrum.params.prompts import Columns, GoldForm
+from tokenspectrum.prompts.chats import problem_of
 from tokenspectrum.prompts.files import Row
+from tokenspectrum.prompts.olympiadbench import parse_olympiadbench
 from tokenspectrum.prompts.problem import Problem
 from tokenspectrum.reward.boxed import last_boxed
-from tokenspectrum.reward.gold import Gold, encode_gold
-from tokenspectrum.reward.normalise import split_answers
 
-# Instructions that published prompts wrap around the problem; this project adds its own, and compares bare problems.
-WRAPPERS = (
-    (
-        "Solve the following math problem step by step. The last line of your response should be of the form "
-        "Answer: $Answer (without quotes) where $Answer is the answer to the problem.\n\n",
-        '\n\nRemember to put your answer on its own line after "Answer:".',
-    ),
-    ("", " Let's think step by step and output the final answer within \\boxed{}."),
-    ("", "\nPlease reason step by step, and put your final answer within \\boxed{}."),
-)
-DAPO_SOURCES = ("dapo_math", "math_dapo")
 _UNBRACED_BOX = re.compile(r"\\boxed\s+([^\s${}]+)")
 
 Parser = Callable[[Row, str], Problem | None]
+Names = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a file.  Where there are several names, the first that a row has counts.
+
+    problem: the text, or the chat that holds it; `chat` demands a chat.
+    answer: the gold, in the form `gold`.  Rows without one take the gold of the published `solution`.
+    data_source: what the row says it is from; None where the format or the dataset says it.
+    facts: further facts by their new name; `facts_of` is a column whose texts and numbers are all facts.
+    required: columns that every row must have, be they null.
+    unanswered: "left out" for rows whose gold is null or empty, "refused" where each must have one.
+    """
+
+    problem: Names = ("problem",)
+    answer: str = "answer"
+    gold: GoldForm = "whole"
+    solution: str | None = None
+    level: Names = ()
+    data_source: str | None = None
+    facts: dict[str, Names] = field(default_factory=dict)
+    facts_of: str | None = None
+    chat: bool = False
+    required: Names = ()
+    unanswered: str = "refused"
+
+
+def layout_of(columns: Columns) -> Layout:
+    """The layout that the params name: these columns and no others."""
+    named = tuple(name for name in (columns.level, columns.id, columns.data_source) if name is not None)
+    return Layout(
+        problem=(columns.problem,),
+        answer=columns.answer,
+        gold=columns.gold,
+        level=() if columns.level is None else (columns.level,),
+        data_source=columns.data_source,
+        facts={} if columns.id is None else {"id": (columns.id,)},
+        required=named,
+    )
 
 
 def solution_answer(solution: str) -> str | None:
@@ -40,173 +72,143 @@ def solution_answer(solution: str) -> str | None:
     return unbraced[-1].rstrip(".,") if unbraced else None
 
 
-def _answer(row: Row) -> str:
-    """The field `answer`, else the gold in `solution`."""
-    if row.values.get("answer") is not None:
-        value = row.values["answer"]
-        return str(value) if type(value) in (int, float) else row.text("answer")
-    answer = solution_answer(row.text("solution"))
+def _boxed(row: Row, name: str) -> str:
+    answer = solution_answer(row.text(name))
     if not answer:
-        raise row.error("solution", "holds no \\boxed{} answer")
+        raise row.error(name, "holds no \\boxed{} answer")
     return answer
 
 
-def _level(row: Row) -> dict[str, int]:
+def _behind_hashes(row: Row, name: str) -> str:
+    """GSM8K's form: the working, then `#### 7`."""
+    _, found, answer = row.text(name).rpartition("####")
+    if not found or not answer.strip():
+        raise row.error(name, "holds no answer behind ####")
+    return answer.strip()
+
+
+def _answer(row: Row, layout: Layout) -> str:
+    """The gold answer of a row."""
+    name = layout.answer
+    value = row.value(name)
+    if value is None and layout.solution is not None:
+        return _boxed(row, layout.solution)
+    if type(value) in (int, float):
+        return str(value)
+    match layout.gold:
+        case "boxed":
+            return _boxed(row, name)
+        case "hashes":
+            return _behind_hashes(row, name)
+    return row.text(name)
+
+
+def _level(row: Row, names: Names) -> dict[str, int]:
     """Level 3, 3 and 3.0 are level 3; MATH's two problems of unknown level are level 0."""
-    value = row.values.get("level", row.values.get("difficulty"))
+    name = row.first(*names) if names else ""
+    value = row.value(name) if names else None
     if value is None:
         return {}
     digits = re.fullmatch(r"(?:Level )?(\d+)(?:\.0)?", str(value))
     if digits is None and value != "Level ?":
-        raise row.error(
-            "level" if "level" in row.values else "difficulty", f"expected Level 1 to 5, found {value!r:.40}"
-        )
+        raise row.error(name, f"expected Level 1 to 5, found {value!r:.40}")
     return {"level": int(digits.group(1)) if digits else 0}
 
 
-def _facts(row: Row, **names: str) -> dict[str, Any]:
-    """The fields `names` (new name -> field) that the row has, with its index."""
-    found = {new: row.values[old] for new, old in names.items() if row.values.get(old) is not None}
-    return {"index": row.index, **found}
+def _facts(row: Row, layout: Layout) -> dict[str, Any]:
+    """The row's index and the facts that it has."""
+    found = {new: row.value(row.first(*names)) for new, names in layout.facts.items()}
+    members = row.value(layout.facts_of) if layout.facts_of is not None else None
+    if isinstance(members, dict):
+        own = ("index", "split", "problem", "meta")
+        found |= {k: v for k, v in members.items() if isinstance(v, str | int | float) and k not in own}
+    return {"index": row.index} | {new: value for new, value in found.items() if value is not None}
 
 
-def parse_math(row: Row, data_source: str) -> Problem:
-    """MATH in any edition: problem; solution or answer; level or difficulty; type or subject."""
-    facts = _facts(row, id="unique_id", subject="subject") | _facts(row, subject="type")
-    return Problem(data_source, row.text("problem"), _answer(row), facts | _level(row))
+def _unanswered(row: Row, layout: Layout) -> bool:
+    """Whether a row was published without its gold; a row that lacks the column is a mistake instead."""
+    blank = row.has(layout.answer) and row.value(layout.answer) in (None, "")
+    return blank and row.value(layout.solution) is None
 
 
-def parse_math_train(row: Row, data_source: str) -> Problem | None:
-    """As parse_math; the published training file has a few rows whose answer is null or empty, of no use here."""
-    blank = "answer" in row.values and row.values["answer"] in (None, "") and row.values.get("solution") is None
-    return None if blank else parse_math(row, data_source)
+def parse_columns(layout: Layout, row: Row, data_source: str) -> Problem | None:
+    """The problem that `layout` finds in `row`; `data_source` is its source where the row does not say it."""
+    for name in layout.required:
+        if not row.has(name):
+            raise row.missing(name)
+    if layout.unanswered == "left out" and _unanswered(row, layout):
+        return None
+    text, system = problem_of(row, row.first(*layout.problem), layout.chat)
+    if layout.data_source is not None and row.value(layout.data_source) is not None:
+        data_source = row.text(layout.data_source)
+    facts = _facts(row, layout) | system | _level(row, layout.level)
+    return Problem(data_source, text, _answer(row, layout), facts)
 
 
-def parse_aime(row: Row, data_source: str) -> Problem:
-    """AIME: problem, answer (an integer from 0 to 999), and for the old ones year and number."""
-    answer = _answer(row)
-    if not re.fullmatch(r"\d{1,3}", answer):
-        raise row.error("answer", f"an AIME answer is an integer from 0 to 999, found {answer!r:.40}")
-    facts = _facts(row, id="id", year="year", contest="aime_number", number="problem_number")
-    return Problem(data_source, row.text("problem"), answer, facts)
+def parse_aime(layout: Layout, row: Row, data_source: str) -> Problem:
+    """AIME: an answer is an integer from 0 to 999."""
+    problem = parse_columns(layout, row, data_source)
+    if not re.fullmatch(r"\d{1,3}", problem.answer):
+        raise row.error("answer", f"an AIME answer is an integer from 0 to 999, found {problem.answer!r:.40}")
+    return problem
 
 
-def parse_minerva_math(row: Row, data_source: str) -> Problem:
-    """Minerva: problem, the gold inside the solution, the course as type."""
-    return Problem(data_source, row.text("problem"), _answer(row), _facts(row, course="type"))
+def parse_dapo_math(layout: Layout, row: Row, data_source: str) -> Problem | None:
+    """DAPO-Math-17k in verl's schema, alone or mixed with others; its editions name their source differently."""
+    problem = parse_columns(layout, row, data_source)
+    if problem is None or problem.data_source not in ("dapo_math", "math_dapo"):
+        return problem
+    return Problem("dapo_math_17k", problem.text, problem.answer, problem.extra)
 
 
-_ASKED_FOR = {
-    "modality": (None, "Text-only"),
-    "language": (None, "English"),
-    "subject": (None, "Math", "Maths"),
-    "question_type": (None, "Open-ended"),
+_LEVELS = ("level", "difficulty")
+_MATH: dict[str, Any] = {
+    "solution": "solution",
+    "level": _LEVELS,
+    "facts": {"id": ("unique_id",), "subject": ("type", "subject")},
 }
+_AIME = Layout(
+    solution="solution",
+    facts={"id": ("id",), "year": ("year",), "contest": ("aime_number",), "number": ("problem_number",)},
+)
+_VERL: dict[str, Any] = {
+    "problem": ("prompt",),
+    "answer": "reward_model.ground_truth",
+    "data_source": "data_source",
+    "facts_of": "extra_info",
+    "chat": True,
+    "required": ("data_source",),
+}
+_SIMPLE = Layout(
+    problem=("problem", "question"),
+    solution="solution",
+    level=_LEVELS,
+    data_source="data_source",
+    facts={"id": ("id",), "subject": ("subject",)},
+)
 
-
-def _is_asked_for(row: Row) -> bool:
-    """Whether an OlympiadBench row is text-only, English, mathematics, and has an answer rather than a proof."""
-    pictures = any(row.values.get(f"image_{i}") is not None for i in range(1, 10))
-    return not pictures and all(row.values.get(field) in allowed for field, allowed in _ASKED_FOR.items())
-
-
-def parse_olympiadbench(row: Row, data_source: str) -> Problem | None:
-    """OlympiadBench: question (after its context), final_answer, is_multiple_answer, unit, error (the tolerance)."""
-    if not _is_asked_for(row):
-        return None
-    finals = row.values.get("final_answer")
-    if not isinstance(finals, list) or not finals or not all(isinstance(f, str) and f.strip() for f in finals):
-        raise row.error("final_answer", f"expected a list of texts, found {finals!r:.60}")
-    joined = ", ".join(final.strip() for final in finals)
-    several = row.values.get("is_multiple_answer")
-    if not isinstance(several, bool):
-        raise row.error("is_multiple_answer", f"expected true or false, found {several!r:.40}")
-    answers = [part.strip() for part in split_answers(joined)] if several else [joined.replace("$", "").strip()]
-    gold = Gold(tuple(answers), _unit(row), _tolerance(row))
-    text = row.text("question")
-    if row.values.get("context") is not None:
-        text = f"{row.text('context')}\n{text}"
-    return Problem(data_source, text, encode_gold(gold), _facts(row, id="id", subject="subfield", type="answer_type"))
-
-
-def _unit(row: Row) -> str | None:
-    return None if row.values.get("unit") is None else row.text("unit")
-
-
-def _tolerance(row: Row) -> float | None:
-    if row.values.get("error") is None:
-        return None
-    try:
-        return float(row.values["error"])
-    except (TypeError, ValueError):
-        raise row.error("error", f"expected a tolerance such as 1e-1, found {row.values['error']!r:.40}") from None
-
-
-def bare_problem(content: str) -> str:
-    """A prompt without the published instruction around it (WRAPPERS)."""
-    for before, behind in WRAPPERS:
-        if content.startswith(before) and content.endswith(behind):
-            return content[len(before) : len(content) - len(behind)].strip()
-    return content.strip()
-
-
-def parse_verl(row: Row, data_source: str) -> Problem:
-    """verl's schema: data_source, prompt (one user message, a system one before it), reward_model.ground_truth."""
-    prompt = row.values.get("prompt")
-    roles = [message.get("role") for message in prompt] if isinstance(prompt, list) else None
-    if roles not in (["user"], ["system", "user"]):
-        raise row.error(
-            "prompt", f"expected one user message, with at most a system one before it; found roles {roles}"
-        )
-    if not all(isinstance(message.get("content"), str) for message in prompt) or not prompt[-1]["content"].strip():
-        raise row.error("prompt", "expected messages with text as content")
-    reward = row.values.get("reward_model")
-    answer = reward.get("ground_truth") if isinstance(reward, dict) else None
-    if not isinstance(answer, str) or not answer.strip():
-        raise row.error("reward_model.ground_truth", f"expected text, found {answer!r:.40}")
-    given = row.values.get("extra_info")
-    scalars = given if isinstance(given, dict) else {}
-    own = ("index", "split", "problem", "meta")
-    facts = {k: v for k, v in scalars.items() if isinstance(v, str | int | float) and k not in own}
-    if len(prompt) == 2:
-        facts["system"] = prompt[0]["content"]
-    text = bare_problem(prompt[-1]["content"])
-    return Problem(row.text("data_source"), text, answer.strip(), {"index": row.index, **facts})
-
-
-def parse_dapo_math(row: Row, data_source: str) -> Problem | None:
-    """DAPO-Math-17k in verl's schema, alone or mixed with others; rows published with an empty gold are left out."""
-    reward = row.values.get("reward_model")
-    if isinstance(reward, dict) and reward.get("ground_truth") == "":
-        return None
-    problem = parse_verl(row, data_source)
-    source = "dapo_math_17k" if problem.data_source in DAPO_SOURCES else problem.data_source
-    return Problem(source, problem.text, problem.answer, problem.extra)
-
-
-def parse_simple(row: Row, data_source: str) -> Problem:
-    """A file of one's own: problem (or question) and answer; optionally solution, level, data_source."""
-    text = row.text("problem", "question")
-    source = row.text("data_source") if row.values.get("data_source") is not None else data_source
-    return Problem(source, text, _answer(row), _facts(row, id="id", subject="subject") | _level(row))
-
-
-# Format of the params -> (its function, the data source of its problems; None where the rows or the params say it).
+# Format of the params -> (its parser, the data source of its problems; None where the rows or the params say it).
 FORMATS: dict[str, tuple[Parser, str | None]] = {
-    "aime24": (parse_aime, "aime24"),
-    "aime_1983_2023": (parse_aime, "aime_1983_2023"),
-    "dapo_math": (parse_dapo_math, None),
-    "math": (parse_math, "math"),
-    "math500": (parse_math, "math500"),
-    "math_train": (parse_math_train, "math_train"),
-    "minerva_math": (parse_minerva_math, "minerva_math"),
+    "aime24": (partial(parse_aime, _AIME), "aime24"),
+    "aime_1983_2023": (partial(parse_aime, _AIME), "aime_1983_2023"),
+    "dapo_math": (partial(parse_dapo_math, Layout(**_VERL, unanswered="left out")), None),
+    "gsm8k": (partial(parse_columns, Layout(problem=("question",), gold="hashes")), "gsm8k"),
+    "math": (partial(parse_columns, Layout(**_MATH)), "math"),
+    "math500": (partial(parse_columns, Layout(**_MATH)), "math500"),
+    "math_train": (partial(parse_columns, Layout(**_MATH, unanswered="left out")), "math_train"),
+    "minerva_math": (partial(parse_columns, Layout(solution="solution", facts={"course": ("type",)})), "minerva_math"),
     "olympiadbench": (parse_olympiadbench, "olympiadbench"),
-    "simple": (parse_simple, None),
-    "verl": (parse_verl, None),
+    "simple": (partial(parse_columns, _SIMPLE), None),
+    "verl": (partial(parse_columns, Layout(**_VERL)), None),
 }
 
 
-def parse(row: Row, format_name: str, dataset: str) -> Problem | None:
-    """The problem in `row`; `dataset` names the data source where neither format nor row does."""
+def parse(row: Row, format_name: str, dataset: str, columns: Columns | None = None) -> Problem | None:
+    """The problem in `row`; `dataset` names the data source where neither format nor row does.
+
+    `columns` are the file's own names; None takes those of the format.
+    """
+    if columns is not None:
+        return parse_columns(layout_of(columns), row, dataset)
     parser, data_source = FORMATS[format_name]
     return parser(row, data_source or dataset)

@@ -26,18 +26,18 @@ class Loaded:
     left_out: int
 
 
-def _from_file(path: Path, format_name: str, dataset: str) -> Loaded:
+def _from_file(path: Path, source: FileSource | HubSource, dataset: str) -> Loaded:
     problems: dict[str, Problem] = {}
     read = repeated = left_out = 0
     for row in read_rows(path):
         read += 1
-        problem = parse(row, format_name, dataset)
+        problem = parse(row, source.format, dataset, source.columns)
         if problem is None:
             left_out += 1
         elif problems.setdefault(problem.prompt_id, problem) is not problem:
             repeated += 1
     if not problems:
-        raise UserError(f"{path}: no problem of format {format_name} in {read} rows")
+        raise UserError(f"{path}: no problem of format {source.format} in {read} rows")
     return Loaded(list(problems.values()), read, repeated, left_out)
 
 
@@ -53,9 +53,9 @@ def load(dataset: Dataset, folder: str) -> Loaded:
             return Loaded(problems, len(problems), 0, 0)
         case FileSource():
             path = Path(folder) / source.path  # an absolute path stands for itself
-            loaded = _from_file(path, source.format, dataset.name)
+            loaded = _from_file(path, source, dataset.name)
             if source.sha256 is not None:
                 check_sha256(path, source.sha256, f"dataset {dataset.name}: {path}")
             return loaded
         case HubSource():
-            return _from_file(fetch(source, f"dataset {dataset.name}"), source.format, dataset.name)
+            return _from_file(fetch(source, f"dataset {dataset.name}"), source, dataset.name)
