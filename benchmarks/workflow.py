@@ -22,14 +22,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# The root comes first: there, `workflow` is the package and not this file.
 for folder in (Path(__file__).parent, ROOT / "tests/bridge", ROOT / "tests/pipeline", ROOT):
     sys.path.insert(0, str(folder))
 from bridge_kit import Toy, new_toy  # noqa: E402
 from machine import cpu_name  # noqa: E402
 from pipeline_kit import make_clone  # noqa: E402
 
-RUNNER = [sys.executable, "-m", "workflow.bridge.run"]
+RUNNER = [sys.executable, "-m", "snakedvc.running.run"]
 SNAKEMAKE = ["snakemake", "--profile", "local"]
 MATRIX_SEEDS = 65  # with eight methods: 1,118 stages
 Row = tuple[str, int, str, float, float]
@@ -63,12 +62,12 @@ def toy_rows(toy: Toy, n_stages: int) -> Iterator[Row]:
 
 def pretend_all_ran(root: Path) -> int:
     """Give every stage of the project placeholder outputs, cached and recorded; the number of stages."""
-    from workflow.bridge.cache import Cache
-    from workflow.bridge.inputs import current_record
-    from workflow.bridge.pipeline import load_pipeline
-    from workflow.bridge.project import read_config
-    from workflow.bridge.records import fold, save_fragment
-    from workflow.bridge.seen import remember, signatures
+    from snakedvc.dvcfiles.cache import Cache
+    from snakedvc.dvcfiles.config import read_config
+    from snakedvc.dvcfiles.pipeline import load_pipeline
+    from snakedvc.dvcfiles.records import fold, save_fragment
+    from snakedvc.dvcfiles.seen import remember, signatures
+    from snakedvc.running.inputs import current_record
 
     back = os.getcwd()
     os.chdir(root)

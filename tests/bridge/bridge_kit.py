@@ -34,13 +34,13 @@ class Toy:
 
     def start(self, addr: str, **env: str) -> subprocess.Popen[str]:
         """Start the runner on one stage and do not wait."""
-        command = [sys.executable, "-m", "workflow.bridge.run", addr]
+        command = [sys.executable, "-m", "snakedvc.running.run", addr]
         pipe = subprocess.PIPE
         return subprocess.Popen(command, cwd=self.root, env=self.environment(**env), stderr=pipe, text=True)
 
     def run(self, addr: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
         """The runner on one stage."""
-        return self.command(sys.executable, "-m", "workflow.bridge.run", addr, check=check, **env)
+        return self.command(sys.executable, "-m", "snakedvc.running.run", addr, check=check, **env)
 
     def spectrum(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.command("spectrum", *args, check=check, COLUMNS="200")

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from bridge_kit import ROOT
 
-from tokenspectrum.errors import UserError
-from workflow.bridge.closure import closure
-from workflow.bridge.deps import drift, rewritten
-from workflow.bridge.pipeline import load_pipeline
+from snakedvc.code.closure import closure
+from snakedvc.code.deps import drift, rewritten
+from snakedvc.dvcfiles.pipeline import load_pipeline
+from snakedvc.errors import ProjectError
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_imports_for_type_checkers_do_not_count_but_their_else_does(package):
 def test_import_module_of_a_literal_is_followed_and_of_a_name_refused(package):
     text = "import importlib\nimportlib.import_module('pkg.a')\n"
     assert package(main=text, a="") == ["__init__.py", "a.py", "main.py"]
-    with pytest.raises(UserError, match=r"^src/pkg/main.py:2: an import of a computed name cannot be followed"):
+    with pytest.raises(ProjectError, match=r"^src/pkg/main.py:2: an import of a computed name cannot be followed"):
         package(main="import importlib\nimportlib.import_module('pkg.' + 'a')\n")
 
 
@@ -86,7 +86,9 @@ def test_sql_files_named_by_a_literal_count_and_prose_does_not(package):
         }
     )
     assert found == ["__init__.py", "main.py", "queries/one.sql"]
-    with pytest.raises(UserError, match=r"^src/pkg/main.py: names 'two.sql', of which there is no such file below src"):
+    with pytest.raises(
+        ProjectError, match=r"^src/pkg/main.py: names 'two.sql', of which there is no such file below src"
+    ):
         package(main='q = "two.sql"')
 
 
@@ -95,7 +97,7 @@ def test_a_data_file_beside_the_module_counts(package):
 
 
 def test_a_module_that_does_not_parse_is_named(package):
-    with pytest.raises(UserError, match=r"^src/pkg/main.py:1: "):
+    with pytest.raises(ProjectError, match=r"^src/pkg/main.py:1: "):
         package(main="def f(:")
 
 

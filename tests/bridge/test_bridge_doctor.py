@@ -109,7 +109,7 @@ def test_a_gpu_is_missed_where_it_is_asked_for(fresh):
 
 @pytest.mark.parametrize("form", ["'gpu'", '"gpu"', "gpu"])
 def test_resources_become_what_slurm_is_asked(form):
-    from workflow.bridge.slurm_checks import options
+    from snakedvc.site.slurm_checks import options
 
     resources = yaml.safe_load("{mem_mb: 4000, runtime: 60, nodes: 2, slurm_extra: \"'--x'\", runtime_x: 1}")
     asked = options({**resources, "slurm_partition": form})
@@ -124,7 +124,7 @@ def test_the_answer_of_a_node(fresh):
     (folder / "question").write_text("another-host")
     code = (
         "import fcntl, subprocess, sys; f = open('.dvc/tmp/doctor/x/lock', 'w'); fcntl.flock(f, fcntl.LOCK_EX);"
-        "subprocess.run([sys.executable, '-m', 'workflow.bridge.node_check', '.dvc/tmp/doctor/x'], check=True)"
+        "subprocess.run([sys.executable, '-m', 'snakedvc.site.node_check', '.dvc/tmp/doctor/x'], check=True)"
     )
     fresh.command("python", "-c", code)
     answer = yaml.safe_load((folder / "answer").read_text())

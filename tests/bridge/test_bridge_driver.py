@@ -332,11 +332,11 @@ def test_a_file_system_without_locks_is_one_clear_line(toy, monkeypatch):
 
 
 def test_the_mirror_of_dvc_lock_is_read_only_while_it_is_of_that_file(toy):
-    from workflow.bridge.records import MIRROR
+    from snakedvc.dvcfiles.records import MIRROR
 
     assert json.loads(toy.text(str(MIRROR)))["stages"].keys() == ALL
     toy.edit("dvc.lock", "rows: 4", "rows: 5")
-    code = "from workflow.bridge.records import Records; print(Records().get('source')['params'])"
+    code = "from snakedvc.dvcfiles.records import Records; print(Records().get('source')['params'])"
     assert "'rows': 5" in toy.command(sys.executable, "-c", code).stdout
 
 

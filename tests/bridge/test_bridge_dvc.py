@@ -45,8 +45,8 @@ def test_keys_and_hashes_are_dvcs_own(toy, monkeypatch):
     from dvc.repo import Repo
     from dvc.stage.cache import _get_cache_hash
 
-    from workflow.bridge.digest import digest
-    from workflow.bridge.records import run_key, run_value
+    from snakedvc.dvcfiles.digest import digest
+    from snakedvc.dvcfiles.records import run_key, run_value
 
     monkeypatch.chdir(toy.root)
     for path in Path(".dvc/cache/runs").glob("*/*/*"):
@@ -155,7 +155,7 @@ def test_fragments_of_a_killed_driver_are_folded_by_the_next(toy):
 
 def _leave_and_fold(root: str, who: int) -> None:
     os.chdir(root)
-    from workflow.bridge.records import fold, make_record, save_fragment
+    from snakedvc.dvcfiles.records import fold, make_record, save_fragment
 
     for i in range(30):
         save_fragment(f"stage-{who}-{i}", make_record("true", [], {}, [{"path": f"{who}-{i}", "md5": "12e34"}]))
@@ -182,7 +182,7 @@ def test_drivers_that_fold_at_once_lose_nothing(tmp_path):
 
 
 def test_a_fold_that_was_killed_is_finished_by_the_next(tmp_path, monkeypatch):
-    from workflow.bridge import records
+    from snakedvc.dvcfiles import records
 
     monkeypatch.chdir(tmp_path)
     records.save_fragment("a", records.make_record("old", [], {}))
@@ -201,7 +201,7 @@ def test_a_fold_that_was_killed_is_finished_by_the_next(tmp_path, monkeypatch):
 
 
 def test_what_dvc_ignores_is_what_the_bridge_ignores():
-    from workflow.bridge.digest import IGNORED
+    from snakedvc.dvcfiles.digest import IGNORED
 
     lines = (ROOT / ".dvcignore").read_text().splitlines()
     assert {line for line in lines if line and not line.startswith(("#", "/"))} == IGNORED

@@ -3,9 +3,9 @@
 import pytest
 import yaml
 
-from tokenspectrum.errors import UserError
-from workflow.bridge.pipeline import load_pipeline
-from workflow.bridge.snake import Stages
+from snakedvc.dvcfiles.pipeline import load_pipeline
+from snakedvc.errors import ProjectError
+from snakedvc.planning.snake import Stages
 
 PARAMS = {"preset": "p", "methods": ["ab", "ab_c"], "seeds": [1, 20], "flags": [True, False], "train": {"rate": 0.5}}
 TRAIN = {
@@ -95,18 +95,18 @@ def test_snakemake_sees_patterns_inputs_and_a_signature(load, tmp_path):
     ],
 )
 def test_what_the_bridge_cannot_do_is_refused_by_name(load, change, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(ProjectError, match=message):
         load(train={**TRAIN, **change})
 
 
 def test_stages_that_depend_on_each_other_are_named(load):
     one = {"cmd": "a", "deps": ["b.txt"], "outs": ["a.txt"]}
     two = {"cmd": "b", "deps": ["a.txt"], "outs": ["b.txt"]}
-    with pytest.raises(UserError, match="stages depend on each other: one -> two -> one"):
+    with pytest.raises(ProjectError, match="stages depend on each other: one -> two -> one"):
         list(load(one=one, two=two).topological())
 
 
 def test_an_address_that_two_items_share_is_refused(load):
     stage = {**TRAIN, "matrix": {"method": ["a-b", "a"], "seed": ["c", "b-c"]}}
-    with pytest.raises(UserError, match="two stages are called train@a-b-c"):
+    with pytest.raises(ProjectError, match="two stages are called train@a-b-c"):
         load(train=stage)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from bridge_kit import ROOT
 
-from workflow.bridge.pipeline import load_pipeline
+from snakedvc.dvcfiles.pipeline import load_pipeline
 
 
 def command(*args: str) -> subprocess.CompletedProcess[str]:

@@ -322,7 +322,8 @@ def test_control_c_on_snakemake_ends_the_stage_and_the_next_run_goes_on(toy):
 
 
 def test_a_full_disk_while_storing_accepts_nothing(toy, monkeypatch):
-    from workflow.bridge import cache, run
+    from snakedvc.dvcfiles import cache
+    from snakedvc.running import run
 
     toy.edit("params.yaml", "rate: 1e-3", "rate: 1e-2")
     monkeypatch.chdir(toy.root)
@@ -366,7 +367,7 @@ def test_twenty_stages_at_once_and_every_one_is_recorded(toy):
     processes = [toy.start(addr) for addr in addrs]
     assert [p.wait(300) for p in processes] == [0] * 20
     assert {e["addr"]: e["how"] for e in toy.journal()[-20:]} == dict.fromkeys(addrs, "ran")
-    toy.command("python", "-c", "from workflow.bridge.records import fold; print(fold())")
+    toy.command("python", "-c", "from snakedvc.dvcfiles.records import fold; print(fold())")
     assert "train@" not in toy.command("dvc", "status").stdout
 
 

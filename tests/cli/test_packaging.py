@@ -1,7 +1,11 @@
 """What `make` installs: constraints.txt pins every dependency within the package's bounds, and is what runs here."""
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,3 +33,17 @@ def test_the_bounds_that_verl_needs_beside_us():
     assert PROJECT["requires-python"] == ">=3.11,<3.13"
     assert set(bounds["torch"].split(",")) == {">=2.11", "<2.14"}
     assert set(bounds["transformers"].split(",")) == {">=5.9", "<5.11"}
+
+
+def test_a_wheel_holds_both_packages_and_every_file_of_theirs(tmp_path):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    build = "from setuptools import build_meta; build_meta.build_wheel('wheel')"
+    (tmp_path / "wheel").mkdir()
+    subprocess.run([sys.executable, "-c", build], cwd=tmp_path, check=True, capture_output=True)
+    inside = zipfile.ZipFile(next((tmp_path / "wheel").glob("*.whl"))).namelist()
+    found = {name for name in inside if name.startswith(("snakedvc/", "tokenspectrum/"))}
+    source = ROOT / "src"
+    wanted = [p for p in source.rglob("*") if p.is_file() and not {"__pycache__"}.intersection(p.parts)]
+    assert found == {p.relative_to(source).as_posix() for p in wanted if ".egg-info" not in p.as_posix()}

@@ -30,7 +30,7 @@ from pipeline_kit import Clone
 from slurm_driver import copy_of, digests, slurm_clone, up_to_training
 from slurm_kit import Cluster, obstacle
 
-from workflow.bridge.locks import exclusive
+from snakedvc.dvcfiles.locks import exclusive
 
 # Set by the process that starts the Slurm, for the workers that it starts after that.
 FOLDER, WHY_NOT = "TOKENSPECTRUM_TESTS_SLURM", "TOKENSPECTRUM_TESTS_NO_SLURM"

@@ -6,7 +6,7 @@ from slurm_driver import PRESET, Driver, copy_of, edit_site
 from slurm_kit import wait_for
 
 from tokenspectrum.params.base import load_yaml
-from workflow.resources import cluster_resources
+from tokenspectrum.systems.resources import cluster_resources
 
 
 @pytest.mark.parametrize(

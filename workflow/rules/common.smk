@@ -2,11 +2,9 @@
 import os
 import sys
 
-sys.path.insert(0, str(workflow.basedir))
-
-from tokenspectrum.errors import UserError
-from workflow.bridge.records import fold
-from workflow.bridge.snake import Stages
+from snakedvc.dvcfiles.records import fold
+from snakedvc.errors import ProjectError
+from snakedvc.planning.snake import Stages
 
 # Stages run with the interpreter that runs Snakemake, whether or not its environment is activated.
 os.environ.update(
@@ -15,14 +13,14 @@ os.environ.update(
     )
 )
 # exec: no shell in between, which a signal would end before the stage has written its checkpoint.
-RUN = "exec python -m workflow.bridge.run {params.addr} --log {log}"
+RUN = "exec python -m snakedvc.running.run {params.addr} --log {log}"
 
 try:
     # A single job's process, on its node, plans nothing.
     stages = Stages(workflow if workflow.is_main_process else None)
     if workflow.is_main_process:
         stages.check()
-except UserError as e:
+except ProjectError as e:
     sys.exit(f"error: {e}")
 
 # One thread a stage unless `systems` says otherwise: two stages of one thread beat one of two.

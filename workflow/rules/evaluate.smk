@@ -1,5 +1,5 @@
 # Accuracy of trained policies and of the base policy.
-from workflow.resources import cluster_resources
+from tokenspectrum.systems.resources import cluster_resources
 
 
 rule evaluate:

@@ -1,5 +1,5 @@
 # The base policy and the probe: its responses, their rewards and the scores of their tokens.
-from workflow.resources import cluster_resources
+from tokenspectrum.systems.resources import cluster_resources
 
 if stages.pipeline.params["policy"]["kind"] == "hub":
 

@@ -1,5 +1,5 @@
 # Training: by far the longest stage, so it goes first whenever there is a choice.
-from workflow.resources import cluster_resources
+from tokenspectrum.systems.resources import cluster_resources
 
 
 rule train:

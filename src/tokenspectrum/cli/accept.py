@@ -4,9 +4,9 @@ import argparse
 
 
 def _run(args: argparse.Namespace) -> None:
-    from workflow.bridge.accept import ACCEPTED, accept
-    from workflow.bridge.pipeline import load_pipeline
-    from workflow.bridge.records import fold
+    from snakedvc.dvcfiles.pipeline import load_pipeline
+    from snakedvc.dvcfiles.records import fold
+    from snakedvc.planning.accept import ACCEPTED, accept
 
     done = accept(load_pipeline(), args.stage, args.reason)
     fold()

@@ -6,8 +6,8 @@ from tokenspectrum.errors import UserError
 
 
 def _run(args: argparse.Namespace) -> None:
-    from workflow.bridge.deps import drift, write_deps
-    from workflow.bridge.pipeline import load_pipeline
+    from snakedvc.code.deps import drift, write_deps
+    from snakedvc.dvcfiles.pipeline import load_pipeline
 
     if args.check:
         if lines := drift(load_pipeline()):

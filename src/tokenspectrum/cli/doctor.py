@@ -14,8 +14,8 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 def _run(args: argparse.Namespace) -> None:
-    from workflow.bridge import checks, slurm_checks
-    from workflow.bridge.project import read_config
+    from snakedvc.dvcfiles.config import read_config
+    from snakedvc.site import checks, slurm_checks
 
     path = Path(args.profile)
     path = path / "profile.yaml" if path.is_dir() else path
@@ -31,7 +31,7 @@ def _run(args: argparse.Namespace) -> None:
         found += slurm_checks.profile(path)
         # Without a controller a job would only repeat what was said already.
         if args.submit and not any(c.name == "slurm" and c.state == "fail" for c in found):
-            found += slurm_checks.submit(path, args.gpu, args.wait)
+            found += slurm_checks.submit(path, args.gpu, args.wait, ["torch", "tokenspectrum.stages"])
     table = Table("check", "", "what", box=None)
     for check in found:
         table.add_row(check.name, f"[{COLOURS[check.state]}]{check.state}[/]", check.what.replace("[", r"\["))

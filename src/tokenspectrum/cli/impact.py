@@ -13,8 +13,8 @@ def _counts(stages: list[Any]) -> str:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from workflow.bridge.impact import impact
-    from workflow.bridge.pipeline import load_pipeline
+    from snakedvc.code.impact import impact
+    from snakedvc.dvcfiles.pipeline import load_pipeline
 
     table = Table("file", "runs again", "below, if their inputs' bytes change", box=None)
     for file in args.files:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from snakedvc.errors import ProjectError
 from tokenspectrum.cli import accept, deps, doctor, explain, impact, plan, preset, push, schemas, sql, status, watch
 from tokenspectrum.cli.project import enter_project
 from tokenspectrum.errors import UserError
@@ -25,7 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         enter_project()
         args.func(args)
-    except UserError as e:
+    except (UserError, ProjectError) as e:
         sys.exit(f"error: {e}")
     except BrokenPipeError:  # `spectrum sql ... | head`
         sys.exit(141)

@@ -4,11 +4,11 @@ import argparse
 
 
 def _run(args: argparse.Namespace) -> None:
-    from workflow.bridge.cache import Cache
-    from workflow.bridge.dvc_remote import push
-    from workflow.bridge.pipeline import load_pipeline
-    from workflow.bridge.project import read_config
-    from workflow.bridge.records import Records
+    from snakedvc.dvcfiles.cache import Cache
+    from snakedvc.dvcfiles.config import read_config
+    from snakedvc.dvcfiles.dvc_remote import push
+    from snakedvc.dvcfiles.pipeline import load_pipeline
+    from snakedvc.dvcfiles.records import Records
 
     records = Records()
     current = [record for addr in load_pipeline().stages if (record := records.get(addr))]

@@ -9,12 +9,12 @@ COLOURS = {"cached": "green", "stale": "yellow", "missing": "red"}
 
 
 def _run(args: argparse.Namespace) -> None:
-    from workflow.bridge.audit import Audit
-    from workflow.bridge.cache import Cache
-    from workflow.bridge.pipeline import load_pipeline
-    from workflow.bridge.project import read_config
-    from workflow.bridge.records import Records
-    from workflow.bridge.status import status
+    from snakedvc.dvcfiles.cache import Cache
+    from snakedvc.dvcfiles.config import read_config
+    from snakedvc.dvcfiles.pipeline import load_pipeline
+    from snakedvc.dvcfiles.records import Records
+    from snakedvc.planning.audit import Audit
+    from snakedvc.planning.status import status
 
     pipeline, records, cache = load_pipeline(), Records(), Cache(read_config().cache_dir)
     rows = status(pipeline, Audit(pipeline, records, cache), records, cache)

@@ -17,7 +17,7 @@ if [ "${TOKENSPECTRUM_JOB:-}" = "${SLURM_JOB_ID:-none}" ]; then
 elif [ -n "${SLURM_JOB_ID:-}" ] && [ -r "$0" ]; then
     export TOKENSPECTRUM_JOB="$SLURM_JOB_ID"
     export TOKENSPECTRUM_PID="${TMPDIR:-/tmp}/tokenspectrum-$SLURM_JOB_ID.pid"
-    python -m workflow.bridge.jobscript "$0" >"$TOKENSPECTRUM_PID.sh" || exit
+    python -m snakedvc.site.jobscript "$0" >"$TOKENSPECTRUM_PID.sh" || exit
     trap 'kill -TERM "$(cat "$TOKENSPECTRUM_PID" 2>/dev/null)" 2>/dev/null' TERM
     sh "$TOKENSPECTRUM_PID.sh" &
     stage=$!

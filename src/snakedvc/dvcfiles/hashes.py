@@ -1,0 +1,52 @@
+"""Hashes of a stage's deps for planning: code and given data from their bytes, what stages make from their records."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from snakedvc.dvcfiles.cache import DamagedObjectError, MissingObjectError
+from snakedvc.dvcfiles.digest import digest, file_md5, listing_md5
+from snakedvc.dvcfiles.pipeline import CODE_ROOT, Pipeline
+
+Made = Callable[[str], str | None]
+Listing = Callable[[str, str], dict[str, str]]
+
+
+class DepHashes:
+    """The hash of every dep; files that many stages share are read once."""
+
+    def __init__(self, pipeline: Pipeline, made: Made, listing: Listing) -> None:
+        """`made(out)`: the hash that an output has or will have, or None; `listing(out, hash)`: the files in it."""
+        self._pipeline, self._made, self._listing = pipeline, made, listing
+        self._given: dict[str, str] = {}
+
+    def code(self, path: str) -> str | None:
+        """The hash of a code file now, None if it is gone."""
+        if path not in self._given:
+            self._given[path] = file_md5(Path(path)) if Path(path).is_file() else ""
+        return self._given[path] or None
+
+    def data(self, dep: str) -> str | None:
+        """The hash that data dep `dep` has with all outputs in place; None if that cannot be told."""
+        made = self._pipeline.made_under(dep)
+        if made == [dep]:
+            return self._made(dep)
+        if not made:
+            if dep not in self._given:
+                self._given[dep] = digest(Path(dep)).md5 if Path(dep).exists() else ""
+            return self._given[dep] or None
+        files: dict[str, str] = {}
+        for out in made:
+            md5 = self._made(out)
+            if md5 is None:
+                return None
+            name = Path(out).relative_to(dep).as_posix()
+            try:
+                inside = self._listing(out, md5) if md5.endswith(".dir") else {"": md5}
+            except (MissingObjectError, DamagedObjectError):
+                return None
+            files |= {f"{name}/{n}".rstrip("/"): h for n, h in inside.items()}
+        return listing_md5(files)
+
+    def of(self, dep: str) -> str | None:
+        """The hash of any dep."""
+        return self.code(dep) if dep.startswith(CODE_ROOT) else self.data(dep)

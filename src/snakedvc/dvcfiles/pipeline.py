@@ -1,0 +1,233 @@
+"""Read dvc.yaml, the only place that declares a stage's cmd, deps, params and outs, resolved with params.yaml.
+
+ Knows nothing of Snakemake, caches or what a stage does.  Understands the part of DVC's language that dvc.yaml uses:
+`${...}` with params and `item`, and `matrix` over lists of scalars; anything else is a ProjectError, not a guess.
+"""
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from snakedvc.errors import ProjectError
+from snakedvc.yamlfile import load_yaml
+
+DVC_YAML = Path("dvc.yaml")
+PARAMS_YAML = Path("params.yaml")
+CODE_ROOT = "src/"
+_VARIABLE = re.compile(r"\$\{\s*([^}]+?)\s*\}")
+_KNOWN_KEYS = {"desc", "matrix", "cmd", "deps", "params", "outs"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One concrete stage: `train@full-1` is stage `train` with the item method=full, seed=1."""
+
+    name: str
+    addr: str
+    item: Mapping[str, str]
+    cmd: str
+    deps: tuple[str, ...]
+    params: tuple[str, ...]
+    outs: tuple[str, ...]
+
+    @cached_property
+    def code(self) -> tuple[str, ...]:
+        """The deps that are first-party source files, sorted."""
+        return tuple(sorted(d for d in self.deps if d.startswith(CODE_ROOT)))
+
+    @cached_property
+    def data(self) -> tuple[str, ...]:
+        """All other deps as dvc.yaml writes them, sorted."""
+        return tuple(sorted(d for d in self.deps if not d.startswith(CODE_ROOT)))
+
+    @property
+    def log_dir(self) -> Path:
+        """Where this stage's logs, benchmark and provenance go."""
+        return Path("logs", self.name, self.addr)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """dvc.yaml resolved with the params: every concrete stage by its address, in the file's order."""
+
+    templates: Mapping[str, Mapping[str, Any]]
+    params: Mapping[str, Any]
+    stages: Mapping[str, Stage] = field(repr=False)
+
+    @cached_property
+    def producers(self) -> dict[str, Stage]:
+        """The stage that makes each output path."""
+        return {out: stage for stage in self.stages.values() for out in stage.outs}
+
+    @cached_property
+    def _axes(self) -> dict[str, dict[str, list[str]]]:
+        return {name: _matrix(name, t, self.params) for name, t in self.templates.items()}
+
+    def stage(self, addr: str) -> Stage:
+        """The concrete stage at `addr`; a ProjectError lists what exists."""
+        if addr not in self.stages:
+            raise ProjectError(f"dvc.yaml: no stage {addr!r} under these params; there are {', '.join(self.stages)}")
+        return self.stages[addr]
+
+    def matching(self, name: str) -> list[Stage]:
+        """The concrete stages that `name` means: all of a template's, or the one at an address."""
+        found = [s for s in self.stages.values() if s.name == name]
+        return found or [self.stage(name)]
+
+    def made_under(self, dep: str) -> list[str]:
+        """Outputs of configured stages that `dep` stands for: itself, or all below it if other stages fill it."""
+        if dep in self.producers:
+            return [dep]
+        return sorted(out for out in self.producers if out.startswith(dep.rstrip("/") + "/"))
+
+    def inputs(self, stage: Stage) -> list[str]:
+        """Concrete data inputs of `stage`: folders that other stages fill become exactly the configured runs."""
+        return list(itertools.chain.from_iterable(self.made_under(d) or [d] for d in stage.data))
+
+    def given(self, stage: Stage) -> list[str]:
+        """Data deps that no stage makes: files and folders that the user provides."""
+        return [d for d in stage.data if not self.made_under(d)]
+
+    @cached_property
+    def _upstream(self) -> dict[str, list[Stage]]:
+        return {}
+
+    def upstream(self, stage: Stage) -> list[Stage]:
+        """The stages whose outputs `stage` reads, each once."""
+        if stage.addr not in self._upstream:
+            made = (self.producers[i] for i in self.inputs(stage) if i in self.producers)
+            self._upstream[stage.addr] = list({s.addr: s for s in made}.values())
+        return self._upstream[stage.addr]
+
+    def above(self, addr: str) -> list[Stage]:
+        """The stage at `addr` and all that it needs, producers before their readers."""
+        return list(self._visit([self.stage(addr)]))
+
+    def values(self, stage: Stage) -> dict[str, Any]:
+        """The params that dvc.yaml lists for `stage`, by dotted name, sorted."""
+        return {name: lookup(self.params, name, f"stage {stage.name}") for name in sorted(stage.params)}
+
+    def axes(self, name: str) -> dict[str, list[str]]:
+        """The matrix of template `name`: each wildcard's values."""
+        return self._axes[name]
+
+    def out_patterns(self, name: str) -> list[str]:
+        """The outputs of template `name` with `{axis}` in place of each of the item's values."""
+        context = {**self.params, "item": {axis: f"{{{axis}}}" for axis in self.axes(name)}}
+        return [_resolve(p, context, f"stage {name}") for p in _paths(name, self.templates[name]["outs"])]
+
+    def topological(self) -> Iterator[Stage]:
+        """All concrete stages, producers before their readers."""
+        return self._visit(self.stages.values())
+
+    def _visit(self, wanted: Iterable[Stage]) -> Iterator[Stage]:
+        done: set[str] = set()
+
+        def visit(stage: Stage, path: tuple[str, ...]) -> Iterator[Stage]:
+            if stage.addr in path:
+                raise ProjectError(f"dvc.yaml: stages depend on each other: {' -> '.join([*path, stage.addr])}")
+            if stage.addr not in done:
+                for up in self.upstream(stage):
+                    yield from visit(up, (*path, stage.addr))
+                done.add(stage.addr)
+                yield stage
+
+        for stage in wanted:
+            yield from visit(stage, ())
+
+
+def lookup(tree: Any, dotted: str, reader: str) -> Any:
+    """`tree[a][b]` for "a.b"; a missing key is a ProjectError that says who wants it."""
+    node = tree
+    for key in dotted.split("."):
+        if isinstance(node, list) and key.isdigit() and int(key) < len(node):
+            node = node[int(key)]
+        elif isinstance(node, Mapping) and key in node:
+            node = node[key]
+        else:
+            raise ProjectError(f"{PARAMS_YAML}: {dotted}: missing, but {reader} of {DVC_YAML} reads it")
+    return node
+
+
+def text(value: Any) -> str:
+    """A scalar as DVC writes it into commands, paths and addresses."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _resolve(template: str, context: Mapping[str, Any], reader: str) -> str:
+    def one(match: re.Match[str]) -> str:
+        value = lookup(context, match.group(1), reader)
+        if isinstance(value, (dict, list)) or value is None:
+            raise ProjectError(f"{DVC_YAML}: {reader}: ${{{match.group(1)}}} is not a single value")
+        return text(value)
+
+    return _VARIABLE.sub(one, template)
+
+
+def _matrix(name: str, template: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, list[str]]:
+    axes = {}
+    for axis, values in template.get("matrix", {}).items():
+        if isinstance(values, str) and (match := _VARIABLE.fullmatch(values)):
+            values = lookup(params, match.group(1), f"stage {name}")
+        if not isinstance(values, list) or not all(isinstance(v, (str, int, float)) for v in values):
+            raise ProjectError(f"{DVC_YAML}: stage {name}: matrix {axis} must be a list of names or numbers")
+        if len(set(map(text, values))) != len(values):
+            raise ProjectError(
+                f"{PARAMS_YAML}: the list for matrix {axis} of stage {name} holds a value twice: {values}"
+            )
+        axes[axis] = [text(v) for v in values]
+    return axes
+
+
+def _paths(name: str, entries: list[Any]) -> Iterator[str]:
+    for entry in entries:
+        if isinstance(entry, str):
+            yield entry
+        else:
+            # persist: true would turn the run cache off, cache: false would leave bytes that nothing remembers.
+            raise ProjectError(f"{DVC_YAML}: stage {name}: {entry!r}: only plain, cached paths are supported here")
+
+
+def _concrete(name: str, template: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Stage]:
+    if unknown := set(template) - _KNOWN_KEYS:
+        raise ProjectError(f"{DVC_YAML}: stage {name}: {', '.join(sorted(unknown))} is not supported by the bridge")
+    axes = _matrix(name, template, params)
+    for values in itertools.product(*axes.values()):
+        item = dict(zip(axes, values, strict=True))
+        context = {**params, "item": item}
+
+        def paths(key: str, context: Mapping[str, Any] = context) -> tuple[str, ...]:
+            entries = _paths(name, template.get(key, []))
+            return tuple(PurePosixPath(_resolve(p, context, f"stage {name}")).as_posix() for p in entries)
+
+        yield Stage(
+            name=name,
+            addr=f"{name}@{'-'.join(item.values())}" if item else name,
+            item=item,
+            cmd=_resolve(template["cmd"], context, f"stage {name}"),
+            deps=paths("deps"),
+            params=paths("params"),
+            outs=paths("outs"),
+        )
+
+
+def load_pipeline(dvc_yaml: Path = DVC_YAML, params_yaml: Path = PARAMS_YAML) -> Pipeline:
+    """Both files, read and resolved; one clear line (ProjectError) for whatever is wrong in them."""
+    params = load_yaml(params_yaml)
+    templates = load_yaml(dvc_yaml).get("stages", {})
+    stages: dict[str, Stage] = {}
+    made: dict[str, str] = {}
+    for name, template in templates.items():
+        for stage in _concrete(name, template, params):
+            if stage.addr in stages:
+                raise ProjectError(f"{DVC_YAML}: two stages are called {stage.addr}; rename a value of its matrix")
+            for out in stage.outs:
+                if out in made:
+                    raise ProjectError(f"{DVC_YAML}: {out} is made by both {made[out]} and {stage.addr}")
+                made[out] = stage.addr
+            stages[stage.addr] = stage
+    return Pipeline(templates=templates, params=params, stages=stages)

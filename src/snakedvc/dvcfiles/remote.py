@@ -1,0 +1,72 @@
+"""What a restore asks of a DVC remote: its run records, its objects.
+
+ A remote that is a folder is read here, as it lies on disk: its layout is the cache's, and DVC is not imported, which
+would take longer than most restores.  All other kinds go through DVC (dvc_remote.py).  A remote never decides whether
+something is right: what it gives is hashed before use.
+"""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from snakedvc.dvcfiles.cache import Cache, DamagedObjectError
+from snakedvc.dvcfiles.config import DvcConfig
+from snakedvc.dvcfiles.records import Record
+
+
+class Remote(Protocol):
+    """A place that others push to."""
+
+    def records(self, key: str) -> list[Record]:
+        """Its run records under `key`."""
+
+    def listing(self, md5: str) -> dict[str, str]:
+        """The files (relative path -> MD5) of folder object `md5`."""
+
+    def fetch(self, entries: list[dict[str, Any]], cache: Cache) -> list[str]:
+        """Bring the objects of `entries` into `cache`; the names of those that it holds damaged."""
+
+    def missing(self, entries: list[dict[str, Any]]) -> list[str]:
+        """Names of the objects of `entries` that it lacks, as far as that can be told without fetching."""
+
+
+class FolderRemote:
+    """A remote in a folder that this machine sees."""
+
+    def __init__(self, folder: Path) -> None:
+        self._store = Cache(folder, mend=False)
+
+    def records(self, key: str) -> list[Record]:
+        return list(self._store.records(key))
+
+    def listing(self, md5: str) -> dict[str, str]:
+        return self._store.listing(md5)
+
+    def missing(self, entries: list[dict[str, Any]]) -> list[str]:
+        return self._store.missing(entries)
+
+    def fetch(self, entries: list[dict[str, Any]], cache: Cache) -> list[str]:
+        damaged: list[str] = []
+        for entry in entries:
+            names = [entry["md5"]]
+            while names:
+                name = names.pop()
+                try:
+                    cache.take(self._store.object_path(name), name)
+                    if name.endswith(".dir"):
+                        names += cache.listing(name).values()
+                except FileNotFoundError:
+                    continue
+                except DamagedObjectError:
+                    damaged.append(name)
+        return damaged
+
+
+def open_remote(config: DvcConfig) -> Remote | None:
+    """The project's default remote, None without one."""
+    if config.remote_folder:
+        return FolderRemote(config.remote_folder)
+    if config.remote:
+        from snakedvc.dvcfiles.dvc_remote import DvcRemote
+
+        return DvcRemote()
+    return None

@@ -1,0 +1,63 @@
+"""Hashes of outputs in the working tree, read again only if size or time of a file there has changed since.
+
+For planning alone: what a stage computes from is always hashed from its bytes (inputs.py).
+"""
+
+import contextlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from snakedvc.dvcfiles.digest import digest, files_under
+from snakedvc.dvcfiles.records import write_atomically
+
+SEEN = Path(".dvc/tmp/seen")
+Signature = list[int]
+
+
+def signature(path: Path) -> Signature | None:
+    """Bytes, number of files and latest modification of a file or folder; None if it is not there."""
+    if not path.exists():
+        return None
+    stats = [p.stat() for _, p in files_under(path)] if path.is_dir() else [path.stat()]
+    return [sum(s.st_size for s in stats), len(stats), max((s.st_mtime_ns for s in stats), default=0)]
+
+
+def signatures(outs: Iterable[str]) -> dict[str, Signature | None]:
+    """The signature of each output."""
+    return {out: signature(Path(out)) for out in outs}
+
+
+def remember(addr: str, outs: list[dict[str, Any]], now: dict[str, Signature | None]) -> None:
+    """Note that the outputs of a stage, with the signatures `now`, have the hashes of `outs`."""
+    known = {entry["path"]: [entry["md5"], now[entry["path"]]] for entry in outs}
+    write_atomically(SEEN / f"{addr}.json", json.dumps(known), sync=False)
+
+
+class Tree:
+    """The hash of every output in the working tree."""
+
+    def __init__(self, write: bool) -> None:
+        """With `write`, what had to be hashed is remembered."""
+        self._write = write
+
+    def hashes(self, addr: str, outs: tuple[str, ...]) -> dict[str, str | None]:
+        """The hash of each output of a stage, None where there is none."""
+        now = signatures(outs)
+        known: dict[str, Any] = {}
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            known = json.loads((SEEN / f"{addr}.json").read_text())
+        found: dict[str, str | None] = {}
+        fresh = False
+        for out in outs:
+            md5, before = known.get(out, (None, None))
+            if now[out] is None:
+                found[out] = None
+            elif now[out] == before:
+                found[out] = md5
+            else:
+                found[out], fresh = digest(Path(out)).md5, True
+        if fresh and self._write:
+            remember(addr, [{"path": o, "md5": m} for o, m in found.items() if m], now)
+        return found

@@ -1,0 +1,251 @@
+"""What Snakemake's driver does before it plans: it brings back every stage that a cache has, so that no job has to.
+
+ Stages are settled in DAG order.  The hashes of a stage's inputs follow from the records of those above it, so a whole
+chain that is in the cache needs no job.  In a dry run the same is decided and nothing is written.  Knows neither
+Snakemake nor what a stage does.
+"""
+
+import functools
+import itertools
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from snakedvc.dvcfiles.cache import Cache, MissingObjectError
+from snakedvc.dvcfiles.config import read_config
+from snakedvc.dvcfiles.digest import files_under, hash_files
+from snakedvc.dvcfiles.hashes import DepHashes
+from snakedvc.dvcfiles.locks import attempt, half_written, mark, stage_lock, writing
+from snakedvc.dvcfiles.pipeline import Pipeline, Stage
+from snakedvc.dvcfiles.records import (
+    Record,
+    Records,
+    fold,
+    inputs_of,
+    make_record,
+    refresh_mirror,
+    run_key,
+    save_fragment,
+)
+from snakedvc.dvcfiles.remote import open_remote
+from snakedvc.dvcfiles.seen import Tree, remember, signatures
+from snakedvc.running import journal
+from snakedvc.running.inputs import set_aside
+from snakedvc.running.restore import ask_remote, known_here, remove, restore, say
+
+# right: its outputs are in place.  restored: they were brought back, or would be in a dry run.  run: it has to run, and
+# what it will give is not known.  The others are known but not to be had: lost (in no cache), damaged (found out just
+# now), busy (another process is at it).
+State = Literal["right", "restored", "run", "lost", "damaged", "busy"]
+UNAVAILABLE: tuple[State, ...] = ("lost", "busy")
+# So long the driver waits for another process that is bringing the same outputs back.
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What has been decided of a stage, and the hashes of its outputs, None if nobody can know them yet."""
+
+    state: State
+    outs: dict[str, str] | None = None
+
+
+class Driver:
+    """Settles stages on request, each once."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        write: bool,
+        forced: Callable[[Stage], bool],
+        target: Callable[[Stage], bool],
+        reserved: Collection[str] = (),
+    ) -> None:
+        """With `write` unset nothing is changed.
+
+        `forced`: a stage that has to be a job; `target`: one asked for; `reserved`: files that other drivers work with.
+        """
+        self._pipeline, self._write, self._forced, self._target = pipeline, write, forced, target
+        self._reserved = frozenset(reserved)
+        config = read_config()
+        self._cache, self._remote = Cache(config.cache_dir, mend=write), open_remote(config)
+        self._hashes = DepHashes(pipeline, self._made, self._listing)
+        self._tree = Tree(write)
+        self._settled: dict[str, Settled] = {}
+        if write:
+            fold()  # also what a driver that was killed has left
+            refresh_mirror()
+        self._records = Records()
+
+    def _made(self, out: str) -> str | None:
+        return (self._settled[self._pipeline.producers[out].addr].outs or {}).get(out)
+
+    def _listing(self, out: str, md5: str) -> dict[str, str]:
+        if self._cache.object_path(md5).exists():
+            return self._cache.listing(md5)
+        if self._settled[self._pipeline.producers[out].addr].state == "right":
+            return hash_files(dict(files_under(Path(out))))[0]
+        if self._remote is None:
+            raise MissingObjectError([md5])
+        return ask_remote(self._remote.listing, md5, default={})
+
+    def settle(self, addr: str) -> list[str]:
+        """Settle the stage at `addr` and all above it; the addresses that were not settled before."""
+        new = []
+        for stage in self._pipeline.above(addr):
+            if stage.addr not in self._settled:
+                self._settled[stage.addr] = self._decide(stage)
+                new.append(stage.addr)
+        if self._write and any(self._settled[a].state == "restored" for a in new):
+            fold()
+        self._report(new)
+        return new
+
+    def state(self, addr: str) -> State:
+        """What was decided of a settled stage."""
+        return self._settled[addr].state
+
+    def jobs(self) -> set[str]:
+        """The stages that have to be jobs.  What cannot be had is one if it was asked for, or if a job reads it."""
+        jobs = {addr for addr, settled in self._settled.items() if settled.state in ("run", "damaged")}
+        for addr in reversed(self._settled):  # readers before what they read
+            stage = self._pipeline.stage(addr)
+            if addr in jobs or (self.state(addr) in UNAVAILABLE and self._target(stage)):
+                jobs |= {addr} | {s.addr for s in self._pipeline.upstream(stage) if self.state(s.addr) in UNAVAILABLE}
+        return jobs
+
+    def _report(self, addrs: list[str]) -> None:
+        back = Counter(self._pipeline.stage(a).name for a in addrs if self.state(a) == "restored")
+        if back:
+            what = ", ".join(f"{n} {name}" if n > 1 else name for name, n in back.items())
+            verb = "restored" if self._write else "would be restored before any job starts"
+            say(f"{back.total()} stage{'s' * (back.total() > 1)} {verb}: {what}")
+
+    def _wanted(self, stage: Stage) -> Record | None:
+        """The record that a run now would have, without outputs; None while an input is not known."""
+        if self._forced(stage) or any(self._settled[s.addr].outs is None for s in self._pipeline.upstream(stage)):
+            return None
+        hashes = {dep: self._hashes.of(dep) for dep in stage.deps}
+        if None in hashes.values():
+            return None
+        deps = [{"path": dep, "hash": "md5", "md5": md5} for dep, md5 in hashes.items()]
+        return make_record(stage.cmd, deps, self._pipeline.values(stage))
+
+    def _decide(self, stage: Stage) -> Settled:
+        wanted = self._wanted(stage)
+        if wanted is None:
+            return Settled("run")
+        key, last = run_key(wanted, stage.outs), self._records.get(stage.addr)
+
+        def fit(found: Iterable[Record]) -> Iterator[Record]:
+            same = inputs_of(wanted), sorted(stage.outs)
+            yield from (r for r in found if (inputs_of(r), sorted(o["path"] for o in r["outs"])) == same)
+
+        known = list(fit(known_here(key, wanted, last, self._cache)))
+        in_place = self._in_place(stage)
+        for record in known:
+            if in_place == _outs(record):
+                self._accept(stage, record)
+                return Settled("right", in_place)
+        state: State = "lost"
+        outs = _outs(known[0]) if known else None
+        for record in itertools.chain(known, self._known_elsewhere(key, fit)):
+            outs = outs or _outs(record)
+            found = self._bring(stage, key, record, in_place)
+            if found in ("right", "restored", "busy"):
+                return Settled(found, _outs(record))
+            state = "damaged" if found == "damaged" else state
+        if state == "damaged":
+            self._hold_place(stage)
+        return Settled(state, outs) if outs else Settled("run")
+
+    def _known_elsewhere(self, key: str, fit: Callable[[Iterable[Record]], Iterator[Record]]) -> Iterator[Record]:
+        if self._remote:
+            yield from fit(ask_remote(self._remote.records, key, default=[]))
+
+    def _in_place(self, stage: Stage) -> dict[str, str]:
+        """The hashes of the outputs that are in the working tree and whole."""
+        if half_written(stage.addr):
+            return {}
+        return {out: md5 for out, md5 in self._tree.hashes(stage.addr, stage.outs).items() if md5}
+
+    def _bring(self, stage: Stage, key: str, record: Record, in_place: dict[str, str]) -> State:
+        """Put the outputs of `record` in place, those that are not; or tell whether that could be done."""
+        wrong = [o for o in record["outs"] if in_place.get(o["path"]) != o["md5"]]
+        if not self._reserved.isdisjoint(o["path"] for o in wrong):
+            return "busy"
+        absent = [{"md5": name} for name in self._cache.missing(wrong)]
+        if absent and self._remote is None:
+            return "lost"
+        if not self._write:
+            return "lost" if absent and ask_remote(self._remote.missing, absent, default=absent) else "restored"
+        began = time.time()
+        with patient(stage.addr, PATIENCE_S if not absent else 0) as held:
+            if not held:
+                return "busy"
+            in_place = self._in_place(stage)  # again: whoever held the lock may have brought it back
+            if in_place == _outs(record):
+                self._accept(stage, record)
+                return "right"
+            paths = [o for o, md5 in _outs(record).items() if in_place.get(o) != md5]
+            with writing(stage.addr):
+                room = functools.partial(self._make_room, in_place=in_place)
+                found = restore(stage, record, self._cache, self._remote, paths, room)
+            if found != "restored":
+                return "damaged" if found == "damaged" else "lost"
+            remember(stage.addr, record["outs"], signatures(stage.outs))
+            self._accept(stage, record)
+        journal.note(stage.addr, "restored", key, time.time() - began)
+        return "restored"
+
+    def _hold_place(self, stage: Stage) -> None:
+        """Empty outputs, marked as half-written, for a stage that runs again though nothing else may need it.
+
+        Snakemake runs what stands below an output that is missing; what stands below this one is settled.
+        """
+        with patient(stage.addr, 0) as held:
+            if held:
+                mark(stage.addr)
+                for out in map(Path, stage.outs):
+                    out.parent.mkdir(parents=True, exist_ok=True)
+                    out.touch() if out.suffix else out.mkdir(exist_ok=True)
+
+    def _make_room(self, outs: list[str], in_place: dict[str, str]) -> None:
+        """Remove outputs from the working tree; what the cache does not have was made by hand, and is kept."""
+        for out in filter(os.path.exists, outs):
+            md5 = in_place.get(out)
+            if md5 and not self._cache.object_path(md5).exists():
+                addr = self._pipeline.producers[out].addr
+                say(f"{out} is not what stage {addr} made: it is now {set_aside(Path(out))}")
+        remove(outs)
+
+    def _accept(self, stage: Stage, record: Record) -> None:
+        """The outputs in place are those of `record`: note it, if that is news."""
+        if not self._write:
+            return
+        if not self._cache.has_record(record):
+            self._cache.save_record(record)
+        last = self._records.get(stage.addr)
+        if last is None or (inputs_of(last), _outs(last)) != (inputs_of(record), _outs(record)):
+            save_fragment(stage.addr, record)
+
+
+def _outs(record: Record) -> dict[str, str]:
+    return {o["path"]: o["md5"] for o in record["outs"]}
+
+
+@contextmanager
+def patient(addr: str, seconds: float) -> Iterator[bool]:
+    """Hold the lock of a stage, or not if another process still holds it after so long."""
+    end = time.monotonic() + seconds
+    while True:
+        with attempt(stage_lock(addr)) as descriptor:
+            if descriptor is not None or time.monotonic() >= end:
+                yield descriptor is not None
+                return
+        time.sleep(0.1)

@@ -1,0 +1,114 @@
+"""What the Snakefile needs of the pipeline: output patterns, concrete inputs, signatures.
+
+    stages = Stages(workflow)
+    rule train:
+        input: stages.inputs("train")
+        output: stages.outputs("train")
+        params: addr=stages.addr("train"), sig=stages.sig("train")
+
+Knows Snakemake's wildcards and flags; the rules themselves add threads, resources and messages.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from snakemake.io import directory
+
+from snakedvc.dvcfiles.digest import digest
+from snakedvc.dvcfiles.pipeline import DVC_YAML, Pipeline, Stage, load_pipeline
+from snakedvc.errors import ProjectError
+
+
+@lru_cache(None)
+def _hash(path: str) -> str:
+    return digest(Path(path)).md5
+
+
+class Stages:
+    """The pipeline, seen by Snakemake.  A mistake in dvc.yaml, params.yaml or the code deps is a ProjectError."""
+
+    def __init__(self, workflow: Any = None) -> None:
+        """`workflow`: Snakemake's, in the process that plans; None in those of single jobs."""
+        self.pipeline: Pipeline = load_pipeline()
+        self._workflow = workflow
+
+    @cached_property
+    def _plan(self) -> Any:
+        """What decides which stages are jobs.  None where nothing is run, such as for a picture of the DAG."""
+        if self._workflow is None or self._workflow.executor_plugin is None or self._workflow.touch:
+            return None
+        from snakedvc.planning.plan import Plan
+
+        return Plan(self._workflow, self.pipeline)
+
+    def check(self) -> None:
+        """Refuse missing params, given files that are not there, and code deps that are not the import closures.
+
+        A ProjectError now is better than one when a stage runs.
+        """
+        from snakedvc.code.deps import drift
+
+        for stage in self.pipeline.stages.values():
+            self.pipeline.values(stage)
+            for path in self.pipeline.given(stage):
+                if not os.path.exists(path):
+                    raise ProjectError(f"{path}: no such file or folder, but stage {stage.name} of {DVC_YAML} reads it")
+        if found := drift(self.pipeline):
+            raise ProjectError(f"{DVC_YAML}: {found[0]}: run `spectrum deps`")
+
+    def _concrete(self, name: str, wildcards: Any) -> Stage:
+        item = "-".join(dict(wildcards)[axis] for axis in self.pipeline.axes(name))
+        return self.pipeline.stage(f"{name}@{item}" if item else name)
+
+    def outputs(self, name: str) -> list[str]:
+        """Output patterns: `${item.x}` becomes `{x}`; a path without suffix is a folder."""
+        return [p if Path(p).suffix else directory(p) for p in self.pipeline.out_patterns(name)]
+
+    def all_outputs(self, name: str) -> list[str]:
+        """Every configured output of stage `name`."""
+        return [out for stage in self.pipeline.matching(name) for out in stage.outs]
+
+    def inputs(self, name: str) -> Callable[[Any], list[str]]:
+        """Function of the wildcards: the concrete data inputs.  Code is not among them, `sig` covers it.
+
+        Snakemake asks for a job's inputs before it decides whether the job runs: this is where the bridge decides.
+        """
+
+        def concrete_inputs(wildcards: Any) -> list[str]:
+            stage = self._concrete(name, wildcards)
+            return self._plan.inputs(stage) if self._plan else self.pipeline.inputs(stage)
+
+        return concrete_inputs
+
+    def addr(self, name: str) -> Callable[[Any], str]:
+        """Function of the wildcards: the stage's address in dvc.yaml."""
+        return lambda wildcards: self._concrete(name, wildcards).addr
+
+    def sig(self, name: str) -> Callable[[Any], str]:
+        """Function of the wildcards: hash of the command, the params' values, the outputs' paths, code and given data.
+
+        Snakemake compares it with the last run's: it sees a changed param, and a file edited under its old mtime.
+        """
+
+        def signature(wildcards: Any) -> str:
+            stage = self._concrete(name, wildcards)
+            files = {path: _hash(path) for path in [*stage.code, *self.pipeline.given(stage)]}
+            parts = [stage.cmd, self.pipeline.values(stage), files, stage.outs]
+            return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+        return signature
+
+    def constraints(self) -> dict[str, str]:
+        """Wildcards match the configured values and nothing else."""
+        values: dict[str, set[str]] = {}
+        for name in self.pipeline.templates:
+            for axis, named in self.pipeline.axes(name).items():
+                values.setdefault(axis, set()).update(named)
+        # The longest first: "low2high_mid" must not be cut off at "low2high".
+        return {a: "|".join(map(re.escape, sorted(v, key=lambda s: (-len(s), s)))) for a, v in values.items()}

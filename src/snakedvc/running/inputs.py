@@ -1,0 +1,94 @@
+"""A stage's inputs as they are now: their hashes, and whether they are the bytes that their own stages recorded.
+
+Knows records and the cache, runs nothing.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+from snakedvc.code.freeze import code_entries
+from snakedvc.dvcfiles.cache import Cache, DamagedObjectError, MissingObjectError
+from snakedvc.dvcfiles.digest import digest, files_under, hash_files
+from snakedvc.dvcfiles.pipeline import Pipeline, Stage
+from snakedvc.dvcfiles.records import Record, Records, make_record, run_key
+from snakedvc.errors import ProjectError
+
+ALTERED = Path(".dvc/tmp/altered")
+
+
+class RefusedError(ProjectError):
+    """An input is not what it should be: nothing may be computed from it."""
+
+
+def data_entries(pipeline: Pipeline, stage: Stage) -> list[dict[str, Any]]:
+    """Lock entries of the data deps.  Of a folder that other stages fill, only the configured runs are hashed."""
+    entries = []
+    for dep in stage.data:
+        made = pipeline.made_under(dep)
+        only = None if made in ([], [dep]) else made
+        for path in made or [dep]:
+            if not os.path.exists(path):
+                maker = pipeline.producers.get(path)
+                what = f"make it with `snakemake {path}`" if maker else "put it there"
+                raise ProjectError(f"{stage.addr}: its input {path} is missing: {what}")
+        entries.append(digest(Path(dep), only).entry(dep))
+    return entries
+
+
+def current_record(pipeline: Pipeline, stage: Stage, code_root: Path = Path()) -> Record:
+    """The record that a run now would have, still without outputs; code is read below `code_root`."""
+    deps = code_entries(stage, code_root) + data_entries(pipeline, stage)
+    return make_record(stage.cmd, deps, pipeline.values(stage))
+
+
+def _recorded(pipeline: Pipeline, maker: Stage, path: str, records: Records, cache: Cache) -> list[str]:
+    """The hashes that `maker` may have given output `path`: in its last record, else in its present run records."""
+    own = records.get(maker.addr)
+    found = [own] if own else []
+    with contextlib.suppress(ProjectError):  # its own inputs may be gone; its last record has to do
+        found += cache.records(run_key(current_record(pipeline, maker), maker.outs))
+    return [o["md5"] for record in found for o in record.get("outs", []) if o["path"] == path]
+
+
+def _changed_files(path: Path, want: str, cache: Cache) -> str:
+    """Which files of folder `path` differ from listing `want`, a few of them, for the message."""
+    try:
+        listed = cache.listing(want)
+    except (MissingObjectError, DamagedObjectError):
+        return ""
+    there, _ = hash_files(dict(files_under(path)))
+    names = sorted(n for n in listed.keys() | there.keys() if listed.get(n) != there.get(n))
+    return f" (differs in {', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+
+
+def set_aside(path: Path) -> Path:
+    """Move an altered output out of the way, so that it is made anew and the edit is not lost."""
+    for i in range(10_000):
+        target = ALTERED / str(i) / path
+        if not (ALTERED / str(i)).exists():
+            target.parent.mkdir(parents=True)
+            path.rename(target)
+            return target
+    raise ProjectError(f"{ALTERED}: full of altered outputs; delete it")
+
+
+def check_inputs(pipeline: Pipeline, stage: Stage, records: Records, cache: Cache) -> None:
+    """Refuse inputs that are not the bytes their stage recorded: edited by hand, damaged or half written."""
+    for path in pipeline.inputs(stage):
+        maker = pipeline.producers.get(path)
+        if maker is None:
+            continue
+        found = digest(Path(path)).md5
+        last = records.get(maker.addr)
+        if last is None or any(o["path"] == path and o["md5"] == found for o in last.get("outs", [])):
+            continue
+        wanted = _recorded(pipeline, maker, path, records, cache)
+        if wanted and found not in wanted:
+            where = _changed_files(Path(path), wanted[0], cache) if found.endswith(".dir") else ""
+            aside = set_aside(Path(path))
+            raise RefusedError(
+                f"{stage.addr}: refused: {path} is not what stage {maker.addr} made{where}; "
+                f"it is now {aside}: run the same command again to make {path} anew"
+            )

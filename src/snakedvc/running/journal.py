@@ -1,0 +1,61 @@
+"""What happened, written beside the results: one line a stage execution, and the provenance of each run.
+
+Nothing here is an output or a dep: times, hosts and versions must not decide whether two results are the same.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from snakedvc.dvcfiles.records import write_atomically
+
+RUNNER_LOG = Path("logs/runner.jsonl")
+How = Literal["ran", "restored", "superseded", "refused", "failed", "stopped", "accepted"]
+
+
+def note(addr: str, how: How, key: str | None, seconds: float) -> None:
+    """Append one line to logs/runner.jsonl, in one write, so that runs side by side do not mix."""
+    RUNNER_LOG.parent.mkdir(parents=True, exist_ok=True)
+    line = json.dumps({"addr": addr, "how": how, "key": key, "seconds": round(seconds, 3), "at": int(time.time())})
+    with RUNNER_LOG.open("a") as f:
+        f.write(line + "\n")
+
+
+def revision() -> str | None:
+    """Git revision of the tree, with "-dirty" if tracked files differ; None outside Git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the libraries that the package asks for."""
+    names = [
+        re.split(r"[^\w.-]", r)[0] for r in importlib.metadata.requires("tokenspectrum") or [] if "extra ==" not in r
+    ]
+    found = {name: importlib.metadata.version(name) for name in names}
+    return {"python": platform.python_version(), **found}
+
+
+def write_provenance(folder: Path, *, key: str, started: float, systems: Any) -> None:
+    """logs/<stage>/<addr>/provenance.json of a run that has just ended."""
+    provenance = {
+        "key": key,
+        "git": revision(),
+        "versions": versions(),
+        "host": socket.gethostname(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        "devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        "wall_seconds": round(time.time() - started, 3),
+        "systems": systems,
+    }
+    write_atomically(folder / "provenance.json", json.dumps(provenance, indent=1))

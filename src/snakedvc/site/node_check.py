@@ -1,0 +1,48 @@
+"""The job of `spectrum doctor --submit`: what a compute node sees, written into a folder of the repository.
+
+python -m snakedvc.site.node_check FOLDER MODULE...       the modules are those that stages import
+"""
+
+import fcntl
+import importlib
+import json
+import platform
+import socket
+import sys
+from pathlib import Path
+
+
+def _lock(path: Path) -> str:
+    with path.open("r+") as f:
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return "held"
+        except OSError as e:
+            return f"refused ({e.strerror})"
+    return "free"
+
+
+def main(folder: Path, modules: list[str]) -> None:
+    """Read the question, try the lock, import what stages need, and answer."""
+    asked_by = (folder / "question").read_text()
+    answer = {
+        "host": socket.gethostname(),
+        "same_host": asked_by == socket.gethostname(),
+        "lock": _lock(folder / "lock"),
+    }
+    answer |= {"python": platform.python_version(), "torch": None, "gpus": 0, "problem": None}
+    try:
+        for module in modules:
+            importlib.import_module(module)
+        if torch := sys.modules.get("torch"):
+            answer |= {"torch": torch.__version__, "gpus": torch.cuda.device_count()}
+    except Exception as e:  # whatever a broken environment raises is the answer
+        answer["problem"] = f"{type(e).__name__}: {e}"
+    temporary = folder / "answer.tmp"
+    temporary.write_text(json.dumps(answer))
+    temporary.rename(folder / "answer")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])
