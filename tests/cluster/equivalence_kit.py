@@ -18,14 +18,15 @@ from tokenspectrum.policy.load import load_policy
 from tokenspectrum.reward.score import Scored
 from tokenspectrum.rollout.advantage import group_advantages
 from tokenspectrum.rollout.judged import Judged
-from tokenspectrum.rollout.score import Scores, score_responses
+from tokenspectrum.rollout.score import score_responses
+from tokenspectrum.rollout.scores import Scores
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.systems.params import VerlSystems
+from tokenspectrum.training.backends.local.update import accumulate_gradient, take_step
 from tokenspectrum.training.batch import assign_minibatches, flat_tokens, response_lengths
 from tokenspectrum.training.dapo import Clip, token_denominator
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.record import Rollouts
-from tokenspectrum.training.update import MiniBatch, accumulate_gradient, take_step
+from tokenspectrum.training.record import MiniBatch, Rollouts
 from tokenspectrum.training.weigh import weigh
 from tokenspectrum.weighting.apply import needs_current
 from tokenspectrum.weighting.rule import Rule

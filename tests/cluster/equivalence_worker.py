@@ -18,14 +18,14 @@ from verl.workers.config import TrainingWorkerConfig
 from verl.workers.engine_workers import TrainingWorker
 from verl.workers.utils.losses import ppo_loss
 
-from tokenspectrum.rollout.score import Scores
+from tokenspectrum.rollout.scores import Scores
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.backends.verl.batch import Rows, score_info, score_rows, update_info, update_rows
 from tokenspectrum.training.backends.verl.config import VerlFiles, resolve, verl_config
 from tokenspectrum.training.backends.verl.record import logprobs_of, scores_of, updated_of
 from tokenspectrum.training.backends.verl.request import REQUEST, UPDATE, AttentionRequest, UpdateRequest, field_name
 from tokenspectrum.training.dapo import Clip
-from tokenspectrum.training.update import MiniBatch
+from tokenspectrum.training.record import MiniBatch
 
 torch.set_num_threads(1)
 

@@ -12,7 +12,7 @@ from tokenspectrum.rollout.advantage import group_advantages
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.backends.verl.batch import scaled_advantage, update_rows
 from tokenspectrum.training.dapo import Clip, clipped_loss, token_denominator, weighted_loss
-from tokenspectrum.training.update import MiniBatch
+from tokenspectrum.training.record import MiniBatch
 
 clips = st.builds(Clip, low=st.floats(0.01, 0.9), high=st.floats(0.01, 2.0), dual=st.floats(1.01, 12.0))
 advantages = st.one_of(st.just(0.0), st.floats(-3, 3, width=32))

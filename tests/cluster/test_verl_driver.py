@@ -8,8 +8,9 @@ import ray
 from stage_kit import make_job
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.rollout.stop import stop_ids_in
 from tokenspectrum.training.backends.verl.main import ADDRESS_ENV, one_line, read_inputs, run
-from tokenspectrum.training.backends.verl.trainer import request_seed, stop_tokens
+from tokenspectrum.training.backends.verl.trainer import request_seed
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_what_is_read_first(job):
     inputs = read_inputs(job)
     assert len(inputs.questions) == 24
     assert inputs.layers == (1, 0)
-    assert stop_tokens(job.policy, inputs.tokenizer) == {inputs.tokenizer.eos_token_id}
+    assert stop_ids_in(job.policy, inputs.tokenizer) == {inputs.tokenizer.eos_token_id}
 
 
 def test_a_layer_that_the_policy_lacks(job):
@@ -64,7 +65,7 @@ def test_without_a_cluster(job, monkeypatch):
 def test_stop_tokens_of_the_generation_config_count_too(job):
     tokenizer = read_inputs(job).tokenizer
     (job.policy / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, 5]}))
-    assert stop_tokens(job.policy, tokenizer) == {1, 5}
+    assert stop_ids_in(job.policy, tokenizer) == {1, 5}
 
 
 def test_a_seed_is_a_function_of_what_it_is_for():

@@ -9,7 +9,8 @@ from test_rollout_engine import VOCAB, make_model
 from transformers import AutoModelForCausalLM, Gemma2Config
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.rollout.score import AttentionScores, check_not_inert, longest_context, score_responses
+from tokenspectrum.rollout.score import check_not_inert, longest_context, score_responses
+from tokenspectrum.rollout.scores import AttentionScores
 from tokenspectrum.rollout.types import Response
 
 WINDOW, TOP_K, FIXED_K = 3, 4, 5

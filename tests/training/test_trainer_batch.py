@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenspectrum.rollout.types import Response
-from tokenspectrum.training.batch import assign_minibatches, collate, flat_tokens, micro_batches, response_lengths
+from tokenspectrum.training.backends.local.padded import collate, micro_batches
+from tokenspectrum.training.batch import assign_minibatches, flat_tokens, response_lengths
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 7)), min_size=1, max_size=8)
 

@@ -8,8 +8,9 @@ from test_trainer_batch import make_responses
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.load import load_policy
+from tokenspectrum.training.backends.local.update import Terms, accumulate_gradient, take_step
 from tokenspectrum.training.dapo import Clip
-from tokenspectrum.training.update import MiniBatch, Terms, accumulate_gradient, take_step
+from tokenspectrum.training.record import MiniBatch
 
 CLIP = Clip(low=0.2, high=0.28, dual=3.0)
 LENGTHS = [(5, 7), (2, 1), (9, 12), (3, 4), (5, 6)]

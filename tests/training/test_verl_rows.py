@@ -14,7 +14,7 @@ from tokenspectrum.training.backends.verl.batch import (
     update_info,
     update_rows,
 )
-from tokenspectrum.training.update import MiniBatch
+from tokenspectrum.training.record import MiniBatch
 
 sizes = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 9)), min_size=1, max_size=12)
 

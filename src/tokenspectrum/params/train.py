@@ -2,9 +2,10 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, JsonValue, RootModel, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from tokenspectrum.params.base import Frozen
+from tokenspectrum.params.dtype import Dtype
 from tokenspectrum.params.layers import Layer
 
 
@@ -56,13 +57,6 @@ class DynamicSamplingParams(Frozen):
         description="prompt batches that a step may draw, of prompts_per_step each; step s starts at batch "
         "(s-1) * max_batches, and the first dropped prompts fill up where too few are left",
     )
-
-
-Dtype = Literal["float32", "bfloat16"]
-
-
-class PolicyDtype(RootModel[Dtype]):
-    """`train.dtype` as the stages read it that sample from a policy without training it."""
 
 
 class TrainParams(Frozen):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tokenspectrum.rollout.score import Scores
+from tokenspectrum.rollout.scores import Scores
 from tokenspectrum.rollout.types import Response
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tokenspectrum.evaluation.scores import Evaluation, write_scores
 from tokenspectrum.params.base import read_sections
+from tokenspectrum.params.dtype import PolicyDtype
 from tokenspectrum.params.evaluate import EvaluateParams
 from tokenspectrum.params.reward import RewardParams
-from tokenspectrum.params.train import PolicyDtype
 from tokenspectrum.stages.entry import run
 from tokenspectrum.systems.params import SystemsParams
 

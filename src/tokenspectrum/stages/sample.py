@@ -11,9 +11,9 @@ from typing import Any
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import read_sections
+from tokenspectrum.params.dtype import PolicyDtype
 from tokenspectrum.params.rollouts import RolloutsParams
 from tokenspectrum.params.sampling import SamplingParams
-from tokenspectrum.params.train import PolicyDtype
 from tokenspectrum.rollout.engine import RolloutEngine, check_groups
 from tokenspectrum.rollout.make import make_engine, prompts_at_once
 from tokenspectrum.rollout.probe import BASE, dealt, read_probe

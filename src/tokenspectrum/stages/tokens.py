@@ -17,7 +17,8 @@ from tokenspectrum.params.tokens import TokensParams
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.rollout.chosen import chosen_tokens
 from tokenspectrum.rollout.columns import attention_columns, row_columns, sampled_columns
-from tokenspectrum.rollout.score import Scores, check_not_inert, longest_context, score_responses
+from tokenspectrum.rollout.score import check_not_inert, longest_context, score_responses
+from tokenspectrum.rollout.scores import Scores
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.stages.entry import run
 from tokenspectrum.systems.params import SystemsParams

@@ -6,28 +6,11 @@ Legend: R responses, N response tokens, B rows of a micro-batch, T positions of 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.data import seeded_order
-
-
-@dataclass(frozen=True)
-class Padded:
-    """A micro-batch: sequences padded on the right, where causal attention never sees the padding.
-
-    ids_BT     int64, prompt then response, zeros behind
-    query_N    int64 index into the flat (B, T) positions: the query that emits each response token, row by row
-    target_N   int64: the response tokens
-    token_N    int64: where those tokens lie in the flat order of all responses
-    """
-
-    ids_BT: torch.Tensor
-    query_N: torch.Tensor
-    target_N: torch.Tensor
-    token_N: torch.Tensor
 
 
 def response_lengths(responses: Sequence[Response]) -> torch.Tensor:
@@ -56,32 +39,3 @@ def assign_minibatches(prompt_ids: Sequence[str], n: int, mini_batches: int, see
     minibatch_P = torch.empty(len(prompt_ids), dtype=torch.int64)
     minibatch_P[torch.tensor(seeded_order(prompt_ids, "minibatch", seed, step))] = torch.arange(len(prompt_ids)) // size
     return minibatch_P.repeat_interleave(n)
-
-
-def micro_batches(rows: torch.Tensor, responses: Sequence[Response], size: int) -> list[torch.Tensor]:
-    """`rows` (indices of responses) in chunks of at most `size`, sorted by length so that they pad each other least."""
-    by_length = sorted(
-        rows.tolist(), key=lambda r: (len(responses[r].prompt_token_ids) + len(responses[r].token_ids), r)
-    )
-    return list(torch.tensor(by_length, dtype=torch.int64).split(size)) if by_length else []
-
-
-def collate(responses: Sequence[Response], rows: torch.Tensor, lengths_R: torch.Tensor) -> Padded:
-    """Pad the responses `rows`; `lengths_R` are the lengths of all responses."""
-    chosen = [responses[r] for r in rows.tolist()]
-    width = max(len(response.prompt_token_ids) + len(response.token_ids) for response in chosen)
-    ids_BT = torch.zeros(len(chosen), width, dtype=torch.int64)
-    for row, response in enumerate(chosen):
-        ids = response.prompt_token_ids + response.token_ids
-        ids_BT[row, : len(ids)] = torch.tensor(ids)
-    length_B = lengths_R[rows]
-    prompt_B = torch.tensor([len(response.prompt_token_ids) for response in chosen])
-    row_N = torch.arange(len(chosen)).repeat_interleave(length_B)
-    position_N = torch.arange(len(row_N)) - token_offsets(length_B)[row_N]
-    query_N = prompt_B[row_N] + position_N - 1
-    return Padded(
-        ids_BT=ids_BT,
-        query_N=row_N * width + query_N,
-        target_N=ids_BT[row_N, query_N + 1],
-        token_N=flat_tokens(rows, lengths_R),
-    )

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from tokenspectrum.rollout.judged import Judged
-from tokenspectrum.rollout.score import Scores
+from tokenspectrum.rollout.scores import Scores
 from tokenspectrum.rollout.types import Response
 
 
@@ -30,6 +30,21 @@ class Rollouts:
     @property
     def responses(self) -> Sequence[Response]:
         return self.judged.responses
+
+
+@dataclass(frozen=True)
+class MiniBatch:
+    """What one update trains on.  R responses, N their tokens in order; all tensors but the responses are flat.
+
+    old_logprob_N  of the policy that the step began with;  advantage_N of each token's response;  weight_N >= 0
+    denominator    "selected" (D = sum of weights) or "all" (D = N)
+    """
+
+    responses: Sequence[Response]
+    old_logprob_N: torch.Tensor
+    advantage_N: torch.Tensor
+    weight_N: torch.Tensor
+    denominator: str
 
 
 @dataclass(frozen=True)

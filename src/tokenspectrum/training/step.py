@@ -12,13 +12,13 @@ import torch
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.layers import resolve_layer
 from tokenspectrum.rollout.chosen import chosen_responses, chosen_tokens
-from tokenspectrum.rollout.score import Scores, check_not_inert, longest_context
+from tokenspectrum.rollout.score import check_not_inert, longest_context
+from tokenspectrum.rollout.scores import Scores
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.batch import flat_tokens
 from tokenspectrum.training.dapo import surrogate, token_denominator
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.record import Rollouts, RowSample, StepRecord, Update, Updated, WholeRows
-from tokenspectrum.training.update import MiniBatch
+from tokenspectrum.training.record import MiniBatch, Rollouts, RowSample, StepRecord, Update, Updated, WholeRows
 from tokenspectrum.training.weigh import weigh
 from tokenspectrum.weighting.apply import needs_current
 

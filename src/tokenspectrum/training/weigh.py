@@ -11,7 +11,7 @@ import torch
 
 from tokenspectrum.policy.load import load_tokenizer
 from tokenspectrum.policy.vocab import TYPES, vocab_columns
-from tokenspectrum.rollout.score import Scores
+from tokenspectrum.rollout.scores import Scores
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.dapo import Clip, clipped_loss
 from tokenspectrum.training.job import TrainJob

@@ -16,21 +16,12 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.rollout.engines.transformers.grouped import grouped_decode
 from tokenspectrum.rollout.engines.transformers.kv_cache import SlotCache
 from tokenspectrum.rollout.engines.transformers.sampling import draw
+from tokenspectrum.rollout.stop import stop_ids
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 
 _CACHED_LAYERS = {"full_attention", "sliding_attention"}
 # Leaving the batch copies every cache; so the finished rows wait until they are this share of it.
 _COMPACT_SHARE = 0.125
-
-
-def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """The tokens that end a response: the tokenizer's end of sequence and those of the model's generation config."""
-    generation = getattr(model, "generation_config", None)
-    listed = getattr(generation, "eos_token_id", None)
-    ids = {tokenizer.eos_token_id, *(listed if isinstance(listed, (list, tuple)) else [listed])} - {None}
-    if not ids:
-        raise UserError("the policy names no end-of-sequence token; set eos_token in its tokenizer")
-    return frozenset(ids)
 
 
 def left_padded(sequences: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -83,7 +74,7 @@ class TransformersEngine:
             raise UserError(f"policy: layers of kind {sorted(kinds)} have no key-value cache; use the vllm engine")
         self.model, self.n_layers = model, config.num_hidden_layers
         self.max_positions = getattr(config, "max_position_embeddings", None)
-        self.stop = stop_ids(model, tokenizer)
+        self.stop = stop_ids(getattr(getattr(model, "generation_config", None), "eos_token_id", None), tokenizer)
         self.batch_rows = batch_rows
         taken = inspect.signature(model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in taken else {}

@@ -9,17 +9,15 @@ training.
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import Self
-
-from transformers import GenerationConfig
 
 from tokenspectrum.counter import stream_key
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.load import check_vocab, load_tokenizer, read_config
-from tokenspectrum.rollout.engines.transformers.engine import stop_ids
 from tokenspectrum.rollout.engines.vllm.process import Shard, ShardError, answers
 from tokenspectrum.rollout.engines.vllm.shard import EngineOptions, Request, Sampled
+from tokenspectrum.rollout.stop import stop_ids_in
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 from tokenspectrum.systems.params import VllmSystems
 
@@ -42,10 +40,7 @@ class VllmEngine:
                 f"sampling: {max_tokens} tokens of prompt and response, but the policy has {positions} positions; "
                 "lower max_prompt_tokens or max_response_tokens"
             )
-        generation = None
-        if (policy / "generation_config.json").is_file():
-            generation = GenerationConfig.from_pretrained(policy)
-        self.stop = stop_ids(SimpleNamespace(generation_config=generation), tokenizer)
+        self.stop = stop_ids_in(policy, tokenizer)
         self.options = EngineOptions(
             str(policy),
             systems.device,

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-from tokenspectrum.rollout.score import Scores, score_responses
+from tokenspectrum.rollout.score import score_responses
+from tokenspectrum.rollout.scores import Scores
 from tokenspectrum.rollout.types import Response
+from tokenspectrum.training.backends.local.update import accumulate_gradient, take_step
 from tokenspectrum.training.dapo import Clip
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.record import Updated, WholeRows
-from tokenspectrum.training.update import MiniBatch, accumulate_gradient, take_step
+from tokenspectrum.training.record import MiniBatch, Updated, WholeRows
 
 
 @dataclass(frozen=True)

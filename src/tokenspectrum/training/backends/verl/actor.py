@@ -6,13 +6,12 @@ Knows what to ask of verl's trainer.  Knows neither verl nor rules, steps and fi
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tokenspectrum.rollout.score import Scores
+from tokenspectrum.rollout.scores import Scores
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.backends.verl.request import AttentionRequest
 from tokenspectrum.training.backends.verl.trainer import VerlTrainer
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.record import Updated, WholeRows
-from tokenspectrum.training.update import MiniBatch
+from tokenspectrum.training.record import MiniBatch, Updated, WholeRows
 
 
 @dataclass(frozen=True)

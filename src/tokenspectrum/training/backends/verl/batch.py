@@ -18,7 +18,7 @@ from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.backends.verl.request import RESPONSE
 from tokenspectrum.training.batch import flat_tokens, response_lengths
 from tokenspectrum.training.dapo import token_denominator
-from tokenspectrum.training.update import MiniBatch
+from tokenspectrum.training.record import MiniBatch
 
 # A padding row: verl wants a prompt before every response.  Its masks are 0, so it is in no loss and in no count.
 _PADDING = Response("", 0, (0,), (0,), (0.0,), "length")

@@ -28,6 +28,7 @@ from transformers import PreTrainedTokenizerBase
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.load import check_vocab, load_tokenizer, read_config
 from tokenspectrum.rollout.questions import Question, read_questions
+from tokenspectrum.rollout.stop import stop_ids_in
 from tokenspectrum.systems.board import Board
 from tokenspectrum.systems.progress import Progress, log_dir
 from tokenspectrum.systems.ray.vitals import Vitals
@@ -37,7 +38,7 @@ from tokenspectrum.training.backends.verl.checkpoint import export_policy, resum
 from tokenspectrum.training.backends.verl.config import VerlFiles, resolve, verl_config
 from tokenspectrum.training.backends.verl.internals import VENDOR, VENDOR_ENV, check_pins, ray_environment, validate
 from tokenspectrum.training.backends.verl.reward import reward_config
-from tokenspectrum.training.backends.verl.trainer import VerlTrainer, stop_tokens
+from tokenspectrum.training.backends.verl.trainer import VerlTrainer
 from tokenspectrum.training.data import PromptOrder
 from tokenspectrum.training.dynamic import collect
 from tokenspectrum.training.job import TrainJob
@@ -95,7 +96,7 @@ def make_trainer(job: TrainJob, tokenizer: PreTrainedTokenizerBase) -> VerlTrain
     for key, value in reward_config(job.reward, job.sampling.max_response_tokens).items():
         OmegaConf.update(config, key, value, force_add=True)
     validate(config)
-    trainer = VerlTrainer(config, job, tokenizer, stop_tokens(job.policy, tokenizer))
+    trainer = VerlTrainer(config, job, tokenizer, stop_ids_in(job.policy, tokenizer))
     trainer.init()
     return trainer
 

@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.rollout.score import AttentionScores, Scores
+from tokenspectrum.rollout.scores import AttentionScores, Scores
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.backends.verl.batch import Rows, gather
 from tokenspectrum.training.backends.verl.request import AttentionRequest, field_name, rows_name
 from tokenspectrum.training.dapo import Clip, clipped_loss, importance_ratio
-from tokenspectrum.training.record import Updated
-from tokenspectrum.training.update import MiniBatch
+from tokenspectrum.training.record import MiniBatch, Updated
 
 # verl's log-sum-exp may leave a log-probability or an entropy outside its range by rounding; beyond this it is wrong.
 _ROUNDING = {"float32": 1e-4, "bfloat16": 0.1}

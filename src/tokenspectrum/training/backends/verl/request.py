@@ -5,7 +5,7 @@ Shared by the driver and the workers; knows no verl and no model.
 
 from dataclasses import dataclass
 
-from tokenspectrum.rollout.score import SUPPORTS
+from tokenspectrum.rollout.scores import SUPPORTS
 
 # Keys of the batch: what is asked of a scoring pass, of an update, and the tokens whose whole rows are wanted.
 REQUEST, UPDATE, ROW_TOKENS = "tokenspectrum_attention", "tokenspectrum_update", "tokenspectrum_row_tokens"

@@ -6,11 +6,8 @@ Knows verl's worker group and servers.  Knows no rules and no tables.
 """
 
 import asyncio
-import json
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import ray
@@ -20,9 +17,8 @@ from transformers import PreTrainedTokenizerBase
 from tokenspectrum.counter import stream_key
 from tokenspectrum.errors import UserError
 from tokenspectrum.reward.score import Scored
-from tokenspectrum.rollout.engines.transformers.engine import stop_ids
 from tokenspectrum.rollout.questions import Question
-from tokenspectrum.rollout.score import Scores
+from tokenspectrum.rollout.scores import Scores
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 from tokenspectrum.training.backends.verl.batch import score_info, score_rows, update_info, update_rows
 from tokenspectrum.training.backends.verl.internals import PPOTrainerSync, non_tensor, tensordict_utils
@@ -32,8 +28,7 @@ from tokenspectrum.training.backends.verl.reward import reward_batch, rewards_of
 from tokenspectrum.training.backends.verl.worker import PolicyWorker
 from tokenspectrum.training.dapo import Clip
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.record import Updated
-from tokenspectrum.training.update import MiniBatch
+from tokenspectrum.training.record import MiniBatch, Updated
 
 _ANSWER_S = 20.0  # for a server to answer a question
 _TRIES = 2  # of one request, before it is named and the run stops
@@ -42,13 +37,6 @@ _TRIES = 2  # of one request, before it is named and the run stops
 def request_seed(seed: int, step: int, prompt_id: str, sample: int) -> int:
     """Seed of one request to vLLM: a function of what it is for, so that it can be read off the log again."""
     return stream_key("vllm", seed, step, prompt_id, sample) >> 1
-
-
-def stop_tokens(policy: Path, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """The tokens that end a response, as rollout/transformers.py knows them, of a policy that is not loaded here."""
-    file = policy / "generation_config.json"
-    generation = json.loads(file.read_text()) if file.is_file() else {}
-    return stop_ids(SimpleNamespace(generation_config=SimpleNamespace(**generation)), tokenizer)
 
 
 class VerlTrainer(PPOTrainerSync):

@@ -3,31 +3,16 @@
 Knows a model, tokens, advantages and weights.  Knows neither where the weights come from nor what is logged.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedModel
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.rollout.types import Response
-from tokenspectrum.training.batch import Padded, collate, micro_batches, response_lengths
+from tokenspectrum.training.backends.local.padded import Padded, collate, micro_batches
+from tokenspectrum.training.batch import response_lengths
 from tokenspectrum.training.dapo import Clip, clipped_loss, importance_ratio, token_denominator, weighted_loss
-
-
-@dataclass(frozen=True)
-class MiniBatch:
-    """What one update trains on.  R responses, N their tokens in order; all tensors but the responses are flat.
-
-    old_logprob_N  of the policy that the step began with;  advantage_N of each token's response;  weight_N >= 0
-    denominator    "selected" (D = sum of weights) or "all" (D = N)
-    """
-
-    responses: Sequence[Response]
-    old_logprob_N: torch.Tensor
-    advantage_N: torch.Tensor
-    weight_N: torch.Tensor
-    denominator: str
+from tokenspectrum.training.record import MiniBatch
 
 
 @dataclass(frozen=True)

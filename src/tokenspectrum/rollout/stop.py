@@ -1,0 +1,25 @@
+"""The tokens that end a response, the same for every engine.  Knows a generation config and a tokenizer."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tokenspectrum.errors import UserError
+
+
+def stop_ids(eos: int | list[int] | None, tokenizer: Any) -> frozenset[int]:
+    """The tokenizer's end of sequence, and `eos`: what the policy's generation config names as eos_token_id.
+
+    Raises UserError where neither names a token.
+    """
+    ids = {tokenizer.eos_token_id, *(eos if isinstance(eos, (list, tuple)) else [eos])} - {None}
+    if not ids:
+        raise UserError("the policy names no end-of-sequence token; set eos_token in its tokenizer")
+    return frozenset(ids)
+
+
+def stop_ids_in(policy: Path, tokenizer: Any) -> frozenset[int]:
+    """The same for a policy folder that is not loaded here."""
+    file = policy / "generation_config.json"
+    generation = json.loads(file.read_text()) if file.is_file() else {}
+    return stop_ids(generation.get("eos_token_id"), tokenizer)
