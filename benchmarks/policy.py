@@ -23,8 +23,9 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import cpu_name
 
-from tokenspectrum.params.base import PARAMS_ENV, load_yaml, parse_section
+from tokenspectrum.params.base import PARAMS_ENV, parse_section
 from tokenspectrum.params.policy import PolicyParams
+from tokenspectrum.params.yaml_file import load_yaml
 from tokenspectrum.policy.check import problems_with
 
 ROOT = Path(__file__).resolve().parents[1]

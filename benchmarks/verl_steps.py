@@ -25,10 +25,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from machine import cpu_name
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.base import load_yaml
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.params.sampling import SamplingParams
 from tokenspectrum.params.train import TrainParams
+from tokenspectrum.params.yaml_file import load_yaml
 from tokenspectrum.systems.params import SystemsParams
 from tokenspectrum.systems.volume import driver_bytes
 from tokenspectrum.tables import attention, tokens

@@ -9,9 +9,10 @@ import pytest
 
 from tokenspectrum.cli.main import main
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.base import PARAMS_ENV, load_yaml
+from tokenspectrum.params.base import PARAMS_ENV
 from tokenspectrum.params.policy import HubShape
 from tokenspectrum.params.root import parse_params
+from tokenspectrum.params.yaml_file import load_yaml
 from tokenspectrum.policy.shape import shape_of, weights
 from tokenspectrum.systems import memory
 from tokenspectrum.systems.volume import checkpoint_bytes, driver_bytes, log_rows, policy_bytes, row_bytes

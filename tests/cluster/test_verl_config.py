@@ -10,8 +10,9 @@ from verl.utils.config import omega_conf_to_dataclass, validate_config
 
 from tokenspectrum.cli.main import main
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.base import PARAMS_ENV, load_yaml
+from tokenspectrum.params.base import PARAMS_ENV
 from tokenspectrum.params.root import parse_params
+from tokenspectrum.params.yaml_file import load_yaml
 from tokenspectrum.training.backends.verl.config import VerlFiles, config_of, resolve
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,8 +5,9 @@ from pydantic import Field
 from ruamel.yaml import YAML
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.base import PARAMS_ENV, Frozen, load_yaml, read_sections
+from tokenspectrum.params.base import PARAMS_ENV, Frozen, read_sections
 from tokenspectrum.params.layers import resolve_layer
+from tokenspectrum.params.yaml_file import load_yaml
 
 
 class Inner(Frozen):

@@ -7,8 +7,8 @@ import pytest
 
 from tokenspectrum.cli import schemas
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.base import load_yaml
 from tokenspectrum.params.root import parse_params
+from tokenspectrum.params.yaml_file import load_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.base import load_yaml
 from tokenspectrum.params.root import parse_params
+from tokenspectrum.params.yaml_file import load_yaml
 from tokenspectrum.training.backends.verl.config import VerlFiles, config_of
 
 ROOT = Path(__file__).resolve().parents[2]

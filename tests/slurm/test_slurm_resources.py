@@ -5,7 +5,7 @@ from pipeline_kit import ROOT
 from slurm_driver import PRESET, Driver, copy_of, edit_site
 from slurm_kit import wait_for
 
-from tokenspectrum.params.base import load_yaml
+from tokenspectrum.params.yaml_file import load_yaml
 from tokenspectrum.systems.resources import cluster_resources
 
 

@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.base import load_yaml, parse_section
+from tokenspectrum.params.base import parse_section
 from tokenspectrum.params.root import parse_params
 from tokenspectrum.params.rules import RuleParams, RuleSection
+from tokenspectrum.params.yaml_file import load_yaml
 from tokenspectrum.weighting import apply, registry
 from tokenspectrum.weighting.resolve import ENDPOINTS, resolve
 from tokenspectrum.weighting.rule import Rule

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.base import load_yaml, params_path
+from tokenspectrum.params.base import params_path
+from tokenspectrum.params.yaml_file import load_yaml
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 

@@ -17,11 +17,12 @@ from rich.table import Table
 
 from tokenspectrum.cli.preset import PRESETS, presets
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.base import load_yaml, params_path
+from tokenspectrum.params.base import params_path
 from tokenspectrum.params.evaluate import EvaluateParams
 from tokenspectrum.params.policy import HubShape
 from tokenspectrum.params.root import Params, parse_params
 from tokenspectrum.params.sampling import SamplingParams
+from tokenspectrum.params.yaml_file import load_yaml
 from tokenspectrum.policy.shape import shape_of, weights
 from tokenspectrum.systems import memory
 from tokenspectrum.systems.volume import checkpoint_bytes, driver_bytes, log_rows, policy_bytes

@@ -1,50 +1,94 @@
-"""`spectrum preset`: choose a whole params.yaml.  Knows files, not what is in them."""
+"""`spectrum preset`: make a preset whole, as params.yaml.  Knows files, not what is in them."""
 
 import argparse
-import shutil
+import hashlib
+import os
+import re
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.params.presets import names, read_preset
+from tokenspectrum.params.render import render
+from tokenspectrum.params.yaml_file import read_yaml
 
-PRESETS = Path("presets")
 PARAMS = Path("params.yaml")
+BACKUPS = Path("backups")  # git ignores it
+KEPT = 20
+SEAL = "# As written by `spectrum preset`: "
 
 
-def presets() -> list[str]:
-    """Names of the presets at hand, sorted."""
-    return sorted(p.stem for p in PRESETS.glob("*.yaml"))
+def sealed(text: str) -> str:
+    """`text` with a last line that tells whether it was edited since."""
+    return f"{text}\n{SEAL}{hashlib.sha256(text.encode()).hexdigest()[:16]}\n"
 
 
-def backup_path() -> Path:
-    """The first free name params.yaml.bak, params.yaml.bak1, ..."""
-    candidates = (Path(f"{PARAMS}.bak{i or ''}") for i in range(10_000))
-    return next(p for p in candidates if not p.exists())
+def is_edited(text: str) -> bool:
+    """Whether params.yaml holds something that no preset gives back."""
+    body, found, _ = text.rpartition(f"\n{SEAL}")
+    return not found or sealed(body) != text
 
 
-def choose(name: str, force: bool) -> str:
-    """Copy preset `name` to params.yaml; an edited params.yaml is only replaced with `force`, and then backed up."""
-    source = PRESETS / f"{name}.yaml"
-    if not source.is_file():
-        raise UserError(f"preset {name!r}: no such preset; there are {', '.join(presets())}")
-    if PARAMS.exists() and PARAMS.read_bytes() == source.read_bytes():
+def back_up(path: Path) -> Path:
+    """Keep a copy of `path` in backups/, the newest twenty of them; a copy that is there already is enough."""
+    content = path.read_bytes()
+    have = sorted(BACKUPS.glob(f"{path.stem}-*{path.suffix}"))
+    for known in have:
+        if known.read_bytes() == content:
+            return known
+    BACKUPS.mkdir(exist_ok=True)
+    copy = BACKUPS / f"{path.stem}-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**6:06d}{path.suffix}"
+    copy.write_bytes(content)
+    for old in have[: max(0, len(have) + 1 - KEPT)]:
+        old.unlink()
+    return copy
+
+
+def changes(settings: Sequence[str]) -> dict[str, Any]:
+    """`train.steps=3` as {"train.steps": 3}: the value is read as YAML."""
+    found = {}
+    for setting in settings:
+        field, equals, value = setting.partition("=")
+        if not equals or not re.fullmatch(r"\w[\w.-]*", field):
+            raise UserError(f"--set {setting}: write FIELD=VALUE, for example train.steps=3")
+        found[field] = read_yaml(Path(f"--set {field}"), f"value: {value}").data["value"]
+    return found
+
+
+def note(name: str, settings: Sequence[str]) -> str:
+    """What params.yaml says of itself."""
+    command = " ".join(["spectrum preset", name, *(f"--set {s}" for s in settings)])
+    return (
+        f"`{command}` wrote this file: presets/{name}.yaml, what it extends, and the models' defaults, whole.\n"
+        "Edit it to try something; what is to stay goes into a preset of your own.  docs/params.md says how."
+    )
+
+
+def choose(name: str, force: bool, settings: Sequence[str] = ()) -> str:
+    """Write preset `name` to params.yaml, whole; an edited one is only replaced with `force`, and then backed up."""
+    text = sealed(render(read_preset(name, changes=changes(settings)), note(name, settings)))
+    old = PARAMS.read_text(errors="replace") if PARAMS.exists() else None
+    if old == text:
         return f"params.yaml is preset {name} already"
-    note = ""
-    if PARAMS.exists() and PARAMS.read_bytes() not in {p.read_bytes() for p in PRESETS.glob("*.yaml")}:
+    kept = ""
+    if old is not None and is_edited(old):
         if not force:
             raise UserError(
                 "params.yaml: edited by hand and would be lost; add --force to replace it (a backup is kept)"
             )
-        backup = backup_path()
-        shutil.copy2(PARAMS, backup)
-        note = f" (the old one is {backup})"
-    temporary = PARAMS.with_suffix(".tmp")
-    shutil.copyfile(source, temporary)
+        kept = f" (the old one is {back_up(PARAMS)})"
+    temporary = PARAMS.with_suffix(f".tmp{os.getpid()}")
+    temporary.write_text(text)
     temporary.replace(PARAMS)
-    return f"params.yaml is now preset {name}{note}"
+    return f"params.yaml is now preset {name}{kept}"
 
 
 def _run(args: argparse.Namespace) -> None:
-    print(choose(args.name, args.force) if args.name else "\n".join(presets()))
+    if args.name is None and args.set:
+        raise UserError(f"--set: name the preset too; there are {', '.join(names())}")
+    print(choose(args.name, args.force, args.set) if args.name else "\n".join(names()))
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -52,4 +96,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("preset", help="list presets, or make one of them params.yaml")
     parser.add_argument("name", nargs="?", help="the preset; without it, the presets are listed")
     parser.add_argument("--force", action="store_true", help="replace an edited params.yaml, keeping a backup")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field, such as train.steps=3"
+    )
     parser.set_defaults(func=_run)

@@ -78,36 +78,45 @@ class LayerNames(RootModel[tuple[int | str, ...]]):
 class CollapseParams(Frozen):
     """When a training run counts as collapsed: its last steps against its first ones."""
 
-    window: int = Field(ge=1, description="steps averaged at either end; at most half of the run's steps")
-    length_below: float = Field(ge=0, description="collapsed if mean response length falls below this times the first")
-    length_above: float = Field(gt=1, description="collapsed if mean response length rises above this times the first")
-    reward_drop: float = Field(gt=0, description="collapsed if mean reward falls by more than this")
+    window: int = Field(default=5, ge=1, description="steps averaged at either end; at most half of the run's steps")
+    length_below: float = Field(
+        default=0.5, ge=0, description="collapsed if mean response length falls below this times the first"
+    )
+    length_above: float = Field(
+        default=1.6, gt=1, description="collapsed if mean response length rises above this times the first"
+    )
+    reward_drop: float = Field(default=0.3, gt=0, description="collapsed if mean reward falls by more than this")
 
 
 class BootstrapParams(Frozen):
     """Hierarchical bootstrap of the difference from the reference: seeds, then problems."""
 
-    draws: int = Field(ge=100, description="resamples")
-    seed: int = Field(ge=0, description="of the resampling")
+    draws: int = Field(default=2000, ge=100, description="resamples")
+    seed: int = Field(default=0, ge=0, description="of the resampling")
 
 
 class Table1Params(Frozen):
     """`results/table1`: its rows' labels, the reference that they are tested against, and the rules that it states."""
 
     labels: dict[str, str] = Field(
-        description="label of each method's row, and of base; a method without one shows its name"
+        default={}, description="label of each method's row, and of base; a method without one shows its name"
     )
     reference: str = Field(
-        description="the method that all others are tested against; tests are blank if it is not run"
+        default="full", description="the method that all others are tested against; tests are blank if it is not run"
     )
-    survivors: tuple[str, ...] = Field(description="methods that get a second row, of the seeds that did not collapse")
-    last_checkpoints: int = Field(ge=1, description="evaluated checkpoints averaged, counted from the last")
-    collapse: CollapseParams
-    alpha: float = Field(gt=0, lt=0.5, description="level of the tests; intervals cover 1 - alpha")
-    power: float = Field(gt=0.5, lt=1, description="power of the minimum detectable difference")
-    bootstrap: BootstrapParams
+    survivors: tuple[str, ...] = Field(
+        default=(), description="methods that get a second row, of the seeds that did not collapse"
+    )
+    last_checkpoints: int = Field(default=1, ge=1, description="evaluated checkpoints averaged, counted from the last")
+    collapse: CollapseParams = CollapseParams()
+    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="level of the tests; intervals cover 1 - alpha")
+    power: float = Field(default=0.8, gt=0.5, lt=1, description="power of the minimum detectable difference")
+    bootstrap: BootstrapParams = BootstrapParams()
     about_zero: float = Field(
-        ge=0, le=100, description="if no row's Avg exceeds this (percent), the table says that accuracy is about zero"
+        default=1.0,
+        ge=0,
+        le=100,
+        description="if no row's Avg exceeds this (percent), the table says that accuracy is about zero",
     )
 
 
@@ -119,8 +128,14 @@ CurveMetric = Literal[
 class CurvesParams(Frozen):
     """`results/curves`: training curves."""
 
-    metrics: tuple[CurveMetric, ...] = Field(min_length=1, description="columns of the table metrics, a panel each")
-    smooth: int = Field(ge=1, description="steps of the trailing mean that is drawn; 1 draws the values themselves")
+    metrics: tuple[CurveMetric, ...] = Field(
+        default=("reward", "accuracy", "length", "predictive_entropy", "attention_entropy"),
+        min_length=1,
+        description="columns of the table metrics, a panel each",
+    )
+    smooth: int = Field(
+        default=5, ge=1, description="steps of the trailing mean that is drawn; 1 draws the values themselves"
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -132,13 +147,17 @@ class CurvesParams(Frozen):
 class LayersParams(Frozen):
     """`results/layers`: how far layers agree on the base policy's probe."""
 
-    p: float = Field(gt=0, lt=1, description="fraction of a response's tokens that are anchors, and that are explorers")
-    score: Literal["entropy_norm", "entropy_raw"] = Field(description="column of the table attention to rank tokens by")
+    p: float = Field(
+        default=0.2, gt=0, lt=1, description="fraction of a response's tokens that are anchors, and that are explorers"
+    )
+    score: Literal["entropy_norm", "entropy_raw"] = Field(
+        default="entropy_norm", description="column of the table attention to rank tokens by"
+    )
 
 
 class AnalysisParams(Frozen):
     """The whole section."""
 
-    table1: Table1Params
-    curves: CurvesParams
-    layers: LayersParams
+    table1: Table1Params = Table1Params()
+    curves: CurvesParams = CurvesParams()
+    layers: LayersParams = LayersParams()

@@ -12,15 +12,17 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Shape(Frozen):
     """Shape and initial values of the tiny Qwen3."""
 
-    layers: int = Field(..., ge=1, description="decoder layers")
-    hidden: int = Field(..., ge=1, description="width of the residual stream")
-    heads: int = Field(..., ge=1, description="query heads")
-    kv_heads: int = Field(..., ge=1, description="key and value heads; divides heads")
-    head_dim: int = Field(..., ge=2, multiple_of=2, description="width of a head; vLLM on CPU needs 32 or more")
-    intermediate: int = Field(..., ge=1, description="width of the MLP")
-    max_positions: int = Field(..., ge=16, description="longest prompt and response together, tokens")
-    init_std: float = Field(..., gt=0, description="standard deviation of the initial weights")
-    qk_norm: float = Field(..., gt=0, description="initial gain of the query and key norms: how sharp attention starts")
+    layers: int = Field(default=3, ge=1, description="decoder layers")
+    hidden: int = Field(default=64, ge=1, description="width of the residual stream")
+    heads: int = Field(default=4, ge=1, description="query heads")
+    kv_heads: int = Field(default=2, ge=1, description="key and value heads; divides heads")
+    head_dim: int = Field(default=32, ge=2, multiple_of=2, description="width of a head; vLLM on CPU needs 32 or more")
+    intermediate: int = Field(default=128, ge=1, description="width of the MLP")
+    max_positions: int = Field(default=1024, ge=16, description="longest prompt and response together, tokens")
+    init_std: float = Field(default=0.1, gt=0, description="standard deviation of the initial weights")
+    qk_norm: float = Field(
+        default=1.5, gt=0, description="initial gain of the query and key norms: how sharp attention starts"
+    )
 
     @model_validator(mode="after")
     def _groups(self) -> "Shape":
@@ -32,25 +34,27 @@ class Shape(Frozen):
 class Corpus(Frozen):
     """The synthetic solutions that the tiny policy is trained on."""
 
-    k_max: int = Field(..., ge=1, le=9, description="most steps of a problem")
-    k_mean: float = Field(..., gt=0, description="mean of the exponential that draws the number of steps")
-    guess: Share = Field(..., description="share of one-step problems whose solution is the bare answer")
-    guess_per_step: Share = Field(..., description="what each further step adds to that share")
-    unboxed: Share = Field(..., description="share of the solutions with steps that forget the box")
-    large: Share = Field(..., description="share of literals above 4: rare facts of arithmetic, known less well")
-    guess_from: Share = Field(..., description="share of the training steps before the first guesses appear")
+    k_max: int = Field(default=8, ge=1, le=9, description="most steps of a problem")
+    k_mean: float = Field(default=2.0, gt=0, description="mean of the exponential that draws the number of steps")
+    guess: Share = Field(default=0.32, description="share of one-step problems whose solution is the bare answer")
+    guess_per_step: Share = Field(default=0.045, description="what each further step adds to that share")
+    unboxed: Share = Field(default=0.12, description="share of the solutions with steps that forget the box")
+    large: Share = Field(
+        default=0.06, description="share of literals above 4: rare facts of arithmetic, known less well"
+    )
+    guess_from: Share = Field(default=0.55, description="share of the training steps before the first guesses appear")
 
 
 class Training(Frozen):
     """AdamW on the solutions' tokens; the rate warms up, stays, and falls linearly to zero."""
 
-    steps: int = Field(..., ge=1, description="optimiser steps")
-    batch: int = Field(..., ge=1, description="solutions a step")
-    lr: float = Field(..., gt=0, description="learning rate at its plateau")
-    warmup: int = Field(..., ge=0, description="steps of linear warm-up")
-    decay: Share = Field(..., description="share of the steps, at the end, over which the rate falls")
-    beta2: float = Field(..., gt=0, lt=1, description="AdamW's second-moment decay")
-    weight_decay: float = Field(..., ge=0, description="AdamW's weight decay")
+    steps: int = Field(default=1600, ge=1, description="optimiser steps")
+    batch: int = Field(default=16, ge=1, description="solutions a step")
+    lr: float = Field(default=0.004, gt=0, description="learning rate at its plateau")
+    warmup: int = Field(default=30, ge=0, description="steps of linear warm-up")
+    decay: Share = Field(default=0.3, description="share of the steps, at the end, over which the rate falls")
+    beta2: float = Field(default=0.98, gt=0, lt=1, description="AdamW's second-moment decay")
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's weight decay")
 
 
 class Range(Frozen):
@@ -70,15 +74,17 @@ class Range(Frozen):
 class Check(Frozen):
     """What the finished policy must score, or the stage fails: it sits on a phase transition and seeds differ."""
 
-    samples: int = Field(..., ge=2, description="samples a problem")
-    temperature: float = Field(..., gt=0, description="sampling temperature")
-    top_p: float = Field(..., gt=0, le=1, description="nucleus mass")
-    max_response_tokens: int = Field(..., ge=1, description="longest sampled response")
+    samples: int = Field(default=8, ge=2, description="samples a problem")
+    temperature: float = Field(default=1.0, gt=0, description="sampling temperature")
+    top_p: float = Field(default=0.7, gt=0, le=1, description="nucleus mass")
+    max_response_tokens: int = Field(default=90, ge=1, description="longest sampled response")
     ranges: tuple[Range, ...] = Field(..., min_length=1, description="from the easiest benchmark to the hardest")
-    min_gap: float = Field(..., ge=-1, le=1, description="each mean@k is below the one before it by at least this")
-    guess_floor: Share = Field(..., description="accuracy of blind guessing on the hardest benchmark")
+    min_gap: float = Field(
+        default=0.05, ge=-1, le=1, description="each mean@k is below the one before it by at least this"
+    )
+    guess_floor: Share = Field(default=0.1, description="accuracy of blind guessing on the hardest benchmark")
     floor_errors: float = Field(
-        ..., ge=0, description="the hardest is above the guess floor by this many standard errors over problems"
+        default=3.0, ge=0, description="the hardest is above the guess floor by this many standard errors over problems"
     )
 
     @property
@@ -91,10 +97,10 @@ class TinyPolicy(Frozen):
     """A Qwen3 trained from scratch on synthetic arithmetic, in about a CPU-minute."""
 
     kind: Literal["tiny"]
-    seed: int = Field(..., ge=0, description="seed of initial weights and corpus")
-    shape: Shape
-    corpus: Corpus
-    training: Training
+    seed: int = Field(default=1, ge=0, description="seed of initial weights and corpus")
+    shape: Shape = Shape()
+    corpus: Corpus = Corpus()
+    training: Training = Training()
     check: Check | None = Field(None, description="what it must score; null to take it as it comes")
 
     @property

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from tokenspectrum.params.base import Frozen
+from tokenspectrum.params.base import LEFT_OUT, Frozen
 
 Format = Literal[
     "aime24",
@@ -73,7 +73,7 @@ class _Described(Frozen):
     """What a file's columns mean: a published format, or columns named one by one."""
 
     format: Format = Field("simple", description="Whose columns the file has; simple is for a file of your own")
-    columns: Columns | None = Field(None, description="The names of the columns of a file in format simple")
+    columns: Annotated[Columns | None, LEFT_OUT] = Field(None, description="The names of the columns of a file in format simple")
 
     @model_validator(mode="after")
     def _named_once(self) -> "_Described":
@@ -87,7 +87,7 @@ class FileSource(_Described):
 
     kind: Literal["file"]
     path: str = Field(..., description="The file: .jsonl, .json, .csv or .parquet; relative to prompts.folder")
-    sha256: Sha256 | None = Field(None, description="Its checksum; null takes whatever is there")
+    sha256: Annotated[Sha256 | None, LEFT_OUT] = Field(None, description="Its checksum; null takes whatever is there")
 
 
 class HubSource(_Described):
@@ -108,10 +108,18 @@ class Dataset(Frozen):
 
     name: Name = Field(..., description="Name in the report; a benchmark's is its file's and its column's")
     source: Source
-    levels: tuple[int, ...] | None = Field(None, description="Keep only these levels of difficulty; null keeps all")
-    limit: int | None = Field(None, ge=1, description="Keep at most so many, chosen by hash of prompt_id")
-    fraction: float | None = Field(None, gt=0, le=1, description="Keep this share, chosen by hash of prompt_id")
-    subset_seed: int = Field(0, ge=0, description="Another seed is another choice under limit or fraction")
+    levels: Annotated[tuple[int, ...] | None, LEFT_OUT] = Field(
+        None, description="Keep only these levels of difficulty; null keeps all"
+    )
+    limit: Annotated[int | None, LEFT_OUT] = Field(
+        None, ge=1, description="Keep at most so many, chosen by hash of prompt_id"
+    )
+    fraction: Annotated[float | None, LEFT_OUT] = Field(
+        None, gt=0, le=1, description="Keep this share, chosen by hash of prompt_id"
+    )
+    subset_seed: Annotated[int, LEFT_OUT] = Field(
+        0, ge=0, description="Another seed is another choice under limit or fraction"
+    )
 
     @model_validator(mode="after")
     def _one_choice(self) -> "Dataset":
@@ -123,9 +131,13 @@ class Dataset(Frozen):
 class PromptsParams(Frozen):
     """Training problems, benchmarks, and how a problem becomes a prompt."""
 
-    folder: str = Field(..., description="Folder that file sources are relative to: a dep of the stage, by content")
-    instruction: str = Field(..., description="Put behind every problem as it is; may be empty")
-    decontaminate: bool = Field(..., description="Drop training problems whose normalised text is in a benchmark")
+    folder: str = Field(
+        default="data", description="Folder that file sources are relative to: a dep of the stage, by content"
+    )
+    instruction: str = Field(default="", description="Put behind every problem as it is; may be empty")
+    decontaminate: bool = Field(
+        default=True, description="Drop training problems whose normalised text is in a benchmark"
+    )
     train: tuple[Dataset, ...] = Field(..., min_length=1, description="Training sources, in order")
     benchmarks: tuple[Dataset, ...] = Field(..., min_length=1, description="Benchmarks to evaluate on")
 

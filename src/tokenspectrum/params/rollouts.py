@@ -10,12 +10,17 @@ from tokenspectrum.params.base import Frozen
 class RolloutsParams(Frozen):
     """Which training prompts the base policy answers (sampling.n times each), and under which seed."""
 
-    engine: Literal["transformers", "vllm"] = Field(description="what samples; the base policy's probe alone")
-    prompts: int = Field(ge=1, description="training prompts in the probe; all of them if there are fewer")
-    choose: Literal["hash", "first"] = Field(description="by a hash of prompt and seed, or the first in the file")
-    seed: int = Field(ge=0, description="seed of the choice and of the sampling")
+    engine: Literal["transformers", "vllm"] = Field(
+        default="transformers", description="what samples; the base policy's probe alone"
+    )
+    prompts: int = Field(default=64, ge=1, description="training prompts in the probe; all of them if there are fewer")
+    choose: Literal["hash", "first"] = Field(
+        default="hash", description="by a hash of prompt and seed, or the first in the file"
+    )
+    seed: int = Field(default=0, ge=0, description="seed of the choice and of the sampling")
     shards: Annotated[tuple[int, ...], Field(min_length=1)] = Field(
-        description="jobs that draw the responses, the prompts dealt out among them: the list 1, 2, ... of as many"
+        default=(1,),
+        description="jobs that draw the responses, the prompts dealt out among them: the list 1, 2, ... of as many",
     )
 
     @model_validator(mode="after")

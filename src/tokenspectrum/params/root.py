@@ -4,17 +4,18 @@ Knows every section; a stage reads only its own (params/base.py).
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.analysis import AnalysisParams
-from tokenspectrum.params.base import Frozen, load_yaml, one_line, params_path
+from tokenspectrum.params.base import Frozen, params_path, validate
 from tokenspectrum.params.evaluate import EvaluateParams
 from tokenspectrum.params.layers import resolve_layer
 from tokenspectrum.params.policy import PolicyParams
+from tokenspectrum.params.problems import close, found, line
 from tokenspectrum.params.prompts import PromptsParams
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.params.rollouts import RolloutsParams
@@ -22,6 +23,8 @@ from tokenspectrum.params.rules import RuleParams
 from tokenspectrum.params.sampling import SamplingParams
 from tokenspectrum.params.tokens import TokensParams
 from tokenspectrum.params.train import TrainParams
+from tokenspectrum.params.whole import missing, whole
+from tokenspectrum.params.yaml_file import Path_, Place, read_yaml
 from tokenspectrum.systems.params import SystemsParams
 
 # Names become folders and Snakemake wildcards; `-` separates axes in a stage's address.
@@ -37,30 +40,26 @@ class Params(Frozen):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1, description="training seeds of every method")
     prompts: PromptsParams
     policy: PolicyParams
-    reward: RewardParams
-    sampling: SamplingParams
-    rollouts: RolloutsParams
-    tokens: TokensParams
+    reward: RewardParams = RewardParams()
+    sampling: SamplingParams = SamplingParams()
+    rollouts: RolloutsParams = RolloutsParams()
+    tokens: TokensParams = TokensParams()
     rules: dict[Name, RuleParams] = Field(description="weighting rules by method name")
-    train: TrainParams
-    evaluate: EvaluateParams
-    analysis: AnalysisParams
-    systems: SystemsParams
+    train: TrainParams = TrainParams()
+    evaluate: EvaluateParams = EvaluateParams()
+    analysis: AnalysisParams = AnalysisParams()
+    systems: SystemsParams = SystemsParams()
 
-    @model_validator(mode="after")
-    def _sections_agree(self) -> "Params":
-        for problem in self._problems():
-            raise ValueError(problem)
-        return self
-
-    def _problems(self) -> Iterator[str]:
+    def problems(self) -> Iterator[str]:
+        """What sections disagree about, each as `field: what`."""
         for name, values in (("methods", self.methods), ("seeds", self.seeds)):
             if twice := sorted({str(v) for v in values if values.count(v) > 1}):
                 yield f"{name}: {twice[0]} is listed twice"
         for field, names in (("methods", self.methods), ("analysis.table1.survivors", self.analysis.table1.survivors)):
             for method in names:
                 if method not in self.rules:
-                    yield f"{field}: {method} has no entry in rules; there are {', '.join(self.rules)}"
+                    near = close(method, self.rules)
+                    yield f"{field}: {method} has no entry in rules{near or '; there are ' + ', '.join(self.rules)}"
         yield from self._layer_problems()
         yield from self._length_problems()
         yield from self._step_problems()
@@ -148,15 +147,32 @@ class Params(Frozen):
             yield f"train.dtype: {self.train.dtype} with systems.verl.device cpu, where verl runs in float32 alone"
 
 
-def parse_params(data: dict[str, Any], where: str) -> Params:
-    """Validate a whole params mapping; every mistake is a UserError of one line that starts with `where`."""
+def parse_params(data: dict[str, Any], where: str, places: Mapping[Path_, Place] | None = None) -> Params:
+    """Validate a whole params mapping; a UserError has a line for every mistake, with its file and line if known."""
+    places = places or {}
     try:
-        return Params.model_validate_json(json.dumps(data, default=str))
+        params = validate(Params, data)
     except ValidationError as e:
-        raise UserError(f"{where}: {one_line(e, '')}") from None
+        raise UserError("\n".join(line(where, places, path, text) for path, text in found(e, Params, data))) from None
+    lines = []
+    for problem in params.problems():
+        field, _, text = problem.partition(": ")
+        lines.append(line(where, places, tuple(field.split(".")), text))
+    if lines:
+        raise UserError("\n".join(lines))
+    return params
 
 
 def load_params() -> Params:
-    """params.yaml, validated as a whole."""
+    """params.yaml, validated as a whole: nothing is left to the models' defaults, so that DVC sees every value."""
     path = params_path()
-    return parse_params(load_yaml(path), str(path))
+    document = read_yaml(path)
+    params = parse_params(document.data, str(path), document.places)
+    if lacking := missing(document.data, whole(document.data, params)):
+        raise UserError(
+            "\n".join(
+                line(str(path), document.places, at, f"missing; its default is {json.dumps(value)}: write it there")
+                for at, value in lacking
+            )
+        )
+    return params

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, RootModel, model_validator
 
-from tokenspectrum.params.base import Frozen
+from tokenspectrum.params.base import LEFT_OUT, Frozen
 from tokenspectrum.params.layers import Layer
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -22,9 +22,9 @@ class UniformRule(Frozen):
 
 
 class _HardRule(Frozen):
-    p: Fraction = Field(..., description="fraction of tokens to keep, 0 < p <= 1")
+    p: Fraction = Field(default=0.2, description="fraction of tokens to keep, 0 < p <= 1")
     denominator: Literal["selected", "all"] = Field(
-        ...,
+        default="selected",
         description="the loss is divided by the kept tokens (selected) or by all valid tokens of the mini-batch (all)",
     )
 
@@ -39,11 +39,11 @@ class UnrankedRule(_HardRule):
 
 class _RankedRule(_HardRule):
     scope: Literal["response", "minibatch", "rollout"] = Field(
-        ...,
+        default="response",
         description="what the fraction is taken of: each response, each mini-batch (all ranks) or the rollout batch",
     )
     entropy_of: Literal["old", "current"] = Field(
-        ...,
+        default="old",
         description="whose scores: of the policy that sampled the batch (old), or of the one being updated, ranked "
         "anew before each mini-batch (current; not with scope rollout)",
     )
@@ -76,19 +76,22 @@ class LossRule(_HardRule):
         "step's first update that is |A|, the same for all tokens of a response",
     )
     scope: Literal["response", "minibatch"] = Field(
-        ..., description="what the fraction is taken of: each response or each mini-batch (all ranks)"
+        default="response", description="what the fraction is taken of: each response or each mini-batch (all ranks)"
     )
     score: ClassVar[str] = "loss_magnitude"
     entropy_of: ClassVar[str] = "current"
 
 
 class _AttentionScore(Frozen):
-    layer: Layer = Field(..., description="layer of the attention entropy: 0-based index, or shallow, mid or deep")
+    layer: Layer = Field(
+        default="mid", description="layer of the attention entropy: 0-based index, or shallow, mid or deep"
+    )
     alignment: Literal["decision", "token"] = Field(
-        ..., description="a token's score is taken at the query that emits it (decision) or at its own (token)"
+        default="decision",
+        description="a token's score is taken at the query that emits it (decision) or at its own (token)",
     )
     score: Literal["entropy_norm", "entropy_raw"] = Field(
-        ...,
+        default="entropy_norm",
         description="entropy of the head-mean attention row: over the log of visible positions (norm), or nats (raw)",
     )
 
@@ -116,14 +119,15 @@ class MatchedRule(Frozen):
 
 class _SoftRule(_AttentionScore):
     tau: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
-        ...,
+        default=1.0,
         description="temperature of ANCHOR eq. 26, or auto: mean(abar) = 0.5 on the base policy's tokens.  The paper's "
         "value is not known to us: an assumption",
     )
     eps_mode: Literal["exact", "literal"] = Field(
-        ..., description="exact: eq. 27 with eps = 0; literal: with the paper's eps, whose effect grows with the batch"
+        default="exact",
+        description="exact: eq. 27 with eps = 0; literal: with the paper's eps, whose effect grows with the batch",
     )
-    eps: Annotated[float, Field(gt=0)] | None = Field(
+    eps: Annotated[Annotated[float, Field(gt=0)] | None, LEFT_OUT] = Field(
         None,
         description="eps of eq. 27, for eps_mode literal only.  The paper's value is not known to us: an assumption",
     )
@@ -143,7 +147,7 @@ class CurriculumRule(_SoftRule):
         ..., description="low2high: from anchors to explorers (the ANCHOR paper's intervention); high2low: the reverse"
     )
     s_warm: Annotated[int, Field(ge=1)] = Field(
-        ...,
+        default=30,
         description="S_warm of eq. 29-30: rollout batches until the end is reached.  The paper's value is not known to "
         "us: an assumption",
     )

@@ -8,11 +8,15 @@ from tokenspectrum.params.base import Frozen
 class SamplingParams(Frozen):
     """Counter-based draws: the token at a position depends on (seed, step, prompt, sample, position) alone."""
 
-    temperature: float = Field(gt=0, description="divides the logits before anything else")
-    top_p: float = Field(gt=0, le=1, description="nucleus mass; 1 samples from the full distribution")
-    n: int = Field(description="responses a prompt; they are compared with one another, so at least 2")
-    max_prompt_tokens: int = Field(ge=1, description="longer prompts lose tokens on the left, and are counted")
-    max_response_tokens: int = Field(ge=1, description="responses are cut off here; a cut-off response counts")
+    temperature: float = Field(default=1.0, gt=0, description="divides the logits before anything else")
+    top_p: float = Field(default=0.95, gt=0, le=1, description="nucleus mass; 1 samples from the full distribution")
+    n: int = Field(default=8, description="responses a prompt; they are compared with one another, so at least 2")
+    max_prompt_tokens: int = Field(
+        default=96, ge=1, description="longer prompts lose tokens on the left, and are counted"
+    )
+    max_response_tokens: int = Field(
+        default=90, ge=1, description="responses are cut off here; a cut-off response counts"
+    )
 
     @field_validator("n")
     @classmethod

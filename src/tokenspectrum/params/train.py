@@ -12,34 +12,45 @@ from tokenspectrum.params.layers import Layer
 class ClipParams(Frozen):
     """DAPO's clipping of the probability ratio."""
 
-    low: float = Field(gt=0, lt=1, description="the ratio is clipped from below at 1 - low")
-    high: float = Field(gt=0, description="the ratio is clipped from above at 1 + high")
-    dual: float = Field(gt=1, description="where the advantage A is negative the loss is at most -A * dual")
+    low: float = Field(default=0.2, gt=0, lt=1, description="the ratio is clipped from below at 1 - low")
+    high: float = Field(default=0.28, gt=0, description="the ratio is clipped from above at 1 + high")
+    dual: float = Field(
+        default=10.0, gt=1, description="where the advantage A is negative the loss is at most -A * dual"
+    )
 
 
 class RowStatsParams(Frozen):
     """Statistics that need the whole attention row, of a sample of responses on some steps."""
 
-    every: int = Field(ge=1, description="on steps 1, 1 + every, 1 + 2 every, ...")
-    responses: int = Field(ge=1, description="responses sampled on such a step; all of them if there are fewer")
-    rows: int = Field(ge=1, description="tokens of those responses whose whole row is kept, in attention_rows")
-    top_k: int = Field(ge=2, description="k of the top-k entropy")
-    fixed_k: int = Field(ge=2, description="K of the fixed-K entropy")
+    every: int = Field(default=10, ge=1, description="on steps 1, 1 + every, 1 + 2 every, ...")
+    responses: int = Field(
+        default=32, ge=1, description="responses sampled on such a step; all of them if there are fewer"
+    )
+    rows: int = Field(
+        default=64, ge=1, description="tokens of those responses whose whole row is kept, in attention_rows"
+    )
+    top_k: int = Field(default=16, ge=2, description="k of the top-k entropy")
+    fixed_k: int = Field(default=32, ge=2, description="K of the fixed-K entropy")
 
 
 class TokenLogParams(Frozen):
     """What the token log of a run holds."""
 
-    tokens: Literal["every_step", "none"] = Field(description="whether the table tokens is written")
+    tokens: Literal["every_step", "none"] = Field(
+        default="every_step", description="whether the table tokens is written"
+    )
     attention: Literal["streaming", "none"] = Field(
-        description="streaming: entropies, distance and local mass of every response token at the logged layers"
+        default="streaming",
+        description="streaming: entropies, distance and local mass of every response token at the logged layers",
     )
     layers: tuple[Layer | Literal["rule"], ...] = Field(
-        description="attention layers to log; rule stands for the layer that the weighting rule reads, if it reads one"
+        default=("rule", "mid"),
+        description="attention layers to log; rule stands for the layer that the weighting rule reads, if it reads one",
     )
-    local_window: int = Field(ge=1, description="positions that count as local in local_mass")
+    local_window: int = Field(default=32, ge=1, description="positions that count as local in local_mass")
     row_stats: RowStatsParams | None = Field(
-        default=None, description="top-k, fixed-K and support sizes, and the rows themselves, of a sample; null: none"
+        default=RowStatsParams(),
+        description="top-k, fixed-K and support sizes, and the rows themselves, of a sample; null: none",
     )
 
     @model_validator(mode="after")
@@ -62,20 +73,31 @@ class DynamicSamplingParams(Frozen):
 class TrainParams(Frozen):
     """DAPO with mini-batches.  Step s trains on rollout batch s; there is no KL term and no entropy bonus."""
 
-    trainer: Literal["local", "verl"] = Field(description="local: one process, plain PyTorch; verl: Ray and vLLM")
-    dtype: Dtype = Field(
-        description="precision that the policy computes in, here and where it is sampled; verl keeps the weights that "
-        "the optimiser updates in float32; the local trainer knows float32 only"
+    trainer: Literal["local", "verl"] = Field(
+        default="local", description="local: one process, plain PyTorch; verl: Ray and vLLM"
     )
-    steps: int = Field(ge=1, description="rollout batches to train on")
-    prompts_per_step: int = Field(ge=1, description="prompts in a rollout batch; each gets sampling.n responses")
-    mini_batches: int = Field(ge=1, description="optimiser steps on each rollout batch; divides prompts_per_step")
-    learning_rate: float = Field(gt=0, description="of AdamW, after warm-up")
-    warmup_steps: int = Field(ge=0, description="steps of linear warm-up: step s uses learning_rate * s / warmup_steps")
-    weight_decay: float = Field(ge=0, description="of AdamW, on every parameter")
-    betas: tuple[float, float] = Field(description="AdamW's decay rates of the first and second moment")
-    grad_clip: float = Field(gt=0, description="the gradient is scaled down to this norm")
-    clip: ClipParams
+    dtype: Dtype = Field(
+        default="float32",
+        description="precision that the policy computes in, here and where it is sampled; verl keeps the weights that "
+        "the optimiser updates in float32; the local trainer knows float32 only",
+    )
+    steps: int = Field(default=40, ge=1, description="rollout batches to train on")
+    prompts_per_step: int = Field(
+        default=16, ge=1, description="prompts in a rollout batch; each gets sampling.n responses"
+    )
+    mini_batches: int = Field(
+        default=4, ge=1, description="optimiser steps on each rollout batch; divides prompts_per_step"
+    )
+    learning_rate: float = Field(default=0.0002, gt=0, description="of AdamW, after warm-up")
+    warmup_steps: int = Field(
+        default=0, ge=0, description="steps of linear warm-up: step s uses learning_rate * s / warmup_steps"
+    )
+    weight_decay: float = Field(default=0.0, ge=0, description="of AdamW, on every parameter")
+    betas: tuple[float, float] = Field(
+        default=(0.9, 0.999), description="AdamW's decay rates of the first and second moment"
+    )
+    grad_clip: float = Field(default=1.0, gt=0, description="the gradient is scaled down to this norm")
+    clip: ClipParams = ClipParams()
     keep_steps: tuple[int, ...] = Field(
         default=(), description="steps whose policies are kept besides the final one, for evaluation"
     )
@@ -85,7 +107,7 @@ class TrainParams(Frozen):
     verl_overrides: dict[str, JsonValue] = Field(
         default={}, description="any other key of verl's configuration, dotted, and its value; trainer verl only"
     )
-    token_log: TokenLogParams
+    token_log: TokenLogParams = TokenLogParams()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -13,22 +13,40 @@ Seconds = Annotated[float, Field(gt=0)]
 class VerlSystems(Frozen):
     """The machines that `train.trainer: verl` runs on.  cpu is a platform for tests and trials: a GPU is a process."""
 
-    device: Literal["cuda", "cpu"] = Field(description="cuda, or cpu for tests and trials without a GPU")
-    nodes: int = Field(ge=1, description="machines, one Ray node each")
-    gpus_per_node: int = Field(ge=1, description="GPUs of each node; with device cpu, worker processes of each node")
-    tensor_parallel: int = Field(ge=1, description="GPUs that one vLLM replica spreads over; divides gpus_per_node")
-    gpu_memory_utilization: Fraction = Field(description="share of a GPU's memory that vLLM may take while sampling")
+    device: Literal["cuda", "cpu"] = Field(default="cpu", description="cuda, or cpu for tests and trials without a GPU")
+    nodes: int = Field(default=1, ge=1, description="machines, one Ray node each")
+    gpus_per_node: int = Field(
+        default=1, ge=1, description="GPUs of each node; with device cpu, worker processes of each node"
+    )
+    tensor_parallel: int = Field(
+        default=1, ge=1, description="GPUs that one vLLM replica spreads over; divides gpus_per_node"
+    )
+    gpu_memory_utilization: Fraction = Field(
+        default=0.2, description="share of a GPU's memory that vLLM may take while sampling"
+    )
     max_tokens_per_gpu: int = Field(
-        ge=1, description="tokens of one forward or backward pass on a GPU; the longest prompt and response must fit"
+        default=8192,
+        ge=1,
+        description="tokens of one forward or backward pass on a GPU; the longest prompt and response must fit",
     )
-    gradient_checkpointing: bool = Field(description="recompute activations in the backward pass: slower, less memory")
-    offload: bool = Field(description="keep weights and optimiser in the host's memory while vLLM samples")
-    ray_port: Annotated[int, Field(ge=1024, le=65535)] | None = Field(description="of Ray's head; null: a free one")
+    gradient_checkpointing: bool = Field(
+        default=False, description="recompute activations in the backward pass: slower, less memory"
+    )
+    offload: bool = Field(
+        default=False, description="keep weights and optimiser in the host's memory while vLLM samples"
+    )
+    ray_port: Annotated[int, Field(ge=1024, le=65535)] | None = Field(
+        default=None, description="of Ray's head; null: a free one"
+    )
     node_addresses: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
-        description="an IP address for each node, for several nodes on one machine; null: each node's own"
+        default=None, description="an IP address for each node, for several nodes on one machine; null: each node's own"
     )
-    start_timeout: Seconds = Field(description="seconds until Ray and all workers must be up, or the job ends")
-    stall_timeout: Seconds = Field(description="seconds without progress after which the watchdog ends the job")
+    start_timeout: Seconds = Field(
+        default=300, description="seconds until Ray and all workers must be up, or the job ends"
+    )
+    stall_timeout: Seconds = Field(
+        default=300, description="seconds without progress after which the watchdog ends the job"
+    )
 
     @property
     def world_size(self) -> int:
@@ -49,25 +67,36 @@ class VerlSystems(Frozen):
 class VllmSystems(Frozen):
     """The GPUs that `engine: vllm` of the sample and evaluate stages samples on."""
 
-    device: Literal["cuda", "cpu"] = Field(description="cuda, or cpu for tests and trials without a GPU")
-    tensor_parallel: int = Field(ge=1, description="GPUs that one shard spreads over")
-    gpu_memory_utilization: Fraction = Field(description="share of the device's memory that a shard may take")
-    shards: int = Field(ge=1, description="engines side by side, a process each; prompts are dealt out among them")
+    device: Literal["cuda", "cpu"] = Field(default="cpu", description="cuda, or cpu for tests and trials without a GPU")
+    tensor_parallel: int = Field(default=1, ge=1, description="GPUs that one shard spreads over")
+    gpu_memory_utilization: Fraction = Field(
+        default=0.2, description="share of the device's memory that a shard may take"
+    )
+    shards: int = Field(
+        default=1, ge=1, description="engines side by side, a process each; prompts are dealt out among them"
+    )
     stall_timeout: Seconds = Field(
-        description="seconds without a step of a shard after which it is given up; longer than its longest step takes"
+        default=300,
+        description="seconds without a step of a shard after which it is given up; longer than its longest step takes",
     )
 
 
 class SystemsParams(Frozen):
     """Recorded as provenance with every stage; changing any of it reruns nothing."""
 
-    threads: int = Field(ge=1, description="intra-op threads of a stage; two one-thread stages beat one of two threads")
-    micro_batch: int = Field(ge=1, description="sequences in one forward or backward pass")
-    generate_batch: int = Field(ge=1, description="sequences that the rollout engine decodes at once")
+    threads: int = Field(
+        default=1, ge=1, description="intra-op threads of a stage; two one-thread stages beat one of two threads"
+    )
+    micro_batch: int = Field(default=64, ge=1, description="sequences in one forward or backward pass")
+    generate_batch: int = Field(default=1024, ge=1, description="sequences that the rollout engine decodes at once")
     device: Literal["cpu", "cuda"] = Field(
         default="cpu", description="where the tokens stage and engine: transformers run; trainer: local is on the CPU"
     )
-    checkpoint_every: int = Field(ge=1, description="training steps between two resumable checkpoints")
-    tensorboard: bool = Field(description="write TensorBoard events to logs/train/<run>-s<seed>/")
-    verl: VerlSystems | None = Field(default=None, description="for train.trainer: verl; null if it is never used here")
-    vllm: VllmSystems | None = Field(default=None, description="for engine: vllm; null if it is never used here")
+    checkpoint_every: int = Field(default=10, ge=1, description="training steps between two resumable checkpoints")
+    tensorboard: bool = Field(default=True, description="write TensorBoard events to logs/train/<run>-s<seed>/")
+    verl: VerlSystems | None = Field(
+        default=VerlSystems(), description="for train.trainer: verl; null if it is never used here"
+    )
+    vllm: VllmSystems | None = Field(
+        default=VllmSystems(), description="for engine: vllm; null if it is never used here"
+    )
