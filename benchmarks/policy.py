@@ -25,7 +25,7 @@ from machine import cpu_name
 
 from tokenspectrum.params.base import PARAMS_ENV, parse_section
 from tokenspectrum.params.policy import PolicyParams
-from tokenspectrum.params.yaml_file import load_yaml
+from tokenspectrum.params.presets import read_preset
 from tokenspectrum.policy.check import problems_with
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/policy.csv")
     args = parser.parse_args()
-    params = load_yaml(ROOT / f"presets/{args.preset}.yaml")
+    params = read_preset(args.preset, ROOT / "presets").data
     with tempfile.TemporaryDirectory(prefix="policy-") as folder:
         rows = measure(params, args.seeds, Path(folder))
     with args.out.open("w", newline="") as f:

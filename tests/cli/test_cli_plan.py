@@ -11,6 +11,8 @@ from tokenspectrum.cli.main import main
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import PARAMS_ENV
 from tokenspectrum.params.policy import HubShape
+from tokenspectrum.params.presets import read_preset
+from tokenspectrum.params.render import render
 from tokenspectrum.params.root import parse_params
 from tokenspectrum.params.yaml_file import load_yaml
 from tokenspectrum.policy.shape import shape_of, weights
@@ -24,7 +26,7 @@ GIB = 2**30
 
 
 def read(preset, **edits):
-    data = load_yaml(ROOT / f"presets/{preset}.yaml")
+    data = read_preset(preset, ROOT / "presets").data
     for dotted, value in edits.items():
         node = data
         *path, last = dotted.split("__")
@@ -102,7 +104,7 @@ def test_volumes_are_those_of_the_params():
     params = read("tiny", train__keep_steps=[20])
     rows = log_rows(params.train, params.sampling, 50)
     assert (rows.responses, rows.tokens, rows.attention) == (40 * 16 * 8, 40 * 16 * 8 * 50, 2 * 40 * 16 * 8 * 50)
-    off = read("tiny", train__token_log={"tokens": "none", "attention": "none", "layers": [], "local_window": 1})
+    off = read("tiny", train__token_log={"tokens": "none", "attention": "none", "layers": [], "row_stats": None})
     assert log_rows(off.train, off.sampling, 50).tokens == log_rows(off.train, off.sampling, 50).attention == 0
     assert policy_bytes(params.train, 10, 4) == 80
     assert checkpoint_bytes(10, 2) == 240
@@ -119,7 +121,7 @@ def test_the_trainer_holds_two_steps_of_responses_and_tables():
 
 
 def test_dynamic_sampling_is_said(monkeypatch, capsys, tmp_path):
-    text = (ROOT / "presets/tiny.yaml").read_text()
+    text = render(read_preset("tiny", ROOT / "presets"), "")
     assert "dynamic sampling" not in plan(monkeypatch, capsys, "tiny")
     changed = tmp_path / "params.yaml"
     changed.write_text(text.replace("dynamic_sampling: null", "dynamic_sampling: {max_batches: 3}"))
@@ -151,7 +153,7 @@ def test_what_cannot_fit_is_one_line_and_exit_1(words, said):
 
 def test_a_context_that_the_cache_cannot_hold_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    text = (ROOT / "presets/qwen3-8b.yaml").read_text()
+    text = render(read_preset("qwen3-8b", ROOT / "presets"), "")
     small = tmp_path / "params.yaml"
     small.write_text(text.replace("gpu_memory_utilization: 0.7", "gpu_memory_utilization: 0.22"))
     monkeypatch.setenv(PARAMS_ENV, str(small))
@@ -165,7 +167,7 @@ def test_jobs_of_vllm_follow_the_params(tmp_path, monkeypatch, capsys):
     runs = (len(params.methods) + 1) * len(params.seeds)
     line = "systems.vllm: jobs, one node with 8 GPUs each: "
     assert f"{line}4 of the probe and {runs} of evaluation" in plan(monkeypatch, capsys, "qwen3-8b")
-    text = (ROOT / "presets/qwen3-8b.yaml").read_text()
+    text = render(read_preset("qwen3-8b", ROOT / "presets"), "")
     few = tmp_path / "params.yaml"
     few.write_text(text.replace("shards: [1, 2, 3, 4]", "shards: [1, 2]").replace("    shards: 8", "    shards: 2"))
     monkeypatch.setenv(PARAMS_ENV, str(few))

@@ -11,8 +11,9 @@ from verl.utils.config import omega_conf_to_dataclass, validate_config
 from tokenspectrum.cli.main import main
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import PARAMS_ENV
+from tokenspectrum.params.presets import read_preset
+from tokenspectrum.params.render import render
 from tokenspectrum.params.root import parse_params
-from tokenspectrum.params.yaml_file import load_yaml
 from tokenspectrum.training.backends.verl.config import VerlFiles, config_of, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +22,7 @@ FILES = VerlFiles(Path("train.parquet"), Path("val.parquet"), Path("policy"), Pa
 
 
 def flat(preset: str = "tiny", **edits: Any) -> dict[str, Any]:
-    data = copy.deepcopy(load_yaml(ROOT / f"presets/{preset}.yaml"))
+    data = copy.deepcopy(read_preset(preset, ROOT / "presets").data)
     data["train"]["trainer"] = "verl"
     for field, value in edits.items():
         node = data
@@ -156,7 +157,7 @@ def test_an_override_that_verl_does_not_have_is_one_line(overrides, said):
 
 def test_spectrum_plan_resolves_it_and_refuses_an_unknown_key(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    text = (ROOT / "presets/qwen3-8b.yaml").read_text()
+    text = render(read_preset("qwen3-8b", ROOT / "presets"), "")
     path = tmp_path / "params.yaml"
     monkeypatch.setenv(PARAMS_ENV, str(path))
     path.write_text(

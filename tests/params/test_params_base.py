@@ -38,11 +38,11 @@ def test_reads_what_dvc_reads(tmp_path, monkeypatch):
     ("text", "said"),
     [
         ("s: {inner: {lr: 0.1}, n: 3, m: 1}", "s.m: unknown key"),
-        ("s: {inner: {lr: 0.1}, n: three}", "s.n: Input should be a valid integer"),
-        ("s: {inner: {lr: 0.1}, n: '3'}", "s.n: Input should be a valid integer"),
-        ("s: {inner: {lr: 0.1}, n: true}", "s.n: Input should be a valid integer"),
-        ("s: {inner: {lr: -0.1}, n: 3}", "s.inner.lr: Input should be greater than 0"),
-        ("s: {n: 3}", "s.inner: Field required"),
+        ("s: {inner: {lr: 0.1}, n: three}", "s.n: must be a whole number"),
+        ("s: {inner: {lr: 0.1}, n: '3'}", "s.n: must be a whole number"),
+        ("s: {inner: {lr: 0.1}, n: true}", "s.n: must be a whole number"),
+        ("s: {inner: {lr: -0.1}, n: 3}", "s.inner.lr: must be greater than 0"),
+        ("s: {n: 3}", "s.inner: missing"),
         ("t: {}", "s: missing section"),
         ("s: {inner: {lr: [}", "line 1: not valid YAML"),
         ("- s", "expected a mapping"),
@@ -59,7 +59,7 @@ def test_mistakes_are_one_line(tmp_path, monkeypatch, text, said):
 
 def test_missing_file_says_what_to_do(tmp_path):
     with pytest.raises(UserError, match="spectrum preset"):
-        load_yaml(tmp_path / "none.yaml")
+        load_yaml(tmp_path / "params.yaml")
 
 
 def test_params_are_frozen():

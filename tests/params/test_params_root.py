@@ -1,14 +1,20 @@
 """The whole params.yaml: every preset is valid, and sections that disagree are refused in one line at plan time."""
 
 import copy
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
+import yaml
+from ruamel.yaml import YAML
 
-from tokenspectrum.cli import schemas
+from tokenspectrum.cli import preset, schemas
 from tokenspectrum.errors import UserError
+from tokenspectrum.params.presets import read_preset
+from tokenspectrum.params.render import render
 from tokenspectrum.params.root import parse_params
-from tokenspectrum.params.yaml_file import load_yaml
+from tokenspectrum.params.yaml_file import load_yaml, read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
@@ -16,7 +22,7 @@ PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda p: p.stem)
 def test_every_preset_is_valid_and_names_itself(path):
-    params = parse_params(load_yaml(path), path.name)
+    params = read_preset(path.stem, path.parent).params
     assert params.preset == path.stem
     assert params.analysis.table1.reference in params.methods
 
@@ -28,7 +34,7 @@ def test_the_presets_are_there():
 
 @pytest.mark.parametrize(("preset", "nodes"), [("qwen3-8b", 4), ("qwen3-8b-selective", 2)])
 def test_the_paper_presets_are_the_papers_set_up(preset, nodes):
-    params = parse_params(load_yaml(ROOT / f"presets/{preset}.yaml"), preset)
+    params = parse_params(read_preset(preset, ROOT / "presets").data, preset)
     verl = params.systems.verl
     assert (params.train.trainer, params.train.dtype, verl.nodes, verl.gpus_per_node) == ("verl", "bfloat16", nodes, 8)
     assert verl.gradient_checkpointing
@@ -38,11 +44,31 @@ def test_the_paper_presets_are_the_papers_set_up(preset, nodes):
 
 
 def test_params_yaml_is_a_preset_as_committed():
-    assert (ROOT / "params.yaml").read_bytes() in {p.read_bytes() for p in PRESETS}
+    text = (ROOT / "params.yaml").read_text()
+    name = load_yaml(ROOT / "params.yaml")["preset"]
+    assert text == preset.sealed(render(read_preset(name, ROOT / "presets"), preset.note(name, ())))
+    assert not preset.is_edited(text)
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda p: p.stem)
+def test_a_rendered_preset_is_the_whole_file_that_it_was(path):
+    """sha256 of the canonical JSON of the presets as they were when each was a whole file."""
+    recorded = json.loads((Path(__file__).parent / "presets.sha256.json").read_text())
+    text = render(read_preset(path.stem, path.parent), "")
+    for data in (read_yaml(Path("params.yaml"), text).data, yaml.safe_load(text), YAML(typ="safe").load(text)):
+        canonical = json.dumps(data, sort_keys=True, separators=(",", ":"))
+        assert hashlib.sha256(canonical.encode()).hexdigest() == recorded[path.stem]
+
+
+def test_what_a_rendered_file_says_of_a_field_is_said_once():
+    text = render(read_preset("tiny", ROOT / "presets"), "")
+    assert text.count("# fraction of tokens to keep, 0 < p <= 1\n") == 1
+    assert "[Training sits on a phase transition:" in text
+    assert max(map(len, text.splitlines())) <= 120
 
 
 def test_the_main_table_has_the_rows_of_the_paper():
-    params = parse_params(load_yaml(ROOT / "presets/tiny.yaml"), "tiny")
+    params = parse_params(read_preset("tiny", ROOT / "presets").data, "tiny")
     kinds = [(params.rules[m].kind, getattr(params.rules[m], "layer", None)) for m in params.methods]
     soft = [("low2high", layer) for layer in ("shallow", "mid", "deep")]
     assert kinds == [
@@ -86,18 +112,17 @@ def set_at(data, dotted, value):
         ("analysis.table1.collapse.window", 41, "collapse.window"),
         ("train.extra_knob", 1, "train.extra_knob: unknown key"),
         ("train.steps", "40", "train.steps"),
-        ("rules.full.p", 0.2, "rules.full.uniform.p: unknown key"),
+        ("rules.full.p", 0.2, "rules.full.p: unknown key"),
         ("surprise", 1, "surprise: unknown key"),
     ],
 )
 def test_disagreement_is_one_line_that_names_the_field(field, value, said):
-    data = copy.deepcopy(load_yaml(ROOT / "presets/tiny.yaml"))
+    data = copy.deepcopy(read_preset("tiny", ROOT / "presets").data)
     set_at(data, field, value)
     with pytest.raises(UserError) as e:
         parse_params(data, "params.yaml")
-    assert str(e.value).startswith("params.yaml: ")
+    assert all(line.startswith("params.yaml: ") for line in str(e.value).splitlines())
     assert said in str(e.value)
-    assert "\n" not in str(e.value)
 
 
 VERL = {"train.trainer": "verl"}
@@ -129,7 +154,7 @@ VERL = {"train.trainer": "verl"}
     ids=str,
 )
 def test_trainers_engines_and_machines_that_disagree_are_one_line(edits, said):
-    data = copy.deepcopy(load_yaml(ROOT / "presets/tiny.yaml"))
+    data = copy.deepcopy(read_preset("tiny", ROOT / "presets").data)
     for field, value in edits.items():
         set_at(data, field, value)
     with pytest.raises(UserError) as e:
@@ -140,19 +165,19 @@ def test_trainers_engines_and_machines_that_disagree_are_one_line(edits, said):
 
 
 def test_the_embedded_default_becomes_a_verl_run_by_one_word():
-    data = copy.deepcopy(load_yaml(ROOT / "presets/tiny.yaml"))
+    data = copy.deepcopy(read_preset("tiny", ROOT / "presets").data)
     set_at(data, "train.trainer", "verl")
     assert parse_params(data, "params.yaml").systems.verl.world_size == 1
 
 
 def test_machines_that_nothing_uses_may_be_left_out():
-    data = copy.deepcopy(load_yaml(ROOT / "presets/tiny.yaml"))
-    del data["systems"]["verl"], data["systems"]["vllm"]
+    data = copy.deepcopy(read_preset("tiny", ROOT / "presets").data)
+    data["systems"] |= {"verl": None, "vllm": None}
     assert parse_params(data, "params.yaml").systems.verl is None
 
 
 def test_a_kept_checkpoint_may_be_evaluated():
-    data = copy.deepcopy(load_yaml(ROOT / "presets/tiny.yaml"))
+    data = copy.deepcopy(read_preset("tiny", ROOT / "presets").data)
     data["train"]["keep_steps"] = [20]
     data["evaluate"]["steps"] = [20, "final"]
     assert parse_params(data, "params.yaml").evaluate.steps == (20, "final")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.params.presets import read_preset
 from tokenspectrum.params.root import parse_params
-from tokenspectrum.params.yaml_file import load_yaml
 from tokenspectrum.training.backends.verl.config import VerlFiles, config_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,7 +15,7 @@ FILES = VerlFiles(Path("train.parquet"), Path("val.parquet"), Path("policy"), Pa
 
 
 def config(overrides):
-    data = copy.deepcopy(load_yaml(ROOT / "presets/tiny.yaml"))
+    data = copy.deepcopy(read_preset("tiny", ROOT / "presets").data)
     data["train"] |= {"trainer": "verl", "verl_overrides": overrides}
     params = parse_params(data, "tiny")
     return config_of(params.train, params.sampling, params.systems, 1, FILES, name="full-s1")

@@ -12,6 +12,9 @@ from typing import Any
 
 import yaml
 
+from tokenspectrum.params.presets import read_preset
+from tokenspectrum.params.render import render
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -70,7 +73,7 @@ def make_clone(folder: Path, preset: str) -> Clone:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target, follow_symlinks=False)
-    shutil.copyfile(folder / f"presets/{preset}.yaml", folder / "params.yaml")
+    (folder / "params.yaml").write_text(render(read_preset(preset, folder / "presets"), ""))
     clone = Clone(folder)
     clone.run("git", "init", "--quiet")
     clone.run("git", "add", "--all")

@@ -5,7 +5,7 @@ from pipeline_kit import ROOT
 from slurm_driver import PRESET, Driver, copy_of, edit_site
 from slurm_kit import wait_for
 
-from tokenspectrum.params.yaml_file import load_yaml
+from tokenspectrum.params.presets import read_preset
 from tokenspectrum.systems.resources import cluster_resources
 
 
@@ -20,8 +20,8 @@ from tokenspectrum.systems.resources import cluster_resources
     ],
 )
 def test_nodes_and_gpus_follow_the_params(stage, asked):
-    assert cluster_resources(stage, load_yaml(ROOT / "presets/qwen3-8b.yaml")) == asked
-    assert cluster_resources(stage, load_yaml(ROOT / "presets/tiny.yaml")) == {}
+    assert cluster_resources(stage, read_preset("qwen3-8b", ROOT / "presets").data) == asked
+    assert cluster_resources(stage, read_preset("tiny", ROOT / "presets").data) == {}
 
 
 def test_a_training_job_of_verl_asks_slurm_for_its_nodes_and_gpus(cluster, untrained, tmp_path):

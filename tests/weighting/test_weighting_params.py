@@ -9,9 +9,9 @@ import yaml
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import parse_section
+from tokenspectrum.params.presets import read_preset
 from tokenspectrum.params.root import parse_params
 from tokenspectrum.params.rules import RuleParams, RuleSection
-from tokenspectrum.params.yaml_file import load_yaml
 from tokenspectrum.weighting import apply, registry
 from tokenspectrum.weighting.resolve import ENDPOINTS, resolve
 from tokenspectrum.weighting.rule import Rule
@@ -145,7 +145,7 @@ def test_a_control_is_the_rule_that_it_matches_but_for_the_choice(kind, matches)
 
 
 def test_the_layer_of_a_matched_rule_is_checked_at_plan_time():
-    data = load_yaml(Path(__file__).resolve().parents[2] / "presets" / "tiny.yaml")
+    data = read_preset("tiny", Path(__file__).resolve().parents[2] / "presets").data
     data["rules"]["control"] = {"kind": "type-matched", "of": {"kind": "anchor"} | RANKED | ATTENTION | {"layer": 99}}
     data["methods"].append("control")
     with pytest.raises(UserError, match=r"rules\.control\.of\.layer: .*99"):

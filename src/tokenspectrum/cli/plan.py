@@ -15,14 +15,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tokenspectrum.cli.preset import PRESETS, presets
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.base import params_path
 from tokenspectrum.params.evaluate import EvaluateParams
 from tokenspectrum.params.policy import HubShape
-from tokenspectrum.params.root import Params, parse_params
+from tokenspectrum.params.presets import read_preset
+from tokenspectrum.params.root import Params, load_params
 from tokenspectrum.params.sampling import SamplingParams
-from tokenspectrum.params.yaml_file import load_yaml
 from tokenspectrum.policy.shape import shape_of, weights
 from tokenspectrum.systems import memory
 from tokenspectrum.systems.volume import checkpoint_bytes, driver_bytes, log_rows, policy_bytes
@@ -242,10 +240,8 @@ def plan(params: Params, args: argparse.Namespace, console: Console) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    path = PRESETS / f"{args.preset}.yaml" if args.preset else params_path()
-    if args.preset and not path.is_file():
-        raise UserError(f"preset {args.preset!r}: no such preset; there are {', '.join(presets())}")
-    plan(parse_params(load_yaml(path), str(path)), args, Console(width=max(WIDTH, Console().width), soft_wrap=True))
+    params = read_preset(args.preset).params if args.preset else load_params()
+    plan(params, args, Console(width=max(WIDTH, Console().width), soft_wrap=True))
 
 
 def _positive(text: str) -> float:

@@ -39,7 +39,9 @@ def back_up(path: Path) -> Path:
         if known.read_bytes() == content:
             return known
     BACKUPS.mkdir(exist_ok=True)
-    copy = BACKUPS / f"{path.stem}-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**6:06d}{path.suffix}"
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    when = time.strftime("%Y%m%d-%H%M%S", time.localtime(seconds))
+    copy = BACKUPS / f"{path.stem}-{when}-{nanoseconds:09d}{path.suffix}"
     copy.write_bytes(content)
     for old in have[: max(0, len(have) + 1 - KEPT)]:
         old.unlink()

@@ -23,6 +23,7 @@ _PLAIN = {
     "a valid dictionary": "a mapping",
     "an object": "a mapping",
     "a valid array": "a list",
+    "Field required": "missing, and it has no default",
     "Value error, ": "",
 }
 
@@ -98,6 +99,8 @@ def _said(errors: list[Any], model: type[BaseModel], data: Any, path: Path_) -> 
         tags = _choices(first)
         tag = first["ctx"]["tag"]
         return f"kind: must be {', '.join(tags[:-1])} or {tags[-1]} (got {tag!r}){close(tag, tags)}"
+    if first["type"] == "too_short":
+        return f"must hold at least {first['ctx']['min_length']}"
     if first["type"] == "union_tag_not_found":
         return "kind: missing; it says which options there are"
     wanted, choices = [], []
@@ -122,7 +125,10 @@ def found(error: ValidationError, model: type[BaseModel], data: Any) -> Iterator
     for one in error.errors():
         by_path.setdefault(path_of(one["loc"], data, one["type"]), []).append(one)
     for path, errors in by_path.items():
-        yield path, _said(errors, model, data, path)
+        # A list is also too short where members of it are wrong: those are what is to be mended.
+        below = any(other[: len(path)] == path and len(other) > len(path) for other in by_path)
+        if not (below and all(one["type"] == "too_short" for one in errors)):
+            yield path, _said(errors, model, data, path)
 
 
 def line(where: str, places: Mapping[Path_, Place], path: Path_, text: str) -> str:

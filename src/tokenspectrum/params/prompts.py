@@ -73,7 +73,9 @@ class _Described(Frozen):
     """What a file's columns mean: a published format, or columns named one by one."""
 
     format: Format = Field("simple", description="Whose columns the file has; simple is for a file of your own")
-    columns: Annotated[Columns | None, LEFT_OUT] = Field(None, description="The names of the columns of a file in format simple")
+    columns: Annotated[Columns | None, LEFT_OUT] = Field(
+        None, description="The names of the columns of a file in format simple"
+    )
 
     @model_validator(mode="after")
     def _named_once(self) -> "_Described":

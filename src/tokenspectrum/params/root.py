@@ -88,7 +88,8 @@ class Params(Frozen):
         else:
             measured = {resolved("tokens.layers", layer) for layer in self.tokens.layers}
         for method, rule in ranked:
-            if resolved("", rule.layer) not in measured:
+            layer = resolved("", rule.layer)
+            if isinstance(layer, int) and layer not in measured:
                 yield f"rules.{method}.layer: {rule.layer} is not in tokens.layers, where rules are resolved; add it"
             if rule.alignment != self.tokens.alignment:
                 yield f"rules.{method}.alignment: {rule.alignment}, but tokens.alignment is {self.tokens.alignment}"

@@ -37,6 +37,6 @@ def missing(data: Any, filled: Any, at: Path_ = ()) -> list[tuple[Path_, Any]]:
             given = isinstance(data, dict) and key in data
             found += missing(data[key], value, (*at, key)) if given else [((*at, key), value)]
     elif isinstance(filled, list) and isinstance(data, list):
-        for i, (one, of) in enumerate(zip(data, filled, strict=True)):
+        for i, (one, of) in enumerate(zip(data, filled, strict=False)):
             found += missing(one, of, (*at, i))
     return found

@@ -167,7 +167,8 @@ class _Check:
             first = line
             while first and self.lines[first - 1].lstrip().startswith("#"):
                 first -= 1
-            above = [text.strip().removeprefix("#").strip() for text in self.lines[first:line]]
+            # The comment that begins a file is about the file.
+            above = [text.strip().removeprefix("#").strip() for text in self.lines[first:line]] if first else []
             comment = " ".join(filter(None, [*above, self._comment(end.line, end.column)]))
         self.places[at] = Place(str(self.path), line + 1, comment)
 
