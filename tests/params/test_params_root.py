@@ -14,7 +14,8 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.params.presets import read_preset
 from tokenspectrum.params.render import render
 from tokenspectrum.params.root import parse_params
-from tokenspectrum.params.yaml_file import load_yaml, read_yaml
+from tokenspectrum.params.yaml_checked import read_yaml
+from tokenspectrum.params.yaml_file import load_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))

@@ -10,7 +10,8 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.params.presets import merge, read_preset
 from tokenspectrum.params.render import render, scalar
 from tokenspectrum.params.whole import missing
-from tokenspectrum.params.yaml_file import load_yaml, read_yaml
+from tokenspectrum.params.yaml_checked import read_yaml
+from tokenspectrum.params.yaml_file import load_yaml
 
 SMALL = """\
 # The smallest.

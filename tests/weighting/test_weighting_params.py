@@ -60,10 +60,14 @@ def test_every_kind_resolves_to_all_that_it_needs(kind):
 
 
 @pytest.mark.parametrize("kind", OPTIONS)
-def test_every_option_is_wanted_and_no_other_is_accepted(kind):
+def test_every_option_but_of_has_a_default_and_no_other_is_accepted(kind):
     for name in OPTIONS[kind]:
+        data = {"kind": kind} | {k: v for k, v in OPTIONS[kind].items() if k != name}
+        if name != "of":
+            assert getattr(parse(data), name) is not None
+            continue
         with pytest.raises(UserError, match=rf"rules\.it\.{kind}\.{name}: Field required"):
-            parse({"kind": kind} | {k: v for k, v in OPTIONS[kind].items() if k != name})
+            parse(data)
     for name in EVERY.keys() - OPTIONS[kind].keys() - {"eps"}:
         with pytest.raises(UserError, match=rf"rules\.it\.{kind}\.{name}: unknown key"):
             parse({"kind": kind} | OPTIONS[kind] | {name: EVERY[name]})
@@ -139,7 +143,7 @@ def test_a_control_is_the_rule_that_it_matches_but_for_the_choice(kind, matches)
     assert (rule.kind, rule.matches) == (kind, matches)
     assert apply.needs_current(rule) == apply.needs_current(other)
     assert apply.needs_types(rule) == (kind == "type-matched")
-    for wrong in ({"kind": "random"} | HARD, {"kind": matches}, of | {"tau": 1.0}):
+    for wrong in ({"kind": "random"} | HARD, {"p": 0.2}, of | {"tau": 1.0}):
         with pytest.raises(UserError, match=r"rules\.it"):
             parse({"kind": kind, "of": wrong})
 

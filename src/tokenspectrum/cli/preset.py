@@ -12,7 +12,7 @@ from typing import Any
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.presets import names, read_preset
 from tokenspectrum.params.render import render
-from tokenspectrum.params.yaml_file import read_yaml
+from tokenspectrum.params.yaml_checked import read_yaml
 
 PARAMS = Path("params.yaml")
 BACKUPS = Path("backups")  # git ignores it

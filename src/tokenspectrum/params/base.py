@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.problems import found, line
-from tokenspectrum.params.yaml_file import Path_, Place, read_yaml
+from tokenspectrum.params.yaml_file import load_yaml
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -41,26 +40,37 @@ def validate(model: type[M], data: Any) -> M:
     return model.model_validate_json(json.dumps(data, default=str))
 
 
-def parse_section(
-    path: Path, data: Mapping[str, Any], name: str, model: type[M], places: Mapping[Path_, Place] | None = None
-) -> M:
+def one_line(error: ValidationError, prefix: str) -> str:
+    """The first problem of a pydantic error as one line `prefix.field: message (got value)`.
+
+    A whole file is checked before anything runs, in better words (problems.py, which is in no stage's key).
+    """
+    first = error.errors()[0]
+    where = ".".join([prefix, *map(str, first["loc"])]).strip(".")
+    if first["type"] == "extra_forbidden":
+        return f"{where}: unknown key; remove it or check its spelling"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    message = first["msg"].removeprefix("Value error, ")
+    # What a check of several fields found says it all; the whole section as "got" would bury it.
+    got = "" if isinstance(first["input"], (dict, list)) else f" (got {first['input']!r})"
+    return ": ".join(filter(None, [where, f"{message}{got}{more}"]))
+
+
+def parse_section(path: Path, data: Mapping[str, Any], name: str, model: type[M]) -> M:
     """Validate `data[name]` (dots descend) against `model`; an error starts with the file and the dotted field."""
     node: Any = data
-    at = tuple(name.split("."))
-    for key in at:
+    for key in name.split("."):
         if not isinstance(node, Mapping) or key not in node:
             raise UserError(f"{path}: {name}: missing section; `spectrum preset tiny` shows a complete file")
         node = node[key]
     try:
         return validate(model, node)
     except ValidationError as e:
-        lines = [line(str(path), places or {}, (*at, *under), text) for under, text in found(e, model, node)]
-        more = f" (and {len(lines) - 1} more; `spectrum plan` lists them)" if len(lines) > 1 else ""
-        raise UserError(lines[0] + more) from None
+        raise UserError(f"{path}: {one_line(e, name)}") from None
 
 
 def read_sections(**models: type[BaseModel]) -> tuple[Any, ...]:
     """The named sections of this process's params file, validated, in the order they were asked for."""
     path = params_path()
-    document = read_yaml(path)
-    return tuple(parse_section(path, document.data, name, model, document.places) for name, model in models.items())
+    data = load_yaml(path)
+    return tuple(parse_section(path, data, name, model) for name, model in models.items())

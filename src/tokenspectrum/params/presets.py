@@ -13,7 +13,7 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.params.problems import close
 from tokenspectrum.params.root import Params, parse_params
 from tokenspectrum.params.whole import whole
-from tokenspectrum.params.yaml_file import Path_, Place, read_yaml
+from tokenspectrum.params.yaml_checked import Path_, Place, read_yaml
 
 FOLDER = Path("presets")
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, RootModel, ValidationError
 
-from tokenspectrum.params.yaml_file import Path_, Place
+from tokenspectrum.params.yaml_checked import Path_, Place
 
 Models = tuple[type[BaseModel], ...]
 _PLAIN = {

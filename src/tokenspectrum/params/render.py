@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, RootModel
 
 from tokenspectrum.params.presets import Preset
-from tokenspectrum.params.yaml_file import Path_, is_text
+from tokenspectrum.params.yaml_checked import Path_, is_text
 
 WIDTH = 120
 

@@ -24,7 +24,7 @@ from tokenspectrum.params.sampling import SamplingParams
 from tokenspectrum.params.tokens import TokensParams
 from tokenspectrum.params.train import TrainParams
 from tokenspectrum.params.whole import missing, whole
-from tokenspectrum.params.yaml_file import Path_, Place, read_yaml
+from tokenspectrum.params.yaml_checked import Path_, Place, read_yaml
 from tokenspectrum.systems.params import SystemsParams
 
 # Names become folders and Snakemake wildcards; `-` separates axes in a stage's address.

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, RootModel
 
 from tokenspectrum.params.base import LEFT_OUT
-from tokenspectrum.params.yaml_file import Path_
+from tokenspectrum.params.yaml_checked import Path_
 
 
 def whole(data: Any, value: Any) -> Any:
