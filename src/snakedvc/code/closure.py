@@ -8,11 +8,14 @@ Imports under `if TYPE_CHECKING:` never run and are left out.  Knows Python, not
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from snakedvc.dvcfiles.pipeline import DVC_YAML
 from snakedvc.errors import ProjectError
+from snakedvc.settings import under
 
 SOURCE = Path("src")
 _IMPORTERS = ("importlib.import_module", "import_module", "__import__")
@@ -32,15 +35,19 @@ def _is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
-def _walk(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node that can run: bodies of `if TYPE_CHECKING:` are skipped, docstrings too."""
-    yield node
+def _walk(node: ast.AST, in_function: bool = False) -> Iterator[tuple[ast.AST, bool]]:
+    """Every node that can run, and whether it is inside a function.
+
+    Bodies of `if TYPE_CHECKING:` are skipped, docstrings too.
+    """
+    yield node, in_function
+    inside = in_function or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
     for child in ast.iter_child_nodes(node):
         if _is_type_checking(child):
             for other in child.orelse:
-                yield from _walk(other)
+                yield from _walk(other, inside)
         elif not (isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)):
-            yield from _walk(child)
+            yield from _walk(child, inside)
 
 
 def _absolute(node: ast.ImportFrom, module: str, is_package: bool) -> str:
@@ -55,31 +62,53 @@ def _called_name(call: ast.Call) -> str:
     return ast.unparse(call.func) if isinstance(call.func, (ast.Name, ast.Attribute)) else ""
 
 
+@dataclass(frozen=True)
+class _Scan:
+    """What one file names: dotted names that it imports or might (`from a import b`), and literals like file names.
+
+    `early`: the imports that run when the file itself is imported, outside any function.
+    `computed`: the first line that imports a computed name, None if there is none.
+    """
+
+    names: frozenset[str]
+    early: frozenset[str]
+    literals: frozenset[str]
+    computed: int | None
+
+
+def _imported(node: ast.AST, path: Path, module: str) -> set[str] | None:
+    """The dotted names that `node` imports; None for a computed name."""
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names}
+    if isinstance(node, ast.ImportFrom):
+        base = _absolute(node, module, path.name == "__init__.py")
+        return {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    if isinstance(node, ast.Call) and _called_name(node) in _IMPORTERS:
+        first = node.args[0] if node.args else None
+        return {first.value} if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
+    return set()
+
+
 @cache
-def _scan(path: Path, module: str, content: bytes) -> tuple[frozenset[str], frozenset[str]]:
-    """Dotted names that the file imports, or might (`from a import b`), and literals that look like file names."""
+def _scan(path: Path, module: str, content: bytes) -> _Scan:
     try:
         tree = ast.parse(content, str(path))
     except SyntaxError as e:
         raise ProjectError(f"{path}:{e.lineno}: {e.msg}") from None
     names: set[str] = set()
+    early: set[str] = set()
     literals: set[str] = set()
-    for node in _walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = _absolute(node, module, path.name == "__init__.py")
-            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Call) and _called_name(node) in _IMPORTERS:
-            first = node.args[0] if node.args else None
-            if not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
-                raise ProjectError(
-                    f"{path}:{node.lineno}: an import of a computed name cannot be followed: use a literal"
-                )
-            names.add(first.value)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _FILE_NAME.fullmatch(node.value):
+    computed: int | None = None
+    for node, in_function in _walk(tree):
+        found = _imported(node, path, module)
+        if found is None:
+            computed = computed or getattr(node, "lineno", 0)
+            continue
+        names |= found
+        early |= set() if in_function else found
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _FILE_NAME.fullmatch(node.value):
             literals.add(node.value)
-    return frozenset(names), frozenset(literals)
+    return _Scan(frozenset(names), frozenset(early), frozenset(literals), computed)
 
 
 def _data_files(path: Path, literals: frozenset[str], source: Path) -> Iterator[Path]:
@@ -95,25 +124,50 @@ def _data_files(path: Path, literals: frozenset[str], source: Path) -> Iterator[
             yield found[0]
 
 
-def closure(entry: str, source: Path = SOURCE) -> list[str]:
-    """Paths of all first-party files that `python -m entry` needs, sorted.  ProjectError if the module is not there."""
+def modules_in(folder: Path, source: Path = SOURCE) -> list[str]:
+    """The dotted names of all modules below `folder`."""
+    files = sorted(folder.rglob("*.py")) if folder.is_dir() else [folder]
+    return [".".join(f.relative_to(source).with_suffix("").parts).removesuffix(".__init__") for f in files]
+
+
+def _with_parents(names: Iterable[str]) -> Iterator[str]:
+    """`import a.b.c` runs a and a.b too, even where a.b.c itself is an attribute and no module."""
+    for name in names:
+        yield name
+        yield from (name[: m.start()] for m in re.finditer(r"\.", name))
+
+
+def closure(entry: str, whole: Iterable[str] = (), listed: Iterable[str] = (), source: Path = SOURCE) -> list[str]:
+    """Paths of all first-party files that `python -m entry` and the folders `whole` need, sorted.
+
+    Of a folder in `listed`, whoever reaches one file is taken to need all: code may find them by listing the folder.
+    Files in both may import a computed name.  ProjectError if another file does, or if there is no module `entry`.
+    """
+    whole, listed = tuple(whole), tuple(listed)
     if module_file(entry, source) is None:
-        raise ProjectError(f"{source}: no module {entry}, which dvc.yaml runs")
+        raise ProjectError(f"{source}: no module {entry}, which {DVC_YAML} runs")
     files: set[Path] = set()
-    pending, seen = [entry], set()
+    pending, seen = [*_with_parents([entry, *(m for f in whole for m in modules_in(Path(f), source))])], set()
     while pending:
         module = pending.pop()
         path = module_file(module, source)
         if module in seen or path is None:
             continue
         seen.add(module)
-        names, literals = _scan(path, module, path.read_bytes())
-        files |= {path, *_data_files(path, literals, source)}
-        parents = module.split(".")[:-1]
-        pending += names
-        # A program that is started, or a plug-in that is named: `[sys.executable, "-m", "tokenspectrum.a.b"]`.
-        pending += [literal for literal in literals if "/" not in literal]
-        pending += [".".join(parents[: i + 1]) for i in range(len(parents))]
-        # `import a.b.c` runs a and a.b too, even where a.b.c itself is an attribute and no module.
-        pending += [".".join(n.split(".")[: i + 1]) for n in names for i in range(n.count("."))]
+        scan = _scan(path, module, path.read_bytes())
+        if scan.computed is not None and not under(path.as_posix(), (*whole, *listed)):
+            where = f"{path}:{scan.computed}"
+            raise ProjectError(f"{where}: an import of a computed name cannot be followed: use a literal")
+        files |= {path, *_data_files(path, scan.literals, source)}
+        for folder in (f for f in listed if under(path.as_posix(), (f,))):
+            pending += modules_in(Path(folder), source)
+        # A program that is started, or a plug-in that is named: `[sys.executable, "-m", "package.a.b"]`.
+        pending += _with_parents([*scan.names, *(literal for literal in scan.literals if "/" not in literal)])
     return sorted(p.as_posix() for p in files)
+
+
+def early_imports(file: Path, source: Path = SOURCE) -> set[str]:
+    """Paths of the first-party files that importing `file` imports at once, itself not among them."""
+    module = modules_in(file, source)[0]
+    found = (module_file(n, source) for n in _with_parents(_scan(file, module, file.read_bytes()).early))
+    return {p.as_posix() for p in found if p and p != file}

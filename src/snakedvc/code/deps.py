@@ -1,18 +1,26 @@
 """Write each stage's code deps into dvc.yaml, or tell where they have drifted from the import closures.
 
-Only the lines of code deps change; comments, order and everything else in dvc.yaml stay byte for byte.
+Code deps come in two forms.  The lines of single files are written here.  A folder is written by hand and stays:
+
+    - src/pkg/backends/${train.backend}        only the folder that the params select is in the key
+    - src/pkg/rules                            the whole folder
+
+The files in such folders get no lines of their own.  What they import from outside does.  Code that the settings
+keep out of the key (settings.py) gets no line either.  Everything else in dvc.yaml stays byte for byte.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from snakedvc.code.closure import closure
-from snakedvc.dvcfiles.pipeline import CODE_ROOT, DVC_YAML, Pipeline
+from snakedvc.code.closure import closure, early_imports
+from snakedvc.dvcfiles.pipeline import CODE_ROOT, DVC_YAML, VARIABLE, Pipeline
 from snakedvc.dvcfiles.records import write_atomically
 from snakedvc.errors import ProjectError
+from snakedvc.settings import Settings, load_settings, under
 
 _MODULE = re.compile(r"(?:^|\s)-m\s+([\w.]+)")
 
@@ -27,16 +35,55 @@ def entry_module(name: str, template: Mapping[str, Any]) -> str:
     return match.group(1)
 
 
-def wanted_code(templates: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The exact code deps of every stage template."""
-    return {name: closure(entry_module(name, template)) for name, template in templates.items()}
+def is_folder(dep: str) -> bool:
+    """Whether `dep` is a folder of code, perhaps one that params select."""
+    return dep.startswith(CODE_ROOT) and (VARIABLE.search(dep) is not None or Path(dep).is_dir())
+
+
+def choices(dep: str) -> list[str]:
+    """The folders of code that folder dep `dep` may mean: itself, or all that its params may select."""
+    if not VARIABLE.search(dep):
+        return [dep]
+    return sorted(p.as_posix() for p in Path().glob(VARIABLE.sub("*", dep)) if any(p.glob("*.py")))
+
+
+def _check_choices(name: str, files: list[str], dep: str) -> None:
+    """Refuse an import that would fail as soon as the params select another folder."""
+    folders = tuple(choices(dep))
+    for file in files:
+        own = [f for f in folders if under(file, (f,))]
+        for found in sorted(early_imports(Path(file))):
+            if under(found, folders) and not under(found, tuple(own)):
+                raise ProjectError(
+                    f"{file}: imports {found} at its top, but stage {name} has only the folder {dep} of the params: "
+                    "import it inside the function that needs it"
+                )
+
+
+def wanted_code(name: str, template: Mapping[str, Any], settings: Settings) -> list[str]:
+    """The code files that stage `name` has to list, sorted."""
+    deps = template.get("deps", [])
+    folders = [d for d in deps if is_folder(d)]
+    whole = tuple(choice for dep in folders for choice in choices(dep))
+    files = closure(entry_module(name, template), whole, settings.keyed_by)
+    for dep in filter(VARIABLE.search, folders):
+        _check_choices(name, files, dep)
+    unlisted = (*whole, *settings.in_no_key([d for d in deps if not d.startswith(CODE_ROOT)]))
+    return [f for f in files if not under(f, unlisted)]
+
+
+def _listed(template: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    """(position, path) of the single code files among a stage's deps."""
+    for i, dep in enumerate(template.get("deps", [])):
+        if dep.startswith(CODE_ROOT) and not is_folder(dep):
+            yield i, dep
 
 
 def drift(pipeline: Pipeline) -> list[str]:
     """One line for each code dep that dvc.yaml lacks or lists without need; empty if it is exact."""
-    lines = []
-    for name, wanted in wanted_code(pipeline.templates).items():
-        listed = {d for d in pipeline.templates[name].get("deps", []) if d.startswith(CODE_ROOT)}
+    lines, settings = [], load_settings()
+    for name, template in pipeline.templates.items():
+        wanted, listed = wanted_code(name, template, settings), {path for _, path in _listed(template)}
         lines += [f"stage {name} lacks the dep {path}" for path in wanted if path not in listed]
         lines += [f"stage {name} lists {path}, which it does not use" for path in sorted(listed - set(wanted))]
     return lines
@@ -45,23 +92,22 @@ def drift(pipeline: Pipeline) -> list[str]:
 def rewritten(text: str) -> str:
     """dvc.yaml's text with exact code deps, before the data deps."""
     document = YAML().load(text)
-    lines = text.splitlines(keepends=True)
+    lines, settings = text.splitlines(keepends=True), load_settings()
     # From the last stage to the first, so that line numbers above stay right.
     stages = sorted(document["stages"].items(), key=lambda item: item[1].lc.line, reverse=True)
     for name, template in stages:
-        wanted = closure(entry_module(name, template))
+        wanted = wanted_code(name, template, settings)
         if "deps" not in template:
             raise ProjectError(f"{DVC_YAML}: stage {name} has no deps: write `deps: []` in block style below its cmd")
         deps = template["deps"]
         key_line, key_column = template.lc.key("deps")
-        code_lines = [deps.lc.item(i)[0] for i, dep in enumerate(deps) if dep.startswith(CODE_ROOT)]
         if len(deps) == 0:
             lines[key_line] = lines[key_line].split("deps:")[0] + "deps:\n"
         elif deps.fa.flow_style():
             raise ProjectError(f"{DVC_YAML}: stage {name}: deps must be a block list, one path a line")
         indent = " " * (deps.lc.item(0)[1] - 2 if len(deps) else key_column + 2)
-        for line in reversed(code_lines):
-            del lines[line]
+        for i, _ in reversed(list(_listed(template))):
+            del lines[deps.lc.item(i)[0]]
         lines[key_line + 1 : key_line + 1] = [f"{indent}- {path}\n" for path in wanted]
     return "".join(lines)
 

@@ -1,23 +1,22 @@
-"""A stage's frozen copy: the code that dvc.yaml lists for it and the params that it lists, and nothing else.
+"""A stage's frozen copy: the code and params that dvc.yaml lists for it, and what the settings keep out of keys.
 
  First on PYTHONPATH the copy hides the working tree's package, so an undeclared import fails instead of passing
 unseen, and a section that is not listed cannot be read.  Edits made while the stage runs do not reach it.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from snakedvc.dvcfiles.digest import digest
+from snakedvc.dvcfiles.digest import digest, files_under
 from snakedvc.dvcfiles.pipeline import CODE_ROOT, DVC_YAML, Stage
 from snakedvc.errors import ProjectError
 
 FROZEN = Path(".dvc/tmp/frozen")
-SYSTEMS = "systems"
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,19 +46,30 @@ def code_entries(stage: Stage, root: Path = Path()) -> list[dict[str, Any]]:
     return entries
 
 
+def _copy(source: Path, target: Path) -> None:
+    files = {target / name: path for name, path in files_under(source)} if source.is_dir() else {target: source}
+    for to, path in files.items():
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, to)
+
+
 @contextmanager
-def frozen_copy(stage: Stage, values: Mapping[str, Any], systems: Any) -> Iterator[Path]:
-    """A private folder with `src/` and `params.yaml`, deleted at the end; in the project, so that all nodes see it."""
+def frozen_copy(
+    stage: Stage, values: Mapping[str, Any], systems: Mapping[str, Any], beside: Iterable[str] = ()
+) -> Iterator[Path]:
+    """A private folder with `src/` and `params.yaml`, deleted at the end; in the project, so that all nodes see it.
+
+    `beside` and `systems` are the code and the sections of params that the stage gets and that are in no key.
+    """
     root = FROZEN / stage.addr
     shutil.rmtree(root, ignore_errors=True)  # of a killed run; this one holds the stage's lock
     try:
-        for path in stage.code:
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
+        for path in (*stage.code, *beside):
             try:
-                shutil.copyfile(path, root / path)
+                _copy(Path(path), root / path)
             except FileNotFoundError:
                 raise _gone(stage, path) from None
-        params = nested(values) | ({} if systems is None else {SYSTEMS: systems})
+        params = nested(values) | dict(systems)
         (root / CODE_ROOT).mkdir(parents=True, exist_ok=True)
         (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False, allow_unicode=True))
         yield root

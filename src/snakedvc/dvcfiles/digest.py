@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# What .dvcignore lists: Snakemake marks folder outputs with this file.
-IGNORED = frozenset({".snakemake_timestamp"})
+# Files and folders that are part of no folder's hash.  A project's .dvcignore has to list them too.
+# Snakemake marks folder outputs with the first; Python keeps compiled code in the second.
+IGNORED = frozenset({".snakemake_timestamp", "__pycache__"})
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ def file_md5(path: Path) -> str:
 def files_under(folder: Path) -> Iterator[tuple[str, Path]]:
     """Every file below `folder`, sorted by its relative POSIX path, without the ignored ones."""
     found = []
-    for root, _, names in os.walk(folder):
+    for root, folders, names in os.walk(folder):
+        folders[:] = [n for n in folders if n not in IGNORED]
         found += [Path(root, n) for n in names if n not in IGNORED]
     yield from sorted((p.relative_to(folder).as_posix(), p) for p in found)
 

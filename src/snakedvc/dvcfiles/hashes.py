@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from snakedvc.dvcfiles.cache import DamagedObjectError, MissingObjectError
-from snakedvc.dvcfiles.digest import digest, file_md5, listing_md5
+from snakedvc.dvcfiles.digest import digest, listing_md5
 from snakedvc.dvcfiles.pipeline import CODE_ROOT, Pipeline
 
 Made = Callable[[str], str | None]
@@ -20,9 +20,12 @@ class DepHashes:
         self._given: dict[str, str] = {}
 
     def code(self, path: str) -> str | None:
-        """The hash of a code file now, None if it is gone."""
+        """The hash of a file or folder of code now, None if it is gone."""
+        return self._now(path)
+
+    def _now(self, path: str) -> str | None:
         if path not in self._given:
-            self._given[path] = file_md5(Path(path)) if Path(path).is_file() else ""
+            self._given[path] = digest(Path(path)).md5 if Path(path).exists() else ""
         return self._given[path] or None
 
     def data(self, dep: str) -> str | None:
@@ -31,9 +34,7 @@ class DepHashes:
         if made == [dep]:
             return self._made(dep)
         if not made:
-            if dep not in self._given:
-                self._given[dep] = digest(Path(dep)).md5 if Path(dep).exists() else ""
-            return self._given[dep] or None
+            return self._now(dep)
         files: dict[str, str] = {}
         for out in made:
             md5 = self._made(out)

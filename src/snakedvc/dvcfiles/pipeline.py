@@ -18,7 +18,7 @@ from snakedvc.yamlfile import load_yaml
 DVC_YAML = Path("dvc.yaml")
 PARAMS_YAML = Path("params.yaml")
 CODE_ROOT = "src/"
-_VARIABLE = re.compile(r"\$\{\s*([^}]+?)\s*\}")
+VARIABLE = re.compile(r"\$\{\s*([^}]+?)\s*\}")
 _KNOWN_KEYS = {"desc", "matrix", "cmd", "deps", "params", "outs"}
 
 
@@ -165,13 +165,13 @@ def _resolve(template: str, context: Mapping[str, Any], reader: str) -> str:
             raise ProjectError(f"{DVC_YAML}: {reader}: ${{{match.group(1)}}} is not a single value")
         return text(value)
 
-    return _VARIABLE.sub(one, template)
+    return VARIABLE.sub(one, template)
 
 
 def _matrix(name: str, template: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, list[str]]:
     axes = {}
     for axis, values in template.get("matrix", {}).items():
-        if isinstance(values, str) and (match := _VARIABLE.fullmatch(values)):
+        if isinstance(values, str) and (match := VARIABLE.fullmatch(values)):
             values = lookup(params, match.group(1), f"stage {name}")
         if not isinstance(values, list) or not all(isinstance(v, (str, int, float)) for v in values):
             raise ProjectError(f"{DVC_YAML}: stage {name}: matrix {axis} must be a list of names or numbers")

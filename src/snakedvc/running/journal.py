@@ -3,18 +3,20 @@
 Nothing here is an output or a dep: times, hosts and versions must not decide whether two results are the same.
 """
 
+import contextlib
 import importlib.metadata
 import json
 import os
 import platform
-import re
 import socket
 import subprocess
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from snakedvc.dvcfiles.records import write_atomically
+from snakedvc.settings import Systems, load_settings
 
 RUNNER_LOG = Path("logs/runner.jsonl")
 How = Literal["ran", "restored", "superseded", "refused", "failed", "stopped", "accepted"]
@@ -35,27 +37,29 @@ def revision() -> str | None:
     return done.stdout.strip() or None
 
 
-def versions() -> dict[str, str]:
-    """Python's version and those of the libraries that the package asks for."""
-    names = [
-        re.split(r"[^\w.-]", r)[0] for r in importlib.metadata.requires("tokenspectrum") or [] if "extra ==" not in r
-    ]
-    found = {name: importlib.metadata.version(name) for name in names}
-    return {"python": platform.python_version(), **found}
+def versions(libraries: Iterable[str]) -> dict[str, str | None]:
+    """Python's version and those of `libraries`; None for one that is not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in libraries:
+        found[name] = None
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
-def write_provenance(folder: Path, *, key: str, started: float, systems: Any) -> None:
-    """logs/<stage>/<addr>/provenance.json of a run that has just ended."""
+def write_provenance(folder: Path, *, key: str, started: float, systems: Systems, code: Mapping[str, str]) -> None:
+    """logs/<stage>/<addr>/provenance.json of a run that has just ended; `code`: hashes of the code in no key."""
     provenance = {
         "key": key,
         "git": revision(),
-        "versions": versions(),
+        "versions": versions(load_settings().libraries),
         "host": socket.gethostname(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
         "devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "wall_seconds": round(time.time() - started, 3),
-        "systems": systems,
+        "systems": dict(systems.params),
+        "systems_code": dict(code),
     }
     write_atomically(folder / "provenance.json", json.dumps(provenance, indent=1))

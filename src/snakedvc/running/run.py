@@ -19,9 +19,10 @@ import sys
 import time
 from pathlib import Path
 
-from snakedvc.code.freeze import CODE_ROOT, SYSTEMS, code_entries, frozen_copy
+from snakedvc.code.freeze import CODE_ROOT, code_entries, frozen_copy
 from snakedvc.dvcfiles.cache import Cache
 from snakedvc.dvcfiles.config import read_config
+from snakedvc.dvcfiles.digest import digest
 from snakedvc.dvcfiles.locks import exclusive, stage_lock, writing
 from snakedvc.dvcfiles.pipeline import Pipeline, Stage, load_pipeline
 from snakedvc.dvcfiles.records import Record, Records, inputs_of, make_record, run_key, save_fragment
@@ -31,6 +32,7 @@ from snakedvc.errors import ProjectError
 from snakedvc.running import journal
 from snakedvc.running.inputs import RefusedError, check_inputs, data_entries
 from snakedvc.running.restore import candidates, remove, restore, say
+from snakedvc.settings import Systems, load_settings
 from snakedvc.site import slurm
 
 # What a stage is told in its environment: its frozen params, where its logs go, where its checkpoints go.
@@ -120,7 +122,7 @@ def superseded_by(stage: Stage, made_with: Record) -> str | None:
 
 
 def run_and_store(
-    pipeline: Pipeline, stage: Stage, wanted: Record, frozen: Path, log: Path, lock: int, cache: Cache
+    pipeline: Pipeline, stage: Stage, wanted: Record, frozen: Path, log: Path, lock: int, cache: Cache, systems: Systems
 ) -> Record:
     """Execute and store; the full record.  Raises when the result must not stand for the present tree."""
     key = run_key(wanted, stage.outs)
@@ -141,7 +143,8 @@ def run_and_store(
     shutil.rmtree(checkpoints)  # only now: until the outputs are safe, a rerun goes on from the checkpoint
     with contextlib.suppress(OSError):  # checkpoints of other params may lie beside it
         checkpoints.parent.rmdir()
-    journal.write_provenance(stage.log_dir, key=key, started=started, systems=pipeline.params.get(SYSTEMS))
+    beside = {path: digest(frozen / path).md5 for path in systems.code}
+    journal.write_provenance(stage.log_dir, key=key, started=started, systems=systems, code=beside)
     if why := superseded_by(stage, wanted):
         raise SupersededError(
             f"{stage.addr}: superseded: {why} while it ran; "
@@ -154,7 +157,8 @@ def make(stage: Stage, pipeline: Pipeline, log: Path, lock: int) -> tuple[journa
     """Restore or run `stage`; how, and its run-cache key."""
     config, records = read_config(), Records()
     cache, remote = Cache(config.cache_dir), open_remote(config)
-    with frozen_copy(stage, pipeline.values(stage), pipeline.params.get(SYSTEMS)) as frozen:
+    systems = load_settings().systems(stage.data, pipeline.params)
+    with frozen_copy(stage, pipeline.values(stage), systems.params, systems.code) as frozen:
         code = code_entries(stage, frozen)  # hashed from the copy: the bytes that will run
         wanted = make_record(stage.cmd, code + data_entries(pipeline, stage), pipeline.values(stage))
         key = run_key(wanted, stage.outs)
@@ -166,7 +170,7 @@ def make(stage: Stage, pipeline: Pipeline, log: Path, lock: int) -> tuple[journa
                 break
         else:
             check_inputs(pipeline, stage, records, cache)
-            record = run_and_store(pipeline, stage, wanted, frozen, log, lock, cache)
+            record = run_and_store(pipeline, stage, wanted, frozen, log, lock, cache, systems)
     if how == "restored":
         cache.save_record(record)
     save_fragment(stage.addr, record)

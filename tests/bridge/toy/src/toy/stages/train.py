@@ -5,25 +5,36 @@ import os
 import signal
 from pathlib import Path
 
-from toy.dapo import step
 from toy.files import param, read, write
 from toy.gate import gate
+from toy.rules import rule as find_rule
+from toy.systems.report import report
+
+
+def backend(name):
+    """The step of a backend.  Both are named here, and the params select one."""
+    if name == "fancy":
+        from toy.backends.fancy.step import move
+    else:
+        from toy.backends.plain.step import move
+    return move
 
 
 def main():
     parser = argparse.ArgumentParser()
-    for flag in ("source", "rule", "seed", "out"):
+    for flag in ("source", "rule", "method", "seed", "out"):
         parser.add_argument(f"--{flag}")
     args = parser.parse_args()
     folder = os.environ.get("CHECKPOINT_DIR")
     saved = Path(folder, "state.json") if folder else Path("no-checkpoint")
     state, done = read(saved) if saved.exists() else (float(args.seed), 0)
-    print(f"from step {done}")
+    report(f"from step {done}")
+    move, weigh = backend(param("train.backend")), find_rule(args.method)[0].weigh
     for i in range(done, param("train.steps")):
         if i == int(os.environ.get("TOY_DIE_AT", -1)):
             write(f"{args.out}/policy/half.json", "half")
             os.kill(os.getpid(), signal.SIGKILL)
-        state = step(state, read(args.rule)["p"], param("train.rate"))
+        state = move(state, weigh(read(args.rule)["p"]), param("train.rate"))
         if folder:
             write(saved, [state, i + 1])
     gate("train")

@@ -1,0 +1,89 @@
+"""What a project tells the bridge, in `[tool.snakedvc]` of its pyproject.toml.  Every entry may be left out.
+
+    [tool.snakedvc]
+    systems-code = ["src/pkg/cluster"]       # code that decides no result
+    systems-params = ["systems"]             # sections of params.yaml that decide no result
+    [tool.snakedvc.keyed-by]
+    "src/pkg/rules" = "code.json"            # a folder of code whose hash travels in a file of this name
+
+Systems code and systems params go with a stage's frozen copy and into its provenance.  They are in no key.  A folder of
+`keyed-by` is in no key of a stage that has an input of the file's name: that file says which part of the code counts.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from snakedvc.errors import ProjectError
+
+PYPROJECT = Path("pyproject.toml")
+
+
+@dataclass(frozen=True)
+class Systems:
+    """What goes with a stage though it is in no key: paths of code, and sections of params with their values."""
+
+    code: tuple[str, ...]
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one project."""
+
+    systems_code: tuple[str, ...] = ()
+    systems_params: tuple[str, ...] = ()
+    keyed_by: Mapping[str, str] = field(default_factory=dict)
+    # The names of the libraries that the project asks for, for provenance.
+    libraries: tuple[str, ...] = ()
+
+    def systems(self, data: Iterable[str], params: Mapping[str, Any]) -> Systems:
+        """What goes with a stage that has these data deps."""
+        return Systems(self.in_no_key(data), {name: params[name] for name in self.systems_params if name in params})
+
+    def in_no_key(self, data: Iterable[str]) -> tuple[str, ...]:
+        """Folders and files of code that are in no key of a stage with these data deps."""
+        names = {Path(d).name for d in data}
+        return (*self.systems_code, *(folder for folder, file in self.keyed_by.items() if file in names))
+
+
+def under(path: str, folders: tuple[str, ...]) -> bool:
+    """Whether `path` is one of `folders`, or lies in one."""
+    return any(path == f or path.startswith(f + "/") for f in folders)
+
+
+def _texts(table: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    value = table.get(name, [])
+    if not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
+        raise ProjectError(f"{PYPROJECT}: [tool.snakedvc] {name}: must be a list of texts (got {value!r})")
+    return tuple(v.rstrip("/") for v in value)
+
+
+def load_settings(path: Path = PYPROJECT) -> Settings:
+    """The settings of the project in the current folder; the defaults where it has no pyproject.toml."""
+    try:
+        document = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return Settings()
+    except tomllib.TOMLDecodeError as e:
+        raise ProjectError(f"{path}: not valid TOML: {e}") from None
+    table = document.get("tool", {}).get("snakedvc", {})
+    if unknown := sorted(set(table) - {"systems-code", "systems-params", "keyed-by"}):
+        raise ProjectError(f"{path}: [tool.snakedvc] {unknown[0]}: unknown key; remove it or check its spelling")
+    keyed_by = table.get("keyed-by", {})
+    if not (isinstance(keyed_by, dict) and all(isinstance(v, str) for v in keyed_by.values())):
+        raise ProjectError(f"{path}: [tool.snakedvc] keyed-by: must map a folder to the name of a file")
+    code = _texts(table, "systems-code")
+    for folder in (*code, *keyed_by):
+        if not Path(folder).exists():
+            raise ProjectError(f"{path}: [tool.snakedvc] names {folder}, which is not there")
+    asked = document.get("project", {}).get("dependencies", [])
+    return Settings(
+        systems_code=code,
+        systems_params=_texts(table, "systems-params"),
+        keyed_by={folder.rstrip("/"): file for folder, file in keyed_by.items()},
+        libraries=tuple(re.split(r"[^\w.-]", requirement)[0] for requirement in asked),
+    )

@@ -1,0 +1,1 @@
+"""Ways to train, of which params select one."""

@@ -1,0 +1,7 @@
+"""One step, halved."""
+
+from toy.dapo import step
+
+
+def move(state, p, rate):
+    return step(state, p, rate) / 2

@@ -1,0 +1,5 @@
+"""All of it."""
+
+
+def weigh(p):
+    return p

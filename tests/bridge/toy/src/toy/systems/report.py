@@ -1,0 +1,5 @@
+"""Progress on the terminal."""
+
+
+def report(line):
+    print(line)
