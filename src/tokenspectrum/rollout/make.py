@@ -10,8 +10,6 @@ from transformers import PreTrainedTokenizerBase
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.load import load_policy, load_tokenizer
 from tokenspectrum.rollout.engine import RolloutEngine
-from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine
-from tokenspectrum.rollout.engines.vllm.engine import VllmEngine
 from tokenspectrum.systems.params import SystemsParams
 
 # Batches that wait for each shard: the end of a call, when its batch thins out, comes this much less often.
@@ -23,10 +21,15 @@ def make_engine(
     name: Literal["transformers", "vllm"], policy: Path, systems: SystemsParams, *, dtype: str, max_tokens: int
 ) -> Iterator[tuple[RolloutEngine, PreTrainedTokenizerBase]]:
     """(engine, the policy's tokenizer); `max_tokens` of prompt and response together.  Leaving it ends the engine."""
+    # Imported here: a stage has the folder of the engine that its params select, and no other.
     if name == "transformers":
+        from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine
+
         model, tokenizer = load_policy(policy, dtype=dtype, device=systems.device)
         yield TransformersEngine(model, tokenizer, batch_rows=systems.generate_batch), tokenizer
         return
+    from tokenspectrum.rollout.engines.vllm.engine import VllmEngine
+
     if systems.vllm is None:
         raise UserError("systems.vllm: null, but an engine is vllm; see presets/tiny.yaml")
     sequences = systems.generate_batch
