@@ -28,7 +28,7 @@ from tokenspectrum.training.dapo import Clip, token_denominator
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.record import MiniBatch, Rollouts
 from tokenspectrum.training.weigh import weigh
-from tokenspectrum.weighting.apply import needs_current
+from tokenspectrum.weighting.registry import make_rule
 from tokenspectrum.weighting.rule import Rule
 
 PROMPTS, N_SAMPLES, MINI_BATCHES, STEP = 9, 3, 3, 2
@@ -44,11 +44,11 @@ ENDS = {
 
 
 def _hard(kind: str, **fields) -> list[Rule]:
-    return [Rule(kind, denominator, p=0.3, **fields) for denominator in ("selected", "all")]
+    return [make_rule(kind=kind, denominator=denominator, p=0.3, **fields) for denominator in ("selected", "all")]
 
 
 def _rules() -> list[Rule]:
-    rules = [Rule("uniform", "all")]
+    rules = [make_rule(kind="uniform", denominator="all")]
     for kind in ("random", "front", "back"):
         rules += _hard(kind)
     ranked = [(kind, SCORED) for kind in ("anchor", "explorer")]
@@ -63,7 +63,7 @@ def _rules() -> list[Rule]:
         rules += _hard(kind, scope="response", entropy_of="old", matches=matches, **SCORED)
     for kind, (low, high) in ENDS.items():
         s_warm = 3 if "2" in kind else None
-        rules.append(Rule(kind, "all", w_low=low, w_high=high, s_warm=s_warm, **SOFT))
+        rules.append(make_rule(kind=kind, denominator="all", w_low=low, w_high=high, s_warm=s_warm, **SOFT))
     return rules
 
 
@@ -76,19 +76,25 @@ class Case:
 
     @property
     def name(self) -> str:
-        rule = self.rule
-        parts = [rule.kind, rule.denominator, rule.p and str(rule.p), rule.scope, rule.entropy_of]
+        rule, of = self.rule, self.rule.record()
+        parts = [
+            rule.kind,
+            rule.denominator,
+            str(of["p"]) if "p" in of else None,
+            of.get("scope"),
+            of.get("entropy_of"),
+        ]
         return "-".join(filter(None, [*parts, "fresh" if self.fresh else ""]))
 
 
 CASES = [
     *(Case(rule) for rule in _rules()),
-    Case(Rule("uniform", "all"), fresh=True),
+    Case(make_rule(kind="uniform", denominator="all"), fresh=True),
     Case(next(rule for rule in _rules() if rule.kind == "loss-high"), fresh=True),
     # So few tokens that some mini-batch (0.064) or every one (0.001) is without any weight.
-    Case(Rule("front", "selected", p=0.064)),
-    Case(Rule("front", "selected", p=0.001)),
-    Case(Rule("front", "all", p=0.001)),
+    Case(make_rule(kind="front", denominator="selected", p=0.064)),
+    Case(make_rule(kind="front", denominator="selected", p=0.001)),
+    Case(make_rule(kind="front", denominator="all", p=0.001)),
 ]
 
 # Played once more with verl's packed sequences (use_remove_padding).
@@ -211,14 +217,14 @@ def play(stored: Stored, case: Case, score: Scorer, update: Updater) -> list[Mov
     """All mini-batches of the stored batch under `case`, in a trainer that can score and update."""
     job, rollouts, scores = replace(stored.job, rule=case.rule), stored.rollouts, stored.scores
     everything = torch.arange(len(rollouts.responses))
-    whole = None if needs_current(case.rule) else weigh(job, STEP, rollouts, everything, scores, scores.logprob_N)
+    whole = None if case.rule.needs_current else weigh(job, STEP, rollouts, everything, scores, scores.logprob_N)
     found, unmoved = [], case.fresh
     for m in range(MINI_BATCHES):
         rows = (rollouts.minibatch_R == m).nonzero()[:, 0]
         at_N = flat_tokens(rows, rollouts.lengths_R)
         responses, old_logprob_N = [rollouts.responses[r] for r in rows.tolist()], scores.logprob_N[at_N]
         if whole is None:
-            current = score(responses, case.rule.layer)
+            current = score(responses, next(iter(case.rule.layers), None))
             if unmoved:
                 current = replace(current, logprob_N=old_logprob_N)
             weight_N = weigh(job, STEP, rollouts, rows, current, old_logprob_N).weight_N

@@ -33,7 +33,7 @@ def test_what_is_read_first(job):
 
 
 def test_a_layer_that_the_policy_lacks(job):
-    rule = replace(job.rule, layer=2)
+    rule = job.rule.model_copy(update={"layer": 2})
     assert "layer 2: the policy has layers 0 to 1" in refused(replace(job, rule=rule))
     # Also where the log does not ask for the rule's layer.
     log = job.train.token_log.model_copy(update={"layers": (0,)})

@@ -14,14 +14,14 @@ from tokenspectrum.stages.weights import realised
 from tokenspectrum.tokenlog.writer import write_json
 from tokenspectrum.weighting.apply import apply
 from tokenspectrum.weighting.batch import TokenBatch
-from tokenspectrum.weighting.rule import Rule
+from tokenspectrum.weighting.registry import make_rule
 
-EXPLORER = Rule(
-    "explorer", "selected", p=0.2, score="entropy_norm", layer=1, alignment="decision", scope="response",
+EXPLORER = make_rule(
+    kind="explorer", denominator="selected", p=0.2, score="entropy_norm", layer=1, alignment="decision", scope="response",
     entropy_of="old",
 )  # fmt: skip
-SOFT = Rule(
-    "low2high", "all", score="entropy_norm", layer=1, alignment="decision", tau=0.5, s_warm=8, eps_mode="exact",
+SOFT = make_rule(
+    kind="low2high", denominator="all", score="entropy_norm", layer=1, alignment="decision", tau=0.5, s_warm=8, eps_mode="exact",
     w_low=(1.0, 0.0), w_high=(0.0, 1.0),
 )  # fmt: skip
 
@@ -93,7 +93,7 @@ def test_a_curriculum_shows_both_ends(ask, artifacts):
 
 
 def test_an_untrained_seed_is_said(ask, artifacts):
-    write_weights(artifacts, "full", Rule("uniform", "all"), [0])
+    write_weights(artifacts, "full", make_rule(kind="uniform", denominator="all"), [0])
     shutil.rmtree(artifacts / "metrics/full-s2")
     text = ask("full")
     assert "in training, seed 1" in text

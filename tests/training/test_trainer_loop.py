@@ -17,7 +17,7 @@ from tokenspectrum.rollout.questions import read_questions
 from tokenspectrum.tokenlog.reader import read_table
 from tokenspectrum.training.backends.local import actor as actor_module
 from tokenspectrum.training.backends.local.trainer import train
-from tokenspectrum.weighting.rule import Rule
+from tokenspectrum.weighting.registry import make_rule
 
 
 def test_same_seed_same_bytes_and_another_seed_other_bytes(make_job) -> None:
@@ -166,7 +166,7 @@ def test_k_beyond_the_longest_context_is_refused(make_job) -> None:
 
 
 def test_no_weight_no_step_and_it_is_counted(make_job) -> None:
-    job = make_job("a", rule=Rule(kind="front", denominator="selected", p=0.01))
+    job = make_job("a", rule=make_rule(kind="front", denominator="selected", p=0.01))
     run(job)
     metrics = read_table(job.out / "metrics", "metrics").to_pydict()
     assert metrics["skipped"] == [2] * 4

@@ -12,11 +12,12 @@ from trainer_kit import run
 from tokenspectrum.counter import stream_key, uniforms
 from tokenspectrum.tokenlog.reader import read_table
 from tokenspectrum.training.backends.local import actor as actor_module
+from tokenspectrum.weighting.registry import make_rule
 from tokenspectrum.weighting.rule import Rule
 
 
 def loss_rule(kind: str, scope: str = "response", p: float = 0.3) -> Rule:
-    return Rule(kind, "selected", p=p, score="loss_magnitude", scope=scope, entropy_of="current")
+    return make_rule(kind=kind, denominator="selected", p=p, score="loss_magnitude", scope=scope, entropy_of="current")
 
 
 def logged(job, step):

@@ -14,9 +14,9 @@ from tokenspectrum.results.sql import query_text
 from tokenspectrum.training.backends.local.trainer import train
 from tokenspectrum.weighting.apply import apply
 from tokenspectrum.weighting.batch import TokenBatch
-from tokenspectrum.weighting.rule import Rule
+from tokenspectrum.weighting.registry import make_rule
 
-PREDICTIVE = Rule(
+PREDICTIVE = make_rule(
     kind="predictive-high",
     denominator="all",
     p=0.3,
@@ -28,7 +28,7 @@ RULES = {
     "uniform": UNIFORM,
     "anchor": ANCHOR,
     "low2high": LOW2HIGH,
-    "random": Rule(kind="random", denominator="selected", p=0.3),
+    "random": make_rule(kind="random", denominator="selected", p=0.3),
     "predictive, current": PREDICTIVE,
     "anchor, current": replace(ANCHOR, entropy_of="current"),
     "loss": replace(PREDICTIVE, kind="loss-high", denominator="selected", score="loss_magnitude"),
@@ -118,7 +118,7 @@ def test_the_rule_on_the_logged_scores_gives_the_logged_weights(logged, policy_d
         size_N = np.abs(np.where(tokens["minibatch"] == 0, tokens["advantage"], tokens["loss"]))
         scores = {"predictive_entropy": torch.from_numpy(tokens["predictive_entropy"])}
         scores["loss_magnitude"] = torch.from_numpy(size_N)
-        if rule.layer is not None:
+        if rule.layers:
             norm = connection.execute(
                 "SELECT entropy_norm FROM attention WHERE step = ? AND layer = ? ORDER BY response_id, position",
                 [step, rule.layer],
@@ -137,7 +137,7 @@ def test_the_rule_on_the_logged_scores_gives_the_logged_weights(logged, policy_d
             token_type_N=torch.from_numpy(types_V[tokens["token_id"]]),
         )
         same_N = apply(rule, batch).weight_N == torch.from_numpy(tokens["weight"])
-        if rule.entropy_of != "current" or rule.score == "loss_magnitude":
+        if not rule.needs_current or rule.looks_at.name == "loss_magnitude":
             # Losses are logged as they were at each update.
             assert bool(same_N.all())
         else:

@@ -20,12 +20,13 @@ from tokenspectrum.tokenlog.reader import check_folder
 from tokenspectrum.tokenlog.writer import write_file, write_manifest
 from tokenspectrum.training.backends.local.trainer import train
 from tokenspectrum.training.job import TrainJob
+from tokenspectrum.weighting.registry import make_rule
 from tokenspectrum.weighting.rule import Rule
 
 torch.set_num_threads(1)
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789+= .?"
 TEMPLATE = "{% for m in messages %}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}={% endif %}"
-ANCHOR = Rule(
+ANCHOR = make_rule(
     kind="anchor",
     denominator="selected",
     p=0.3,
@@ -35,7 +36,7 @@ ANCHOR = Rule(
     scope="response",
     entropy_of="old",
 )
-LOW2HIGH = Rule(
+LOW2HIGH = make_rule(
     kind="low2high",
     denominator="all",
     score="entropy_norm",
@@ -47,7 +48,7 @@ LOW2HIGH = Rule(
     s_warm=3,
     eps_mode="exact",
 )
-UNIFORM = Rule(kind="uniform", denominator="all")
+UNIFORM = make_rule(kind="uniform", denominator="all")
 TRAIN = {
     "trainer": "local",
     "dtype": "float32",

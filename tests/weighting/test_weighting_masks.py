@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tokenspectrum.counter import stream_key, uniforms
 from tokenspectrum.errors import UserError
-from tokenspectrum.weighting.apply import apply, needs_current
+from tokenspectrum.weighting.apply import apply
 from tokenspectrum.weighting.batch import TokenBatch
-from tokenspectrum.weighting.rule import Rule
+from tokenspectrum.weighting.registry import make_rule
 
 SCORES = [0.0, -0.0, 0.25, 0.5, 0.500001, 1.0]
 
@@ -49,7 +49,8 @@ scopes = st.sampled_from(["response", "minibatch", "rollout"])
 
 
 def ranked(kind, p, scope, entropy_of="old", score="entropy_norm"):
-    return Rule(kind, "selected", p=p, score=score, scope=scope, entropy_of=entropy_of)
+    row = {"layer": 0, "alignment": "decision"} if score.startswith("entropy") else {}
+    return make_rule(kind=kind, denominator="selected", p=p, score=score, scope=scope, entropy_of=entropy_of, **row)
 
 
 def brute_ranked(scores, names, minibatch, p, scope, highest):
@@ -151,12 +152,14 @@ def test_anchor_and_explorer_share_no_token(raw, p, scope):
 @given(raw_batches(), fractions, scopes, st.randoms(use_true_random=False))
 @pytest.mark.parametrize("kind", ["anchor", "explorer", "loss-low", "loss-high", "random", "front", "back"])
 def test_order_of_the_batch_does_not_matter(kind, raw, p, scope, shuffler):
-    rule, name = Rule(kind, "selected", p=p), "entropy_norm"
+    name = "entropy_norm"
     if kind in ("anchor", "explorer"):
         rule = ranked(kind, p, scope)
     elif kind.startswith("loss"):
         name = "loss_magnitude"
         rule = ranked(kind, p, "minibatch", "current", name)
+    else:
+        rule = make_rule(kind=kind, denominator="selected", p=p)
     batch = make_batch(*raw, name=name)
     order = list(range(len(raw[0])))
     shuffler.shuffle(order)
@@ -170,16 +173,16 @@ def test_order_of_the_batch_does_not_matter(kind, raw, p, scope, shuffler):
 def test_front_and_back_against_their_definition(raw, p):
     batch = make_batch(*raw)
     tokens = [(r, t, len(row)) for r, row in enumerate(raw[0]) for t in range(len(row))]
-    front = selected(apply(Rule("front", "selected", p=p), batch), batch)
-    back = selected(apply(Rule("back", "selected", p=p), batch), batch)
+    front = selected(apply(make_rule(kind="front", denominator="selected", p=p), batch), batch)
+    back = selected(apply(make_rule(kind="back", denominator="selected", p=p), batch), batch)
     assert front == {(r, t) for r, t, size in tokens if (t + 1) / size <= p}
     assert back == {(r, t) for r, t, size in tokens if (t + 1) / size > 1 - p}
 
 
 def test_front_is_empty_below_one_over_p_and_back_is_not():
     batch = make_batch([[0.1] * 4, [0.2] * 5], [("a", 0), ("a", 1)], [0, 0])
-    assert selected(apply(Rule("front", "selected", p=0.2), batch), batch) == {(1, 0)}
-    assert selected(apply(Rule("back", "selected", p=0.2), batch), batch) == {(0, 3), (1, 4)}
+    assert selected(apply(make_rule(kind="front", denominator="selected", p=0.2), batch), batch) == {(1, 0)}
+    assert selected(apply(make_rule(kind="back", denominator="selected", p=0.2), batch), batch) == {(0, 3), (1, 4)}
 
 
 @settings(max_examples=40, deadline=None)
@@ -190,7 +193,7 @@ def test_random_is_the_counter_hash(raw, p, seed, step):
     for r, row in enumerate(raw[0]):
         key = np.uint64(stream_key("mask", seed, step, *raw[1][r]))
         kept |= {(r, t) for t in range(len(row)) if uniforms(key, np.array([t]))[0] < p}
-    assert selected(apply(Rule("random", "selected", p=p), batch), batch) == kept
+    assert selected(apply(make_rule(kind="random", denominator="selected", p=p), batch), batch) == kept
 
 
 def long_batch(rows=400, size=100, seed=3, step=2):
@@ -202,7 +205,9 @@ def long_batch(rows=400, size=100, seed=3, step=2):
 
 @pytest.mark.parametrize("p", [0.05, 0.2, 0.6])
 def test_random_keeps_about_p_independently_of_place(p):
-    chosen_RT = apply(Rule("random", "selected", p=p), long_batch()).selected_N.reshape(400, 100).double()
+    chosen_RT = (
+        apply(make_rule(kind="random", denominator="selected", p=p), long_batch()).selected_N.reshape(400, 100).double()
+    )
     deviation = math.sqrt(p * (1 - p))
     assert abs(float(chosen_RT.mean()) - p) < 4 * deviation / 200
     assert float((chosen_RT.mean(0) - p).abs().max()) < 4.5 * deviation / 20
@@ -212,7 +217,7 @@ def test_random_keeps_about_p_independently_of_place(p):
 
 
 def test_random_changes_with_seed_and_step():
-    rule = Rule("random", "selected", p=0.5)
+    rule = make_rule(kind="random", denominator="selected", p=0.5)
     masks = [apply(rule, long_batch(8, 50, seed, step)).selected_N for seed, step in [(1, 1), (1, 2), (2, 1), (1, 1)]]
     assert torch.equal(masks[0], masks[3])
     for i, j in [(0, 1), (0, 2), (1, 2)]:
@@ -243,7 +248,9 @@ def test_minibatch_scope_is_each_minibatch_by_itself():
 
 
 def test_uniform_keeps_everything_and_looks_at_nothing():
-    weights = apply(Rule("uniform", "all"), make_batch([[0.5], [0.1, 0.2]], [("a", 0), ("a", 1)], [0, 0]))
+    weights = apply(
+        make_rule(kind="uniform", denominator="all"), make_batch([[0.5], [0.1, 0.2]], [("a", 0), ("a", 1)], [0, 0])
+    )
     assert weights.weight_N.tolist() == [1.0, 1.0, 1.0]
     assert weights.score_N.isnan().all()
     assert weights.score_at_cut is None
@@ -280,10 +287,10 @@ def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="prompt_ids has 2 entries for 1"):
         TokenBatch(torch.tensor([2]), 0, 0, ["a", "b"], torch.tensor([0]), torch.tensor([0]), {})
     with pytest.raises(ValueError, match="no score 'predictive_entropy'"):
-        apply(ranked("anchor", 0.2, "response", score="predictive_entropy"), make_batch([[0.1]], [("a", 0)], [0]))
+        apply(ranked("predictive-low", 0.2, "response", score="predictive_entropy"), make_batch([[0.1]], [("a", 0)], [0]))
 
 
 def test_only_rules_of_the_current_policy_are_ranked_at_update_time():
-    assert needs_current(ranked("anchor", 0.2, "minibatch", entropy_of="current"))
-    assert not needs_current(ranked("anchor", 0.2, "minibatch"))
-    assert not needs_current(Rule("uniform", "all"))
+    assert ranked("anchor", 0.2, "minibatch", entropy_of="current").needs_current
+    assert not ranked("anchor", 0.2, "minibatch").needs_current
+    assert not make_rule(kind="uniform", denominator="all").needs_current

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tokenspectrum.counter import stream_key, uniforms
 from tokenspectrum.weighting.apply import apply
 from tokenspectrum.weighting.batch import TokenBatch
-from tokenspectrum.weighting.rule import Rule
+from tokenspectrum.weighting.registry import make_rule
 
 KINDS = ["type-matched", "position-matched"]
 TARGETS = {"anchor": "entropy_norm", "predictive-high": "predictive_entropy", "loss-low": "loss_magnitude"}
@@ -37,7 +37,9 @@ def make_batch(lengths, *, seed=3, step=2):
 
 def control(kind, target, p, scope):
     current = "current" if target.startswith("loss") else "old"
-    return Rule(kind, "selected", p=p, score=TARGETS[target], scope=scope, entropy_of=current, matches=target)
+    row = {"layer": 0, "alignment": "decision"} if target == "anchor" else {}
+    values = {"p": p, "score": TARGETS[target], "scope": scope, "entropy_of": current, **row}
+    return make_rule(kind=kind, matches=target, denominator="selected", **values)
 
 
 def cells(kind, batch, scope):
@@ -74,7 +76,7 @@ def test_the_histogram_is_the_matched_one_and_the_lowest_hashes_are_kept(lengths
     batch = make_batch(lengths)
     rule = control(kind, target, p, scope)
     weights = apply(rule, batch)
-    matched = apply(replace(rule, kind=target, matches=None), batch)
+    matched = apply(rule.of, batch)
     places = cells(kind, batch, scope)
     wanted = Counter(place for place, kept in zip(places, matched.selected_N.tolist(), strict=True) if kept)
     u = hashes(batch)
@@ -91,7 +93,7 @@ def test_the_choice_is_by_chance_and_another_at_each_step(kind):
     rule = control(kind, "anchor", 0.3, "response")
     masks = [apply(rule, make_batch([60] * 50, step=step)).selected_N for step in (1, 1, 2)]
     assert torch.equal(masks[0], masks[1])
-    anchors = apply(replace(rule, kind="anchor", matches=None), make_batch([60] * 50)).selected_N
+    anchors = apply(rule.of, make_batch([60] * 50)).selected_N
     for one, two in ((masks[0], masks[2]), (masks[0], anchors)):
         overlap = float((one & two).double().sum() / one.double().sum())
         assert 0.2 < overlap < 0.55

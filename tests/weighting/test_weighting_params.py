@@ -1,8 +1,9 @@
 """Params of the rules: no inert option gets through, and every kind resolves to a rule that can be applied."""
 
-from dataclasses import replace
+import json
+import subprocess
+import sys
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import yaml
@@ -11,12 +12,9 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import parse_section
 from tokenspectrum.params.presets import read_preset
 from tokenspectrum.params.root import parse_params
-from tokenspectrum.params.rules import RuleParams, RuleSection
-from tokenspectrum.weighting import apply, registry
-from tokenspectrum.weighting.resolve import ENDPOINTS, resolve
-from tokenspectrum.weighting.rule import Rule
+from tokenspectrum.params.rules import RuleSection
+from tokenspectrum.weighting.registry import RULES, rule_from_json
 
-FAMILIES = get_args(get_args(RuleParams)[0])
 HARD = {"p": 0.2, "denominator": "selected"}
 RANKED = HARD | {"scope": "response", "entropy_of": "old"}
 ATTENTION = {"layer": "mid", "alignment": "decision", "score": "entropy_norm"}
@@ -31,6 +29,7 @@ OPTIONS = {
     **dict.fromkeys(["low2high", "high2low"], SOFT | {"s_warm": 20}),
     **dict.fromkeys(["static-anchor", "static-explorer"], SOFT),
 }
+STORED = json.loads(Path(__file__).with_name("rule_texts.json").read_text())
 EVERY = RANKED | SOFT | {"s_warm": 20, "eps": 1e-6}
 
 
@@ -38,25 +37,40 @@ def parse(data):
     return parse_section(Path("params.yaml"), {"rules": {"it": data}}, "rules.it", RuleSection).root
 
 
-def test_params_offer_exactly_the_registered_kinds():
-    offered = [kind for family in FAMILIES for kind in get_args(family.model_fields["kind"].annotation)]
-    assert sorted(offered) == sorted(registry.RULES) == sorted(OPTIONS)
+def resolve(rule, n_layers):
+    return rule.resolved(n_layers)
 
 
-def test_every_option_is_described():
-    for family in FAMILIES:
-        assert all(field.description for field in family.model_fields.values())
+def test_every_kind_here_is_offered_and_every_option_is_described():
+    assert OPTIONS.keys() <= RULES.keys()
+    for model in RULES.values():
+        assert model.__doc__
+        assert all(field.description for field in model.model_fields.values())
+
+
+@pytest.mark.parametrize("stored", STORED, ids=lambda stored: f"{stored['options']['kind']}, {stored['from']}"[:60])
+def test_rule_json_keeps_its_bytes(stored):
+    # Texts of the rules of all presets, and of every kind, as they were before a rule became one model.
+    rule = resolve(parse(stored["options"]), stored["layers"])
+    if stored["options"].get("tau") == "auto":
+        rule = rule.model_copy(update={"tau": 0.731})
+    assert rule.to_json() == stored["text"]
+    assert rule_from_json(stored["text"]) == rule
+
+
+def test_params_are_checked_without_torch():
+    # Importing it takes seconds, and a plan that finds nothing to do must not.
+    code = "import sys, tokenspectrum.params.root; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("kind", OPTIONS)
 def test_every_kind_resolves_to_all_that_it_needs(kind):
     rule = resolve(parse({"kind": kind} | OPTIONS[kind]), 9)
-    assert (rule.kind, rule.layer) == (kind, 5 if "layer" in OPTIONS[kind].get("of", OPTIONS[kind]) else None)
-    assert all(getattr(rule, name) is not None for name in registry.NEEDS[kind])
-    assert Rule.from_json(rule.to_json()) == rule
-    if rule.score is not None:
-        assert (rule.score == "predictive_entropy") == kind.startswith("predictive")
-    assert (rule.w_low, rule.w_high) == ENDPOINTS.get(kind, (None, None))
+    assert (rule.kind, rule.layers) == (kind, (5,) if "layer" in OPTIONS[kind].get("of", OPTIONS[kind]) else ())
+    assert rule_from_json(rule.to_json()) == rule
+    if rule.looks_at is not None:
+        assert (rule.looks_at.name == "predictive_entropy") == kind.startswith("predictive")
 
 
 @pytest.mark.parametrize("kind", OPTIONS)
@@ -78,7 +92,8 @@ def test_each_option_reaches_the_rule(kind):
     turned = {"p": 0.3, "denominator": "all", "scope": "minibatch", "entropy_of": "current", "layer": 2, "tau": 2.0}
     turned |= {"alignment": "token", "score": "entropy_raw", "s_warm": 5}
     for name in OPTIONS[kind].keys() & turned.keys():
-        assert getattr(resolve(parse({"kind": kind} | OPTIONS[kind] | {name: turned[name]}), 9), name) == turned[name]
+        rule = resolve(parse({"kind": kind} | OPTIONS[kind] | {name: turned[name]}), 9)
+        assert rule.record()[name] == turned[name]
 
 
 def test_eps_comes_with_literal_and_only_there():
@@ -115,7 +130,7 @@ def test_wrong_values_are_one_line(data, message):
 
 
 def test_auto_tau_is_left_open_and_a_layer_too_deep_is_refused():
-    assert resolve(parse({"kind": "static-anchor"} | SOFT | {"tau": "auto"}), 9).tau is None
+    assert resolve(parse({"kind": "static-anchor"} | SOFT | {"tau": "auto"}), 9).tau == "auto"
     with pytest.raises(UserError, match="layer 9: the policy has layers 0 to 8"):
         resolve(parse({"kind": "static-anchor"} | SOFT | {"layer": 9}), 9)
 
@@ -128,8 +143,8 @@ def test_yaml_reads_as_written():
 @pytest.mark.parametrize("kind", ["loss-high", "loss-low"])
 def test_loss_magnitude_is_always_of_the_policy_being_updated(kind):
     rule = resolve(parse({"kind": kind} | OPTIONS[kind]), 9)
-    assert (rule.score, rule.entropy_of) == ("loss_magnitude", "current")
-    assert apply.needs_current(rule)
+    assert rule.looks_at.name == "loss_magnitude"
+    assert rule.needs_current
     with pytest.raises(UserError, match="scope"):
         parse({"kind": kind} | OPTIONS[kind] | {"scope": "rollout"})
 
@@ -139,10 +154,10 @@ def test_loss_magnitude_is_always_of_the_policy_being_updated(kind):
 def test_a_control_is_the_rule_that_it_matches_but_for_the_choice(kind, matches):
     of = {"kind": matches} | OPTIONS[matches]
     rule, other = resolve(parse({"kind": kind, "of": of}), 9), resolve(parse(of), 9)
-    assert replace(rule, kind=matches, matches=None) == other
-    assert (rule.kind, rule.matches) == (kind, matches)
-    assert apply.needs_current(rule) == apply.needs_current(other)
-    assert apply.needs_types(rule) == (kind == "type-matched")
+    assert rule.of == other
+    assert rule.record() == other.record() | {"kind": kind, "matches": matches}
+    assert (rule.needs_current, rule.looks_at) == (other.needs_current, other.looks_at)
+    assert rule.needs_types == (kind == "type-matched")
     for wrong in ({"kind": "random"} | HARD, {"p": 0.2}, of | {"tau": 1.0}):
         with pytest.raises(UserError, match=r"rules\.it"):
             parse({"kind": kind, "of": wrong})

@@ -2,7 +2,6 @@
 
 import logging
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -11,18 +10,23 @@ from hypothesis import strategies as st
 
 from tokenspectrum.weighting.apply import apply
 from tokenspectrum.weighting.batch import TokenBatch
-from tokenspectrum.weighting.resolve import ENDPOINTS
-from tokenspectrum.weighting.rule import Rule
-from tokenspectrum.weighting.soft import normalised, solve_tau
+from tokenspectrum.weighting.registry import make_rule
+from tokenspectrum.weighting.rules._soft import normalised, solve_tau
 
+ENDPOINTS = {
+    "low2high": ((1.0, 0.0), (0.0, 1.0)),
+    "high2low": ((0.0, 1.0), (1.0, 0.0)),
+    "static-anchor": ((1.0, 1.0), (0.0, 0.0)),
+    "static-explorer": ((0.0, 0.0), (1.0, 1.0)),
+}
 entropies = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=20)
 
 
 def soft_rule(kind="low2high", tau=0.7, s_warm=10, eps=None):
     low, high = ENDPOINTS[kind]
-    return Rule(
-        kind,
-        "all",
+    return make_rule(
+        kind=kind,
+        denominator="all",
         score="entropy_norm",
         layer=1,
         alignment="decision",
@@ -136,11 +140,17 @@ def test_curricula_end_where_the_static_rules_stand_and_mirror_each_other():
 
 
 @pytest.mark.parametrize(
-    "change", [{"tau": 0.1}, {"s_warm": 3}, {"eps_mode": "literal", "eps": 0.1}, {"w_high": (0.0, 2.0)}]
+    "change",
+    [
+        {"tau": 0.1},
+        {"s_warm": 3},
+        {"eps_mode": "literal", "eps": 0.1},
+        {"kind": "high2low", "w_low": (0.0, 1.0), "w_high": (1.0, 0.0)},
+    ],
 )
 def test_each_knob_changes_the_weights(change):
     rule, batch = soft_rule(), one_response([0.1, 0.5, 0.9], step=3)
-    assert not torch.equal(apply(rule, batch).weight_N, apply(replace(rule, **change), batch).weight_N)
+    assert not torch.equal(apply(rule, batch).weight_N, apply(make_rule(**(rule.record() | change)), batch).weight_N)
 
 
 def test_literal_eps_caps_abar_as_the_batch_grows():

@@ -21,7 +21,7 @@ from tokenspectrum.stages.entry import run
 from tokenspectrum.systems.params import SystemsParams
 from tokenspectrum.training.backends.local import trainer as local
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.weighting.rule import read_rule
+from tokenspectrum.weighting.registry import read_rule
 
 CHECKPOINT_ENV = "CHECKPOINT_DIR"
 

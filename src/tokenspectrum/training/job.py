@@ -42,7 +42,8 @@ class TrainJob:
     @property
     def alignment(self) -> str:
         """Which query's attention row is a token's: the rule's choice, for the log too."""
-        return self.rule.alignment or "decision"
+        score = self.rule.looks_at
+        return (score and score.alignment) or "decision"
 
     @property
     def clip_range(self) -> tuple[float, float]:

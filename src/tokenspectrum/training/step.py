@@ -20,7 +20,6 @@ from tokenspectrum.training.dapo import surrogate, token_denominator
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.record import MiniBatch, Rollouts, RowSample, StepRecord, Update, Updated, WholeRows
 from tokenspectrum.training.weigh import weigh
-from tokenspectrum.weighting.apply import needs_current
 
 
 class Actor(Protocol):
@@ -57,7 +56,7 @@ def run_step(
 def _run_step(
     actor: Actor, job: TrainJob, layers: Sequence[int], step: int, rollouts: Rollouts, beat: Callable[[], None]
 ) -> StepRecord:
-    own = () if job.rule.layer is None else (job.rule.layer,)
+    own = job.rule.layers
     scores = actor.score(rollouts.responses, tuple(dict.fromkeys((*layers, *own))))
     if not bool(scores.logprob_N.isfinite().all()):
         raise UserError("the policy's log-probabilities are not finite: lower train.learning_rate")
@@ -66,7 +65,7 @@ def _run_step(
     lr = learning_rate(job.train.learning_rate, job.train.warmup_steps, step)
     weight_N, ratio_N, loss_N = (torch.zeros(len(scores.logprob_N)) for _ in range(3))
     everything = torch.arange(len(rollouts.responses))
-    whole = None if needs_current(job.rule) else weigh(job, step, rollouts, everything, scores, scores.logprob_N)
+    whole = None if job.rule.needs_current else weigh(job, step, rollouts, everything, scores, scores.logprob_N)
     updates, cuts = [], []
     for m in range(job.train.mini_batches):
         rows = (rollouts.minibatch_R == m).nonzero()[:, 0]
@@ -134,7 +133,7 @@ def sample_rows(
 
 def logged_layers(job: TrainJob, n_layers: int) -> tuple[int, ...]:
     """The layers whose attention the token log holds; one that the policy lacks, the rule's too, is a UserError."""
-    own = () if job.rule.layer is None else (resolve_layer(job.rule.layer, n_layers),)
+    own = tuple(resolve_layer(layer, n_layers) for layer in job.rule.layers)
     wanted = [own if layer == "rule" else (resolve_layer(layer, n_layers),) for layer in job.train.token_log.layers]
     return tuple(dict.fromkeys(layer for layers in wanted for layer in layers))
 

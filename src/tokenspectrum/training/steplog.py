@@ -24,11 +24,12 @@ ROW_STATS = ("entropy_topk", "entropy_fixed", "support_50", "support_80", "suppo
 
 def write_run(root: Path, job: TrainJob) -> Path:
     """The run's one row in the table `runs`."""
+    rule = job.rule.record()
     columns = {
         "method": [job.method],
         "rule": [job.rule.to_json()],
-        "layer": [job.rule.layer],
-        "tau": [job.rule.tau],
+        "layer": [rule.get("layer")],
+        "tau": [rule.get("tau")],
         "preset": [job.preset],
         "trainer": [job.train.trainer],
         "policy": [job.policy_name],

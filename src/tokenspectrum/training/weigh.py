@@ -4,6 +4,7 @@ Knows rollouts, scores and rules.  Knows no model: whoever calls says whose scor
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,45 +17,59 @@ from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.dapo import Clip, clipped_loss
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.record import Rollouts
-from tokenspectrum.weighting.apply import Weights, apply, needs_types
-from tokenspectrum.weighting.batch import TokenBatch
+from tokenspectrum.weighting.apply import Weights, apply
+from tokenspectrum.weighting.assemble import token_batch
+from tokenspectrum.weighting.rule import Score
 
 
 def weigh(
     job: TrainJob, step: int, rollouts: Rollouts, rows: torch.Tensor, scores: Scores, old_logprob_N: torch.Tensor
 ) -> Weights:
-    """The rule's weights on the tokens of the responses `rows`, all of them or one mini-batch where `needs_current`.
+    """The rule's weights on the tokens of the responses `rows`: all, or one mini-batch where `rule.needs_current`.
 
     `scores` are of those responses under the policy that the rule looks at; `old_logprob_N` is of the policy that the
     step began with.  As long as that is the same policy the log-probabilities must be the same numbers: the magnitude
     of the loss is then the same for all tokens of a response, and float noise must not rank them.
     """
-    rule, lengths_R = job.rule, rollouts.lengths_R[rows]
-    named = {"predictive_entropy": scores.predictive_entropy_N}
-    if rule.layer is not None:
-        attention = scores.attention[rule.layer]
-        named |= {"entropy_norm": attention.entropy_norm_N, "entropy_raw": attention.entropy_raw_N}
-    if rule.score == "loss_magnitude":
-        advantage_N = rollouts.judged.advantage_R[rows].repeat_interleave(lengths_R)
-        clip = Clip(job.train.clip.low, job.train.clip.high, job.train.clip.dual)
-        named["loss_magnitude"] = clipped_loss(scores.logprob_N, old_logprob_N, advantage_N, clip).abs()
     responses = [rollouts.responses[r] for r in rows.tolist()]
-    batch = TokenBatch(
+    lengths_R = rollouts.lengths_R[rows]
+    advantage_N = rollouts.judged.advantage_R[rows].repeat_interleave(lengths_R)
+    batch = token_batch(
+        job.rule,
+        _Step(job, responses, scores, old_logprob_N, advantage_N),
         lengths_R=lengths_R,
         seed=job.seed,
         step=step,
         prompt_ids=[response.prompt_id for response in responses],
         samples_R=torch.tensor([response.sample for response in responses], dtype=torch.int64),
         minibatch_R=rollouts.minibatch_R[rows],
-        scores=named,
-        token_type_N=_types(job.policy, responses) if needs_types(rule) else None,
     )
-    return apply(rule, batch)
+    return apply(job.rule, batch)
 
 
-def _types(policy: Path, responses: Sequence[Response]) -> torch.Tensor:
-    ids_N = torch.tensor([i for response in responses for i in response.token_ids], dtype=torch.int64)
-    return _types_of_vocabulary(policy)[ids_N]
+@dataclass(frozen=True)
+class _Step:
+    """A step's responses as the source of what a rule looks at."""
+
+    job: TrainJob
+    responses: Sequence[Response]
+    scores: Scores
+    old_logprob_N: torch.Tensor
+    advantage_N: torch.Tensor
+
+    def attention(self, score: Score) -> torch.Tensor:
+        return getattr(self.scores.attention[score.layer], f"{score.name}_N")
+
+    def predictive_entropy(self) -> torch.Tensor:
+        return self.scores.predictive_entropy_N
+
+    def loss_magnitude(self) -> torch.Tensor:
+        clip = Clip(self.job.train.clip.low, self.job.train.clip.high, self.job.train.clip.dual)
+        return clipped_loss(self.scores.logprob_N, self.old_logprob_N, self.advantage_N, clip).abs()
+
+    def token_types(self) -> torch.Tensor:
+        ids_N = torch.tensor([i for response in self.responses for i in response.token_ids], dtype=torch.int64)
+        return _types_of_vocabulary(self.job.policy)[ids_N]
 
 
 @lru_cache(maxsize=1)

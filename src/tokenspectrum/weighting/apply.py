@@ -1,6 +1,6 @@
 """Apply a rule to a batch: the one call that the weights stage and both trainers make.
 
-Knows the registry.  Knows no advantage: weights multiply it later, and zero-advantage groups weigh like the others.
+Knows no rule by name.  Knows no advantage: weights multiply it later, and zero-advantage groups weigh like the others.
 """
 
 from collections.abc import Mapping
@@ -8,13 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-# Imported for their rules: each registers itself.
-import tokenspectrum.weighting.masks
-import tokenspectrum.weighting.matched
-import tokenspectrum.weighting.soft  # noqa: F401
-from tokenspectrum.errors import UserError
 from tokenspectrum.weighting.batch import TokenBatch
-from tokenspectrum.weighting.registry import NEEDS, RULES
 from tokenspectrum.weighting.rule import Rule
 
 
@@ -41,15 +35,10 @@ class Weights:
 def apply(rule: Rule, batch: TokenBatch) -> Weights:
     """Weigh `batch` under `rule`.
 
-    The batch is the whole rollout batch, or, where `needs_current(rule)`, one mini-batch with scores of the policy just
-    before that mini-batch's update.  Raises UserError for an unknown kind and for scores that are not finite.
+    The batch is the whole rollout batch, or, where `rule.needs_current`, one mini-batch with scores of the policy just
+    before that mini-batch's update.  Raises UserError for scores that are not finite.
     """
-    if rule.kind not in RULES:
-        raise UserError(f"rule kind {rule.kind!r}: unknown; known are {', '.join(sorted(RULES))}")
-    missing = [name for name in NEEDS[rule.kind] if getattr(rule, name) is None]
-    if missing:
-        raise UserError(f"rule {rule.kind}: {missing[0]} is missing; run its weights stage again")
-    outcome = RULES[rule.kind](rule, batch)
+    outcome = rule.weigh(batch)
     extra = dict(outcome.extra, effective_sample_size=effective_sample_size(outcome.weight_N))
     if outcome.cut_S is not None and len(outcome.cut_S):
         extra |= {"cut_min": float(outcome.cut_S.min()), "cut_max": float(outcome.cut_S.max())}
@@ -62,16 +51,6 @@ def apply(rule: Rule, batch: TokenBatch) -> Weights:
         score_at_cut=float(outcome.cut_S.double().mean()) if "cut_min" in extra else None,
         extra=extra,
     )
-
-
-def needs_types(rule: Rule) -> bool:
-    """Whether the rule looks at the types of the tokens: the batch must then hold them."""
-    return rule.kind == "type-matched"
-
-
-def needs_current(rule: Rule) -> bool:
-    """Whether the rule ranks by the policy being updated: each mini-batch is then scored anew before its update."""
-    return rule.entropy_of == "current"
 
 
 def effective_sample_size(weight_N: torch.Tensor) -> float:

@@ -1,47 +1,97 @@
-"""The registry of rules: a new rule is one decorated function (in a module that apply.py imports).
+"""Every rule by its kind, found in the folder rules/; and a rule read back from rule.json.
 
-The one further line is its name among the kinds of its options in params/rules.py.  Knows no rule itself.
+A rule's file declares a subclass of Rule with a literal `kind`.  Files whose name starts with _ are helpers of rules.
+Knows no rule by name.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from pkgutil import iter_modules, resolve_name
+from types import ModuleType
+from typing import Any, Literal, get_args, get_origin
 
-import torch
+from pydantic import ValidationError
 
-from tokenspectrum.weighting.batch import TokenBatch
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.base import one_line
+from tokenspectrum.weighting import rules
 from tokenspectrum.weighting.rule import Rule
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a rule says of each token.
-
-    weight_N    float, >= 0;  selected_N bool: a hard rule kept it; true throughout for soft rules
-    score_N     float: what was ranked, drawn or turned into a weight; None where the rule looks at nothing
-    cut_S       float: score of the boundary token of each segment (the last one kept); None where nothing is ranked
-    extra       further realised values, for the metrics
-    """
-
-    weight_N: torch.Tensor
-    selected_N: torch.Tensor
-    score_N: torch.Tensor | None = None
-    cut_S: torch.Tensor | None = None
-    extra: Mapping[str, float] = field(default_factory=dict)
+AGAIN = "run its weights stage again"
 
 
-RuleFunction = Callable[[Rule, TokenBatch], Outcome]
-RULES: dict[str, RuleFunction] = {}
-NEEDS: dict[str, tuple[str, ...]] = {}
+def kinds_of(model: type[Rule]) -> tuple[str, ...]:
+    """The names that a rule's `kind` may have; none for a base of rules."""
+    annotation = model.model_fields["kind"].annotation
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
-def register(*kinds: str, needs: tuple[str, ...] = ()) -> Callable[[RuleFunction], RuleFunction]:
-    """Enter the decorated function under `kinds`; `needs` are the Rule fields it reads.  No name twice: ValueError."""
+def rules_in(module: ModuleType) -> Iterator[tuple[str, type[Rule]]]:
+    """(kind, model) of every rule that `module` itself declares, in the file's order."""
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, Rule) and value.__module__ == module.__name__:
+            for kind in kinds_of(value):
+                yield kind, value
 
-    def enter(function: RuleFunction) -> RuleFunction:
-        for kind in kinds:
-            if kind in RULES:
-                raise ValueError(f"rule {kind!r} is registered twice")
-            RULES[kind], NEEDS[kind] = function, needs
-        return function
 
-    return enter
+def _found() -> dict[str, type[Rule]]:
+    found: dict[str, type[Rule]] = {}
+    for name in sorted(info.name for info in iter_modules(rules.__path__) if not info.name.startswith("_")):
+        for kind, model in rules_in(resolve_name(f"{rules.__name__}.{name}")):
+            if kind in found:
+                raise ValueError(
+                    f"rule kind {kind!r} is declared twice: {found[kind].__module__} and {model.__module__}"
+                )
+            found[kind] = model
+    return found
+
+
+RULES = _found()
+
+
+def rule_of(record: Mapping[str, Any], where: str = "rule") -> Rule:
+    """The resolved rule in `record`, the object of a rule.json; an error is a UserError that begins with `where`."""
+    kind = record.get("kind")
+    if kind not in RULES:
+        raise UserError(f"{where}: rule kind {kind!r}: unknown; known are {', '.join(sorted(RULES))}")
+    model = RULES[kind]
+    try:
+        rule = model.model_validate_json(json.dumps(model.options(record)))
+    except ValidationError as e:
+        raise UserError(f"{where}: {one_line(e, '')}; {AGAIN}") from None
+    made = rule.record()
+    for name in sorted(made.keys() | record.keys()):
+        if name not in record:
+            raise UserError(f"{where}: no key {name!r}; {AGAIN}")
+        if made.get(name) != json.loads(json.dumps(record[name])):
+            raise UserError(f"{where}: {name} is {record[name]!r}, not {made.get(name)!r}; {AGAIN}")
+    for name in ("layer", "tau"):
+        if isinstance(made.get(name), str):
+            raise UserError(f"{where}: {name} is {made[name]!r}, which is not resolved; {AGAIN}")
+    return rule
+
+
+def make_rule(**record: Any) -> Rule:
+    """The same by keywords, of which None is none: `make_rule(kind="front", p=0.2, denominator="selected")`."""
+    return rule_of({name: value for name, value in record.items() if value is not None})
+
+
+def rule_from_json(text: str, where: str = "rule") -> Rule:
+    """The inverse of `Rule.to_json`; anything else in the text is a UserError that begins with `where`."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as e:
+        raise UserError(f"{where} line {e.lineno}: not valid JSON: {e.msg}; {AGAIN}") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{where}: expected an object; {AGAIN}")
+    return rule_of(data, where)
+
+
+def read_rule(path: Path) -> Rule:
+    """The rule in a rule.json; a missing or damaged file is a UserError that names it."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run its weights stage") from None
+    return rule_from_json(text, str(path))

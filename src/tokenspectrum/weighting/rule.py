@@ -1,120 +1,113 @@
-"""A resolved rule: what rule.json holds and all that training reads.  Nothing here is still `auto` or a layer's name.
+"""A weighting rule: one frozen model that goes from params through rule.json to the tokens.
 
-Knows names and numbers.  Knows neither how a rule weighs tokens (masks, soft) nor where its numbers came from (params).
+Knows what every rule has in common.  Knows no rule; each has its own file in rules/.
+
+A rule's file is read when params are checked, before anything runs.  So neither this module nor a rule's file imports
+torch at its top.
 """
 
 import json
-import math
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from tokenspectrum.errors import UserError
+from tokenspectrum.params.base import Frozen
+from tokenspectrum.params.layers import resolve_layer
 
-CHOICES = {
-    "denominator": ("selected", "all"),
-    "alignment": ("decision", "token"),
-    "scope": ("response", "minibatch", "rollout"),
-    "entropy_of": ("old", "current"),
-    "eps_mode": ("exact", "literal"),
-    "matches": ("anchor", "explorer", "predictive-low", "predictive-high", "loss-low", "loss-high"),
-}
-RANGES = {"p": (0.0, 1.0), "tau": (0.0, math.inf), "eps": (0.0, math.inf)}  # open below, closed above
-NUMBERS = {"p": float, "tau": float, "eps": float, "layer": int, "s_warm": int}
-PAIRS = ("w_low", "w_high")
+if TYPE_CHECKING:
+    from tokenspectrum.weighting.batch import TokenBatch
+    from tokenspectrum.weighting.outcome import Outcome
+
+# What training reads of a rule beside its options.  Where a rule leaves no choice it is a class constant, and rule.json
+# holds it like an option.
+CONSTANTS = ("denominator", "score", "entropy_of")
 
 
 @dataclass(frozen=True)
-class Rule:
-    """One rule.  A field that its kind has no use for is None, and absent from rule.json.
+class Score:
+    """The number of each token that a rule looks at.
 
-    kind         name in the registry
-    denominator  D of a mini-batch: "selected" = sum of weights, "all" = number of valid tokens
-    p            fraction of tokens to keep
-    score        which score is ranked or turned into weights; layer (0-based) and alignment say where it is taken
-    scope        what a threshold is set over;  entropy_of: whose score, the old policy's or the one being updated
-    tau          temperature of soft weights
-    w_low        weight of a token with abar = 0, (at s = 0, from s = s_warm on);  w_high: the same where abar = 1
-    s_warm       rollout batches of the linear ramp; None where the endpoints do not move
-    eps_mode     exact (eps = 0) or literal (the paper's eps, then given in `eps`)
-    matches      kind of the rule whose mask a control matches; p, score and the like are then that rule's
+    name        a statistic of the attention row, "predictive_entropy" or "loss_magnitude"
+    layer       0-based layer of the attention row; None for the other two
+    alignment   which query's row it is, decision or token; None for the other two
+    """
+
+    name: str
+    layer: int | None = None
+    alignment: str | None = None
+
+
+class Rule(Frozen):
+    """Base of all rules.  The fields of a rule are its options in params; `kind` names it.
+
+    `denominator` is an option or a constant of every rule: D of a mini-batch is the sum of the weights ("selected") or
+    the number of valid tokens ("all").  A rule that looks at a score has `score`, and for one of the attention row
+    `layer` and `alignment`.  `entropy_of` says whose score it is: of the policy that sampled the batch ("old") or of
+    the one being updated ("current").
     """
 
     kind: str
-    denominator: str
-    p: float | None = None
-    score: str | None = None
-    layer: int | None = None
-    alignment: str | None = None
-    scope: str | None = None
-    entropy_of: str | None = None
-    tau: float | None = None
-    w_low: tuple[float, float] | None = None
-    w_high: tuple[float, float] | None = None
-    s_warm: int | None = None
-    eps_mode: str | None = None
-    eps: float | None = None
-    matches: str | None = None
+    needs_types: ClassVar[bool] = False
+    """Whether the batch must hold the types of the tokens."""
 
-    def __post_init__(self) -> None:
-        for name, allowed in CHOICES.items():
-            value = getattr(self, name)
-            if value not in allowed and (value is not None or name == "denominator"):
-                raise UserError(f"rule {self.kind}: {name} is {value!r}; expected one of {', '.join(allowed)}")
-        for name, (low, high) in RANGES.items():
-            value = getattr(self, name)
-            if value is not None and not low < value <= high:
-                raise UserError(f"rule {self.kind}: {name} is {value}; expected more than {low:g} and at most {high:g}")
-        if self.s_warm is not None and self.s_warm < 1:
-            raise UserError(f"rule {self.kind}: s_warm is {self.s_warm}; expected at least 1 rollout batch")
-        if self.eps_mode is not None and (self.eps_mode == "literal") != (self.eps is not None):
-            raise UserError(f"rule {self.kind}: eps belongs to eps_mode literal, and only there")
-        if self.scope == "rollout" and self.entropy_of == "current":
-            raise UserError(f"rule {self.kind}: scope rollout with entropy_of current is not computable; use old")
+    if TYPE_CHECKING:
+        denominator: Literal["selected", "all"]
 
-    def to_json(self) -> str:
-        """The text of rule.json: sorted keys, only the fields in use, floats that read back exactly."""
-        used = {name: value for name, value in asdict(self).items() if value is not None}
-        return json.dumps(used, indent=1, sort_keys=True) + "\n"
+    def weigh(self, batch: "TokenBatch") -> "Outcome":
+        """The weight of every token of `batch`.
+
+        The batch is the whole rollout batch.  Where `needs_current` it is one mini-batch.
+        """
+        raise NotImplementedError
+
+    @property
+    def looks_at(self) -> Score | None:
+        """The score that the batch must hold; None where the rule needs none."""
+        name = getattr(self, "score", None)
+        if name is None:
+            return None
+        return Score(name, getattr(self, "layer", None), getattr(self, "alignment", None))
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layer whose attention rows the rule reads, or nothing."""
+        return () if self.looks_at is None or self.looks_at.layer is None else (self.looks_at.layer,)
+
+    @property
+    def needs_current(self) -> bool:
+        """Whether the rule ranks by the policy being updated: a mini-batch is scored anew before its update."""
+        return getattr(self, "entropy_of", None) == "current"
+
+    @property
+    def shown_at(self) -> tuple[int, ...]:
+        """The s (rollout batches before this one) at which the weights stage shows what the rule comes to."""
+        return (0,)
+
+    def resolved(self, n_layers: int) -> Self:
+        """The rule on a policy of `n_layers` layers: a layer's name becomes its index.  UserError for a wrong layer."""
+        if "layer" not in type(self).model_fields:
+            return self
+        return self.model_copy(update={"layer": resolve_layer(self.layer, n_layers)})
+
+    def fitted(self, batch: "TokenBatch") -> Self:
+        """The rule with every option that is `auto` found on `batch`, the base policy's tokens."""
+        return self
 
     @classmethod
-    def from_json(cls, text: str, where: str = "rule") -> "Rule":
-        """The inverse of `to_json`; anything else in the text is a UserError that starts with `where`."""
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as e:
-            raise UserError(f"{where} line {e.lineno}: not valid JSON: {e.msg}; run its weights stage again") from None
-        if not isinstance(data, dict):
-            raise UserError(f"{where}: expected an object; run its weights stage again")
-        unknown = sorted(data.keys() - {f.name for f in fields(cls)})
-        missing = sorted({"kind", "denominator"} - data.keys())
-        if unknown or missing:
-            problem = f"unknown key {unknown[0]!r}" if unknown else f"no key {missing[0]!r}"
-            raise UserError(f"{where}: {problem}; run its weights stage again")
-        return cls(**{name: _checked(name, value, where) for name, value in data.items()})
+    def constants(cls) -> dict[str, Any]:
+        """What rule.json holds beside the options, the same for every rule of this kind."""
+        return {name: getattr(cls, name) for name in CONSTANTS if hasattr(cls, name)}
 
+    def record(self) -> dict[str, Any]:
+        """What rule.json holds: options and constants; options without a value are left out."""
+        values = self.model_dump(mode="json") | json.loads(json.dumps(self.constants()))
+        return {name: value for name, value in values.items() if value is not None}
 
-def read_rule(path: Path) -> Rule:
-    """The rule in a rule.json; a missing or damaged file is a UserError that names it."""
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run its weights stage") from None
-    return Rule.from_json(text, str(path))
+    @classmethod
+    def options(cls, record: Mapping[str, Any]) -> dict[str, Any]:
+        """The inverse of `record`, not validated."""
+        return {name: value for name, value in record.items() if name not in cls.constants()}
 
-
-def _checked(name: str, value: Any, where: str) -> Any:
-    """`value` as the type that field `name` has; numbers are not read from text, nor whole ones from fractions."""
-    if name in PAIRS:
-        if isinstance(value, list) and len(value) == 2 and all(_is_number(v) for v in value):
-            return (float(value[0]), float(value[1]))
-    elif name in NUMBERS:
-        if _is_number(value) and NUMBERS[name](value) == value:
-            return NUMBERS[name](value)
-    elif isinstance(value, str):
-        return value
-    raise UserError(f"{where}: {name} is {value!r}; run its weights stage again")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    def to_json(self) -> str:
+        """The text of rule.json: sorted keys, floats that read back exactly."""
+        return json.dumps(self.record(), indent=1, sort_keys=True) + "\n"

@@ -28,7 +28,7 @@ from tokenspectrum.systems.ray.cluster import Cluster, JoinedCluster
 from tokenspectrum.systems.ray.watchdog import Watchdog
 from tokenspectrum.training.backends.local.trainer import STOPPED, stop_signal
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.weighting.rule import Rule
+from tokenspectrum.weighting.registry import rule_of
 
 ADDRESS_ENV = "TOKENSPECTRUM_RAY_ADDRESS"
 JOIN_ENV = "RAY_ADDRESS"  # Ray's own word for a cluster to join
@@ -162,7 +162,7 @@ def load_job(file: Path) -> TrainJob:
     for field in fields(TrainJob):
         value = data[field.name]
         if field.name == "rule":
-            data[field.name] = Rule.from_json(json.dumps(value), str(file))
+            data[field.name] = rule_of(value, str(file))
         elif field.name in _MODELS:
             data[field.name] = _MODELS[field.name].model_validate_json(json.dumps(value))
         elif field.type in (Path, "Path"):

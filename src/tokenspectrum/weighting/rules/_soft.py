@@ -10,22 +10,20 @@ from collections.abc import Callable
 import torch
 
 from tokenspectrum.weighting.batch import TokenBatch
-from tokenspectrum.weighting.registry import Outcome, register
+from tokenspectrum.weighting.outcome import Outcome
 from tokenspectrum.weighting.rule import Rule
-from tokenspectrum.weighting.schedule import between, ramp
+from tokenspectrum.weighting.rules._schedule import between, ramp
 
 log = logging.getLogger(__name__)
 
 FLAT = 1e-12  # below this range of scores every token gets abar = 0.5
 TAU_MIN, TAU_MAX = 0.01, 10.0
-KINDS = ("low2high", "high2low", "static-anchor", "static-explorer")
 
 
-@register(*KINDS, needs=("score", "tau", "w_low", "w_high", "eps_mode"))
-def soft(rule: Rule, batch: TokenBatch) -> Outcome:
+def soft(rule: Rule, batch: TokenBatch, s_warm: int | None) -> Outcome:
     """w_t = (1 - abar_t) w_low(s) + abar_t w_high(s) over all tokens of the batch; the kinds differ in endpoints."""
     score_N = batch.score_N(rule.score)
-    r = ramp(batch.s, rule.s_warm)
+    r = ramp(batch.s, s_warm)
     w_low, w_high = between(rule.w_low, r), between(rule.w_high, r)
     selected_N = torch.ones(batch.n_tokens, dtype=torch.bool)
     if batch.n_tokens == 0:
@@ -66,6 +64,15 @@ def normalised(score_N: torch.Tensor, tau: float, eps_mode: str, eps: float | No
     if eps_mode == "literal":
         span = span + eps * (drop_N + 1).sum()
     return (drop_N - drop_min) / span
+
+
+def fitted_tau(rule: Rule, batch: TokenBatch) -> float:
+    """tau of a rule that has tau auto, on the base policy's tokens."""
+    score_N = batch.score_N(rule.score)
+    tau = solve_tau(score_N, rule.eps_mode, rule.eps)
+    mean = float(normalised(score_N, tau, rule.eps_mode, rule.eps).mean())
+    log.info("%s: tau auto is %g, where mean(abar) is %.4f", rule.kind, tau, mean)
+    return tau
 
 
 def solve_tau(score_N: torch.Tensor, eps_mode: str, eps: float | None = None) -> float:

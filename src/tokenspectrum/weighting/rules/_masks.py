@@ -8,51 +8,33 @@ import torch
 
 from tokenspectrum.counter import stream_key, uniforms
 from tokenspectrum.weighting.batch import TokenBatch
-from tokenspectrum.weighting.registry import Outcome, register
+from tokenspectrum.weighting.outcome import Outcome
 from tokenspectrum.weighting.rule import Rule
 
 
-@register("uniform")
-def uniform(rule: Rule, batch: TokenBatch) -> Outcome:
+def everything(batch: TokenBatch) -> Outcome:
     """Every token, weight 1: full-token training."""
-    return _keep(torch.ones(batch.n_tokens, dtype=torch.bool))
+    return keep(torch.ones(batch.n_tokens, dtype=torch.bool))
 
 
-@register("random", needs=("p",))
-def random(rule: Rule, batch: TokenBatch) -> Outcome:
+def bernoulli(rule: Rule, batch: TokenBatch) -> Outcome:
     """Bernoulli(p) a token: u < p with u a hash of (seed, step, prompt_id, sample, position), whatever is around it."""
     u_N = torch.from_numpy(mask_uniforms(batch))
-    return _keep(u_N < rule.p, u_N)
+    return keep(u_N < rule.p, u_N)
 
 
-@register("front", needs=("p",))
-def front(rule: Rule, batch: TokenBatch) -> Outcome:
-    """The first fraction p of each response, (t+1)/T <= p; none of a response shorter than 1/p tokens."""
-    progress_N = _progress(batch)
-    return _keep(progress_N <= rule.p, progress_N)
-
-
-@register("back", needs=("p",))
-def back(rule: Rule, batch: TokenBatch) -> Outcome:
-    """The last fraction p of each response, (t+1)/T > 1-p; never empty."""
-    progress_N = _progress(batch)
-    return _keep(progress_N > 1 - rule.p, progress_N)
-
-
-@register("anchor", "predictive-low", "loss-low", needs=("p", "score", "scope"))
 def lowest(rule: Rule, batch: TokenBatch) -> Outcome:
     """The first k of each segment in ascending order of the rule's score: anchors, sure predictions, the least loss."""
     score_N, rank_N, size_N = _ranked(rule, batch)
     k_N = kept_count(size_N, rule.p)
-    return _keep(rank_N < k_N, score_N, score_N[rank_N == k_N - 1])
+    return keep(rank_N < k_N, score_N, score_N[rank_N == k_N - 1])
 
 
-@register("explorer", "predictive-high", "loss-high", needs=("p", "score", "scope"))
 def highest(rule: Rule, batch: TokenBatch) -> Outcome:
     """The last k of each segment in ascending order of the rule's score: explorers, forking tokens, the most loss."""
     score_N, rank_N, size_N = _ranked(rule, batch)
     k_N = kept_count(size_N, rule.p)
-    return _keep(rank_N >= size_N - k_N, score_N, score_N[rank_N == size_N - k_N])
+    return keep(rank_N >= size_N - k_N, score_N, score_N[rank_N == size_N - k_N])
 
 
 def kept_count(size_N: torch.Tensor, p: float) -> torch.Tensor:
@@ -103,10 +85,10 @@ def _ranked(rule: Rule, batch: TokenBatch) -> tuple[torch.Tensor, torch.Tensor, 
     return score_N, *rank_in_segment(score_N, batch, batch.segment_N(rule.scope), tie_N)
 
 
-def _progress(batch: TokenBatch) -> torch.Tensor:
+def progress(batch: TokenBatch) -> torch.Tensor:
     """(t+1)/T, float64: a float32 quotient would move tokens across the threshold."""
     return (batch.position_N + 1).double() / batch.lengths_R[batch.response_N].double()
 
 
-def _keep(selected_N: torch.Tensor, score_N: torch.Tensor | None = None, cut_S: torch.Tensor | None = None) -> Outcome:
+def keep(selected_N: torch.Tensor, score_N: torch.Tensor | None = None, cut_S: torch.Tensor | None = None) -> Outcome:
     return Outcome(selected_N.float(), selected_N, score_N, cut_S)

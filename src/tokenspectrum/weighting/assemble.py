@@ -1,0 +1,59 @@
+"""The batch that a rule weighs, put together in one place for the weights stage and for training.
+
+Knows what a rule looks at.  Knows no table and no model: whoever has the tokens hands in a Source.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+
+from tokenspectrum.weighting.batch import TokenBatch
+from tokenspectrum.weighting.rule import Rule, Score
+
+
+class Source(Protocol):
+    """The numbers of N response tokens: responses in order, positions ascending.  Each is found only when asked for."""
+
+    def attention(self, score: Score) -> torch.Tensor:
+        """float N: a statistic of the attention row, at the score's layer and alignment."""
+
+    def predictive_entropy(self) -> torch.Tensor:
+        """float N, nats."""
+
+    def loss_magnitude(self) -> torch.Tensor:
+        """float N: |l_t|."""
+
+    def token_types(self) -> torch.Tensor:
+        """int64 N: a number for each token's type."""
+
+
+def token_batch(
+    rule: Rule,
+    source: Source,
+    *,
+    lengths_R: torch.Tensor,
+    seed: int,
+    step: int,
+    prompt_ids: Sequence[str],
+    samples_R: torch.Tensor,
+    minibatch_R: torch.Tensor,
+) -> TokenBatch:
+    """The tokens of R responses (see TokenBatch) with just those numbers that `rule` needs."""
+    score = rule.looks_at
+    if score is None:
+        scores = {}
+    elif score.layer is not None:
+        scores = {score.name: source.attention(score)}
+    else:
+        scores = {score.name: getattr(source, score.name)()}
+    return TokenBatch(
+        lengths_R=lengths_R,
+        seed=seed,
+        step=step,
+        prompt_ids=prompt_ids,
+        samples_R=samples_R,
+        minibatch_R=minibatch_R,
+        scores=scores,
+        token_type_N=source.token_types() if rule.needs_types else None,
+    )

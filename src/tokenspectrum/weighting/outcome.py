@@ -1,0 +1,23 @@
+"""What a rule says of each token of a batch.  Knows no rule."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Weights of the N tokens of a batch, and how they came about.
+
+    weight_N    float, >= 0;  selected_N bool: a hard rule kept it; true throughout for soft rules
+    score_N     float: what was ranked, drawn or turned into a weight; None where the rule looks at nothing
+    cut_S       float: score of the boundary token of each segment (the last one kept); None where nothing is ranked
+    extra       further realised values, for the metrics
+    """
+
+    weight_N: torch.Tensor
+    selected_N: torch.Tensor
+    score_N: torch.Tensor | None = None
+    cut_S: torch.Tensor | None = None
+    extra: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,122 @@
+"""The base policy's rollouts with their scores, read from tables: what a rule is resolved and shown on.
+
+Knows the tables responses, tokens, attention and vocab.  Knows no rule by name and no model.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.tables.vocab import SCHEMA as VOCAB
+from tokenspectrum.tokenlog.reader import check_file, read_file, read_manifest, read_table
+from tokenspectrum.weighting.apply import Weights
+from tokenspectrum.weighting.assemble import token_batch
+from tokenspectrum.weighting.batch import TokenBatch
+from tokenspectrum.weighting.rule import Rule, Score
+
+
+class Probe:
+    """The base policy's tokens, response by response and position by position.  A Source of what rules look at.
+
+    Raises UserError where the tables do not hold the same tokens.
+    """
+
+    def __init__(self, rollouts: Path, tokens: Path, attention: Path, vocab: Path) -> None:
+        names = ["response_id", "prompt_id", "sample", "n_prompt", "n_tokens", "advantage"]
+        self._attention_root = attention
+        self.responses = read_table(rollouts, "responses", step=0, columns=names).sort_by("response_id")
+        self.run, self.seed = self.responses["run"][0].as_py(), self.responses["seed"][0].as_py()
+        self.lengths = _numpy(self.responses, "n_tokens").astype(np.int64)
+        starts = np.cumsum(self.lengths) - self.lengths
+        self.response_id_N = np.repeat(_numpy(self.responses, "response_id"), self.lengths)
+        self.position_N = np.arange(self.lengths.sum()) - np.repeat(starts, self.lengths)
+        names = ["response_id", "position", "token_id", "predictive_entropy"]
+        self.tokens = self._aligned(read_table(tokens, "tokens", step=0, columns=names), tokens)
+        self.types_N = self._types(vocab)
+
+    def batch(self, rule: Rule) -> TokenBatch:
+        """The tokens with what the rule needs: one rollout batch and one mini-batch, step 0."""
+        return token_batch(
+            rule,
+            self,
+            lengths_R=torch.from_numpy(self.lengths),
+            seed=self.seed,
+            step=0,
+            prompt_ids=self.responses["prompt_id"].to_pylist(),
+            samples_R=torch.from_numpy(_numpy(self.responses, "sample").astype(np.int64)),
+            minibatch_R=torch.zeros(len(self.lengths), dtype=torch.int64),
+        )
+
+    def attention(self, score: Score) -> torch.Tensor:
+        """The statistic at the score's layer, after checking that the rows are of its alignment."""
+        root = self._attention_root
+        names = ["response_id", "position", "layer", "visible", score.name]
+        table = read_table(root, "attention", step=0, columns=names)
+        layers = sorted(set(_numpy(table, "layer").tolist()))
+        if score.layer not in layers:
+            have = ", ".join(map(str, layers))
+            raise UserError(
+                f"{root}: no rows of layer {score.layer}, only of {have}; add it to tokens.layers in params"
+            )
+        table = self._aligned(table.filter(pa.array(_numpy(table, "layer") == score.layer)), root)
+        # How much a row sees tells its alignment.
+        seen_N = self.position_N + np.repeat(_numpy(self.responses, "n_prompt"), self.lengths)
+        seen_N = seen_N + (score.alignment == "token")
+        if (_numpy(table, "visible") != seen_N).any():
+            raise UserError(
+                f"{root}: not of alignment {score.alignment}, which the rule asks for; make tokens.alignment the same"
+            )
+        return torch.from_numpy(_numpy(table, score.name).copy())
+
+    def predictive_entropy(self) -> torch.Tensor:
+        """nats"""
+        return torch.from_numpy(_numpy(self.tokens, "predictive_entropy").copy())
+
+    def loss_magnitude(self) -> torch.Tensor:
+        """|A|: at ratio 1 the clipped term is -A."""
+        return torch.from_numpy(np.repeat(np.abs(_numpy(self.responses, "advantage")), self.lengths))
+
+    def token_types(self) -> torch.Tensor:
+        """Types numbered in the order of their names."""
+        return torch.from_numpy(np.unique(self.types_N, return_inverse=True)[1])
+
+    def table(self, method: str, weights: Weights) -> dict[str, Any]:
+        """Columns of the table `weights`."""
+        score_N = weights.score_N.numpy()
+        return {
+            "response_id": self.response_id_N,
+            "position": self.position_N,
+            "rule": [method] * len(score_N),
+            "score": pa.array(score_N, mask=np.isnan(score_N)),
+            "selected": weights.selected_N.numpy(),
+            "weight": weights.weight_N.numpy(),
+        }
+
+    def _types(self, vocab: Path) -> np.ndarray:
+        """Name of every token's type, by the policy's vocabulary."""
+        table = read_file(check_file(vocab, "vocab.parquet", read_manifest(vocab)), VOCAB)
+        type_of = dict(zip(_numpy(table, "token_id").tolist(), table["type"].to_pylist(), strict=True))
+        ids = _numpy(self.tokens, "token_id")
+        unknown = sorted(set(ids.tolist()) - type_of.keys())
+        if unknown:
+            raise UserError(f"{vocab}: no token {unknown[0]}, which the rollouts hold; run the policy stage again")
+        return np.array([type_of[i] for i in ids.tolist()])
+
+    def _aligned(self, table: pa.Table, root: Path) -> pa.Table:
+        """`table` sorted by response and position, after checking that it holds exactly the tokens of the responses."""
+        table = table.sort_by([("response_id", "ascending"), ("position", "ascending")])
+        same = table.num_rows == len(self.position_N) and all(
+            (_numpy(table, name) == want).all()
+            for name, want in (("response_id", self.response_id_N), ("position", self.position_N))
+        )
+        if not same:
+            raise UserError(f"{root}: its tokens are not those of the responses; run the tokens stage again")
+        return table
+
+
+def _numpy(table: pa.Table, name: str) -> np.ndarray:
+    return table[name].to_numpy()

@@ -1,0 +1,105 @@
+"""Controls: as many tokens of each class as another hard rule keeps of it, but which of them is left to chance.
+
+A class is a token's type, or the tenth of its response that it lies in.  Classes are counted in each segment that the
+matched rule ranks, so the two masks have the same histogram there, and the same number of tokens.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import Field
+
+from tokenspectrum.weighting.rule import Rule, Score
+from tokenspectrum.weighting.rules.attention import Anchor, Explorer
+from tokenspectrum.weighting.rules.loss import LossHigh, LossLow
+from tokenspectrum.weighting.rules.predictive import PredictiveHigh, PredictiveLow
+
+if TYPE_CHECKING:
+    import torch
+
+    from tokenspectrum.weighting.batch import TokenBatch
+    from tokenspectrum.weighting.outcome import Outcome
+
+PARTS = 10
+MATCHED = (Anchor, Explorer, PredictiveHigh, PredictiveLow, LossHigh, LossLow)
+
+
+class MatchedRule(Rule):
+    """A control of the rule in `of`; scope, denominator and score are that rule's."""
+
+    of: Anchor | Explorer | PredictiveHigh | PredictiveLow | LossHigh | LossLow = Field(
+        ..., discriminator="kind", description="the rule to match; scope and denominator are its too"
+    )
+
+    @property
+    def denominator(self) -> str:
+        return self.of.denominator
+
+    @property
+    def looks_at(self) -> Score | None:
+        return self.of.looks_at
+
+    @property
+    def needs_current(self) -> bool:
+        return self.of.needs_current
+
+    def resolved(self, n_layers: int) -> Self:
+        return self.model_copy(update={"of": self.of.resolved(n_layers)})
+
+    @classmethod
+    def constants(cls) -> dict[str, Any]:
+        return {}
+
+    def record(self) -> dict[str, Any]:
+        """The record of the matched rule, with this rule's kind; the other's is in `matches`."""
+        return self.of.record() | {"kind": self.kind, "matches": self.of.kind}
+
+    @classmethod
+    def options(cls, record: Mapping[str, Any]) -> dict[str, Any]:
+        of = {name: value for name, value in record.items() if name != "matches"} | {"kind": record.get("matches")}
+        models = {model.model_fields["kind"].annotation.__args__[0]: model for model in MATCHED}
+        known = models.get(of["kind"])
+        return {"kind": record["kind"], "of": of if known is None else known.options(of)}
+
+
+class TypeMatched(MatchedRule):
+    """The same histogram of token types as the matched mask."""
+
+    kind: Literal["type-matched"] = Field(
+        ...,
+        description="by chance, as many tokens of each type (special, digit, operator, punctuation, whitespace, word) "
+        "as the rule in `of` keeps",
+    )
+    needs_types: ClassVar[bool] = True
+
+    def weigh(self, batch: "TokenBatch") -> "Outcome":
+        if batch.token_type_N is None:
+            raise ValueError("the batch has no token types")
+        return _matched(self, batch, batch.token_type_N)
+
+
+class PositionMatched(MatchedRule):
+    """The same histogram of relative position as the matched mask: token t of T is in part floor(10 t / T)."""
+
+    kind: Literal["position-matched"] = Field(
+        ..., description="by chance, as many tokens of each tenth of a response as the rule in `of` keeps there"
+    )
+
+    def weigh(self, batch: "TokenBatch") -> "Outcome":
+        return _matched(self, batch, batch.position_N * PARTS // batch.lengths_R[batch.response_N])
+
+
+def _matched(rule: MatchedRule, batch: "TokenBatch", class_N: "torch.Tensor") -> "Outcome":
+    import torch
+
+    from tokenspectrum.weighting.outcome import Outcome
+    from tokenspectrum.weighting.rules._masks import mask_uniforms, rank_in_segment
+
+    kept_N = rule.of.weigh(batch).selected_N
+    classes = int(class_N.max()) + 1 if batch.n_tokens else 1
+    cell_N = batch.segment_N(rule.of.scope) * classes + class_N
+    wanted_C = torch.bincount(cell_N, weights=kept_N.double())
+    u_N = torch.from_numpy(mask_uniforms(batch))
+    rank_N, _ = rank_in_segment(u_N, batch, cell_N)
+    selected_N = rank_N < wanted_C[cell_N]
+    return Outcome(selected_N.float(), selected_N, u_N)
