@@ -10,11 +10,12 @@ from results_fixtures import save_params
 
 from tokenspectrum.cli import explain
 from tokenspectrum.errors import UserError
-from tokenspectrum.stages.weights import realised
 from tokenspectrum.tokenlog.writer import write_json
 from tokenspectrum.weighting.apply import apply
 from tokenspectrum.weighting.batch import TokenBatch
+from tokenspectrum.weighting.realised import realised
 from tokenspectrum.weighting.registry import make_rule
+from tokenspectrum.weighting.rule import Rule
 
 EXPLORER = make_rule(
     kind="explorer", denominator="selected", p=0.2, score="entropy_norm", layer=1, alignment="decision", scope="response",

@@ -1,7 +1,6 @@
 """Matched controls in the loop: what is logged has the histogram of the mask that the logged entropies make."""
 
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 from trainer_kit import ANCHOR, run
@@ -9,6 +8,7 @@ from transformers import AutoTokenizer
 
 from tokenspectrum.policy.vocab import token_text, token_type
 from tokenspectrum.tokenlog.reader import read_table
+from tokenspectrum.weighting.registry import make_rule
 
 
 def keep(entropies, p):
@@ -18,7 +18,7 @@ def keep(entropies, p):
 
 @pytest.mark.parametrize("kind", ["type-matched", "position-matched"])
 def test_logged_weights_have_the_anchors_histogram(make_job, kind):
-    job = make_job("a", rule=replace(ANCHOR, kind=kind, matches="anchor"))
+    job = make_job("a", rule=make_rule(**ANCHOR.record() | {"kind": kind, "matches": "anchor"}))
     run(job)
     tokenizer = AutoTokenizer.from_pretrained(job.policy)
     special = set(tokenizer.all_special_ids)

@@ -1,7 +1,5 @@
 """The log alone gives back what the trainer used: every S_m and clipped loss by SQL, every weight by the rule."""
 
-from dataclasses import replace
-
 import duckdb
 import numpy as np
 import pytest
@@ -30,9 +28,11 @@ RULES = {
     "low2high": LOW2HIGH,
     "random": make_rule(kind="random", denominator="selected", p=0.3),
     "predictive, current": PREDICTIVE,
-    "anchor, current": replace(ANCHOR, entropy_of="current"),
-    "loss": replace(PREDICTIVE, kind="loss-high", denominator="selected", score="loss_magnitude"),
-    "types": replace(ANCHOR, kind="type-matched", matches="anchor"),
+    "anchor, current": make_rule(**ANCHOR.record() | {"entropy_of": "current"}),
+    "loss": make_rule(
+        **PREDICTIVE.record() | {"kind": "loss-high", "denominator": "selected", "score": "loss_magnitude"}
+    ),
+    "types": make_rule(**ANCHOR.record() | {"kind": "type-matched", "matches": "anchor"}),
 }
 # Large enough for the ratio to leave the clip range.
 FAST = {"learning_rate": 0.02, "warmup_steps": 0}
@@ -121,7 +121,7 @@ def test_the_rule_on_the_logged_scores_gives_the_logged_weights(logged, policy_d
         if rule.layers:
             norm = connection.execute(
                 "SELECT entropy_norm FROM attention WHERE step = ? AND layer = ? ORDER BY response_id, position",
-                [step, rule.layer],
+                [step, *rule.layers],
             ).fetchnumpy()
             scores["entropy_norm"] = torch.from_numpy(norm["entropy_norm"])
         lengths_R = torch.tensor([n for _, _, n, _ in responses])

@@ -287,7 +287,9 @@ def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="prompt_ids has 2 entries for 1"):
         TokenBatch(torch.tensor([2]), 0, 0, ["a", "b"], torch.tensor([0]), torch.tensor([0]), {})
     with pytest.raises(ValueError, match="no score 'predictive_entropy'"):
-        apply(ranked("predictive-low", 0.2, "response", score="predictive_entropy"), make_batch([[0.1]], [("a", 0)], [0]))
+        apply(
+            ranked("predictive-low", 0.2, "response", score="predictive_entropy"), make_batch([[0.1]], [("a", 0)], [0])
+        )
 
 
 def test_only_rules_of_the_current_policy_are_ranked_at_update_time():
