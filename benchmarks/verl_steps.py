@@ -34,7 +34,7 @@ from tokenspectrum.systems.volume import driver_bytes
 from tokenspectrum.tables import attention, tokens
 from tokenspectrum.training.backends.verl.launch import HEARTBEAT, save_job, supervise
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.weighting.rule import read_rule
+from tokenspectrum.weighting.registry import read_rule
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST = 1.05

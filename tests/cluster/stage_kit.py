@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -29,7 +29,7 @@ STEPS, STOP_AT, EVERY = 8, 5, 2
 RUN, SEED = "method", 1
 LIMIT_S = 300
 # The rule reads the last layer at each token's own query; the log holds the other layer too.
-RULE = replace(trainer_kit.ANCHOR, layer=1, alignment="token")
+RULE = trainer_kit.ANCHOR.model_copy(update={"layer": 1, "alignment": "token"})
 TRAIN = {
     "trainer": "verl",
     "steps": STEPS,
