@@ -19,6 +19,13 @@ from snakedvc.errors import ProjectError
 FROZEN = Path(".dvc/tmp/frozen")
 
 
+class Quoting(yaml.SafeDumper):
+    """Quotes every text, so that no reader takes 1e3 or yes for anything else."""
+
+
+Quoting.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+
+
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     """{"rules.full": x} as {"rules": {"full": x}}."""
     tree: dict[str, Any] = {}
@@ -71,7 +78,7 @@ def frozen_copy(
                 raise _gone(stage, path) from None
         params = nested(values) | dict(systems)
         (root / CODE_ROOT).mkdir(parents=True, exist_ok=True)
-        (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False, allow_unicode=True))
+        (root / "params.yaml").write_text(yaml.dump(params, Dumper=Quoting, sort_keys=False))
         yield root
     finally:
         shutil.rmtree(root, ignore_errors=True)
