@@ -1,7 +1,7 @@
 """The driver that benchmarks/verl_steps.py times: python verl_driver.py plain | ours JOB OUT, under launch.supervise.
 
 plain  verl's own runner and trainer under the configuration that our params give, with our reward, but its own engine
-ours   tokenspectrum.training.backends.verl.main
+ours   tokenspectrum.training.backends.verl.driver
 Writes how long the driver took to start, the seconds of each step, the mean response length, and for ours the seconds
 of each write of the log and of each wait for one.
 """
@@ -19,12 +19,14 @@ STARTED = time.time()
 import ray  # noqa: E402
 from omegaconf import OmegaConf  # noqa: E402
 
-from tokenspectrum.training.backends.verl import main as ours  # noqa: E402
+from tokenspectrum.systems.ray.launch import ADDRESS_ENV, HEARTBEAT  # noqa: E402
+from tokenspectrum.training.backends.verl import driver as ours  # noqa: E402
 from tokenspectrum.training.backends.verl.config import VerlFiles, resolve, verl_config  # noqa: E402
+from tokenspectrum.training.backends.verl.controller import VerlTrainer  # noqa: E402
 from tokenspectrum.training.backends.verl.internals import PPOTrainerSync, ray_environment, validate  # noqa: E402
-from tokenspectrum.training.backends.verl.launch import ADDRESS_ENV, HEARTBEAT, load_job  # noqa: E402
 from tokenspectrum.training.backends.verl.reward import reward_config  # noqa: E402
-from tokenspectrum.training.backends.verl.trainer import VerlTrainer  # noqa: E402
+from tokenspectrum.training.backends.verl.trainer import load_job  # noqa: E402
+from tokenspectrum.training.logwriter import StepLog  # noqa: E402
 
 POLL_S = 0.05  # verl's replay buffer looks every 2 s: that would be most of a tiny step, and none of a real one
 
@@ -100,15 +102,15 @@ def run_plain(job: Any, begun: list[float], lengths: list[float]) -> None:
 
 def run_ours(job: Any, begun: list[float], lengths: list[float], writes: list[float], waits: list[float]) -> None:
     before(VerlTrainer, "hand_over", lambda: begun.append(time.time()))
-    timed(ours.StepLog, "_write", writes)
-    timed(ours.StepLog, "join", waits)
-    add = ours.StepLog.add
+    timed(StepLog, "_write", writes)
+    timed(StepLog, "join", waits)
+    add = StepLog.add
 
     def note_lengths(self: Any, record: Any) -> None:
         lengths.append(float(record.rollouts.lengths_R.double().mean()))
         add(self, record)
 
-    ours.StepLog.add = note_lengths
+    StepLog.add = note_lengths
     ours.run(job)
 
 

@@ -30,9 +30,10 @@ from tokenspectrum.params.sampling import SamplingParams
 from tokenspectrum.params.train import TrainParams
 from tokenspectrum.params.yaml_file import load_yaml
 from tokenspectrum.systems.params import SystemsParams
+from tokenspectrum.systems.ray.launch import HEARTBEAT, supervise
 from tokenspectrum.systems.volume import driver_bytes
 from tokenspectrum.tables import attention, tokens
-from tokenspectrum.training.backends.verl.launch import HEARTBEAT, save_job, supervise
+from tokenspectrum.training.backends.verl.trainer import save_job
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.weighting.registry import read_rule
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokenspectrum.stages.entry import run
 from tokenspectrum.systems.params import VerlSystems
-from tokenspectrum.training.backends.verl.launch import HEARTBEAT, supervise
+from tokenspectrum.systems.ray.launch import HEARTBEAT, supervise
 
 DRIVER = Path(__file__).with_name("stand_in_driver.py")
 

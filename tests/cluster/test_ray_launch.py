@@ -18,7 +18,7 @@ from stage_kit import make_job
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.systems.params import VerlSystems
-from tokenspectrum.training.backends.verl.launch import load_job, save_job, train
+from tokenspectrum.training.backends.verl.trainer import load_job, save_job, train
 
 LAUNCH = Path(__file__).with_name("stand_in_launch.py")
 START_S, END_S = 200.0, 60.0  # of a busy machine; a minute is what a job may take to end

@@ -9,8 +9,11 @@ from stage_kit import make_job
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.rollout.stop import stop_ids_in
-from tokenspectrum.training.backends.verl.main import ADDRESS_ENV, one_line, read_inputs, run
-from tokenspectrum.training.backends.verl.trainer import request_seed
+from tokenspectrum.systems.ray.driver import one_line
+from tokenspectrum.systems.ray.launch import ADDRESS_ENV
+from tokenspectrum.training.backends.verl.controller import request_seed
+from tokenspectrum.training.backends.verl.driver import run
+from tokenspectrum.training.inputs import read_inputs
 
 
 @pytest.fixture

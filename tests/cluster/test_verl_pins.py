@@ -8,14 +8,14 @@ import pytest
 
 import tokenspectrum.training.backends.verl as package
 from tokenspectrum.errors import UserError
-from tokenspectrum.training.backends.verl import engine, internals, reward, trainer, worker
+from tokenspectrum.training.backends.verl import controller, engine, internals, reward, worker
 
 # The platform of CPU trials is patches of verl by its nature, and lists them itself.
 MAY_IMPORT_VERL = {"internals.py", "platform_cpu.py"}
 OWN = {
     engine.AttentionEngine: internals.FSDPEngineWithLMHead,
     worker.PolicyWorker: internals.ActorRolloutRefWorker,
-    trainer.VerlTrainer: internals.PPOTrainerSync,
+    controller.VerlTrainer: internals.PPOTrainerSync,
     reward.BoxedRewardManager: internals.RewardManagerBase,
 }
 

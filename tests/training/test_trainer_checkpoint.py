@@ -10,64 +10,61 @@ from safetensors import SafetensorError
 
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.policy.save import save_policy
-from tokenspectrum.training.backends.local.checkpoint import (
-    Checkpoint,
-    DamagedError,
-    checkpoints,
-    load_checkpoint,
-    model_tensors,
-    optimizer_tensors,
-    restore,
-    save_checkpoint,
-)
+from tokenspectrum.training.backends.local.backend import LocalBackend
+from tokenspectrum.training.backends.local.tensors import model_tensors, restore, tensors_of
+from tokenspectrum.training.checkpoint import checkpoints, read_state, resume, save
+from tokenspectrum.training.damaged import DamagedError
+from tokenspectrum.training.workspace import Workspace
 
 
-def make(policy_dir, steps: int = 3):
+def make(policy_dir, steps: int = 3) -> LocalBackend:
     """A policy and an optimiser after a few steps down a made-up slope."""
-    model, _ = load_policy(policy_dir)
+    model, tokenizer = load_policy(policy_dir)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, fused=True)
     for step in range(steps):
         for parameter in model.parameters():
             parameter.grad = torch.sin(parameter.detach() * 50 + step)
         optimizer.step()
-    return model, optimizer
-
-
-def checkpoint_of(model, optimizer, step: int) -> Checkpoint:
-    tensors = {"model": model_tensors(model), "optimizer": optimizer_tensors(model, optimizer)}
-    return Checkpoint(step, {"identity": "x", "files": {}}, tensors)
+    return LocalBackend(None, model, optimizer, tokenizer, None)
 
 
 def test_restored_training_goes_on_bit_for_bit(policy_dir, tmp_path) -> None:
-    model, optimizer = make(policy_dir)
-    path = save_checkpoint(tmp_path, checkpoint_of(model, optimizer, 3))
-    other, fresh = make(policy_dir, steps=0)
-    loaded = load_checkpoint(path)
-    assert (loaded.step, loaded.state) == (3, {"identity": "x", "files": {}})
-    restore(other, fresh, loaded)
-    assert other.lm_head.weight is other.model.embed_tokens.weight
-    for a, b in ((model, optimizer), (other, fresh)):
-        for parameter in a.parameters():
+    one = make(policy_dir)
+    save(one, tmp_path, "x", {}, 3)
+    drawn = torch.rand(3)
+    other = make(policy_dir, steps=0)
+    work = Workspace(tmp_path / "outputs")
+    assert resume(other, tmp_path, "x", work) == 3
+    assert torch.equal(torch.rand(3), drawn)
+    assert other.model.lm_head.weight is other.model.model.embed_tokens.weight
+    for backend in (one, other):
+        for parameter in backend.model.parameters():
             parameter.grad = torch.cos(parameter.detach() * 30)
-        b.step()
-    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), other.parameters(), strict=True))
+        backend.optimizer.step()
+    pairs = zip(one.model.parameters(), other.model.parameters(), strict=True)
+    assert all(torch.equal(p, q) for p, q in pairs)
     assert not any(path.suffix in {".pt", ".pkl", ".bin"} for path in tmp_path.rglob("*"))
 
 
 def test_the_last_two_are_kept_and_the_same_state_gives_the_same_bytes(policy_dir, tmp_path) -> None:
-    model, optimizer = make(policy_dir)
+    backend = make(policy_dir)
     for step in (2, 4, 6):
-        save_checkpoint(tmp_path / "a", checkpoint_of(model, optimizer, step))
+        save(backend, tmp_path / "a", "x", {}, step)
     assert [path.name for path in checkpoints(tmp_path / "a")] == ["step=00006", "step=00004"]
-    again = save_checkpoint(tmp_path / "b", checkpoint_of(model, optimizer, 6))
-    for path in again.iterdir():
-        assert path.read_bytes() == (tmp_path / "a" / again.name / path.name).read_bytes()
+    again = save(backend, tmp_path / "b", "x", {}, 6)
+    files = [path for path in again.rglob("*") if path.is_file()]
+    assert len(files) == 5
+    for path in files:
+        assert path.read_bytes() == (tmp_path / "a" / again.name / path.relative_to(again)).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"])
+@pytest.mark.parametrize(
+    "name", ["actor/model.safetensors", "actor/optimizer.safetensors", "state.json", "manifest.json"]
+)
 @pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
 def test_damage_is_found_and_named(policy_dir, tmp_path, name, damage) -> None:
-    path = save_checkpoint(tmp_path, checkpoint_of(*make(policy_dir, 1), 1))
+    backend = make(policy_dir, 1)
+    path = save(backend, tmp_path, "x", {}, 1)
     file = path / name
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -76,37 +73,38 @@ def test_damage_is_found_and_named(policy_dir, tmp_path, name, damage) -> None:
     else:
         file.write_bytes(content if damage == "flip" else content[: len(content) // 2])
     with pytest.raises(DamagedError, match=r"step=00001.*(damaged|missing)"):
-        load_checkpoint(path)
+        read_state(backend, path, "x")
 
 
 def test_a_half_written_checkpoint_is_not_one(policy_dir, tmp_path, monkeypatch) -> None:
     def killed(*_):
         raise KeyboardInterrupt
 
-    checkpoint = checkpoint_of(*make(policy_dir, 1), 1)
+    backend = make(policy_dir, 1)
     with monkeypatch.context() as patch:
-        patch.setattr("tokenspectrum.training.backends.local.checkpoint.os.replace", killed)
+        patch.setattr("tokenspectrum.training.checkpoint.os.replace", killed)
         with pytest.raises(KeyboardInterrupt):
-            save_checkpoint(tmp_path, checkpoint)
+            save(backend, tmp_path, "x", {}, 1)
     assert checkpoints(tmp_path) == []
-    assert [save_checkpoint(tmp_path, checkpoint)] == checkpoints(tmp_path)
+    assert [save(backend, tmp_path, "x", {}, 1)] == checkpoints(tmp_path)
 
 
 def test_a_checkpoint_of_another_policy_changes_nothing(policy_dir, tmp_path) -> None:
-    model, optimizer = make(policy_dir, 1)
-    loaded = load_checkpoint(save_checkpoint(tmp_path, checkpoint_of(model, optimizer, 1)))
+    backend = make(policy_dir, 1)
+    model, optimizer = backend.model, backend.optimizer
+    saved = tensors_of(model, optimizer)
     before = {name: value.clone() for name, value in model_tensors(model).items()}
-    wrong = dict(loaded.tensors["model"])
+    wrong = dict(saved["model"])
     wrong["model.norm.weight"] = torch.zeros(5)
-    for tensors in (wrong, {**loaded.tensors["model"], "extra": torch.zeros(1)}):
-        with pytest.raises(DamagedError, match="step 1"):
-            restore(model, optimizer, Checkpoint(1, {}, {**loaded.tensors, "model": tensors}))
+    for tensors in (wrong, {**saved["model"], "extra": torch.zeros(1)}):
+        with pytest.raises(DamagedError, match="not this policy's"):
+            restore(model, optimizer, {**saved, "model": tensors})
     assert all(torch.equal(value, before[name]) for name, value in model_tensors(model).items())
 
 
 def test_a_full_disk_is_an_os_error_and_leaves_no_checkpoint(policy_dir, tmp_path, monkeypatch) -> None:
-    model, optimizer = make(policy_dir, 1)
-    _, tokenizer = load_policy(policy_dir)
+    backend = make(policy_dir, 1)
+    model, tokenizer = backend.model, backend.tokenizer
 
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -116,12 +114,12 @@ def test_a_full_disk_is_an_os_error_and_leaves_no_checkpoint(policy_dir, tmp_pat
 
     monkeypatch.setattr(Path, "write_bytes", full)
     monkeypatch.setattr(model, "save_pretrained", full_in_safetensors)
-    for save in (
-        lambda: save_checkpoint(tmp_path / "checkpoints", checkpoint_of(model, optimizer, 1)),
+    for write in (
+        lambda: save(backend, tmp_path / "checkpoints", "x", {}, 1),
         lambda: save_policy(model, tokenizer, tmp_path / "policy"),
     ):
         with pytest.raises(OSError, match="No space left") as e:
-            save()
+            write()
         assert e.value.errno == errno.ENOSPC
     assert checkpoints(tmp_path / "checkpoints") == []
     assert not (tmp_path / "policy").exists()

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from trainer_kit import run
 
 from tokenspectrum.params.reward import OverlongParams
+from tokenspectrum.policy.load import load_tokenizer
 from tokenspectrum.rollout.judged import judge
 from tokenspectrum.rollout.questions import encode_questions, read_questions
 from tokenspectrum.rollout.types import Sampling
 from tokenspectrum.tokenlog.reader import read_table
-from tokenspectrum.training.backends.local.trainer import make_trainer
+from tokenspectrum.training.backends.local.backend import LocalBackend
 from tokenspectrum.training.data import PromptOrder
 from tokenspectrum.training.dynamic import choose_groups
 
@@ -39,7 +40,7 @@ def job_of(make_job):
 
 def drawn(job, step):
     """Of step 1's policy, batch by batch: (prompt id, rewards of its responses) of every prompt that may be drawn."""
-    trainer = make_trainer(job)
+    tokenizer = load_tokenizer(job.policy)
     questions = list(itertools.chain.from_iterable(read_questions(job.prompts).values()))
     order = PromptOrder(tuple(q.prompt_id for q in questions), job.seed, job.train.prompts_per_step)
     most = job.train.dynamic_sampling.max_batches
@@ -47,9 +48,10 @@ def drawn(job, step):
     batches = []
     for position in range((step - 1) * most, step * most):
         asked = [questions[i] for i in order.batch(position)]
-        prompts = encode_questions(asked, trainer.tokenizer, job.sampling.max_prompt_tokens)
-        responses = trainer.engine.generate(prompts, Sampling(1.0, 0.95, limit, N), job.seed, step)
-        scored = judge(asked, responses, trainer.tokenizer, job.reward, limit).scored
+        prompts = encode_questions(asked, tokenizer, job.sampling.max_prompt_tokens)
+        with LocalBackend.start(job, tokenizer) as backend:
+            responses = backend.generate(prompts, Sampling(1.0, 0.95, limit, N), step)
+        scored = judge(asked, responses, tokenizer, job.reward, limit).scored
         rewards = [scored[i * N : (i + 1) * N] for i in range(len(asked))]
         batches.append([(q.prompt_id, [s.reward for s in group]) for q, group in zip(asked, rewards, strict=True)])
     return batches

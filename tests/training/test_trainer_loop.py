@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, Llam
 from tokenspectrum.errors import UserError
 from tokenspectrum.rollout.questions import read_questions
 from tokenspectrum.tokenlog.reader import read_table
-from tokenspectrum.training.backends.local import actor as actor_module
+from tokenspectrum.training.backends.local import backend as backend_module
 from tokenspectrum.training.backends.local.trainer import train
 from tokenspectrum.weighting.registry import make_rule
 
@@ -177,7 +177,7 @@ def test_no_weight_no_step_and_it_is_counted(make_job) -> None:
 
 
 def test_a_nan_stops_the_run_by_name_and_keeps_the_checkpoint(make_job, monkeypatch) -> None:
-    job, real = make_job("a"), actor_module.accumulate_gradient
+    job, real = make_job("a"), backend_module.accumulate_gradient
     calls = []
 
     def broken(*args):
@@ -185,14 +185,14 @@ def test_a_nan_stops_the_run_by_name_and_keeps_the_checkpoint(make_job, monkeypa
         calls.append(1)
         return replace(terms, loss_N=terms.loss_N * math.nan) if len(calls) == 6 else terms
 
-    monkeypatch.setattr(actor_module, "accumulate_gradient", broken)
+    monkeypatch.setattr(backend_module, "accumulate_gradient", broken)
     with pytest.raises(UserError, match=r"step 3: mini-batch 1: the loss is .*checkpoint is kept in") as e:
         train(job)
     assert "\n" not in str(e.value)
     assert [path.name for path in job.checkpoints.glob("step=*")] == ["step=00002"]
     assert not job.out.exists()
     # Mended, it goes on from there, to the bytes of a run that nothing happened to.
-    monkeypatch.setattr(actor_module, "accumulate_gradient", real)
+    monkeypatch.setattr(backend_module, "accumulate_gradient", real)
     assert run(job) == run(make_job("b"))
 
 

@@ -32,7 +32,7 @@ def test_a_trainer_that_is_not_here_is_refused(tmp_path, monkeypatch, make_job) 
     job = make_job("a", train={"trainer": "verl"})
     monkeypatch.setattr(stage, "read_sections", lambda **_: (job.train, job.sampling, job.reward, job.systems))
     monkeypatch.setattr(stage, "read_rule", lambda _: job.rule)
-    monkeypatch.setattr(stage, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     words = f"--prompts {job.prompts} --policy {job.policy} --rule r --out {job.out} --metrics {job.metrics} --run a"
     with pytest.raises(UserError, match=r"train\.trainer: verl is not installed here; pip install"):
         stage.main([*words.split(), "--preset", "p", "--policy-name", "q", "--seed", "1"])

@@ -13,8 +13,10 @@ from dataclasses import replace
 import pytest
 from trainer_kit import TRAIN, UNIFORM, run
 
-from tokenspectrum.training.backends.local import trainer as local
-from tokenspectrum.training.backends.local.trainer import STOPPED, train
+from tokenspectrum.systems.sigterm import STOPPED
+from tokenspectrum.training import logwriter, loop
+from tokenspectrum.training.backends.local import backend as local
+from tokenspectrum.training.backends.local.trainer import train
 
 
 class KilledError(Exception):
@@ -28,8 +30,9 @@ def whole(make_job):
 
 
 def kill_at(monkeypatch, name: str, call: int) -> None:
-    """Die inside local's `name`, on its `call`-th call, after it did its work."""
-    real, calls = getattr(local, name), []
+    """Die inside `name`, on its `call`-th call, after it did its work."""
+    module = {"write_tables": logwriter, "save_policy": local}.get(name, loop)
+    real, calls = getattr(module, name), []
 
     def dying(*args):
         result = real(*args)
@@ -38,7 +41,7 @@ def kill_at(monkeypatch, name: str, call: int) -> None:
             raise KilledError
         return result
 
-    monkeypatch.setattr(local, name, dying)
+    monkeypatch.setattr(module, name, dying)
 
 
 @pytest.mark.parametrize("every", [1, 3])
@@ -74,15 +77,15 @@ def test_steps_before_the_checkpoint_are_not_run_again_and_stale_files_go(make_j
     (stale / "part-1.parquet").write_bytes(b"left over")
     (stale / ".part-0.parquet.17.tmp").write_bytes(b"half")
     steps = []
-    real = local.run_step
-    monkeypatch.setattr(local, "run_step", lambda *args: steps.append(args[3]) or real(*args))
+    real = loop.run_step
+    monkeypatch.setattr(loop, "run_step", lambda *args: steps.append(args[3]) or real(*args))
     assert run(job) == whole
     assert steps == [3, 4]
 
 
 def test_sigterm_finishes_the_step_saves_and_says_so(make_job, monkeypatch, whole) -> None:
     job = make_job("a", train={"keep_steps": [1]}, systems={"checkpoint_every": 100})
-    real = local.run_step
+    real = loop.run_step
 
     def terminated(actor, job, layers, step, *asked):
         if step == 2:
@@ -90,7 +93,7 @@ def test_sigterm_finishes_the_step_saves_and_says_so(make_job, monkeypatch, whol
         return real(actor, job, layers, step, *asked)
 
     with monkeypatch.context() as patch:
-        patch.setattr(local, "run_step", terminated)
+        patch.setattr(loop, "run_step", terminated)
         before = signal.getsignal(signal.SIGTERM)
         with pytest.raises(SystemExit) as stopped:
             train(job)
@@ -106,7 +109,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(make_job, monk
         kill_at(patch, "save", 3)
         with pytest.raises(KilledError):
             train(job)
-    file = job.checkpoints / "step=00003" / "optimizer.safetensors"
+    file = job.checkpoints / "step=00003" / "actor" / "optimizer.safetensors"
     file.write_bytes(file.read_bytes()[:-4] + b"oops")
     with caplog.at_level(logging.INFO):
         assert run(job) == whole
@@ -118,7 +121,7 @@ def test_with_every_checkpoint_damaged_it_starts_again(make_job, whole, caplog) 
     job = make_job("a", train={"keep_steps": [1]})
     run(job)
     for path in job.checkpoints.glob("step=*"):
-        (path / "model.safetensors").unlink()
+        (path / "actor" / "model.safetensors").unlink()
     shutil.rmtree(job.out)
     with caplog.at_level(logging.INFO):
         assert run(job) == whole
@@ -139,7 +142,7 @@ def test_a_finished_run_is_published_again_without_training(make_job, monkeypatc
     job = make_job("a", train={"keep_steps": [1]})
     run(job)
     shutil.rmtree(job.out)
-    monkeypatch.setattr(local, "run_step", None)
+    monkeypatch.setattr(loop, "run_step", None)
     assert run(job) == whole
 
 

@@ -1,12 +1,14 @@
 """`train`: one update after another, and what of them is logged.  The same for every method and seed."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
 from tokenspectrum.params.base import Frozen
 from tokenspectrum.params.dtype import Dtype
 from tokenspectrum.params.layers import Layer
+from tokenspectrum.params.one_of import OneOf
+from tokenspectrum.training.trainers import trainers
 
 
 class ClipParams(Frozen):
@@ -73,7 +75,7 @@ class DynamicSamplingParams(Frozen):
 class TrainParams(Frozen):
     """DAPO with mini-batches.  Step s trains on rollout batch s; there is no KL term and no entropy bonus."""
 
-    trainer: Literal["local", "verl"] = Field(
+    trainer: Annotated[str, OneOf(trainers())] = Field(
         default="local", description="local: one process, plain PyTorch; verl: Ray and vLLM"
     )
     dtype: Dtype = Field(

@@ -8,33 +8,19 @@ folder where nobody set it.  Exit code 75: stopped by SIGTERM after a checkpoint
 import argparse
 import os
 import shutil
-from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
-from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import read_sections
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.params.sampling import SamplingParams
 from tokenspectrum.params.train import TrainParams
 from tokenspectrum.stages.entry import run
 from tokenspectrum.systems.params import SystemsParams
-from tokenspectrum.training.backends.local import trainer as local
 from tokenspectrum.training.job import TrainJob
+from tokenspectrum.training.trainers import trainer
 from tokenspectrum.weighting.registry import read_rule
 
 CHECKPOINT_ENV = "CHECKPOINT_DIR"
-
-
-def trainer(name: str) -> Callable[[TrainJob], None]:
-    """The trainer of that name.  Ray and verl need be installed for `verl` only."""
-    if name == "local":
-        return local.train
-    if find_spec("verl") is None:
-        raise UserError("train.trainer: verl is not installed here; pip install '.[cluster]', or use local")
-    from tokenspectrum.training.backends.verl.launch import train
-
-    return train
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -5,7 +5,6 @@ Knows the order of things.  Knows no model, no files, no checkpoints and no othe
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import torch
 
@@ -13,26 +12,13 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.params.layers import resolve_layer
 from tokenspectrum.rollout.chosen import chosen_responses, chosen_tokens
 from tokenspectrum.rollout.score import check_not_inert, longest_context
-from tokenspectrum.rollout.scores import Scores
 from tokenspectrum.rollout.types import Response
+from tokenspectrum.training.backend import Actor
 from tokenspectrum.training.batch import flat_tokens
 from tokenspectrum.training.dapo import surrogate, token_denominator
 from tokenspectrum.training.job import TrainJob
-from tokenspectrum.training.record import MiniBatch, Rollouts, RowSample, StepRecord, Update, Updated, WholeRows
+from tokenspectrum.training.record import MiniBatch, Rollouts, RowSample, StepRecord, Update, WholeRows
 from tokenspectrum.training.weigh import weigh
-
-
-class Actor(Protocol):
-    """The policy that a step trains, with its optimiser, wherever the two live.  UserError on what is not finite."""
-
-    def score(self, responses: Sequence[Response], layers: Sequence[int], whole: WholeRows | None = None) -> Scores:
-        """Log-probability, predictive entropy and attention statistics under the policy as it is now.
-
-        As rollout.score.score_responses, whose alignment and local window are the job's.
-        """
-
-    def update(self, batch: MiniBatch, lr: float) -> Updated:
-        """One optimiser step on one mini-batch; none where D = 0."""
 
 
 def run_step(

@@ -1,0 +1,35 @@
+"""How a long stage obeys SIGTERM: it finishes its step, saves, and exits with STOPPED.  Knows a signal and an event."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+STOPPED = 75  # EX_TEMPFAIL: not finished, no error; start it again to go on
+
+
+@contextmanager
+def stop_signal() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets; the handler from before comes back at the end."""
+    requested = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield requested
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: requested.set())
+    try:
+        yield requested
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def kept_handler() -> Iterator[None]:
+    """Whatever the block installs for SIGTERM is undone at its end: some libraries put their own handler in place."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

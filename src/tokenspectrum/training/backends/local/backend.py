@@ -1,0 +1,97 @@
+"""The local trainer: a model, its optimiser and what samples from it, in this process.
+
+The reference for every other trainer.  Knows PyTorch.  Knows no rules, no steps and no tables.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tokenspectrum.policy.load import load_policy
+from tokenspectrum.policy.save import save_policy
+from tokenspectrum.rollout.engine import RolloutEngine
+from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine
+from tokenspectrum.rollout.score import score_responses
+from tokenspectrum.rollout.scores import Scores
+from tokenspectrum.rollout.types import Prompt, Response, Sampling
+from tokenspectrum.tokenlog.writer import sha256
+from tokenspectrum.training.backends.local.tensors import read_tensors, restore, tensors_of, write_tensors
+from tokenspectrum.training.backends.local.update import accumulate_gradient, take_step
+from tokenspectrum.training.dapo import Clip
+from tokenspectrum.training.job import TrainJob
+from tokenspectrum.training.record import MiniBatch, Updated, WholeRows
+
+
+@dataclass(frozen=True)
+class LocalBackend:
+    """A training.backend.Backend."""
+
+    job: TrainJob
+    model: PreTrainedModel
+    optimizer: torch.optim.Optimizer
+    tokenizer: PreTrainedTokenizerBase
+    engine: RolloutEngine
+    ranks: ClassVar[int] = 1
+    overlaps: ClassVar[bool] = False
+    reward: ClassVar[None] = None
+
+    @classmethod
+    @contextmanager
+    def start(cls, job: TrainJob, tokenizer: PreTrainedTokenizerBase) -> Iterator["LocalBackend"]:
+        """The base policy with a fresh optimiser, and an engine that samples from it."""
+        torch.set_num_threads(job.systems.threads)
+        torch.manual_seed(job.seed)
+        model, _ = load_policy(job.policy)
+        optimizer = torch.optim.AdamW(
+            model.parameters(),
+            lr=job.train.learning_rate,
+            betas=job.train.betas,
+            weight_decay=job.train.weight_decay,
+            fused=True,
+        )
+        engine = TransformersEngine(model, tokenizer, batch_rows=job.systems.generate_batch)
+        yield cls(job, model, optimizer, tokenizer, engine)
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling, step: int) -> Sequence[Response]:
+        return self.engine.generate(prompts, sampling, seed=self.job.seed, step=step)
+
+    def score(self, responses: Sequence[Response], layers: Sequence[int], whole: WholeRows | None = None) -> Scores:
+        return score_responses(
+            self.model,
+            responses,
+            layers=layers,
+            alignment=self.job.alignment,
+            local_window=self.job.train.token_log.local_window,
+            micro_batch=self.job.systems.micro_batch,
+            **({} if whole is None else whole.options()),
+        )
+
+    def update(self, batch: MiniBatch, lr: float) -> Updated:
+        train = self.job.train
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        clip = Clip(train.clip.low, train.clip.high, train.clip.dual)
+        self.model.train()
+        try:
+            terms = accumulate_gradient(self.model, batch, clip, self.job.systems.micro_batch)
+            norm = take_step(self.model, self.optimizer, terms, train.grad_clip)
+        finally:
+            self.model.eval()
+        return Updated(terms.loss, norm, terms.ratio_N, terms.loss_N)
+
+    def save(self, folder: Path, step: int) -> None:
+        write_tensors(folder, tensors_of(self.model, self.optimizer))
+
+    def digests(self, folder: Path) -> Mapping[str, str]:
+        return {path.name: sha256(path) for path in sorted(folder.glob("*"))}
+
+    def resume(self, folder: Path) -> None:
+        restore(self.model, self.optimizer, read_tensors(folder))
+
+    def export(self, folder: Path) -> None:
+        save_policy(self.model, self.tokenizer, folder)

@@ -1,0 +1,78 @@
+"""The local trainer's state as named tensors in safetensors files: weights, the optimiser's moments, the RNG.
+
+Bit for bit, there and back; no pickle is read.  Knows models and optimisers.  Knows no run and no step.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from tokenspectrum.training.damaged import DamagedError
+
+# A file's stem ("model") -> its tensors by name.
+Tensors = Mapping[str, Mapping[str, torch.Tensor]]
+_FILES = ("model", "optimizer", "rng")
+
+
+def tensors_of(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
+    """All that training goes on from."""
+    return {
+        "model": model_tensors(model),
+        "optimizer": optimizer_tensors(model, optimizer),
+        "rng": {"torch": torch.get_rng_state()},
+    }
+
+
+def write_tensors(folder: Path, tensors: Tensors) -> None:
+    """One safetensors file each."""
+    for name, of_file in tensors.items():
+        # Through bytes: the library's own writer hides a full disk behind an error of its own.
+        content = save({key: value.detach().cpu().contiguous() for key, value in of_file.items()})
+        (folder / f"{name}.safetensors").write_bytes(content)
+
+
+def read_tensors(folder: Path) -> Tensors:
+    """The inverse of `write_tensors`; raises DamagedError where a file is not there or does not load."""
+    try:
+        return {name: load_file(folder / f"{name}.safetensors") for name in _FILES}
+    except (FileNotFoundError, SafetensorError, ValueError) as e:
+        raise DamagedError(f"damaged ({e})") from None
+
+
+def model_tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters, tied ones once, and buffers that belong to the model's state."""
+    parameters = dict(model.named_parameters())
+    tied = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    return parameters | {name: value for name, value in model.state_dict().items() if name not in tied}
+
+
+def optimizer_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """State of every parameter the optimiser has stepped, under "<parameter>/<entry>"."""
+    return {
+        f"{name}/{entry}": value
+        for name, parameter in model.named_parameters()
+        for entry, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+@torch.no_grad()
+def restore(model: torch.nn.Module, optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
+    """Put the tensors back, bit for bit.  Raises DamagedError, and changes nothing, where they are another policy's."""
+    saved, own = tensors["model"], model_tensors(model)
+    if saved.keys() != own.keys():
+        raise DamagedError("its tensors are not this policy's")
+    for name, value in own.items():
+        if saved[name].shape != value.shape:
+            raise DamagedError(f"{name} has shape {tuple(saved[name].shape)}, not this policy's")
+    for name, value in own.items():
+        value.copy_(saved[name])
+    parameters = dict(model.named_parameters())
+    for key, value in tensors["optimizer"].items():
+        name, _, entry = key.rpartition("/")
+        optimizer.state[parameters[name]][entry] = value.to(
+            value.device if entry == "step" else parameters[name].device
+        )
+    torch.set_rng_state(tensors["rng"]["torch"])

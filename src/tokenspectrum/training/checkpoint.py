@@ -1,0 +1,112 @@
+"""Checkpoints of a run, the same for every trainer: whole or not there, each file with its sha256, one rename.
+
+checkpoints/step=NNNNN/ holds actor/ (what the backend writes), state.json (the step, the run's identity, the files that
+were logged before) and manifest.json.  Knows folders.  Knows nothing of what is in actor/.
+"""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.tokenlog.writer import MANIFEST, sha256, write_json
+from tokenspectrum.training.backend import Stored
+from tokenspectrum.training.damaged import DamagedError
+from tokenspectrum.training.workspace import Workspace
+
+KEEP = 2  # the newest, and one before it should the newest turn out damaged
+ACTOR, _STATE = "actor", "state.json"
+_log = logging.getLogger(__name__)
+
+
+def save(backend: Stored, root: Path, identity: str, files: Mapping[str, str], step: int) -> Path:
+    """Write `root/step=NNNNN` by a temporary folder and a rename; keep only the last two."""
+    target, temporary = root / f"step={step:05d}", root / f".step={step:05d}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    (temporary / ACTOR).mkdir(parents=True)
+    backend.save(temporary / ACTOR, step)
+    state = {"step": step, "identity": identity, "files": dict(files), "ranks": backend.ranks}
+    write_json(temporary / _STATE, state)
+    sums = {f"{ACTOR}/{name}": digest for name, digest in backend.digests(temporary / ACTOR).items()}
+    write_json(temporary / MANIFEST, sums | {_STATE: sha256(temporary / _STATE)})
+    for path in temporary.rglob("*"):
+        _fsync(path)
+    # Only a checkpoint that was found damaged, or is being written again, can be in the way.
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(temporary, target)
+    _fsync(root)
+    for old in checkpoints(root)[KEEP:]:
+        shutil.rmtree(old)
+    return target
+
+
+def resume(backend: Stored, root: Path, identity: str, work: Workspace) -> int:
+    """Go back to the newest usable checkpoint; the number of steps done, 0 to start from the base policy.
+
+    A checkpoint that is damaged, lacks a file logged before it, or was made from other inputs or params is named in the
+    log and removed, and the one before it is tried.  Raises UserError for one of another number of ranks: its parts
+    are of no use here, but a run that asks for that number again can go on.
+    """
+    for path in checkpoints(root):
+        try:
+            state = read_state(backend, path, identity)
+            if damaged := work.damaged(state["files"]):
+                raise DamagedError(f"{damaged}: damaged or missing")
+            try:
+                backend.resume(path / ACTOR)
+            except DamagedError as e:
+                raise DamagedError(f"{path}: {e}") from None
+        except DamagedError as e:
+            _log.warning("%s; going back to an earlier checkpoint", e)
+            shutil.rmtree(path)
+            continue
+        work.reset(state["files"])
+        _log.info("resuming after step %d from %s", state["step"], path)
+        return state["step"]
+    work.reset({})
+    return 0
+
+
+def read_state(backend: Stored, path: Path, identity: str) -> dict[str, Any]:
+    """State of a checkpoint, after checking every file; raises DamagedError, and UserError as `resume` does."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_text())
+        if sha256(path / _STATE) != manifest[_STATE]:
+            raise DamagedError(f"{path / _STATE}: damaged (its sha256 is not the one that was written)")
+        state = json.loads((path / _STATE).read_text())
+        if state["identity"] != identity:
+            raise DamagedError(f"{path}: made from other inputs or params")
+        if state["ranks"] != backend.ranks:
+            raise UserError(
+                f"{path} is of {state['ranks']} ranks, but the systems params give {backend.ranks}: its parts fit no "
+                f"other number; ask for {state['ranks']} again, or remove it to start anew"
+            )
+        found = backend.digests(path / ACTOR)
+        for name in sorted(manifest.keys() - {_STATE}):
+            digest = found.get(name.removeprefix(f"{ACTOR}/"))
+            if digest is None:
+                raise DamagedError(f"{path / name}: missing")
+            if digest != manifest[name]:
+                raise DamagedError(f"{path / name}: damaged (its sha256 is not the one that was written)")
+    except FileNotFoundError as e:
+        raise DamagedError(f"{e.filename}: missing") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        raise DamagedError(f"{path}: damaged ({e})") from None
+    return state
+
+
+def checkpoints(root: Path) -> list[Path]:
+    """Folders of the checkpoints under `root`, newest first."""
+    return sorted(root.glob("step=*"), key=lambda path: int(path.name.removeprefix("step=")), reverse=True)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,33 @@
+"""What a run reads before anything is started, so that a mistake costs no GPU.  Knows files; knows no model."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from tokenspectrum.policy.load import check_vocab, load_tokenizer, read_config
+from tokenspectrum.rollout.questions import Question, read_questions
+from tokenspectrum.training.data import PromptOrder
+from tokenspectrum.training.job import TrainJob
+from tokenspectrum.training.step import logged_layers
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Prompts and their order, the tokenizer, and the layers to log."""
+
+    questions: Sequence[Question]
+    order: PromptOrder
+    tokenizer: PreTrainedTokenizerBase
+    layers: tuple[int, ...]
+
+
+def read_inputs(job: TrainJob) -> Inputs:
+    """Raises UserError for too few prompts, a layer out of range, and a vocabulary that is not the tokenizer's."""
+    questions = list(itertools.chain.from_iterable(read_questions(job.prompts).values()))
+    order = PromptOrder(tuple(q.prompt_id for q in questions), job.seed, job.train.prompts_per_step)
+    tokenizer, config = load_tokenizer(job.policy), read_config(job.policy)
+    text = config.get("text_config", config)
+    check_vocab(job.policy, text.get("vocab_size"), tokenizer)
+    return Inputs(questions, order, tokenizer, logged_layers(job, text["num_hidden_layers"]))

@@ -1,0 +1,60 @@
+"""Writes what a step leaves: its tables, its point on the board, its line of progress.  At once, or one step behind.
+
+Knows a step's record and where files go.  Knows no policy.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from tokenspectrum.systems.board import Board
+from tokenspectrum.systems.progress import Progress
+from tokenspectrum.training.job import TrainJob
+from tokenspectrum.training.record import StepRecord
+from tokenspectrum.training.steplog import summarise, write_tables
+from tokenspectrum.training.workspace import Workspace
+
+
+class StepLog:
+    """`behind`: a thread writes a step while the next one runs; at most one step is waiting or being written."""
+
+    def __init__(
+        self,
+        job: TrainJob,
+        layers: Sequence[int],
+        work: Workspace,
+        board: Board,
+        progress: Progress,
+        *,
+        behind: bool,
+    ) -> None:
+        self._job, self._layers, self._work, self._board, self._progress = job, layers, work, board, progress
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="step-log") if behind else None
+        self._pending: Future[None] | None = None
+
+    def __enter__(self) -> "StepLog":
+        return self
+
+    def add(self, record: StepRecord) -> None:
+        """Write `record` after what was given before it; an error of that one is raised here."""
+        self.join()
+        if self._pool is None:
+            self._write(record)
+        else:
+            self._pending = self._pool.submit(self._write, record)
+
+    def join(self) -> None:
+        """Wait until everything is on disk and entered in the workspace."""
+        if self._pending is not None:
+            self._pending.result()
+            self._pending = None
+
+    def _write(self, record: StepRecord) -> None:
+        summary = summarise(record, self._layers, self._job.clip_range)
+        self._work.add(write_tables(self._work.root, self._job, self._layers, record, summary))
+        self._board.add(record.step, summary)
+        shown = {name: summary[name] for name in ("reward", "accuracy", "length")}
+        self._progress.update(record.step, **shown)
+
+    def __exit__(self, *error: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)

@@ -1,0 +1,85 @@
+"""The training loop, the same for every trainer: sample, score, weigh, update, log, save, and at the end publish.
+
+Knows the order of things, when to save and how to go on.  Knows no trainer: all it asks for is in backend.py.
+
+Killed at any point and started again it goes on from its last checkpoint.  It ends as if nothing had happened.
+SIGTERM lets it finish its step, save a checkpoint and exit with STOPPED.
+"""
+
+import functools
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from transformers import PreTrainedTokenizerBase
+
+from tokenspectrum.systems.board import Board
+from tokenspectrum.systems.progress import Progress, log_dir
+from tokenspectrum.systems.sigterm import STOPPED, stop_signal
+from tokenspectrum.training.backend import Backend
+from tokenspectrum.training.checkpoint import resume, save
+from tokenspectrum.training.dynamic import collect
+from tokenspectrum.training.inputs import Inputs, read_inputs
+from tokenspectrum.training.job import TrainJob
+from tokenspectrum.training.logwriter import StepLog
+from tokenspectrum.training.sample import sampler
+from tokenspectrum.training.step import run_step
+from tokenspectrum.training.steplog import write_run
+from tokenspectrum.training.workspace import Workspace
+
+# Brings up a backend on the job's base policy; leaving the block ends it.
+Start = Callable[[TrainJob, PreTrainedTokenizerBase], AbstractContextManager[Backend]]
+Beat = Callable[[], None]
+_log = logging.getLogger(__name__)
+
+
+def train(job: TrainJob, start: Start, beat: Beat = lambda: None) -> None:
+    """Train to the last step and publish job.out.  Raises UserError on bad input, SystemExit(STOPPED) after SIGTERM.
+
+    `beat` is called as each phase of a step ends: whoever waits for it knows that the run goes on.
+    """
+    inputs = read_inputs(job)
+    with stop_signal() as stop, start(job, inputs.tokenizer) as backend:
+        work = Workspace(job.checkpoints / "outputs")
+        run(backend, job, inputs, work, stop, beat)
+        work.publish(job.targets())
+
+
+def run(backend: Backend, job: TrainJob, inputs: Inputs, work: Workspace, stop: threading.Event, beat: Beat) -> None:
+    """Every step from the last checkpoint on; all that the run leaves is then in `work`."""
+    identity = job.identity()
+    done = resume(backend, job.checkpoints, identity, work)
+    if done == 0:
+        work.add([write_run(work.root, job)])
+    steps, cut = job.train.steps, []
+    label = f"train {job.run} seed {job.seed}"
+    events = log_dir() / "tensorboard" if job.systems.tensorboard and log_dir() else None
+    with (
+        Board(events, done + 1) as board,
+        Progress(label, steps) as progress,
+        StepLog(job, inputs.layers, work, board, progress, behind=backend.overlaps) as log,
+    ):
+        if stop.is_set() and done < steps:
+            _log.info("%s: stopped by SIGTERM before step %d; run it again to go on", label, done + 1)
+            raise SystemExit(STOPPED)
+        for step in range(done + 1, steps + 1):
+            sample = sampler(job, inputs.tokenizer, cut, functools.partial(backend.generate, step=step))
+            rollouts = collect(job, step, inputs.questions, inputs.order, inputs.tokenizer, sample, backend.reward)
+            log.add(run_step(backend, job, inputs.layers, step, rollouts, beat))
+            # Read once: a signal between the save and the exit would be obeyed without a checkpoint of this step.
+            last, stopping = step == steps, stop.is_set()
+            if last or step in job.train.keep_steps:
+                folder = work.root / "policy" / f"step={step:05d}"
+                backend.export(folder)
+                log.join()
+                work.add([folder])
+            if last or step % job.systems.checkpoint_every == 0 or stopping:
+                log.join()
+                save(backend, job.checkpoints, identity, work.files, step)
+                beat()
+            if stopping and not last:
+                _log.info("%s: stopped by SIGTERM after step %d; run it again to go on", label, step)
+                raise SystemExit(STOPPED)
+    if cut:
+        _log.info("%s: %d prompts were cut on the left to %d tokens", label, len(cut), job.sampling.max_prompt_tokens)
