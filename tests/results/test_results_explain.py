@@ -53,7 +53,7 @@ def ask(artifacts, params, capsys, monkeypatch):
 
     def run(name: str) -> str:
         parser = argparse.ArgumentParser()
-        explain.add_parser(parser.add_subparsers())
+        explain.configure(parser.add_subparsers().add_parser("explain"))
         args = parser.parse_args(["explain", name])
         args.func(args)
         return capsys.readouterr().out

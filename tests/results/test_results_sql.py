@@ -29,7 +29,7 @@ def ask(artifacts, tmp_path, capsys):
 
     def run(*arguments: str) -> str:
         parser = argparse.ArgumentParser()
-        sql.add_parser(parser.add_subparsers())
+        sql.configure(parser.add_subparsers().add_parser("sql"))
         args = parser.parse_args(["sql", *arguments])
         args.func(args)
         return capsys.readouterr().out

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from snakedvc.dvcfiles.cache import Cache
 from snakedvc.dvcfiles.records import Record
 from snakedvc.errors import ProjectError
-from snakedvc.yamlfile import load_yaml
+from snakedvc.yamlfile import Loader, load_yaml
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -81,7 +81,7 @@ def json_or_yaml(content: bytes) -> Record:
     except ValueError:
         import yaml
 
-        return yaml.safe_load(content) or {}
+        return yaml.load(content, Loader) or {}
 
 
 def _all_records(cache: Cache) -> list[Record]:

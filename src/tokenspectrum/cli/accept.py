@@ -15,9 +15,8 @@ def _run(args: argparse.Namespace) -> None:
     print(f"written to {ACCEPTED}" if done else f"{args.stage}: nothing to accept, its code did not change")
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Register the subcommand."""
-    parser = subparsers.add_parser("accept", help="record a stage's existing outputs under its new code")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The subcommand's arguments."""
     parser.add_argument("stage", help="a stage of dvc.yaml, or one address such as train@full-1")
     parser.add_argument("--reason", default="pure refactor", help="why the outputs would be the same")
     parser.set_defaults(func=_run)

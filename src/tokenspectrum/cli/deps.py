@@ -17,9 +17,8 @@ def _run(args: argparse.Namespace) -> None:
     print("dvc.yaml: code deps written" if write_deps() else "dvc.yaml: code deps were exact already")
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Register the subcommand."""
-    parser = subparsers.add_parser("deps", help="write each stage's exact code deps into dvc.yaml")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The subcommand's arguments."""
     parser.add_argument(
         "--check", action="store_true", help="change nothing; exit 1 naming stage and file if they differ"
     )

@@ -41,9 +41,8 @@ def _run(args: argparse.Namespace) -> None:
         sys.exit(1)
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Register the subcommand."""
-    parser = subparsers.add_parser("doctor", help="check that this site is ready: environment, cache, locks, Slurm")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The subcommand's arguments."""
     parser.add_argument("--profile", default="slurm", help="the Snakemake profile to check: slurm (default) or local")
     parser.add_argument("--submit", action="store_true", help="also run one tiny Slurm job")
     parser.add_argument("--gpu", action="store_true", help="a GPU must be there: here, or with --submit on a node")

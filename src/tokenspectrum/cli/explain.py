@@ -103,8 +103,7 @@ def _run(args: argparse.Namespace) -> None:
             draw(console, f"in training, seed {seed}", ("", "first", "last"), rows)
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Register the subcommand."""
-    parser = subparsers.add_parser("explain", help="show a run's resolved rule and what it realised")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The subcommand's arguments."""
     parser.add_argument("run", metavar="RUN", help="name of a method in params.yaml")
     parser.set_defaults(func=_run)

@@ -23,8 +23,7 @@ def _run(args: argparse.Namespace) -> None:
     Console().print(table)
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Register the subcommand."""
-    parser = subparsers.add_parser("impact", help="list the stages that a change of a file would invalidate")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The subcommand's arguments."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file, as a path from the project's root")
     parser.set_defaults(func=_run)

@@ -1,34 +1,85 @@
-"""`spectrum`: the entry point.  Knows which subcommands there are and how they fail, not what they do."""
+"""`spectrum`: the entry point.  Knows which subcommands there are and how they fail, not what they do.
+
+A subcommand's module is imported when it is asked for.  So `spectrum --help` answers at once.
+"""
 
 import argparse
+import importlib
 import sys
+from difflib import get_close_matches
+from typing import NamedTuple
 
-from snakedvc.errors import ProjectError
-from tokenspectrum.cli import accept, deps, doctor, explain, impact, plan, preset, push, schemas, sql, status, watch
-from tokenspectrum.cli.project import enter_project
+from tokenspectrum.cli.failures import as_lines
 from tokenspectrum.errors import UserError
 
-COMMANDS = (preset, plan, status, watch, explain, sql, impact, deps, accept, push, doctor, schemas)
+
+class Command(NamedTuple):
+    """A subcommand: one line of help, an example, and whether params.yaml must be right for it."""
+
+    help: str
+    example: str
+    reads_params: bool = True
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command-line parser with every subcommand."""
+COMMANDS = {
+    "preset": Command("list presets, or make one of them params.yaml", "preset tiny --set train.steps=3", False),
+    "plan": Command("what params.yaml would take: GPU memory, logs, checkpoints, GPU-hours", "plan qwen3-8b", False),
+    "status": Command("say of each stage whether it is cached, stale (and why) or missing", "status"),
+    "watch": Command("show the progress of the stages that are running; Ctrl-C ends it", "watch --once", False),
+    "explain": Command("show a run's resolved rule and what it realised", "explain anchor20"),
+    "sql": Command(
+        "ask the token database: SELECT, DESCRIBE, EXPLAIN or SUMMARIZE",
+        'sql "SELECT run, avg(reward) FROM responses GROUP BY ALL"',
+    ),
+    "impact": Command(
+        "list the stages that a change of a file would invalidate", "impact src/tokenspectrum/counter.py"
+    ),
+    "deps": Command("write each stage's exact code deps into dvc.yaml", "deps --check"),
+    "accept": Command("record a stage's existing outputs under its new code", 'accept train --reason "a rename"'),
+    "push": Command("send all results, older variants too, to the DVC remote", "push"),
+    "doctor": Command(
+        "check that this site is ready: environment, cache, locks, Slurm", "doctor --profile slurm --submit", False
+    ),
+    "schemas": Command("write schemas/ and docs/params.md from the code", "schemas --check", False),
+}
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"tokenspectrum {version('tokenspectrum')}")
+        parser.exit()
+
+
+def parser(words: list[str]) -> argparse.ArgumentParser:
+    """The command-line parser; the subcommand that `words` name has its arguments, the others their help alone."""
     top = argparse.ArgumentParser(prog="spectrum", description="Which response tokens teach a policy?")
-    subparsers = top.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add_parser(subparsers)
+    top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    subparsers = top.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    asked = next((word for word in words if not word.startswith("-")), None)
+    if asked is not None and asked not in COMMANDS:
+        near = get_close_matches(asked, COMMANDS, n=1)
+        raise UserError(f"{asked}: no such command{f'; did you mean {near[0]}?' if near else ''}")
+    for name, command in COMMANDS.items():
+        one = subparsers.add_parser(
+            name, help=command.help, description=command.help, epilog=f"example: spectrum {command.example}"
+        )
+        if name == asked:
+            importlib.import_module(f"tokenspectrum.cli.{name}").configure(one)
     return top
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run one subcommand in the project's root; a user's mistake is one line and exit 1."""
-    args = parser().parse_args(argv)
-    try:
+    """Run one subcommand in the project's root.  A user's mistake is a line each, and exit 1."""
+    words = sys.argv[1:] if argv is None else argv
+    with as_lines():
+        args = parser(words).parse_args(words or ["--help"])
+        from tokenspectrum.cli.project import enter_project
+
         enter_project()
+        if COMMANDS[args.command].reads_params:
+            from tokenspectrum.params.root import load_params
+
+            load_params()
         args.func(args)
-    except (UserError, ProjectError) as e:
-        sys.exit(f"error: {e}")
-    except BrokenPipeError:  # `spectrum sql ... | head`
-        sys.exit(141)
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -251,9 +251,8 @@ def _positive(text: str) -> float:
     return value
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Register the subcommand."""
-    parser = subparsers.add_parser("plan", help="what params.yaml would take: GPU memory, logs, checkpoints, GPU-hours")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The subcommand's arguments."""
     parser.add_argument("preset", nargs="?", help="plan this preset instead of params.yaml")
     parser.add_argument("--gpu-memory", type=_positive, default=80.0, metavar="GIB", help="of one GPU (default: 80)")
     parser.add_argument("--response-tokens", type=int, help="mean length of a response (default: the longest)")

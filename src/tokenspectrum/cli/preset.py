@@ -93,9 +93,8 @@ def _run(args: argparse.Namespace) -> None:
     print(choose(args.name, args.force, args.set) if args.name else "\n".join(names()))
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Register the subcommand."""
-    parser = subparsers.add_parser("preset", help="list presets, or make one of them params.yaml")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The subcommand's arguments."""
     parser.add_argument("name", nargs="?", help="the preset; without it, the presets are listed")
     parser.add_argument("--force", action="store_true", help="replace an edited params.yaml, keeping a backup")
     parser.add_argument(

@@ -16,7 +16,6 @@ def _run(args: argparse.Namespace) -> None:
     print(f"{n_records} run records, {n_objects} new objects sent")
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Register the subcommand."""
-    parser = subparsers.add_parser("push", help="send all results, older variants too, to the DVC remote")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The subcommand's arguments."""
     parser.set_defaults(func=_run)

@@ -61,8 +61,7 @@ def _run(args: argparse.Namespace) -> None:
         print(path)
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Register the subcommand."""
-    parser = subparsers.add_parser("schemas", help="write schemas/ from the code")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The subcommand's arguments."""
     parser.add_argument("--check", action="store_true", help="write nothing; fail if any file differs")
     parser.set_defaults(func=_run)

@@ -91,9 +91,8 @@ def _run(args: argparse.Namespace) -> None:
             raise UserError(f"SQL: {one_line(e)}{note if isinstance(e, duckdb.CatalogException) else ''}") from None
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Register the subcommand."""
-    parser = subparsers.add_parser("sql", help="ask the token database: SELECT, DESCRIBE, EXPLAIN or SUMMARIZE")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The subcommand's arguments."""
     parser.add_argument("query", nargs="?", help="SQL text, or - to read it from stdin")
     parser.add_argument("--file", type=Path, help="read the SQL from this file")
     parser.add_argument("--format", choices=("table", "csv", "parquet"), default="table")

@@ -24,7 +24,6 @@ def _run(args: argparse.Namespace) -> None:
     Console(soft_wrap=True).print(table)
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Register the subcommand."""
-    parser = subparsers.add_parser("status", help="say of each stage whether it is cached, stale (and why) or missing")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The subcommand's arguments."""
     parser.set_defaults(func=_run)

@@ -57,8 +57,7 @@ def _run(args: argparse.Namespace) -> None:
             live.update(view(time.time()), refresh=True)
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Register the subcommand."""
-    parser = subparsers.add_parser("watch", help="show the progress of the stages that are running; Ctrl-C ends it")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The subcommand's arguments."""
     parser.add_argument("--once", action="store_true", help="print it once and exit")
     parser.set_defaults(func=_run)
