@@ -62,4 +62,4 @@ test-slurm:
 	else python -m pytest -n 3 --no-loadscope-reorder tests/slurm; fi
 
 lint: setup
-	ruff check . && ruff format --check . && snakefmt --check Snakefile workflow && snakemake --lint
+	ruff check . && ruff format --check . && snakefmt --check Snakefile src/snakedvc && snakemake --lint

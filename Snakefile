@@ -1,36 +1,34 @@
-# Snakemake executes, DVC remembers: dvc.yaml says what each stage reads and makes, the rules say how it is run.
+# Snakemake executes, DVC remembers: dvc.yaml says what each stage reads and makes, workflow/resources.yaml what a job takes.
 #
 #     snakemake --profile local results/table1.csv      on this machine
 #     snakemake --profile slurm results/table1.csv      as Slurm jobs
+import sys
+
 from snakemake.utils import min_version
+
+from snakedvc.planning.snake import RULES, open_stages
+from tokenspectrum.cli.jobs import needs
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.root import load_params
 
 min_version("9.0")
 
-
-include: "workflow/rules/params.smk"
-include: "workflow/rules/common.smk"
-include: "workflow/rules/prompts.smk"
-include: "workflow/rules/policy.smk"
-include: "workflow/rules/weights.smk"
-include: "workflow/rules/train.smk"
-include: "workflow/rules/evaluate.smk"
-include: "workflow/rules/results.smk"
+# The whole params.yaml is checked before anything is planned: a mistake is one line.
+try:
+    load_params()
+except UserError as e:
+    sys.exit(f"error: {e}")
+stages = open_stages(workflow, needs)
 
 
-# Seconds of work on small files: not worth a job of their own.  Prompts may be fetched, which takes internet.
-localrules:
-    all,
-    prompts,
-    weights,
-    table1,
-    curves,
+# One rule for every stage of dvc.yaml.
+include: RULES
 
 
 rule all:
     default_target: True
     input:
-        stages.all_outputs("table1"),
-        stages.all_outputs("curves"),
-        stages.all_outputs("layers"),
+        stages.outputs_under("results"),
+    localrule: True
     message:
         "all results"

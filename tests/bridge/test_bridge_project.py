@@ -1,8 +1,10 @@
 """The project's own Snakefile, rules, profiles and dvc.yaml, as they are in the working tree."""
 
+import ast
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import yaml
 from bridge_kit import ROOT
 
 from snakedvc.dvcfiles.pipeline import load_pipeline
+from tokenspectrum.errors import UserError
 
 
 def command(*args: str) -> subprocess.CompletedProcess[str]:
@@ -32,21 +35,47 @@ def test_both_profiles_plan_the_table_word_for_word(profile):
 
 def test_snakemake_lint_and_snakefmt_are_clean():
     assert "good condition" in command("snakemake", "--lint").stderr
-    done = command("snakefmt", "--check", "Snakefile", "workflow")
+    done = command("snakefmt", "--check", "Snakefile", "src/snakedvc")
     assert done.returncode == 0, done.stderr
 
 
 def test_every_rule_says_how_it_is_run():
-    text = "".join(p.read_text() for p in sorted((ROOT / "workflow/rules").glob("*.smk")))
-    rules = re.split(r"^rule ", text, flags=re.M)[1:]
-    assert {r.split(":")[0] for r in rules} == load_pipeline(ROOT / "dvc.yaml", ROOT / "params.yaml").templates.keys()
-    for rule in rules:
-        for part in ("message:", "log:", "benchmark:", "threads:", "mem_mb=", "runtime=", "addr=", "sig="):
-            assert part in rule, (part, rule)
-        name = rule.split(":")[0]
-        assert f'stages.inputs("{name}")' in rule
-        assert f'stages.outputs("{name}")' in rule
-        assert f"logs/{name}/{name}" in rule
+    """In the rules that Snakemake has made of dvc.yaml, one a stage."""
+    script = """
+    from snakemake.api import SnakemakeApi
+    from snakemake.settings.types import OutputSettings, ResourceSettings, Quietness
+    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        workflow = api.workflow(ResourceSettings())._workflow
+        for rule in workflow.rules:
+            named = {k: v for k, v in rule.resources.items() if not k.startswith("_")}
+            print(rule.name, rule.log, rule.benchmark, rule.message, sorted(named), rule.params, sep="\\t")
+    """
+    done = command("python", "-c", textwrap.dedent(script))
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    rules = {row[0]: row[1:] for row in rows if row[0] != "all"}
+    assert rules.keys() == load_pipeline(ROOT / "dvc.yaml", ROOT / "params.yaml").templates.keys(), done.stderr
+    for name, (log, benchmark, message, resources, params) in rules.items():
+        assert log.startswith(f"logs/{name}/{name}")
+        assert benchmark.startswith(f"logs/{name}/{name}")
+        assert message.startswith(name)
+        assert {"mem_mb", "runtime"} <= set(ast.literal_eval(resources))
+        assert params
+
+
+def test_resources_stand_in_one_place():
+    for name in ("local", "slurm"):
+        settings = yaml.safe_load((ROOT / name / "profile.yaml").read_text())
+        assert "set-resources" not in settings
+    assert "mem_mb" not in (ROOT / "Snakefile").read_text()
+
+
+def test_a_stage_without_an_entry_is_named(monkeypatch):
+    from tokenspectrum.cli.jobs import needs
+
+    monkeypatch.chdir(ROOT)
+    assert needs("train")["mem_mb"] == 8000
+    with pytest.raises(UserError, match=r"workflow/resources.yaml: no entry nothing; say what its jobs take"):
+        needs("nothing")
 
 
 def test_profiles_explain_every_setting():

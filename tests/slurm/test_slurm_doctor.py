@@ -13,7 +13,7 @@ def doctor(clone: Clone, *options: str) -> tuple[int, list[str]]:
 
 def test_a_tiny_job_answers_from_a_node(cluster: Cluster, untrained, tmp_path):
     clone = copy_of(untrained, tmp_path / "clone")
-    edit_site(clone, {"mem_mb: 16000": "mem_mb: 8000"})
+    edit_site(clone, {"# set-resources:\n": "set-resources:\n  layers:\n    mem_mb: 8000\n"})
     status, lines = doctor(clone, "--submit")
     assert status == 0, lines
     for start in ("slurm ok answers; partitions calm, cpu*", "job states ok by squeue", "python on nodes ok"):
@@ -27,7 +27,7 @@ def test_a_tiny_job_answers_from_a_node(cluster: Cluster, untrained, tmp_path):
 
 def test_a_partition_that_is_not_there_and_memory_that_no_node_has_are_named(cluster, untrained, tmp_path):
     clone = copy_of(untrained, tmp_path / "clone")
-    edit_site(clone, {"  policy:\n    mem_mb: 4000": "  policy:\n    slurm_partition: nowhere\n    mem_mb: 4000"})
+    edit_site(clone, {"# set-resources:\n": "set-resources:\n  policy:\n    slurm_partition: nowhere\n"})
     status, lines = doctor(clone)
     assert status == 1
     policy, layers = [line for line in lines if " fail " in line]

@@ -35,7 +35,7 @@ def test_a_training_job_of_verl_asks_slurm_for_its_nodes_and_gpus(cluster, untra
     clone.params(on_gpus)
     edit_site(
         clone,
-        {"    # slurm_partition: \"'gpu'\"\n    # constraint": "    slurm_partition: \"'gpu'\"\n    # constraint"}
+        {"# set-resources:\n": "set-resources:\n  train:\n    slurm_partition: gpu\n"}
         | {"# set-threads:\n#   train: 64": "set-threads:\n  train: 2"},
     )
     cluster.call("scontrol", "update", "PartitionName=gpu", "State=DOWN")

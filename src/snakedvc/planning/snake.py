@@ -1,19 +1,21 @@
-"""What the Snakefile needs of the pipeline: output patterns, concrete inputs, signatures.
+"""What a Snakefile needs of the pipeline: a rule for every stage, its output patterns, concrete inputs and signature.
 
-    stages = Stages(workflow)
-    rule train:
-        input: stages.inputs("train")
-        output: stages.outputs("train")
-        params: addr=stages.addr("train"), sig=stages.sig("train")
+    from snakedvc.planning.snake import RULES, open_stages
 
-Knows Snakemake's wildcards and flags; the rules themselves add threads, resources and messages.
+    stages = open_stages(workflow)
+
+    include: RULES
+
+Knows Snakemake's wildcards and flags.  What a job asks for (memory, time, threads) is for the Snakefile to say.
 """
 
 import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,26 @@ from snakedvc.dvcfiles.digest import digest
 from snakedvc.dvcfiles.pipeline import DVC_YAML, Pipeline, Stage, load_pipeline
 from snakedvc.errors import ProjectError
 
+RULES = str(Path(__file__).with_name("stages.smk"))
+# What a job asks for beside its resources, and the value of each where nobody says.
+_OPTIONS: dict[str, Any] = {"threads": 1, "priority": 0, "local": False, "conda": None}
+Needs = Callable[[str], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """How Snakemake runs the jobs of one stage template."""
+
+    name: str
+    log: str
+    benchmark: str
+    message: str
+    threads: int
+    priority: int
+    local: bool
+    conda: str | None
+    resources: Mapping[str, Any] = field(default_factory=dict)
+
 
 @lru_cache(None)
 def _hash(path: str) -> str:
@@ -33,10 +55,14 @@ def _hash(path: str) -> str:
 class Stages:
     """The pipeline, seen by Snakemake.  A mistake in dvc.yaml, params.yaml or the code deps is a ProjectError."""
 
-    def __init__(self, workflow: Any = None) -> None:
-        """`workflow`: Snakemake's, in the process that plans; None in those of single jobs."""
+    def __init__(self, workflow: Any = None, needs: Needs | None = None) -> None:
+        """`workflow`: Snakemake's, in the process that plans; None in those of single jobs.
+
+        `needs(name)`: what a job of the stage asks for, by the names of Snakemake's resources, beside `threads`,
+        `priority`, `local` (it runs where Snakemake runs) and `conda` (an environment file).
+        """
         self.pipeline: Pipeline = load_pipeline()
-        self._workflow = workflow
+        self._workflow, self._needs = workflow, needs
 
     @cached_property
     def _plan(self) -> Any:
@@ -66,6 +92,24 @@ class Stages:
         item = "-".join(dict(wildcards)[axis] for axis in self.pipeline.axes(name))
         return self.pipeline.stage(f"{name}@{item}" if item else name)
 
+    def jobs(self) -> Iterator[Job]:
+        """How the jobs of each stage template are run."""
+        for name in self.pipeline.templates:
+            asked = _OPTIONS | dict(self._needs(name) if self._needs else {})
+            own = {option: asked.pop(option) for option in _OPTIONS}
+            axes = self.pipeline.axes(name)
+            addr = f"{name}@{'-'.join(f'{{{axis}}}' for axis in axes)}" if axes else name
+            words = ", ".join(f"{axis} {{wildcards.{axis}}}" for axis in axes)
+            folder = f"logs/{name}/{addr}"
+            yield Job(
+                name=name,
+                log=f"{folder}/output.log",
+                benchmark=f"{folder}/benchmark.tsv",
+                message=f"{name}: {words}" if words else name,
+                resources=asked,
+                **own,
+            )
+
     def outputs(self, name: str) -> list[str]:
         """Output patterns: `${item.x}` becomes `{x}`; a path without suffix is a folder."""
         return [p if Path(p).suffix else directory(p) for p in self.pipeline.out_patterns(name)]
@@ -73,6 +117,10 @@ class Stages:
     def all_outputs(self, name: str) -> list[str]:
         """Every configured output of stage `name`."""
         return [out for stage in self.pipeline.matching(name) for out in stage.outs]
+
+    def outputs_under(self, folder: str) -> list[str]:
+        """Every configured output in `folder`."""
+        return [o for s in self.pipeline.stages.values() for o in s.outs if o.startswith(folder.rstrip("/") + "/")]
 
     def inputs(self, name: str) -> Callable[[Any], list[str]]:
         """Function of the wildcards: the concrete data inputs.  Code is not among them, `sig` covers it.
@@ -112,3 +160,19 @@ class Stages:
                 values.setdefault(axis, set()).update(named)
         # The longest first: "low2high_mid" must not be cut off at "low2high".
         return {a: "|".join(map(re.escape, sorted(v, key=lambda s: (-len(s), s)))) for a, v in values.items()}
+
+
+def open_stages(workflow: Any, needs: Needs | None = None) -> Stages:
+    """The stages for the Snakefile that `workflow` reads; a mistake in the project ends Snakemake with one line.
+
+    Stages run with the interpreter that runs Snakemake, whether or not its environment is activated.
+    """
+    os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
+    try:
+        # A single job's process, on its node, plans nothing.
+        stages = Stages(workflow if workflow.is_main_process else None, needs)
+        if workflow.is_main_process:
+            stages.check()
+    except ProjectError as e:
+        sys.exit(f"error: {e}")
+    return stages

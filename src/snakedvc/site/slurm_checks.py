@@ -51,17 +51,21 @@ def options(resources: Mapping[str, Any]) -> list[str]:
     return [f"{option}={value}" for option, value in found if value is not None]
 
 
-def _rules(profile: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """(rules, options) of every kind of job that the profile asks for."""
-    default = profile.get("default-resources", {})
-    kinds: dict[tuple[str, ...], list[str]] = {tuple(options(default)): ["all others"]}
-    for rule, own in profile.get("set-resources", {}).items():
-        kinds.setdefault(tuple(options({**default, **own})), []).append(rule)
+def _rules(profile: Mapping[str, Any], rules: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, list[str]]]:
+    """(rules, options) of every kind of job: what the rules ask for, with the profile's own over it."""
+    default, changed = profile.get("default-resources", {}), profile.get("set-resources", {})
+    kinds: dict[tuple[str, ...], list[str]] = {}
+    for rule, own in rules.items():
+        if not own.get("local"):
+            kinds.setdefault(tuple(options({**default, **own, **changed.get(rule, {})})), []).append(rule)
     yield from ((", ".join(rules), list(found)) for found, rules in kinds.items())
 
 
-def profile(path: Path) -> Iterator[Check]:
-    """sbatch is there, the controller answers, and every kind of job of the profile would be accepted."""
+def profile(path: Path, rules: Mapping[str, Mapping[str, Any]]) -> Iterator[Check]:
+    """sbatch is there, the controller answers, and every kind of job would be accepted.
+
+    `rules`: what the jobs of each rule ask for, before the profile in `path` changes it.
+    """
     settings = load_yaml(path)
     if shutil.which("sbatch") is None:
         what = "no sbatch on this machine: log in where Slurm's commands are, or load its module"
@@ -73,14 +77,14 @@ def profile(path: Path) -> Iterator[Check]:
         return
     partitions = [line.split()[0] for line in done.stdout.splitlines()]
     yield Check("slurm", "ok", f"answers; partitions {', '.join(sorted(set(partitions)))} (* is the default)")
-    for rules, found in _rules(settings):
+    for names, found in _rules(settings, rules):
         done = run("sbatch", "--test-only", *found, "--wrap=true")
         asked = " ".join(o for o in found if o.startswith(("--partition", "--account", "--gres", "--nodes")))
         if done.returncode:
             why = last_line(done).removeprefix("allocation failure: ").removeprefix("sbatch: error: ")
-            yield Check("jobs", "fail", f"{rules}: {' '.join(found)}: {why}: edit {path}")
+            yield Check("jobs", "fail", f"{names}: {' '.join(found)}: {why}: edit {path}")
         else:
-            yield Check("jobs", "ok", f"{rules}: accepted{f' ({asked})' if asked else ''}")
+            yield Check("jobs", "ok", f"{names}: accepted{f' ({asked})' if asked else ''}")
     yield _status(settings, path)
 
 

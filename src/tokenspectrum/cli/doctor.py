@@ -16,7 +16,9 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 def _run(args: argparse.Namespace) -> None:
     from snakedvc.dvcfiles.config import read_config
+    from snakedvc.dvcfiles.pipeline import load_pipeline
     from snakedvc.site import checks, slurm_checks
+    from tokenspectrum.cli.jobs import needs
 
     path = Path(args.profile)
     path = path / "profile.yaml" if path.is_dir() else path
@@ -29,7 +31,7 @@ def _run(args: argparse.Namespace) -> None:
     if args.gpu and not on_slurm:
         found.append(checks.gpu())
     if on_slurm:
-        found += slurm_checks.profile(path)
+        found += slurm_checks.profile(path, {name: needs(name) for name in load_pipeline().templates})
         # Without a controller a job would only repeat what was said already.
         if args.submit and not any(c.name == "slurm" and c.state == "fail" for c in found):
             found += slurm_checks.submit(path, args.gpu, args.wait, ["torch", "tokenspectrum.stages"])

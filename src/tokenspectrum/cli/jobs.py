@@ -1,0 +1,33 @@
+"""What a job of each stage asks for: memory and time of workflow/resources.yaml, nodes and GPUs that follow the params.
+
+Knows neither Slurm nor what a stage does.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.base import load_yaml, params_path
+from tokenspectrum.systems.resources import cluster_resources
+
+RESOURCES = Path("workflow/resources.yaml")
+CONDA = Path("workflow/envs/stages.yaml")
+
+
+@cache
+def _files() -> tuple[dict[str, Any], dict[str, Any]]:
+    return load_yaml(RESOURCES), load_yaml(params_path())
+
+
+def needs(stage: str) -> dict[str, Any]:
+    """Snakemake's resources of a job of `stage`, with `threads`, and `local`, `priority` where they are set."""
+    table, params = _files()
+    if stage not in table:
+        raise UserError(f"{RESOURCES}: no entry {stage}; say what its jobs take, such as {{mem_mb: 2000, runtime: 30}}")
+    own = dict(table[stage])
+    if stage == "policy" and params["policy"]["kind"] == "hub":
+        own["local"] = True
+    # One thread a stage unless `systems` says otherwise: two stages of one thread beat one of two.
+    threads = params.get("systems", {}).get("threads", 1)
+    return {"threads": threads, "conda": str(CONDA.absolute())} | cluster_resources(stage, params) | own
