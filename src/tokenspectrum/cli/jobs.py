@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.base import load_yaml, params_path
+from tokenspectrum.params.base import params_path
+from tokenspectrum.params.yaml_file import load_yaml
 from tokenspectrum.systems.resources import cluster_resources
 
 RESOURCES = Path("workflow/resources.yaml")
