@@ -25,6 +25,7 @@ PARAMS = {
         ]
     },
     "rules": {"full": {"kind": "uniform"}, "explorer20": {"kind": "explorer", "alignment": "token"}},
+    "tokens": {"alignment": "decision"},
     "train": {"token_log": {"layers": ["mid", "rule"]}},
     "analysis": {
         "table1": {

@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from results_fixtures import save_params
 
-from tokenspectrum.results.curves.result import trailing_mean
+from tokenspectrum.results.curves import CurveMetric
+from tokenspectrum.results.lines import trailing_mean
 from tokenspectrum.results.figures import METRICS, training_curve
-from tokenspectrum.params.analysis import CurveMetric
-from tokenspectrum.stages import curves
+from tokenspectrum.stages import result
 from tokenspectrum.tables.metrics import SCHEMA
 from tokenspectrum.tokenlog.reader import read_table
 from tokenspectrum.tokenlog.writer import write_manifest
@@ -23,7 +23,7 @@ CSV, PNG = Path("results/curves.csv"), Path("results/curves.png")
 
 def make(artifacts, params) -> bytes:
     save_params(params)
-    curves.main(["--metrics", str(artifacts / "metrics"), "--csv", str(CSV), "--png", str(PNG)])
+    result.main(["tokenspectrum.results.curves.result", "--metrics", str(artifacts / "metrics"), "--csv", str(CSV), "--png", str(PNG)])
     return PNG.read_bytes()
 
 
@@ -70,7 +70,7 @@ def test_every_option_changes_the_figure(artifacts, params):
     assert CSV.read_bytes() == points  # smoothing is drawn, not written
     params["train"]["token_log"]["layers"] = ["rule"]
     seen.add(make(artifacts, params))
-    params["rules"]["explorer20"]["alignment"] = "decision"
+    params["tokens"]["alignment"] = "token"
     seen.add(make(artifacts, params))
     params["analysis"]["table1"]["labels"]["full"] = "All tokens"
     seen.add(make(artifacts, params))

@@ -77,7 +77,7 @@ def test_a_folder_of_another_run_is_not_read_and_is_named(artifacts):
         shutil.rmtree(artifacts / kind / "full-s1")
         shutil.copytree(artifacts / kind / "explorer20-s1", artifacts / kind / "full-s1")
     found = [f for f in rebuild(DATABASE, artifacts, METHODS, SEEDS) if f.problem]
-    assert {f.source.folder.parent.name for f in found} == {"metrics", "full-s1"}
+    assert {f.place.folder.parent.name for f in found} == {"metrics", "full-s1"}
     assert all("is not of run=full seed=1" in f.problem for f in found)
 
 

@@ -13,10 +13,15 @@ from results_fixtures import save_params
 from matplotlib.image import imread
 from scipy.stats import spearmanr
 
-from tokenspectrum.results.figures import AgreementSpec
-from tokenspectrum.results.layers.result import Pair, compare, draw, matrix, specs
+from tokenspectrum.results.layers import LayersParams
+from tokenspectrum.results.canvas import png
+from tokenspectrum.results.given import Given
+from tokenspectrum.results.layers import RESULT
+from tokenspectrum.results.layers.result import compute, heat_maps, matrix, specs
+from tokenspectrum.results.layers.words import AgreementSpec
+from tokenspectrum.results.tables import Tables
 from tokenspectrum.errors import UserError
-from tokenspectrum.stages import layers
+from tokenspectrum.stages import result
 from tokenspectrum.tables.registry import TABLES
 from tokenspectrum.tokenlog.writer import write_manifest, write_step
 
@@ -70,6 +75,17 @@ def probe(tmp_path, monkeypatch) -> dict[str, np.ndarray]:
     return {**{str(layer): values for layer, values in score.items()}, "predictive_entropy": predictive_N}
 
 
+def compare(p: float, score: str = "entropy_norm") -> list[dict]:
+    """The pairs of the probe in the working directory."""
+    tables = Tables({"attention": ATTENTION, "tokens": TOKENS}, (), (), "tokenspectrum.results.layers")
+    return compute(tables, Given(LayersParams(p=p, score=score), {"tokens.alignment": "decision"})).rows
+
+
+def row(*values) -> dict:
+    """A pair by hand."""
+    return dict(zip([column.name for column in RESULT.columns], values, strict=True))
+
+
 @pytest.fixture
 def params(probe) -> dict:
     return {"analysis": {"layers": {"p": 0.2, "score": "entropy_norm"}}, "tokens": {"alignment": "decision"}}
@@ -78,7 +94,7 @@ def params(probe) -> dict:
 def make(params: dict) -> tuple[bytes, bytes]:
     save_params(params)
     paths = {"attention": ATTENTION, "tokens": TOKENS, "csv": CSV, "png": PNG}
-    layers.main([word for flag, path in paths.items() for word in (f"--{flag}", str(path))])
+    result.main(["tokenspectrum.results.layers.result", *(word for flag, path in paths.items() for word in (f"--{flag}", str(path)))])
     return CSV.read_bytes(), PNG.read_bytes()
 
 
@@ -121,12 +137,12 @@ def expected_pair(a_N: np.ndarray, b_N: np.ndarray, p: float) -> dict[str, float
 
 @pytest.mark.parametrize("p", [0.01, 0.2, 0.5, 0.9])
 def test_every_number_against_plain_loops(probe, p):
-    pairs = compare(ATTENTION, TOKENS, p, "entropy_norm")
-    assert [(pair.layer, pair.other) for pair in pairs] == list(itertools.combinations(probe, 2))
+    pairs = compare(p)
+    assert [(pair["layer"], pair["other"]) for pair in pairs] == list(itertools.combinations(probe, 2))
     for pair in pairs:
-        assert (pair.responses, pair.tokens) == (len(LENGTHS), N)
-        for name, value in expected_pair(probe[pair.layer], probe[pair.other], p).items():
-            assert getattr(pair, name) == pytest.approx(value, abs=1e-9), (pair, name)
+        assert (pair["responses"], pair["tokens"]) == (len(LENGTHS), N)
+        for name, value in expected_pair(probe[pair["layer"]], probe[pair["other"]], p).items():
+            assert pair[name] == pytest.approx(value, abs=1e-9), (pair, name)
 
 
 def test_ties_constant_responses_and_single_tokens_are_in_the_probe(probe):
@@ -146,31 +162,31 @@ def test_layers_that_agree_and_layers_that_are_opposite(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     up_N = np.random.default_rng(0).permutation(N).astype(np.float32)
     write_probe({0: up_N, 1: 2 * up_N + 1, 2: -up_N}, up_N)
-    found = {(pair.layer, pair.other): pair for pair in compare(ATTENTION, TOKENS, 0.2, "entropy_norm")}
+    found = {(pair["layer"], pair["other"]): pair for pair in compare(0.2)}
     same, opposite = found["0", "1"], found["1", "2"]
-    assert (same.anchor_jaccard, same.explorer_jaccard_pooled, same.spearman) == (1, 1, 1)
+    assert (same["anchor_jaccard"], same["explorer_jaccard_pooled"], same["spearman"]) == (1, 1, 1)
     # Only a response of one token has the same anchor and explorer.
-    assert opposite.anchor_jaccard == pytest.approx(2 / len(LENGTHS))
-    assert opposite.spearman == -1
-    assert found["2", "predictive_entropy"].spearman == -1
+    assert opposite["anchor_jaccard"] == pytest.approx(2 / len(LENGTHS))
+    assert opposite["spearman"] == -1
+    assert found["2", "predictive_entropy"]["spearman"] == -1
 
 
 def test_the_csv_holds_the_pairs(params):
     make(params)
     with CSV.open() as f:
         rows = list(csv.DictReader(f))
-    pairs = compare(ATTENTION, TOKENS, 0.2, "entropy_norm")
-    assert [row["other"] for row in rows] == [pair.other for pair in pairs]
+    pairs = compare(0.2)
+    assert [row["other"] for row in rows] == [pair["other"] for pair in pairs]
     assert len(rows) == 6
-    for row, pair in zip(rows, pairs, strict=True):
-        assert float(row["explorer_jaccard"]) == pytest.approx(pair.explorer_jaccard, abs=5.1e-5)
-        assert int(row["tokens"]) == N
+    for line, pair in zip(rows, pairs, strict=True):
+        assert float(line["explorer_jaccard"]) == pytest.approx(pair["explorer_jaccard"], abs=5.1e-5)
+        assert int(line["tokens"]) == N
 
 
 def test_no_response_varies(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_probe({0: np.zeros(N), 1: np.zeros(N)}, np.zeros(N))
-    assert {pair.spearman for pair in compare(ATTENTION, TOKENS, 0.2, "entropy_norm")} == {None}
+    assert {pair["spearman"] for pair in compare(0.2)} == {None}
     make({"analysis": {"layers": {"p": 0.2, "score": "entropy_norm"}}, "tokens": {"alignment": "token"}})
     assert ",,0\n" in CSV.read_text()
 
@@ -194,8 +210,8 @@ def test_every_option_changes_its_result_and_nothing_else_does(params):
 @pytest.mark.parametrize("n_layers", [2, 36])
 def test_nothing_is_cut_off_at_the_edges(n_layers):
     names = [*map(str, range(n_layers)), "predictive_entropy"]
-    pairs = [Pair(a, b, 512, 99999, *[0.25] * 7, 500) for a, b in itertools.combinations(names, 2)]
-    image = imread(io.BytesIO(draw(pairs, specs(pairs, 0.2, "entropy_norm", "decision"))))
+    pairs = [row(a, b, 512, 99999, *[0.25] * 7, 500) for a, b in itertools.combinations(names, 2)]
+    image = imread(io.BytesIO(png(heat_maps(pairs, specs(pairs, 0.2, "entropy_norm", "decision")))))
     for edge in (image[:3], image[-3:], image[:, :3], image[:, -3:]):
         assert (edge == 1).all()
 
@@ -212,7 +228,7 @@ def test_the_figure_has_no_date_or_version(params):
 
 def test_heat_maps_are_symmetric_with_ones_on_the_diagonal():
     numbers = (9, 80, *[0.25] * 6)
-    pairs = [Pair("0", "1", *numbers, None, 0), Pair("0", "x", *numbers, -0.5, 9), Pair("1", "x", *numbers, 0.5, 9)]
+    pairs = [row("0", "1", *numbers, None, 0), row("0", "x", *numbers, -0.5, 9), row("1", "x", *numbers, 0.5, 9)]
     names, value_LL = matrix(pairs, "spearman")
     assert names == ["0", "1", "x"]
     np.testing.assert_array_equal(value_LL, [[1, np.nan, -0.5], [np.nan, 1, 0.5], [-0.5, 0.5, 1]])

@@ -13,8 +13,10 @@ from results_fixtures import random_right, save_params, write_metrics, write_sco
 from scipy import stats
 
 from tokenspectrum.results.numbers import number
+from tokenspectrum.results.table1.result import published
+from tokenspectrum.results.tables import Tables
 from tokenspectrum.errors import UserError
-from tokenspectrum.stages import table1
+from tokenspectrum.stages import result
 from tokenspectrum.tokenlog.writer import write_manifest
 
 CSV, MD = Path("results/table1.csv"), Path("results/table1.md")
@@ -22,9 +24,9 @@ CSV, MD = Path("results/table1.csv"), Path("results/table1.md")
 
 def make(artifacts, params) -> tuple[list[dict], str]:
     save_params(params)
-    folders = ["--evaluate", "evaluate", "--evaluate-base", "evaluate_base", "--metrics", "metrics"]
+    folders = ["--evaluate", "evaluate", "--evaluate_base", "evaluate_base", "--metrics", "metrics"]
     flags = [f if f.startswith("--") else str(artifacts / f) for f in folders]
-    table1.main([*flags, "--csv", str(CSV), "--md", str(MD)])
+    result.main(["tokenspectrum.results.table1.result", *flags, "--csv", str(CSV), "--md", str(MD)])
     with CSV.open() as f:
         # Stand-ins are marked in the heading; the tests go by the bare names.
         rows = [{k.removesuffix(" (stand-in)"): v for k, v in row.items()} for row in csv.DictReader(f)]
@@ -120,9 +122,7 @@ def test_published_figures_stand_apart_with_their_family(artifacts, params):
 
 
 def test_every_figure_that_is_cited(artifacts):
-    from tokenspectrum.results.table1.rows import published
-
-    cited = published()
+    cited = published(Tables({}, (), (), "tokenspectrum.results.table1"))
     assert {k: (v["published_avg"], v["published_full_avg"]) for k, v in cited.items()} == {
         ("full", "all"): (34.39, None),
         ("random20", "all"): (42.60, 43.55),

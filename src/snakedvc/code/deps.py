@@ -16,7 +16,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from snakedvc.code.closure import closure, early_imports
+from snakedvc.code.closure import closure, early_imports, module_file
 from snakedvc.dvcfiles.pipeline import CODE_ROOT, DVC_YAML, VARIABLE, Pipeline
 from snakedvc.dvcfiles.records import write_atomically
 from snakedvc.errors import ProjectError
@@ -25,14 +25,14 @@ from snakedvc.settings import Settings, load_settings, under
 _MODULE = re.compile(r"(?:^|\s)-m\s+([\w.]+)")
 
 
-def entry_module(name: str, template: Mapping[str, Any]) -> str:
-    """The module that a stage's command runs with `python -m`."""
+def entry_modules(name: str, template: Mapping[str, Any]) -> list[str]:
+    """The module that a stage's command runs with `python -m`, and the first-party modules that its words name."""
     match = _MODULE.search(template["cmd"])
     if match is None:
         raise ProjectError(
             f"{DVC_YAML}: stage {name}: its command must run `python -m MODULE`, so that its code can be found"
         )
-    return match.group(1)
+    return [match.group(1), *(word for word in template["cmd"].split() if "." in word and module_file(word))]
 
 
 def is_folder(dep: str) -> bool:
@@ -65,7 +65,8 @@ def wanted_code(name: str, template: Mapping[str, Any], settings: Settings) -> l
     deps = template.get("deps", [])
     folders = [d for d in deps if is_folder(d)]
     whole = tuple(choice for dep in folders for choice in choices(dep))
-    files = closure(entry_module(name, template), whole, settings.keyed_by)
+    entries = entry_modules(name, template)
+    files = sorted({path for entry in entries for path in closure(entry, whole, settings.keyed_by)})
     for dep in filter(VARIABLE.search, folders):
         _check_choices(name, files, dep)
     unlisted = (*whole, *settings.in_no_key([d for d in deps if not d.startswith(CODE_ROOT)]))

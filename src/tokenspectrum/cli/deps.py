@@ -1,4 +1,7 @@
-"""`spectrum deps`: bring the code deps in dvc.yaml up to the import closures, or check that they are."""
+"""`spectrum deps`: write what is generated in dvc.yaml, or check that it is as it would be written.
+
+That is the stages of the results, from their declarations, and the code deps of all stages, from the imports.
+"""
 
 import argparse
 
@@ -6,15 +9,22 @@ from tokenspectrum.errors import UserError
 
 
 def _run(args: argparse.Namespace) -> None:
-    from snakedvc.code.deps import drift, write_deps
-    from snakedvc.dvcfiles.pipeline import load_pipeline
+    from snakedvc.code.deps import drift, rewritten
+    from snakedvc.dvcfiles.pipeline import DVC_YAML, load_pipeline
+    from snakedvc.dvcfiles.records import write_atomically
+    from tokenspectrum.results.discover import results
+    from tokenspectrum.results.dvcfile import drifted, with_results
 
+    old = DVC_YAML.read_text()
     if args.check:
-        if lines := drift(load_pipeline()):
-            raise UserError("dvc.yaml: code deps have drifted; run `spectrum deps`:\n  " + "\n  ".join(lines))
+        if lines := [*drifted(old, results()), *drift(load_pipeline())]:
+            raise UserError("dvc.yaml: has drifted; run `spectrum deps`:\n  " + "\n  ".join(lines))
         print("dvc.yaml: code deps are exact")
         return
-    print("dvc.yaml: code deps written" if write_deps() else "dvc.yaml: code deps were exact already")
+    new = rewritten(with_results(old, results()))
+    if new != old:
+        write_atomically(DVC_YAML, new)
+    print("dvc.yaml: code deps written" if new != old else "dvc.yaml: code deps were exact already")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -77,8 +77,8 @@ def draw(console: Console, title: str, header: tuple[str, ...], rows: list[tuple
 
 
 def _run(args: argparse.Namespace) -> None:
-    from tokenspectrum.params.analysis import Name, Names, Numbers
     from tokenspectrum.params.base import read_sections
+    from tokenspectrum.params.values import Name, Names, Numbers
 
     preset, methods, seeds = read_sections(preset=Name, methods=Names, seeds=Numbers)
     if args.run not in methods.root:

@@ -54,8 +54,8 @@ def show(answer, explain: bool) -> None:
 def _run(args: argparse.Namespace) -> None:
     import duckdb
 
-    from tokenspectrum.params.analysis import Name, Names, Numbers
     from tokenspectrum.params.base import read_sections
+    from tokenspectrum.params.values import Name, Names, Numbers
     from tokenspectrum.results import output
     from tokenspectrum.results.database import rebuild
     from tokenspectrum.results.readonly import check_query, open_locked
@@ -72,7 +72,7 @@ def _run(args: argparse.Namespace) -> None:
     unread = [f for f in found if f.problem]
     for one in unread:
         if one.problem != "not made yet":
-            print(f"not read: {one.source.folder}: {one.problem}", file=sys.stderr)
+            print(f"not read: {one.place.folder}: {one.problem}", file=sys.stderr)
     with open_locked(DATABASE, [artifacts]) as connection:
         try:
             if args.format == "parquet":

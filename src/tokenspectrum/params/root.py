@@ -25,6 +25,7 @@ from tokenspectrum.params.tokens import TokensParams
 from tokenspectrum.params.train import TrainParams
 from tokenspectrum.params.whole import missing, whole
 from tokenspectrum.params.yaml_checked import Path_, Place, read_yaml
+from tokenspectrum.results.discover import results
 from tokenspectrum.systems.params import SystemsParams
 
 # Names become folders and Snakemake wildcards; `-` separates axes in a stage's address.
@@ -55,15 +56,16 @@ class Params(Frozen):
         for name, values in (("methods", self.methods), ("seeds", self.seeds)):
             if twice := sorted({str(v) for v in values if values.count(v) > 1}):
                 yield f"{name}: {twice[0]} is listed twice"
-        for field, names in (("methods", self.methods), ("analysis.table1.survivors", self.analysis.table1.survivors)):
-            for method in names:
-                if method not in self.rules:
-                    near = close(method, self.rules)
-                    yield f"{field}: {method} has no entry in rules{near or '; there are ' + ', '.join(self.rules)}"
+        for method in self.methods:
+            if method not in self.rules:
+                near = close(method, self.rules)
+                yield f"methods: {method} has no entry in rules{near or '; there are ' + ', '.join(self.rules)}"
         yield from self._layer_problems()
         yield from self._length_problems()
         yield from self._step_problems()
         yield from self._system_problems()
+        for result in results().values():
+            yield from result.disagrees(self)
 
     def _layer_problems(self) -> Iterator[str]:
         """Every named layer exists in the policy, and the probe measures those that rules read, as they read them."""
@@ -115,14 +117,11 @@ class Params(Frozen):
                     yield f"{field}: prompt and response may have {tokens} tokens; the policy has {positions} positions"
 
     def _step_problems(self) -> Iterator[str]:
-        """Evaluated checkpoints are kept ones; the collapse rule's windows fit into a run."""
+        """Evaluated checkpoints are kept ones."""
         kept = {*self.train.keep_steps, self.train.steps, "final"}
         for step in self.evaluate.steps:
             if step not in kept:
                 yield f"evaluate.steps: {step} is not kept; add it to train.keep_steps"
-        window = self.analysis.table1.collapse.window
-        if self.train.steps < window:
-            yield f"analysis.table1.collapse.window: {window} steps, but a run has {self.train.steps}"
 
     def _system_problems(self) -> Iterator[str]:
         """What runs on verl or vLLM has its machines described, and they divide the work."""

@@ -4,12 +4,13 @@ Rebuilt on every use, never cached nor a dep.  Reads manifests, not data, so it 
 leaves its tables and nothing of how they are made.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
+from tokenspectrum.results.sources import SOURCES, Place
 from tokenspectrum.results.sql import one_line, query_text, view_sql
 from tokenspectrum.errors import UserError
 from tokenspectrum.tables.registry import TABLES
@@ -21,73 +22,47 @@ MACROS = (("queries/macros.sql", ()), ("queries/partitions.sql", ("attention",))
 
 
 @dataclass(frozen=True)
-class Source:
-    """A folder that a stage leaves, the tables in it, and the run and seed it must hold (None: whatever is there)."""
-
-    folder: Path
-    tables: tuple[str, ...]
-    run: str | None = None
-    seed: int | None = None
-
-
-@dataclass(frozen=True)
 class Found:
-    """What became of a source: its Parquet files by table, or why it was not read."""
+    """What became of a folder: its Parquet files by table, or why it was not read."""
 
-    source: Source
+    place: Place
     files: dict[str, list[str]]
     problem: str | None = None
 
 
-def sources(artifacts: Path, methods: Sequence[str], seeds: Sequence[int]) -> Iterator[Source]:
-    """Every folder with tables under artifacts/<preset>/ that these methods and seeds have, made or not."""
-    yield Source(artifacts / "prompts" / "train", ("prompts",))
-    yield Source(artifacts / "prompts" / "benchmarks", ("prompts",))
-    yield Source(artifacts / "vocab", ("vocab",))
-    yield Source(artifacts / "rollouts", ("responses", "sampled", "prompt_tokens"), "base")
-    yield Source(artifacts / "tokens", ("tokens",), "base")
-    yield Source(artifacts / "attention", ("attention", "attention_rows"), "base")
-    for method in methods:
-        yield Source(artifacts / "weights" / method / "table", ("weights",))
-    for method in methods:
-        for seed in seeds:
-            logged = ("runs", "responses", "tokens", "attention", "attention_rows")
-            yield Source(artifacts / "metrics" / f"{method}-s{seed}", ("metrics",), method, seed)
-            yield Source(artifacts / "train" / f"{method}-s{seed}" / "tokenlog", logged, method, seed)
-            yield Source(artifacts / "evaluate" / f"{method}-s{seed}", ("scores",), method, seed)
-    for seed in seeds:
-        yield Source(artifacts / "evaluate_base" / f"s{seed}", ("scores",), "base", seed)
-
-
-def find(source: Source) -> Found:
+def find(place: Place) -> Found:
     """The files that the folder's manifest lists, by table; a folder without a sound manifest is not read."""
-    if not source.folder.is_dir():
-        return Found(source, {}, "not made yet")
+    if not place.folder.is_dir():
+        return Found(place, {}, "not made yet")
     try:
-        manifest = read_manifest(source.folder)
+        manifest = read_manifest(place.folder)
     except UserError as e:
-        return Found(source, {}, str(e).removeprefix(f"{source.folder}: "))
+        return Found(place, {}, str(e).removeprefix(f"{place.folder}: "))
     files: dict[str, list[str]] = {}
     for name in sorted(manifest["files"]):
         parts = Path(name).parts
         if not name.endswith(".parquet"):
             continue
-        wanted = [f"run={source.run}"] * (source.run is not None) + [f"seed={source.seed}"] * (source.seed is not None)
+        wanted = [f"run={place.run}"] * (place.run is not None) + [f"seed={place.seed}"] * (place.seed is not None)
         if not set(wanted) <= set(parts):
-            return Found(source, {}, f"{name} is not of {' '.join(wanted)}; run its stage again")
-        # Hive trees begin with the table's name; plain folders hold the one table of their source.
-        table = parts[0] if parts[0] in TABLES else source.tables[0]
-        files.setdefault(table, []).append((source.folder / name).as_posix())
-    return Found(source, files)
+            return Found(place, {}, f"{name} is not of {' '.join(wanted)}; run its stage again")
+        # Hive trees begin with the table's name; plain folders hold the one table of their place.
+        table = parts[0] if parts[0] in TABLES else place.tables[0]
+        files.setdefault(table, []).append((place.folder / name).as_posix())
+    return Found(place, files)
 
 
 def rebuild(path: Path, artifacts: Path, methods: Sequence[str], seeds: Sequence[int]) -> list[Found]:
-    """Write the database at `path` anew, atomically, and return every source with what became of it.
+    """Write the database at `path` anew, atomically, and return every folder with what became of it.
 
     Views hold the paths as `artifacts` gives them: pass it relative to the repository root.  A table without any file
     gets no view.  The table `sources` (folder, tables, problem, files) says what was read and what was not.
     """
-    found = [find(source) for source in sources(artifacts, methods, seeds)]
+    found = [
+        find(place)
+        for source in SOURCES.values()
+        for place in source.places(artifacts / source.folder, methods, seeds)
+    ]
     files: dict[str, list[str]] = {}
     for one in found:
         for table, paths in one.files.items():
@@ -110,6 +85,6 @@ def _fill(connection: duckdb.DuckDBPyConnection, files: dict[str, list[str]], fo
             connection.execute(query_text(query))
     connection.execute("CREATE TABLE sources (folder VARCHAR, tables VARCHAR[], problem VARCHAR, files INTEGER)")
     rows = [
-        [f.source.folder.as_posix(), list(f.source.tables), f.problem, sum(map(len, f.files.values()))] for f in found
+        [f.place.folder.as_posix(), list(f.place.tables), f.problem, sum(map(len, f.files.values()))] for f in found
     ]
     connection.executemany("INSERT INTO sources VALUES (?, ?, ?, ?)", rows)

@@ -3,14 +3,14 @@
 Reads scores and metrics of exactly the given methods and seeds.  Knows nothing of rows, tests or files it writes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from tokenspectrum.results.files import metric_files, query_rows, table_files
+from tokenspectrum.results.options import CollapseParams
 from tokenspectrum.results.sql import query_text
+from tokenspectrum.results.tables import Tables
 from tokenspectrum.errors import UserError
 
 BASE = "base"
@@ -42,41 +42,35 @@ class Ends:
     collapsed: bool
 
 
-def read_scores(
-    evaluate: Path,
-    evaluate_base: Path,
-    methods: Sequence[str],
-    seeds: Sequence[int],
-    benchmarks: Sequence[str],
-    checkpoints: int,
-) -> Scores:
+def read_scores(tables: Tables, benchmarks: Sequence[str], checkpoints: int) -> Scores:
     """Scores of all methods and of the base policy under all seeds; trained runs over their last `checkpoints`.
 
     Raises UserError where a folder is incomplete, or where runs were not asked the same problems equally often.
     """
-    folders = {(m, s): evaluate / f"{m}-s{s}" for m in methods for s in seeds}
-    trained = [name for (m, s), folder in folders.items() for name in table_files(folder, "scores", m, s)]
-    base = [name for s in seeds for name in table_files(evaluate_base / f"s{s}", "scores", BASE, s)]
     text = query_text("queries/accuracy.sql")
-    rows = query_rows("scores", trained, text, {"checkpoints": checkpoints}) if trained else []
-    for run, seed, *_, found, _, _ in rows:
-        if found != checkpoints:
+    rows = tables.ask(text, of=["evaluate"], checkpoints=checkpoints) if tables.methods else []
+    for row in rows:
+        if row["checkpoints"] != checkpoints:
             raise UserError(
-                f"{folders[run, seed]}: {found} evaluated checkpoints, analysis.table1.last_checkpoints asks for"
-                f" {checkpoints}; add steps to evaluate, or lower it"
+                f"{tables.roots['evaluate'] / '{run}-s{seed}'.format(**row)}: {row['checkpoints']} evaluated"
+                f" checkpoints, analysis.table1.last_checkpoints asks for {checkpoints}; add steps to evaluate, or"
+                " lower it"
             )
-    rows += query_rows("scores", base, text, {"checkpoints": 1})
+    rows += tables.ask(text, of=["evaluate_base"], checkpoints=1)
     problems: dict[tuple[str, int], dict[str, dict[str, float]]] = {}
-    for run, seed, benchmark, prompt_id, accuracy, *_ in rows:
-        problems.setdefault((run, seed), {}).setdefault(benchmark, {})[prompt_id] = accuracy
+    for row in rows:
+        of_run = problems.setdefault((row["run"], row["seed"]), {})
+        of_run.setdefault(row["benchmark"], {})[row["prompt_id"]] = row["accuracy"]
     _same_problems(problems, benchmarks)
-    counts = {count for row in rows for count in row[5:7]}
+    counts = {count for row in rows for count in (row["fewest"], row["most"])}
     if len(counts) != 1:
         raise UserError(f"scores: problems have {sorted(counts)} samples; all need equally many: run evaluate again")
     accuracy = {key: {b: np.array(list(of[b].values())) for b in benchmarks} for key, of in problems.items()}
     samples = counts.pop()
-    n_samples = samples * sum(row[7] for row in rows)
-    return Scores(accuracy, samples, sum(row[8] for row in rows), n_samples, sum(row[9] for row in rows))
+    n_checkpoints, n_right, disagreements = (
+        sum(row[name] for row in rows) for name in ("checkpoints", "n_right", "disagreements")
+    )
+    return Scores(accuracy, samples, n_right, samples * n_checkpoints, disagreements)
 
 
 def _same_problems(problems: dict[tuple[str, int], dict[str, dict[str, float]]], benchmarks: Sequence[str]) -> None:
@@ -96,23 +90,9 @@ def _same_problems(problems: dict[tuple[str, int], dict[str, dict[str, float]]],
                 )
 
 
-def read_ends(
-    metrics: Path,
-    methods: Iterable[str],
-    seeds: Sequence[int],
-    *,
-    window: int,
-    length_below: float,
-    length_above: float,
-    reward_drop: float,
-) -> dict[tuple[str, int], Ends]:
+def read_ends(tables: Tables, rule: CollapseParams) -> dict[tuple[str, int], Ends]:
     """First and last steps of each training run, and whether it collapsed (queries/collapse.sql)."""
-    files = metric_files(metrics, methods, seeds)
-    values = {
-        "window": window,
-        "length_below": length_below,
-        "length_above": length_above,
-        "reward_drop": reward_drop,
-    }
-    rows = query_rows("metrics", files, query_text("queries/collapse.sql"), values) if files else []
-    return {(run, seed): Ends(*rest) for run, seed, *rest in rows}
+    if not tables.methods:
+        return {}
+    rows = tables.ask(query_text("queries/collapse.sql"), of=["metrics"], **rule.model_dump())
+    return {(row.pop("run"), row.pop("seed")): Ends(**row) for row in rows}

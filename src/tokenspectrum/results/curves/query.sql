@@ -1,6 +1,6 @@
 -- Every metric of every method and step over its seeds.
 SELECT
-    run,
+    run AS method,
     metric,
     step,
     count(*) AS n,
@@ -10,9 +10,8 @@ SELECT
     max(value) AS high
 FROM (
     UNPIVOT metrics
-    ON reward, accuracy, length, predictive_entropy, attention_entropy, kept_fraction, clip_fraction, loss
+    ON COLUMNS(lambda name: list_contains($metrics, name))
     INTO NAME metric VALUE value
 )
-WHERE list_contains($metrics, metric)
 GROUP BY run, metric, step
-ORDER BY list_position($runs, run), list_position($metrics, metric), step;
+ORDER BY list_position($methods, run), list_position($metrics, metric), step;

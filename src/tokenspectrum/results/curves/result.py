@@ -1,85 +1,33 @@
-"""Training curves: a panel a metric, a line a method, a band over seeds.  The same numbers give the same bytes."""
+"""Training curves: the points by SQL, and the panels that show them."""
 
-import csv
-import io
-import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
-from matplotlib.ticker import MaxNLocator
-
-from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines, png
-from tokenspectrum.results.figures import FigureSpec
-from tokenspectrum.results.files import metric_files, query_rows
-from tokenspectrum.results.numbers import number
-from tokenspectrum.results.sql import query_text
-
-HEADER = ("method", "metric", "step", "n", "mean", "sd", "low", "high")
-WIDTH, PANEL_HEIGHT = 9.0, 2.2
+from tokenspectrum.results.canvas import png
+from tokenspectrum.results.declare import Answer
+from tokenspectrum.results.figures import FigureSpec, training_curve
+from tokenspectrum.results.given import Given
+from tokenspectrum.results.lines import panels
+from tokenspectrum.results.tables import Tables
 
 
-@dataclass(frozen=True)
-class Point:
-    """A method's metric at a step over its seeds: n, mean, sd (None where n < 2), lowest and highest."""
-
-    method: str
-    metric: str
-    step: int
-    n: int
-    mean: float
-    sd: float | None
-    low: float
-    high: float
+def compute(tables: Tables, given: Given) -> Answer:
+    """Every point: methods and metrics in the order of params, then steps."""
+    return Answer(tables.query("query.sql", metrics=list(given.own.metrics), methods=list(given.methods)))
 
 
-def read_points(folder: Path, methods: Sequence[str], seeds: Sequence[int], metrics: Sequence[str]) -> list[Point]:
-    """Every point of the curves, from the metrics of exactly these methods and seeds (query.sql)."""
-    files = metric_files(folder, methods, seeds)
-    values = {"metrics": list(metrics), "runs": list(methods)}
-    return [Point(*row) for row in query_rows("metrics", files, query_text("query.sql", __package__), values)]
+def specs(given: Given) -> list[FigureSpec]:
+    """What each panel shows.  Attention entropy is that of the first logged layer."""
+    layers = given["train.token_log.layers"]
+    layer = "none" if not layers else "read by each rule" if layers[0] == "rule" else str(layers[0])
+    alignment = given["tokens.alignment"]
+    if alignment == "token":
+        # A rule that reads no attention entropy names no alignment; its run logs the default one.
+        alignment = "token (decision where the rule reads no attention entropy)"
+    return [training_curve(m, len(given.seeds), layer, alignment, given.own.smooth) for m in given.own.metrics]
 
 
-def to_csv(points: Sequence[Point]) -> str:
-    """The points as CSV, unsmoothed."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(HEADER)
-    for p in points:
-        writer.writerow([p.method, p.metric, p.step, p.n, *map(number, (p.mean, p.sd, p.low, p.high))])
-    return out.getvalue()
-
-
-def trailing_mean(values_S: np.ndarray, window: int) -> np.ndarray:
-    """Mean of each step and the window - 1 steps before it, of those there are."""
-    sums_S = np.cumsum(values_S)
-    sums_S[window:] -= np.cumsum(values_S)[:-window]
-    return sums_S / np.minimum(np.arange(1, len(values_S) + 1), window)
-
-
-def draw(points: Sequence[Point], specs: Sequence[FigureSpec], labels: Mapping[str, str]) -> bytes:
-    """The figure as PNG bytes."""
-    captions = caption_lines([spec.caption for spec in specs])
-    foot = LINE_HEIGHT * (len(captions) + 1)
-    height = PANEL_HEIGHT * len(specs) + foot + 0.5
-    figure = blank(WIDTH, height)
-    axes = figure.subplots(len(specs), 1, sharex=True, squeeze=False)[:, 0]
-    for axis, spec in zip(axes, specs, strict=True):
-        for i, method in enumerate(labels):
-            line = [p for p in points if (p.method, p.metric) == (method, spec.metric)]
-            steps_S = np.array([p.step for p in line])
-            mean_S, low_S, high_S = (
-                trailing_mean(np.array([getattr(p, name) for p in line]), spec.smooth)
-                for name in ("mean", "low", "high")
-            )
-            axis.plot(steps_S, mean_S, color=f"C{i}", linewidth=1.2, label=labels[method])
-            if spec.n > 1:
-                axis.fill_between(steps_S, low_S, high_S, color=f"C{i}", alpha=0.15, linewidth=0)
-        axis.set_ylabel(textwrap.fill(spec.y_label, 24))
-    axes[-1].set_xlabel("training step")
-    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.subplots_adjust(left=0.09, right=0.78, top=1 - 0.15 / height, bottom=(foot + 0.4) / height, hspace=0.12)
-    axes[0].legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
-    figure.text(0.01, 0.05 / height, "\n".join(captions), fontsize=7, va="bottom")
-    return png(figure)
+def draw(points: Sequence[dict[str, Any]], given: Given) -> bytes:
+    """A panel a metric, as PNG bytes."""
+    labels = given["analysis.table1.labels"]
+    return png(panels(points, specs(given), {m: labels.get(m, m) for m in given.methods}))

@@ -1,112 +1,80 @@
-"""How far two layers agree on which tokens are anchors and explorers: a row a pair, and heat maps of the same numbers.
+"""Agreement of layers: the pairs by SQL, and their heat maps."""
 
-Predictive entropy is compared as one more layer, after the last.  Knows the base policy's probe, and no training.
-"""
-
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines, png
-from tokenspectrum.results.figures import AgreementSpec
-from tokenspectrum.results.files import probe_files, query_tables
-from tokenspectrum.results.numbers import number
-from tokenspectrum.results.sql import query_text
 from tokenspectrum.errors import UserError
+from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines, png
+from tokenspectrum.results.declare import Answer
+from tokenspectrum.results.given import Given
+from tokenspectrum.results.layers.words import AgreementSpec
+from tokenspectrum.results.tables import Tables
 
 PREDICTIVE = "predictive_entropy"
 WIDTH, PANEL, LEFT, GAP, TOP, BOTTOM = 12.0, 2.6, 0.8, 1.25, 0.3, 0.9  # inches
 MOST_NUMBERED = 10  # rankings up to which cells show their numbers
 MOST_TICKS = 19  # labels that fit along an axis
-# Panel -> field of Pair that it shows, colours, lowest value of the scale.
+# Panel -> column that it shows, colours, lowest value of the scale.
 PANELS = {
     "anchors": ("anchor_jaccard", "viridis", 0.0),
     "explorers": ("explorer_jaccard", "viridis", 0.0),
     "ranks": ("spearman", "RdBu_r", -1.0),
 }
 
+Pair = dict[str, Any]
 
-@dataclass(frozen=True)
-class Pair:
-    """Two layers, or a layer and predictive entropy, over the responses of the probe (columns of results/layers.csv).
 
-    Jaccard indices of the masks: mean over responses, and pooled (sum of overlaps over sum of unions); `random_*` are
-    those of two random masks of the same sizes: the exact mean, and the ratio of expected sums.  Spearman's correlation
-    within a response, ties by average ranks: mean over the `spearman_responses` where both vary, None if there is none.
+def compute(tables: Tables, given: Given) -> Answer:
+    """Every pair, layers ascending and predictive entropy last.
+
+    Raises UserError where the probe has one layer alone, or not the same tokens everywhere.
     """
-
-    layer: str
-    other: str
-    responses: int
-    tokens: int
-    anchor_jaccard: float
-    anchor_jaccard_pooled: float
-    explorer_jaccard: float
-    explorer_jaccard_pooled: float
-    random_jaccard: float
-    random_jaccard_pooled: float
-    spearman: float | None
-    spearman_responses: int
-
-
-def compare(attention: Path, tokens: Path, p: float, score: str) -> list[Pair]:
-    """Every pair, layers ascending and predictive entropy last (query.sql).
-
-    `p` is the fraction of a response's tokens in a mask, `score` a column of the table attention.  Raises UserError
-    where the probe has one layer alone, or not the same tokens everywhere.
-    """
-    files = {"attention": probe_files(attention, "attention"), "tokens": probe_files(tokens, "tokens")}
-    rows = query_tables(files, query_text("query.sql", __package__), {"p": p, "score": score}, query_text("queries/macros.sql"))
-    pairs = [Pair(*row) for row in rows]
-    if all(pair.other == PREDICTIVE for pair in pairs):
-        alone = f"layer {pairs[0].layer} alone" if pairs else "no token at any layer"
+    attention, tokens = tables.roots["attention"], tables.roots["tokens"]
+    pairs = tables.query("query.sql", macros=["queries/macros.sql"], p=given.own.p, score=given.own.score)
+    if all(pair["other"] == PREDICTIVE for pair in pairs):
+        alone = f"layer {pairs[0]['layer']} alone" if pairs else "no token at any layer"
         raise UserError(
             f"{attention}: holds {alone}, so no two layers can be compared; set tokens.layers to all, or list several"
         )
-    if len({(pair.responses, pair.tokens) for pair in pairs}) > 1:
+    if len({(pair["responses"], pair["tokens"]) for pair in pairs}) > 1:
         raise UserError(f"{attention}: its layers and {tokens} hold different tokens; run the tokens stage again")
-    return pairs
+    return Answer(pairs)
 
 
-def to_csv(pairs: Sequence[Pair]) -> str:
-    """The pairs as CSV."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Pair))
-    writer.writerows(map(number, astuple(pair)) for pair in pairs)
-    return out.getvalue()
+def draw(pairs: Sequence[Pair], given: Given) -> bytes:
+    """Three heat maps as PNG bytes: anchors, explorers, ranks."""
+    return png(heat_maps(pairs, specs(pairs, given.own.p, given.own.score, given["tokens.alignment"])))
 
 
 def specs(pairs: Sequence[Pair], p: float, score: str, alignment: str) -> list[AgreementSpec]:
     """What each panel shows."""
     one = pairs[0]
-    correlated = [pair.spearman_responses for pair in pairs]
-    everywhere = (one.responses, one.responses)
+    correlated = [pair["spearman_responses"] for pair in pairs]
+    everywhere = (one["responses"], one["responses"])
     return [
-        AgreementSpec("anchors", score, alignment, p, everywhere, one.tokens, one.random_jaccard),
-        AgreementSpec("explorers", score, alignment, p, everywhere, one.tokens, one.random_jaccard),
-        AgreementSpec("ranks", score, alignment, p, (min(correlated), max(correlated)), one.tokens, None),
+        AgreementSpec("anchors", score, alignment, p, everywhere, one["tokens"], one["random_jaccard"]),
+        AgreementSpec("explorers", score, alignment, p, everywhere, one["tokens"], one["random_jaccard"]),
+        AgreementSpec("ranks", score, alignment, p, (min(correlated), max(correlated)), one["tokens"], None),
     ]
 
 
-def matrix(pairs: Sequence[Pair], field: str) -> tuple[list[str], np.ndarray]:
-    """Names of the rankings (L), and the field of every pair (L, L), symmetric, 1 on the diagonal, NaN for None."""
-    names = list(dict.fromkeys([*(pair.layer for pair in pairs), *(pair.other for pair in pairs)]))
+def matrix(pairs: Sequence[Pair], column: str) -> tuple[list[str], np.ndarray]:
+    """Names of the rankings (L), and the column's value of every pair (L, L), symmetric, 1 on the diagonal, NaN for None."""
+    names = list(dict.fromkeys([*(pair["layer"] for pair in pairs), *(pair["other"] for pair in pairs)]))
     value_LL = np.eye(len(names))
     for pair in pairs:
-        i, j = names.index(pair.layer), names.index(pair.other)
-        value = getattr(pair, field)
+        i, j = names.index(pair["layer"]), names.index(pair["other"])
+        value = pair[column]
         value_LL[i, j] = value_LL[j, i] = np.nan if value is None else value
     return names, value_LL
 
 
-def draw(pairs: Sequence[Pair], panels: Sequence[AgreementSpec]) -> bytes:
-    """Three heat maps as PNG bytes."""
+def heat_maps(pairs: Sequence[Pair], panels: Sequence[AgreementSpec]) -> Figure:
+    """A heat map for each spec, side by side, with their captions below."""
     captions = caption_lines([spec.caption for spec in panels])
     foot = LINE_HEIGHT * (len(captions) + 1)
     height = TOP + PANEL + BOTTOM + foot
@@ -117,12 +85,12 @@ def draw(pairs: Sequence[Pair], panels: Sequence[AgreementSpec]) -> bytes:
         scale = figure.add_axes(((left + PANEL + 0.08) / WIDTH, bottom / height, 0.1 / WIDTH, PANEL / height))
         _heat_map(axis, scale, spec, pairs)
     figure.text(0.01, 0.05 / height, "\n".join(captions), fontsize=7, va="bottom")
-    return png(figure)
+    return figure
 
 
 def _heat_map(axis: Axes, scale: Axes, spec: AgreementSpec, pairs: Sequence[Pair]) -> None:
-    field, colours, lowest = PANELS[spec.compared]
-    names, value_LL = matrix(pairs, field)
+    column, colours, lowest = PANELS[spec.compared]
+    names, value_LL = matrix(pairs, column)
     image = axis.imshow(value_LL, cmap=colours, vmin=lowest, vmax=1.0, interpolation="nearest")
     last = len(names) - 1
     every = 1 + last // MOST_TICKS

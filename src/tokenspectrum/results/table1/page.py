@@ -4,36 +4,15 @@ Every sentence follows from the numbers.  Knows rows; reads and computes nothing
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 from tokenspectrum.results.measured import Ends, Scores
-from tokenspectrum.results.table1.rows import Row
-from tokenspectrum.params.analysis import BenchmarkName, Table1Params
+from tokenspectrum.results.table1 import Table1Params
+from tokenspectrum.results.benchmarks import BenchmarkName, stand_ins
+from tokenspectrum.results.given import Given
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What the numbers are of: preset, kind of policy, and the benchmarks' entries in params."""
-
-    preset: str
-    policy: str
-    benchmarks: Sequence[BenchmarkName]
-
-    @property
-    def stand_ins(self) -> list[str]:
-        return [b.name for b in self.benchmarks if b.is_stand_in]
-
-    @property
-    def headings(self) -> list[str]:
-        """The benchmarks' column names: a stand-in never goes by the bare name of what it stands in for."""
-        return [f"{b.name} (stand-in)" if b.is_stand_in else b.name for b in self.benchmarks]
-
-    @property
-    def kind(self) -> str:
-        """All benchmarks in a word or two, for a column of the CSV."""
-        if not self.stand_ins:
-            return "real"
-        return "synthetic stand-ins" if len(self.stand_ins) == len(self.benchmarks) else "real and synthetic stand-ins"
+Row = Mapping[str, Any]
 
 
 def _f(value: float | None, form: str = ".2f") -> str:
@@ -57,17 +36,17 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def _about(scores: Scores, facts: Facts, params: Table1Params) -> list[str]:
+def _about(scores: Scores, given: Given, benchmarks: Sequence[BenchmarkName]) -> list[str]:
     sizes = {name: len(x_P) for name, x_P in next(iter(scores.accuracy.values())).items()}
-    shown = ", ".join(f"{b.name} ({b.about}; {sizes[b.name]} problems)" for b in facts.benchmarks)
-    blocks = [f"Preset `{facts.preset}`, policy `{facts.policy}`. Benchmarks: {shown}."]
-    if facts.stand_ins:
-        which = "All benchmarks here" if len(facts.stand_ins) == len(facts.benchmarks) else ", ".join(facts.stand_ins)
+    shown = ", ".join(f"{b.name} ({b.about}; {sizes[b.name]} problems)" for b in benchmarks)
+    blocks = [f"Preset `{given['preset']}`, policy `{given['policy.kind']}`. Benchmarks: {shown}."]
+    if made := stand_ins(benchmarks):
+        which = "All benchmarks here" if len(made) == len(benchmarks) else ", ".join(made)
         blocks.append(
             f"**{which}: synthetic stand-ins made by this pipeline, not AIME, MATH or any other published benchmark."
             " Accuracies on them must not be set beside published ones.**"
         )
-    k, last = scores.samples, params.last_checkpoints
+    k, last = scores.samples, given.own.last_checkpoints
     averaged = "at the final checkpoint" if last == 1 else f"over the last {last} checkpoints"
     blocks.append(
         f"Accuracy is mean@{k} in percent: the mean over exactly {k} samples of a problem, then over problems,"
@@ -78,20 +57,20 @@ def _about(scores: Scores, facts: Facts, params: Table1Params) -> list[str]:
     return blocks
 
 
-def _measured(rows: Sequence[Row], facts: Facts, reference: str) -> str:
-    header = ["", *facts.headings, "Avg", "n", "std", f"Δ to {reference}", "df", "p", "p Holm", "CI", "MDD"]
+def _measured(rows: Sequence[Row], benchmarks: Sequence[BenchmarkName], reference: str) -> str:
+    headings = [b.heading for b in benchmarks]
+    header = ["", *headings, "Avg", "n", "std", f"Δ to {reference}", "df", "p", "p Holm", "CI", "MDD"]
     body = []
     for row in rows:
-        t = row.tested
-        accuracies = [*map(_f, row.benchmarks.values()), _f(row.avg), str(row.n), _f(row.std)]
-        test = [_f(t["difference"], "+.2f"), _f(t["df"], "d"), _p(t["p"]), _p(t["p_holm"])]
-        spans = [_interval(t["ci_low"], t["ci_high"]), _f(t["mdd"]), _interval(t["boot_low"], t["boot_high"])]
-        body.append([row.label, *accuracies, *test, *spans])
+        accuracies = [*(_f(row[name]) for name in headings), _f(row["Avg"]), str(row["n"]), _f(row["std"])]
+        test = [_f(row["difference"], "+.2f"), _f(row["df"], "d"), _p(row["p"]), _p(row["p_holm"])]
+        spans = [_interval(row["ci_low"], row["ci_high"]), _f(row["mdd"]), _interval(row["boot_low"], row["boot_high"])]
+        body.append([row["row"], *accuracies, *test, *spans])
     return _table([*header, "bootstrap CI"], body)
 
 
 def _method(rows: Sequence[Row], params: Table1Params, reference: str) -> list[str]:
-    family = sum(row.tested["p"] is not None for row in rows)
+    family = sum(row["p"] is not None for row in rows)
     cover, level, power = (f"{100 * x:g} %" for x in (1 - params.alpha, params.alpha, params.power))
     return [
         f"Δ is the difference of Avg from {reference}, in points; df, p and CI ({cover}) are of the two-sided paired"
@@ -107,14 +86,14 @@ def _method(rows: Sequence[Row], params: Table1Params, reference: str) -> list[s
 
 def _findings(rows: Sequence[Row], scores: Scores, params: Table1Params, reference: str) -> list[str]:
     lines = []
-    highest = max(row.avg for row in rows if row.avg is not None)
+    highest = max(row["Avg"] for row in rows if row["Avg"] is not None)
     if highest <= params.about_zero:
         lines.append(
             f"Accuracy is about zero: the highest Avg is {highest:.2f} %, and {scores.n_right} of {scores.n_samples}"
             " samples are right. The table shows that every stage ran on these data; it cannot tell methods apart."
         )
-    tested = [row for row in rows if row.tested["p_holm"] is not None]
-    differ = [row for row in tested if row.tested["p_holm"] <= params.alpha]
+    tested = [row for row in rows if row["p_holm"] is not None]
+    differ = [row for row in tested if row["p_holm"] <= params.alpha]
     if not tested:
         lines.append(
             f"No row could be tested: that takes {reference} and at least two seeds whose differences have some spread."
@@ -124,20 +103,19 @@ def _findings(rows: Sequence[Row], scores: Scores, params: Table1Params, referen
             f"No row differs from {reference} after Holm at level {params.alpha:g}; {len(tested)} rows were tested."
         )
     for row in differ:
-        t = row.tested
-        side = "above" if t["difference"] > 0 else "below"
+        side = "above" if row["difference"] > 0 else "below"
         lines.append(
-            f"{row.label} is {side} {reference} by {abs(t['difference']):.2f} points: CI"
-            f" {_interval(t['ci_low'], t['ci_high'])}, p Holm {_p(t['p_holm'])}, n = {row.n}."
+            f"{row['row']} is {side} {reference} by {abs(row['difference']):.2f} points: CI"
+            f" {_interval(row['ci_low'], row['ci_high'])}, p Holm {_p(row['p_holm'])}, n = {row['n']}."
         )
     for row in tested:
         excludes = {
-            name: row.tested[low] > 0 or row.tested[high] < 0
+            name: row[low] > 0 or row[high] < 0
             for name, low, high in (("t", "ci_low", "ci_high"), ("bootstrap", "boot_low", "boot_high"))
         }
         if excludes["t"] != excludes["bootstrap"]:
             yes, no = sorted(excludes, key=lambda name: not excludes[name])
-            lines.append(f"{row.label}: the {yes} interval excludes 0, the {no} interval does not.")
+            lines.append(f"{row['row']}: the {yes} interval excludes 0, the {no} interval does not.")
     return lines
 
 
@@ -161,24 +139,25 @@ def _collapse(ends: Mapping[tuple[str, int], Ends], params: Table1Params) -> lis
 def _published(rows: Sequence[Row]) -> str:
     body = []
     for row in rows:
-        c = {name.removeprefix("published_"): value for name, value in row.published.items()}
+        c = {name.removeprefix("published_"): value for name, value in row.items() if name.startswith("published_")}
         if c["family"] is not None:
             own = [_cited(c["avg"], c["avg_sd"]), _cited(c["math"]), _cited(c["aime"], c["aime_sd"])]
             full = [_cited(c["full_avg"], c["full_avg_sd"]), _cited(c["full_aime"], c["full_aime_sd"])]
-            body.append([row.label, str(c["family"]), *own, *full])
+            body.append([row["row"], str(c["family"]), *own, *full])
     return _table(["", "family", "Avg", "MATH", "AIME", "full-token Avg", "full-token AIME"], body)
 
 
 def to_markdown(
-    rows: Sequence[Row], scores: Scores, ends: Mapping[tuple[str, int], Ends], facts: Facts, params: Table1Params
+    rows: Sequence[Row], scores: Scores, ends: Mapping[tuple[str, int], Ends], given: Given
 ) -> str:
     """The page as text."""
+    params, benchmarks = given.own, given["prompts.benchmarks"]
     reference = params.labels.get(params.reference, params.reference)
     blocks = [
         "# Table 1",
-        *_about(scores, facts, params),
+        *_about(scores, given, benchmarks),
         "## Measured here",
-        _measured(rows, facts, reference),
+        _measured(rows, benchmarks, reference),
         *_method(rows, params, reference),
         "## Findings",
         "\n".join(f"- {line}" for line in _findings(rows, scores, params, reference)),

@@ -1,0 +1,57 @@
+"""Stage of every result: the tables that it reads -> its rows as CSV, and its figure or page where it has one.
+
+    python -m tokenspectrum.stages.result tokenspectrum.results.layers.result --attention FOLDER ... --csv FILE ...
+
+The first argument is the module that holds the result's code; the result is declared in that folder.  Each source that
+it reads and each file that it makes is an option.
+"""
+
+import argparse
+import pkgutil
+from pathlib import Path
+
+from tokenspectrum.results.csvfile import to_csv
+from tokenspectrum.results.declare import Answer, Result
+from tokenspectrum.results.given import Given, read_given
+from tokenspectrum.results.sources import SOURCES
+from tokenspectrum.results.tables import Tables
+from tokenspectrum.stages.entry import run
+from tokenspectrum.tokenlog.writer import atomic_path
+
+
+def answer(result: Result, module: object, tables: Tables, given: Given) -> Answer:
+    """The rows, by the result's own `compute`, or by its query with its own options as values."""
+    if result.query is None:
+        return module.compute(tables, given)
+    return Answer(tables.query(result.query, **(given.own.model_dump() if given.own else {})))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read, compute and write."""
+    first = argparse.ArgumentParser(description=__doc__)
+    first.add_argument("module", help="dotted name of the module with the result's code")
+    named, rest = first.parse_known_args(argv)
+    module = pkgutil.resolve_name(named.module)
+    result: Result = pkgutil.resolve_name(named.module.removesuffix(".result")).RESULT
+    parser = argparse.ArgumentParser(description=result.question)
+    for source in result.reads:
+        tables = ", ".join(SOURCES[source].tables)
+        parser.add_argument(f"--{source}", type=Path, required=True, help=f"folder with {tables}")
+    for kind in result.outs:
+        parser.add_argument(f"--{kind}", type=Path, required=True, help=f"the {kind} file to write")
+    args = vars(parser.parse_args(rest))
+    given = read_given(result)
+    roots = {source: args[source] for source in result.reads}
+    found = answer(result, module, Tables(roots, given.methods, given.seeds, result.package), given)
+    files = {"csv": to_csv(result.columns, found.rows).encode()}
+    if result.figure:
+        files["png"] = module.draw(found.rows, given)
+    if result.page:
+        files["md"] = module.page(found, given).encode()
+    for kind, content in files.items():
+        with atomic_path(args[kind]) as temporary:
+            temporary.write_bytes(content)
+
+
+if __name__ == "__main__":
+    run(main)
