@@ -191,7 +191,7 @@ def test_a_static_rule_has_one_end(made):
 
 
 def test_the_same_input_gives_the_same_bytes(made):
-    names = ("rule.json", "realised.json", "table/manifest.json")
+    names = ("rule.json", "code.json", "realised.json", "table/manifest.json")
     before = [(weigh(made, "random50") / name).read_bytes() for name in names]
     assert before == [(weigh(made, "random50") / name).read_bytes() for name in names]
 

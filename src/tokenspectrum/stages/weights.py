@@ -1,8 +1,10 @@
 """Stage `weights`: resolve one method's rule, and apply it to the base policy's tokens to see what it comes to.
 
-Out: rule.json (all that training reads), realised.json (what the rule came to here; no dep of training) and the table
-`weights`.  The probe counts as one rollout batch and one mini-batch, with its own seed and step 0.  realised.json shows
-a curriculum at both its ends, s = 0 and s = S_warm; the table shows the later one.
+Out: rule.json (all that training reads), code.json (the code of this rule alone, which training depends on),
+realised.json (what the rule came to here; no dep of training) and the table `weights`.
+
+The probe counts as one rollout batch and one mini-batch, with its own seed and step 0.  realised.json shows a
+curriculum at both its ends, s = 0 and s = S_warm; the table shows the later one.
 
 Knows no model: of the policy it reads the number of layers.
 """
@@ -19,6 +21,7 @@ from tokenspectrum.stages.entry import run
 from tokenspectrum.tables.weights import SCHEMA as WEIGHTS
 from tokenspectrum.tokenlog.writer import atomic_path, write_json, write_manifest, write_step
 from tokenspectrum.weighting.apply import apply
+from tokenspectrum.weighting.code import rule_code
 from tokenspectrum.weighting.probe import Probe
 from tokenspectrum.weighting.realised import realised
 
@@ -31,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
         "attention": "folder of its attention statistics",
         "vocab": "folder of the policy's vocabulary",
         "policy": "folder of the policy: its config.json is read",
-        "out": "folder to write rule.json, realised.json and table/ into",
+        "out": "folder to write rule.json, code.json, realised.json and table/ into",
     }.items():
         parser.add_argument(f"--{flag}", type=Path, required=True, help=what)
     parser.add_argument("--method", required=True, help="name of the rule under `rules` in params")
@@ -45,6 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     weights = [apply(rule, replace(batch, step=s + 1) if s else batch) for s in ends]
     with atomic_path(args.out / "rule.json") as path:
         path.write_text(rule.to_json())
+    write_json(args.out / "code.json", rule_code(rule.kind))
     table = args.out / "table"
     columns = probe.table(args.method, weights[-1])
     write_step(table, "weights", WEIGHTS, columns, run=probe.run, seed=probe.seed, step=0)

@@ -18,17 +18,6 @@ from tokenspectrum.params.base import one_line
 from tokenspectrum.weighting import rules
 from tokenspectrum.weighting.rule import Rule
 
-# Literals, so that `spectrum deps` sees that the files are used.
-_LISTED = (
-    "tokenspectrum.weighting.rules.attention",
-    "tokenspectrum.weighting.rules.loss",
-    "tokenspectrum.weighting.rules.matched",
-    "tokenspectrum.weighting.rules.position",
-    "tokenspectrum.weighting.rules.predictive",
-    "tokenspectrum.weighting.rules.random",
-    "tokenspectrum.weighting.rules.soft",
-    "tokenspectrum.weighting.rules.uniform",
-)
 AGAIN = "run its weights stage again"
 
 
