@@ -1,0 +1,61 @@
+"""Training curves: a metric at each step, its mean over seeds, and their spread; a panel a metric, a line a method.
+
+The CSV holds the values themselves.  The figure draws their trailing mean, with a band from the lowest to the highest
+seed.
+"""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from tokenspectrum.params.base import Frozen
+from tokenspectrum.params.values import Alignment, Labels, LayerNames
+from tokenspectrum.results.declare import Column, Result
+from tokenspectrum.results.figures import METRICS
+
+CurveMetric = Literal[*METRICS]  # type: ignore[valid-type]
+
+
+class CurvesParams(Frozen):
+    """`results/curves`: training curves."""
+
+    metrics: tuple[CurveMetric, ...] = Field(
+        default=("reward", "accuracy", "length", "predictive_entropy", "attention_entropy"),
+        min_length=1,
+        description="columns of the table metrics, a panel each",
+    )
+    smooth: int = Field(
+        default=5, ge=1, description="steps of the trailing mean that is drawn; 1 draws the values themselves"
+    )
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len(set(self.metrics)) < len(self.metrics):
+            raise ValueError("metrics: a column is named twice")
+        return self
+
+
+RESULT = Result(
+    __name__,
+    title="training curves",
+    question="How do reward, accuracy, length and entropies move during training?",
+    reads=("metrics",),
+    columns=(
+        Column("method", str, "the method"),
+        Column("metric", str, "a column of the table metrics"),
+        Column("step", int, "training step, from 1"),
+        Column("n", int, "seeds that have a value at this step"),
+        Column("mean", float, "mean over seeds"),
+        Column("sd", float, "standard deviation over seeds; empty with one seed"),
+        Column("low", float, "lowest seed"),
+        Column("high", float, "highest seed"),
+    ),
+    params=CurvesParams,
+    others={
+        "analysis.table1.labels": Labels,
+        "tokens.alignment": Alignment,
+        "train.token_log.layers": LayerNames,
+    },
+    figure=True,
+    overturned="A difference between two lines that is smaller than the bands is a difference between seeds.",
+)

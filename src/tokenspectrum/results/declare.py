@@ -1,0 +1,118 @@
+"""How a result is declared: one `RESULT` in the `__init__.py` of its folder, from which all else follows.
+
+A declaration is read whenever anything is planned, so a folder's `__init__.py` imports nothing heavy: its functions are
+in `result.py`, its SQL in .sql files.  Knows no result, reads no params and no file.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from tokenspectrum.results.sources import SOURCES
+
+Value = str | int | float | None
+
+
+class Column(NamedTuple):
+    """A column of the CSV: its name, the type of its values (each may be missing) and what they are.
+
+    A name in angle brackets stands for as many columns as the data have: `<benchmark>`.
+    """
+
+    name: str
+    kind: type
+    about: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a result came to: the rows of its CSV, and what its page says beside them, if it has a page."""
+
+    rows: list[dict[str, Value]]
+    facts: Any = None
+
+
+def nothing(params: Any) -> Iterator[str]:
+    """The check that finds nothing."""
+    yield from ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """One table or figure.
+
+    Its folder's name is its own: in `results/<name>.csv`, in the params section `analysis.<name>`, in dvc.yaml.
+    """
+
+    package: str
+    """`__name__` of the folder's `__init__.py`."""
+    title: str
+    """What it is called, in a few words."""
+    question: str
+    """What it answers, in a sentence."""
+    reads: tuple[str, ...]
+    """Names of SOURCES whose tables it reads."""
+    columns: tuple[Column, ...]
+    """Of the CSV, in order."""
+    params: type[BaseModel] | None = None
+    """Its own options, each with a default: the section `analysis.<name>` of params."""
+    others: Mapping[str, type[BaseModel]] = field(default_factory=dict)
+    """Further params that it reads, by dotted name, each with the model that it is read as."""
+    query: str | None = None
+    """Its SQL file, where the rows of that are the whole answer; else `compute` in result.py makes it."""
+    figure: bool = False
+    """Whether result.py has `draw`, and so a PNG is drawn from the CSV's rows."""
+    page: bool = False
+    """Whether result.py has `page`, and so there is a Markdown page."""
+    methods: tuple[str, ...] = ()
+    """Methods that it cannot be made without."""
+    seeds: int = 1
+    """The fewest training seeds that it can be made of."""
+    lacks: Callable[[Any], Iterator[str]] = nothing
+    """What else it needs of the whole params and they do not have, a line each: then it is not made."""
+    disagrees: Callable[[Any], Iterator[str]] = nothing
+    """What its own options and the rest of the whole params disagree about, as `field: what`: a mistake in params."""
+    resources: Mapping[str, int] = field(default_factory=lambda: {"mem_mb": 2000, "runtime": 30})
+    """What its job takes: megabytes and minutes."""
+    local: bool = True
+    """Whether it runs where Snakemake runs; False for minutes of work or gigabytes of memory."""
+    overturned: str = ""
+    """What finding would change one's mind about it."""
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.reads) - set(SOURCES):
+            raise ValueError(f"{self.package}: reads {sorted(unknown)}; there are {sorted(SOURCES)}")
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.package.rpartition(".")[2]
+
+    @property
+    def section(self) -> str:
+        """The params section of its own options."""
+        return f"analysis.{self.name}"
+
+    @property
+    def module(self) -> str:
+        """The module that holds its code: result.py, or the folder itself where a query says it all."""
+        return self.package if self.query else f"{self.package}.result"
+
+    @property
+    def outs(self) -> dict[str, str]:
+        """Kind -> path of every file that it makes."""
+        kinds = ["csv", *["png"] * self.figure, *["md"] * self.page]
+        return {kind: f"results/{self.name}.{kind}" for kind in kinds}
+
+    @property
+    def models(self) -> dict[str, type[BaseModel]]:
+        """Every params section that it reads, sorted by dotted name, with its model."""
+        from tokenspectrum.params.values import Names, Numbers
+
+        own = {self.section: self.params} if self.params else {}
+        leaves = [SOURCES[name].leaf for name in self.reads]
+        lists = {"methods": ("{method}", Names), "seeds": ("{seed}", Numbers)}
+        listed = {name: model for name, (mark, model) in lists.items() if any(mark in leaf for leaf in leaves)}
+        return dict(sorted((own | listed | dict(self.others)).items()))

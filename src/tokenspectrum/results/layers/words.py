@@ -1,0 +1,60 @@
+"""The words of the heat maps of layers: titles, labels and captions follow from a panel's spec.  Draws nothing."""
+
+from dataclasses import dataclass
+
+from tokenspectrum.results.figures import METRICS
+
+# What two layers are compared in -> the measure, and the tokens or scores that it is taken of.
+AGREEMENT = {
+    "anchors": ("Jaccard index", "the tokens of a response with the lowest"),
+    "explorers": ("Jaccard index", "the tokens of a response with the highest"),
+    "ranks": ("Spearman's rank correlation", "a response's"),
+}
+LAYER_SCORES = {"entropy_norm": METRICS["attention_entropy"][0], "entropy_raw": "attention entropy in nats"}
+
+
+@dataclass(frozen=True)
+class AgreementSpec:
+    """One heat map, layer by layer: what is compared, the score (a column of attention) and its alignment, the
+    fraction p of a mask, the responses and tokens, and what two random masks have (the last None for ranks).
+
+    `responses` are the fewest and the most that a pair has: a rank correlation needs both scores to vary."""
+
+    compared: str
+    score: str
+    alignment: str
+    p: float
+    responses: tuple[int, int]
+    tokens: int
+    random: float | None
+
+    @property
+    def title(self) -> str:
+        return f"{self.compared}: {AGREEMENT[self.compared][0]}"
+
+    @property
+    def axis_label(self) -> str:
+        return "layer, and predictive entropy last"
+
+    @property
+    def caption(self) -> str:
+        """One sentence that names everything that the panel depends on."""
+        measure, of = AGREEMENT[self.compared]
+        fewest, most = self.responses
+        n = f"n = {most}" if fewest == most else f"n = {fewest} to {most}"
+        share = f"{of} {LAYER_SCORES[self.score]}"
+        if self.random is None:
+            parts = [
+                f"{measure} of {share} at two layers, ties by average ranks",
+                f"mean over {n} responses, where both vary",
+            ]
+        else:
+            parts = [
+                f"{measure} of {share} at two layers, p = {self.p:g}",
+                f"mean over {n} responses",
+                f"two random masks of that size: {self.random:.3f} (white mark)",
+            ]
+        parts.append(
+            f"{self.tokens} tokens; alignment {self.alignment}; last row and column: predictive entropy instead"
+        )
+        return f"{self.compared}: {'; '.join(parts)}."

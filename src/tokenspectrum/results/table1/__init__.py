@@ -1,0 +1,92 @@
+"""Accuracy of every method on every benchmark, tested against full-token training; the published figures stand apart.
+
+Accuracy is mean@k in percent: the mean over exactly k samples of a problem, then over problems, then over seeds.  Avg is
+the arithmetic mean of the benchmarks.  Each method is compared with the reference by a two-sided paired t-test over
+shared seeds; p-values are adjusted by Holm's method over all tested rows.  A hierarchical bootstrap over seeds and
+problems gives a second interval.  A method may have a second row, of the seeds that did not collapse.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field
+
+from tokenspectrum.params.values import Name
+from tokenspectrum.results.benchmarks import BenchmarkNames
+from tokenspectrum.results.declare import Column, Result
+from tokenspectrum.results.options import CollapseParams, ComparisonParams
+
+
+class Table1Params(ComparisonParams):
+    """`results/table1`: its rows' labels, the reference that they are tested against, and the rules that it states."""
+
+    labels: dict[str, str] = Field(
+        default={}, description="label of each method's row, and of base; a method without one shows its name"
+    )
+    survivors: tuple[str, ...] = Field(
+        default=(), description="methods that get a second row, of the seeds that did not collapse"
+    )
+    last_checkpoints: int = Field(default=1, ge=1, description="evaluated checkpoints averaged, counted from the last")
+    collapse: CollapseParams = CollapseParams()
+    about_zero: float = Field(
+        default=1.0,
+        ge=0,
+        le=100,
+        description="if no row's Avg exceeds this (percent), the table says that accuracy is about zero",
+    )
+
+
+def disagrees(params: Any) -> Iterator[str]:
+    """Survivors are methods that have a rule; the collapse rule's windows fit into a run."""
+    own = params.analysis.table1
+    for method in own.survivors:
+        if method not in params.rules:
+            yield f"analysis.table1.survivors: {method} has no entry in rules; there are {', '.join(params.rules)}"
+    if params.train.steps < own.collapse.window:
+        yield f"analysis.table1.collapse.window: {own.collapse.window} steps, but a run has {params.train.steps}"
+
+
+RESULT = Result(
+    __name__,
+    title="table 1",
+    question="Does a rule reach the accuracy of full-token training, or pass it?",
+    reads=("evaluate", "evaluate_base", "metrics"),
+    columns=(
+        Column("row", str, "the row's label"),
+        Column("method", str, "the method, or base"),
+        Column("seeds", str, "all, or survivors: the seeds that did not collapse"),
+        Column("<benchmark>", float, "accuracy on it, percent, mean over seeds; stand-ins are marked"),
+        Column("Avg", float, "arithmetic mean of the benchmarks, percent"),
+        Column("n", int, "seeds"),
+        Column("std", float, "standard deviation of Avg over seeds, points; empty with one seed"),
+        Column("difference", float, "Avg less the reference's, points"),
+        Column("df", int, "degrees of freedom of the paired t-test"),
+        Column("t", float, "its statistic"),
+        Column("p", float, "its two-sided p-value"),
+        Column("p_holm", float, "the p-value after Holm, over all tested rows"),
+        Column("ci_low", float, "interval of the difference, lower end"),
+        Column("ci_high", float, "the same, upper end"),
+        Column("mdd", float, "the smallest true difference that this test would find with the given power, points"),
+        Column("boot_low", float, "bootstrap interval of the difference, lower end"),
+        Column("boot_high", float, "the same, upper end"),
+        Column("collapsed", int, "seeds of this row that collapsed; empty for the base policy"),
+        Column("published_family", str, "the family of the paper's experiments that the next columns cite"),
+        Column("published_avg", float, "Avg in the paper"),
+        Column("published_avg_sd", float, "its standard deviation there"),
+        Column("published_math", float, "MATH in the paper"),
+        Column("published_aime", float, "AIME24 in the paper"),
+        Column("published_aime_sd", float, "its standard deviation there"),
+        Column("published_full_avg", float, "Avg of full-token training in that family"),
+        Column("published_full_avg_sd", float, "its standard deviation there"),
+        Column("published_full_aime", float, "AIME24 of full-token training in that family"),
+        Column("published_full_aime_sd", float, "its standard deviation there"),
+        Column("preset", str, "the preset that was run"),
+        Column("policy", str, "the kind of its base policy"),
+        Column("benchmarks", str, "real, synthetic stand-ins, or both"),
+    ),
+    params=Table1Params,
+    others={"policy.kind": Name, "preset": Name, "prompts.benchmarks": BenchmarkNames},
+    page=True,
+    disagrees=disagrees,
+    overturned="A row whose interval includes 0 shows no difference; its mdd says what it could have shown.",
+)
