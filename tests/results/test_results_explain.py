@@ -18,11 +18,13 @@ from tokenspectrum.weighting.registry import make_rule
 from tokenspectrum.weighting.rule import Rule
 
 EXPLORER = make_rule(
-    kind="explorer", denominator="selected", p=0.2, score="entropy_norm", layer=1, alignment="decision", scope="response",
+    kind="explorer", denominator="selected", p=0.2,
+    score="entropy_norm", layer=1, alignment="decision", scope="response",
     entropy_of="old",
 )  # fmt: skip
 SOFT = make_rule(
-    kind="low2high", denominator="all", score="entropy_norm", layer=1, alignment="decision", tau=0.5, s_warm=8, eps_mode="exact",
+    kind="low2high", denominator="all", score="entropy_norm",
+    layer=1, alignment="decision", tau=0.5, s_warm=8, eps_mode="exact",
     w_low=(1.0, 0.0), w_high=(0.0, 1.0),
 )  # fmt: skip
 
