@@ -18,10 +18,10 @@ import vllm_kit
 from tokenspectrum.errors import UserError
 from tokenspectrum.rollout.engine import check_groups
 from tokenspectrum.rollout.engines.vllm.engine import VllmEngine
-from tokenspectrum.rollout.engines.vllm.process import Shard
 from tokenspectrum.rollout.engines.vllm.shard import Request, Sampled
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 from tokenspectrum.systems.params import VllmSystems
+from tokenspectrum.systems.shard import Shard
 
 EOS, VOCAB, LONGEST = 1, 23, 100
 PROMPTS = [Prompt(f"{i:016x}", tuple(2 + (7 * i + j) % 20 for j in range(1 + 3 * i))) for i in range(9)]

@@ -311,7 +311,7 @@ def test_the_stages_take_the_policy_to_the_device_that_params_name(home, monkeyp
         asked.append(device)
         raise UserError("enough")
 
-    monkeypatch.setattr("tokenspectrum.rollout.make.load_policy", load)
+    monkeypatch.setattr("tokenspectrum.rollout.engines.transformers.start.load_policy", load)
     monkeypatch.setattr("tokenspectrum.stages.tokens.load_policy", load)
     for device in ("cpu", "cuda"):
         use_params(home, monkeypatch, tmp_path, systems={"device": device})

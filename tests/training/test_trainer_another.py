@@ -17,8 +17,8 @@ from tokenspectrum.params.train import TrainParams
 from tokenspectrum.systems.sigterm import STOPPED
 from tokenspectrum.tokenlog.reader import check_folder, read_table
 from tokenspectrum.training import logwriter, loop
+from tokenspectrum.training.backends import trainer_names
 from tokenspectrum.training.backends.local.backend import LocalBackend
-from tokenspectrum.training.trainers import trainers
 from tokenspectrum.weighting.registry import make_rule
 
 RULE = make_rule(
@@ -74,7 +74,7 @@ def test_the_stage_finds_it_by_its_name_alone(toy_job, tmp_path) -> None:
 
 
 def test_it_is_told_from_one_that_is_not_there(tmp_path) -> None:
-    assert trainers() == ("local", "verl")
+    assert trainer_names() == ("local", "verl")
     with pytest.raises(ValueError, match="'local' or 'verl'"):
         TrainParams.model_validate_json(json.dumps({**TRAIN, "trainer": "toy"}))
 

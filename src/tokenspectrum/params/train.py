@@ -8,7 +8,7 @@ from tokenspectrum.params.base import Frozen
 from tokenspectrum.params.dtype import Dtype
 from tokenspectrum.params.layers import Layer
 from tokenspectrum.params.one_of import OneOf
-from tokenspectrum.training.trainers import trainers
+from tokenspectrum.training.backends import trainer_names
 
 
 class ClipParams(Frozen):
@@ -75,7 +75,7 @@ class DynamicSamplingParams(Frozen):
 class TrainParams(Frozen):
     """DAPO with mini-batches.  Step s trains on rollout batch s; there is no KL term and no entropy bonus."""
 
-    trainer: Annotated[str, OneOf(trainers())] = Field(
+    trainer: Annotated[str, OneOf(trainer_names())] = Field(
         default="local", description="local: one process, plain PyTorch; verl: Ray and vLLM"
     )
     dtype: Dtype = Field(

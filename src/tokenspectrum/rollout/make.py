@@ -1,46 +1,32 @@
-"""The rollout engine that params name, on a policy folder.  Knows the engines by name, not how they sample."""
+"""The rollout engine that params name, on a policy folder.  Knows where engines live, and nothing else of them.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+Another engine is a folder below engines/ with a module `start`, and its name in params/rollouts.py and evaluate.py.
+"""
+
+import pkgutil
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from tokenspectrum.errors import UserError
-from tokenspectrum.policy.load import load_policy, load_tokenizer
+from tokenspectrum.rollout import engines
 from tokenspectrum.rollout.engine import RolloutEngine
 from tokenspectrum.systems.params import SystemsParams
 
-# Batches that wait for each shard: the end of a call, when its batch thins out, comes this much less often.
-_VLLM_WAVES = 8
 
-
-@contextmanager
 def make_engine(
-    name: Literal["transformers", "vllm"], policy: Path, systems: SystemsParams, *, dtype: str, max_tokens: int
-) -> Iterator[tuple[RolloutEngine, PreTrainedTokenizerBase]]:
+    name: str, policy: Path, systems: SystemsParams, *, dtype: str, max_tokens: int
+) -> AbstractContextManager[tuple[RolloutEngine, PreTrainedTokenizerBase]]:
     """(engine, the policy's tokenizer); `max_tokens` of prompt and response together.  Leaving it ends the engine."""
-    # Imported here: a stage has the folder of the engine that its params select, and no other.
-    if name == "transformers":
-        from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine
-
-        model, tokenizer = load_policy(policy, dtype=dtype, device=systems.device)
-        yield TransformersEngine(model, tokenizer, batch_rows=systems.generate_batch), tokenizer
-        return
-    from tokenspectrum.rollout.engines.vllm.engine import VllmEngine
-
-    if systems.vllm is None:
-        raise UserError("systems.vllm: null, but an engine is vllm; see presets/tiny.yaml")
-    sequences = systems.generate_batch
-    with VllmEngine(policy, systems.vllm, dtype=dtype, max_tokens=max_tokens, max_sequences=sequences) as engine:
-        yield engine, load_tokenizer(policy)
+    return _of(name, "start")(policy, systems, dtype=dtype, max_tokens=max_tokens)
 
 
-def prompts_at_once(name: Literal["transformers", "vllm"], systems: SystemsParams, n: int) -> int:
-    """Prompts of `n` responses to hand over together.
+def prompts_at_once(name: str, systems: SystemsParams, n: int) -> int:
+    """Prompts of `n` responses to hand over together."""
+    return max(1, _of(name, "at_once")(systems) // n)
 
-    The transformers engine decodes what it is given; vLLM fills its batches from a queue, which should not run dry.
-    """
-    waves = 1 if name == "transformers" else _VLLM_WAVES * systems.vllm.shards
-    return max(1, waves * systems.generate_batch // n)
+
+def _of(name: str, function: str) -> Any:
+    """From the module of that engine, which is imported now; those of the others are not."""
+    return pkgutil.resolve_name(f"{engines.__name__}.{name}.start:{function}")

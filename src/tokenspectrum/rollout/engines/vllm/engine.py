@@ -7,7 +7,7 @@ training.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,13 +15,15 @@ from typing import Self
 from tokenspectrum.counter import stream_key
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.load import check_vocab, load_tokenizer, read_config
-from tokenspectrum.rollout.engines.vllm.process import Shard, ShardError, answers
-from tokenspectrum.rollout.engines.vllm.shard import EngineOptions, Request, Sampled
+from tokenspectrum.rollout.engines.vllm.shard import EngineOptions, Request, Sampled, environment
 from tokenspectrum.rollout.stop import stop_ids_in
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 from tokenspectrum.systems.params import VllmSystems
+from tokenspectrum.systems.shard import Program, Shard, ShardError, answers, own_devices
 
 log = logging.getLogger(__name__)
+_SECTION = "systems.vllm"
+_CODE = "from tokenspectrum.rollout.engines.vllm.shard import main; main()"
 
 
 class VllmEngine:
@@ -41,7 +43,7 @@ class VllmEngine:
                 "lower max_prompt_tokens or max_response_tokens"
             )
         self.stop = stop_ids_in(policy, tokenizer)
-        self.options = EngineOptions(
+        options = EngineOptions(
             str(policy),
             systems.device,
             dtype,
@@ -51,10 +53,11 @@ class VllmEngine:
             max_sequences,
             systems.stall_timeout,
         )
+        self.program = program_of(options)
         self.shards: list[Shard] = []
         try:
             for i in range(systems.shards):
-                self.shards.append(Shard(i, self.options))
+                self.shards.append(Shard(i, self.program))
             for shard in self.shards:
                 shard.ready()
         except BaseException:
@@ -110,7 +113,7 @@ class VllmEngine:
             if isinstance(answer, ShardError):
                 log.warning("vLLM shard %d: %s; its requests are sent once more", shard.index, answer)
                 shard.close()
-                self.shards[shard.index] = Shard(shard.index, self.options)
+                self.shards[shard.index] = Shard(shard.index, self.program)
                 fresh.append(self.shards[shard.index])
             else:
                 found |= _whole(answer)
@@ -128,6 +131,16 @@ class VllmEngine:
         if len(found) < len(requests):
             raise UserError(f"prompt {prompt.prompt_id}: vLLM ended its responses twice before they were whole")
         return found
+
+
+def program_of(options: EngineOptions) -> Program:
+    """What a shard runs: shard.py's main, with GPUs of its own where there are any."""
+
+    def variables(index: int) -> Mapping[str, str]:
+        cuda = options.device == "cuda"
+        return environment(options, own_devices(index, options.tensor_parallel, _SECTION) if cuda else [])
+
+    return Program("vLLM", _SECTION, _CODE, options, options.stall_timeout, variables)
 
 
 def _whole(sampled: Sequence[Sampled]) -> dict[int, Sampled]:

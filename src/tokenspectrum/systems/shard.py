@@ -1,6 +1,8 @@
-"""The owner's end of vLLM's processes: start one, ask it, hear of its progress, give it up when it says nothing.
+"""The owner's end of processes that answer requests: start one, ask it, hear of its progress, give up a silent one.
 
-Knows the messages of shard.py and seconds; knows no prompts, and not what is done about a shard that failed.
+A process gets its first message, and then lists of requests.  It says ("ready", None), ("progress", n), ("sampled",
+answers) and ("failed", why).  Knows processes, sockets and seconds.  Knows nothing of what is asked and answered.  What
+is done about a shard that failed is its owner's business.
 """
 
 import logging
@@ -12,13 +14,13 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.rollout.engines.vllm.shard import EngineOptions, Request, Sampled, environment
 
 log = logging.getLogger(__name__)
 # Seconds until an engine must be up: loading a large policy takes minutes, an engine that cannot start says so at once.
@@ -27,62 +29,85 @@ _START = 1800
 _END = 60
 _LOOK_EVERY_S = 1.0
 _LOG_EVERY_S = 10.0
-# Not -m: what a module run as __main__ pickles is not what this process unpickles.
-_MAIN = "from tokenspectrum.rollout.engines.vllm.shard import main; main()"
 
 
 class ShardError(Exception):
     """A shard died, failed or fell silent; the message is its last word."""
 
 
+@dataclass(frozen=True)
+class Program:
+    """What the shards run.
+
+    name, section   in messages: of the engine, and of its params
+    code            Python that serves the socket of number sys.argv[1] for the process of id sys.argv[2].  No -m: what
+                    a module run as __main__ pickles is not what this process unpickles
+    first           the first message: how to start
+    stall_timeout   seconds of silence after which a shard is given up
+    variables       environment of a shard, by its index
+    """
+
+    name: str
+    section: str
+    code: str
+    first: Any
+    stall_timeout: float
+    variables: Callable[[int], Mapping[str, str]] = lambda index: {}
+
+
+def own_devices(index: int, width: int, section: str) -> list[str]:
+    """The `width` GPUs of shard `index`, in CUDA's words; a UserError where CUDA_VISIBLE_DEVICES has too few."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    listed = visible.split(",") if visible else [str(i) for i in range((index + 1) * width)]
+    devices = listed[index * width : (index + 1) * width]
+    if len(devices) < width:
+        raise UserError(
+            f"{section}: shard {index + 1} of {width} GPUs each needs more than the {len(listed)} in "
+            "CUDA_VISIBLE_DEVICES; lower shards or tensor_parallel"
+        )
+    return devices
+
+
 class Shard:
     """One engine process.  `done`: requests of the present question that it has finished."""
 
-    def __init__(self, index: int, options: EngineOptions) -> None:
-        self.index, self.stall_timeout = index, options.stall_timeout
+    def __init__(self, index: int, program: Program) -> None:
+        self.index, self.program = index, program
         self.done, self.heard = 0, time.monotonic()
-        width = options.tensor_parallel
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        listed = visible.split(",") if visible else [str(i) for i in range((index + 1) * width)]
-        devices = listed[index * width : (index + 1) * width]
-        if options.device == "cuda" and len(devices) < width:
-            raise UserError(
-                f"systems.vllm: shard {index + 1} of {width} GPUs each needs more than the {len(listed)} in "
-                "CUDA_VISIBLE_DEVICES; lower shards or tensor_parallel"
-            )
+        variables = program.variables(index)
         mine, other = socket.socketpair()
         # A process may stop in the middle of a message, which then would be read, or written, forever.
         for way in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            mine.setsockopt(socket.SOL_SOCKET, way, struct.pack("@ll", math.ceil(self.stall_timeout), 0))
+            mine.setsockopt(socket.SOL_SOCKET, way, struct.pack("@ll", math.ceil(program.stall_timeout), 0))
         with other:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _MAIN, str(other.fileno()), str(os.getpid())],
+                [sys.executable, "-c", program.code, str(other.fileno()), str(os.getpid())],
                 pass_fds=[other.fileno()],
-                env={**os.environ, **environment(options, devices)},
-                # A group of its own: what vLLM starts ends with it.
+                env={**os.environ, **variables},
+                # A group of its own: what it starts ends with it.
                 start_new_session=True,
-                # vLLM talks much; what it says goes where the stage's own words go.
+                # What it says goes where the stage's own words go.
                 stdout=sys.stderr if _has_fd(sys.stderr) else None,
             )
         self.connection = Connection(mine.detach())
-        self.connection.send(options)
+        self.connection.send(program.first)
 
     def ready(self) -> None:
         """Wait until the engine is up; a UserError says why it is not."""
         if not self.connection.poll(_START):
-            raise UserError(f"vLLM shard {self.index}: not up after {_START} s; its log is above")
+            raise UserError(f"{self.program.name} shard {self.index}: not up after {_START} s; its log is above")
         try:
             self._receive()
         except ShardError as e:
-            raise UserError(f"vLLM shard {self.index} does not start: {e}") from None
+            raise UserError(f"{self.program.name} shard {self.index} does not start: {e}") from None
 
-    def ask(self, requests: Sequence[Request]) -> None:
+    def ask(self, requests: Sequence[Any]) -> None:
         """Hand over requests; `answers` has what comes of them."""
         with suppress(BrokenPipeError, BlockingIOError):  # its end, or its silence, is noticed when it is listened to
             self.connection.send(requests)
         self.done, self.heard = 0, time.monotonic()
 
-    def said(self) -> list[Sampled] | None:
+    def said(self) -> list[Any] | None:
         """What the next message brings: the responses, or None and a newer `done`.  ShardError if it failed."""
         word, what = self._receive()
         self.heard = time.monotonic()
@@ -91,7 +116,7 @@ class Shard:
 
     def silent(self) -> ShardError:
         """The error of a shard that has said nothing for too long."""
-        return ShardError(f"no progress for {self.stall_timeout:g} s (systems.vllm.stall_timeout)")
+        return ShardError(f"no progress for {self.program.stall_timeout:g} s ({self.program.section}.stall_timeout)")
 
     def close(self) -> None:
         """End the process and all that it started."""
@@ -118,12 +143,12 @@ class Shard:
         try:
             code = self.process.wait(_END)
         except subprocess.TimeoutExpired:
-            log.warning("vLLM shard %d: process %d does not end", self.index, self.process.pid)
+            log.warning("%s shard %d: process %d does not end", self.program.name, self.index, self.process.pid)
             return "hung up but does not end"
         return f"ended with signal {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
-def answers(dealt: Sequence[tuple[Shard, Sequence[Request]]]) -> Iterator[tuple[Shard, list[Sampled] | ShardError]]:
+def answers(dealt: Sequence[tuple[Shard, Sequence[Any]]]) -> Iterator[tuple[Shard, list[Any] | ShardError]]:
     """Ask each shard, and yield each with its responses, or with why there are none, as they come."""
     for shard, requests in dealt:
         shard.ask(requests)
@@ -134,11 +159,11 @@ def answers(dealt: Sequence[tuple[Shard, Sequence[Request]]]) -> Iterator[tuple[
         speak = wait([shard.connection for shard in waiting], _LOOK_EVERY_S)
         now = time.monotonic()
         for shard in list(waiting):
-            answer: list[Sampled] | ShardError | None = None
+            answer: list[Any] | ShardError | None = None
             try:
                 if shard.connection in speak:
                     answer = shard.said()
-                elif now - shard.heard > shard.stall_timeout:
+                elif now - shard.heard > shard.program.stall_timeout:
                     raise shard.silent()
             except ShardError as e:
                 shard.done, answer = 0, e
@@ -148,7 +173,8 @@ def answers(dealt: Sequence[tuple[Shard, Sequence[Request]]]) -> Iterator[tuple[
         if waiting and now - logged >= _LOG_EVERY_S:
             logged = now
             done = sum(shard.done for shard, _ in dealt)
-            log.info("vLLM: %d of %d responses, shards at work: %d of %d", done, total, len(waiting), len(dealt))
+            words = "%s: %d of %d responses, shards at work: %d of %d"
+            log.info(words, dealt[0][0].program.name, done, total, len(waiting), len(dealt))
 
 
 def _has_fd(stream: Any) -> bool:

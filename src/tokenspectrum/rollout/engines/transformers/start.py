@@ -1,0 +1,25 @@
+"""Engine `transformers` on a policy folder.  Knows the params that it takes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+from tokenspectrum.policy.load import load_policy
+from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine
+from tokenspectrum.systems.params import SystemsParams
+
+
+@contextmanager
+def start(
+    policy: Path, systems: SystemsParams, *, dtype: str, max_tokens: int
+) -> Iterator[tuple[TransformersEngine, PreTrainedTokenizerBase]]:
+    """(engine, the policy's tokenizer)."""
+    model, tokenizer = load_policy(policy, dtype=dtype, device=systems.device)
+    yield TransformersEngine(model, tokenizer, batch_rows=systems.generate_batch), tokenizer
+
+
+def at_once(systems: SystemsParams) -> int:
+    """Responses to hand over together: the engine decodes what it is given."""
+    return systems.generate_batch

@@ -1,0 +1,36 @@
+"""Engine `vllm` on a policy folder.  Knows the params that it takes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.policy.load import load_tokenizer
+from tokenspectrum.rollout.engines.vllm.engine import VllmEngine
+from tokenspectrum.systems.params import SystemsParams, VllmSystems
+
+# Batches that wait for each shard: the end of a call, when its batch thins out, comes this much less often.
+_WAVES = 8
+
+
+@contextmanager
+def start(
+    policy: Path, systems: SystemsParams, *, dtype: str, max_tokens: int
+) -> Iterator[tuple[VllmEngine, PreTrainedTokenizerBase]]:
+    """(engine, the policy's tokenizer); leaving the block ends the engine's processes."""
+    sequences = systems.generate_batch
+    with VllmEngine(policy, _of(systems), dtype=dtype, max_tokens=max_tokens, max_sequences=sequences) as engine:
+        yield engine, load_tokenizer(policy)
+
+
+def at_once(systems: SystemsParams) -> int:
+    """Responses to hand over together: vLLM fills its batches from a queue, which should not run dry."""
+    return _WAVES * _of(systems).shards * systems.generate_batch
+
+
+def _of(systems: SystemsParams) -> VllmSystems:
+    if systems.vllm is None:
+        raise UserError("systems.vllm: null, but an engine is vllm; see presets/tiny.yaml")
+    return systems.vllm
