@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from tokenspectrum.rollout.scores import Scores
-from tokenspectrum.rollout.types import Response
+from tokenspectrum.rollout.types import Prompt, Response
 
 
 def token_keys(responses: Sequence[Response]) -> dict[str, np.ndarray]:
@@ -29,6 +29,15 @@ def sampled_columns(responses: Sequence[Response]) -> dict[str, np.ndarray]:
         **token_keys(responses),
         "token_id": np.fromiter(chain(response.token_ids for response in responses), np.int32),
         "rollout_logprob": np.fromiter(chain(response.logprobs for response in responses), np.float32),
+    }
+
+
+def prompt_columns(prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """Columns of the table `prompt_tokens`."""
+    return {
+        "prompt_id": [p.prompt_id for p in prompts],
+        "token_ids": [list(p.token_ids) for p in prompts],
+        "n_dropped": [p.n_dropped for p in prompts],
     }
 
 

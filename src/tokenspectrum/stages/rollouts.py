@@ -6,25 +6,20 @@ trained on it.
 """
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import read_sections
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.params.rollouts import RolloutsParams
 from tokenspectrum.params.sampling import SamplingParams
 from tokenspectrum.policy.load import load_tokenizer
-from tokenspectrum.rollout.columns import sampled_columns
-from tokenspectrum.rollout.engine import check_groups
+from tokenspectrum.rollout.columns import prompt_columns, sampled_columns
+from tokenspectrum.rollout.drawn import read_shards
 from tokenspectrum.rollout.judged import judge, response_columns
 from tokenspectrum.rollout.probe import BASE, read_probe
 from tokenspectrum.rollout.questions import encode_questions
-from tokenspectrum.rollout.types import Prompt, Response
 from tokenspectrum.stages.entry import run
 from tokenspectrum.tables import prompt_tokens, responses, sampled
-from tokenspectrum.tokenlog.reader import read_table
 from tokenspectrum.tokenlog.writer import write_manifest, write_step
 
 
@@ -42,8 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     questions = read_probe(args.prompts, params)
     tokenizer = load_tokenizer(args.policy)
     prompts = encode_questions(questions, tokenizer, sampling.max_prompt_tokens)
-    answers = read_shards([args.samples / str(shard) for shard in params.shards], prompts)
-    check_groups(answers, prompts, sampling.n)
+    answers = read_shards([args.samples / str(shard) for shard in params.shards], prompts, sampling.n)
     judged = judge(questions, answers, tokenizer, reward, sampling.max_response_tokens)
     for table, schema, columns in (
         ("responses", responses.SCHEMA, response_columns(judged)),
@@ -52,37 +46,6 @@ def main(argv: list[str] | None = None) -> None:
     ):
         write_step(args.out, table, schema, columns, run=BASE, seed=params.seed, step=0)
     write_manifest(args.out)
-
-
-def read_shards(folders: Sequence[Path], prompts: Sequence[Prompt]) -> list[Response]:
-    """The shards' responses in the order of `prompts`, those of a prompt by sample."""
-    by_prompt: dict[str, list[Response]] = {prompt.prompt_id: [] for prompt in prompts}
-    seen = {prompt.prompt_id: prompt.token_ids for prompt in prompts}
-    for folder in folders:
-        for row in read_table(folder, "drawn", step=0).to_pylist():
-            prompt_id = row["prompt_id"]
-            if prompt_id not in seen:
-                raise UserError(f"{folder}: prompt {prompt_id} is not in the probe; run the sample stage again")
-            by_prompt[prompt_id].append(
-                Response(
-                    prompt_id=prompt_id,
-                    sample=row["sample"],
-                    prompt_token_ids=seen[prompt_id],
-                    token_ids=tuple(row["token_ids"]),
-                    logprobs=tuple(row["rollout_logprobs"]),
-                    finish_reason=row["finish_reason"],
-                )
-            )
-    return [answer for group in by_prompt.values() for answer in sorted(group, key=lambda answer: answer.sample)]
-
-
-def prompt_columns(prompts: Sequence[Prompt]) -> dict[str, Any]:
-    """Columns of the table `prompt_tokens`."""
-    return {
-        "prompt_id": [p.prompt_id for p in prompts],
-        "token_ids": [list(p.token_ids) for p in prompts],
-        "n_dropped": [p.n_dropped for p in prompts],
-    }
 
 
 if __name__ == "__main__":

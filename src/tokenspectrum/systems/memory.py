@@ -1,7 +1,7 @@
-"""Memory arithmetic of a GPU under verl: what the update takes and what vLLM takes, which follow one another.
+"""How much memory a GPU needs under verl: in the update, and while vLLM samples.  The two follow one another.
 
-Every figure is bytes, a formula of the policy's sizes and of params; nothing is measured.  Knows no file and no table.
-The attention entropies of the scoring pass are left out: they are computed in blocks of a few hundred MB.
+Every figure is bytes: a formula of the policy's sizes and of params.  Nothing is measured.  The attention entropies of
+the scoring pass are left out: they are computed in blocks of a few hundred MB.  Knows no file and no table.
 """
 
 import math

@@ -1,6 +1,6 @@
-"""How much a run writes and holds: rows of its token log, bytes of checkpoints, policies and buffers.  Arithmetic only.
+"""How much a run writes and holds: rows of its token log; bytes of checkpoints, policies and buffers.  Arithmetic only.
 
-Bytes a row on disk are given by the caller, who knows where they were measured.
+The caller gives the bytes that a row takes on disk: it knows where they were measured.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""The Ray cluster of one job: its nodes, each where places.py says, or one that is there already.
+"""The Ray cluster of one job: one that it starts itself, its nodes where places.py says, or one that runs already.
 
-Each node is a process of node.py that lives as long as we hold its stdin.  The head is the first.  Knows whether all
+Each node is a process of node.py.  It lives as long as we hold its stdin.  The head is the first.  Knows whether all
 that was asked for is there.  Knows nothing of what runs on it.
 """
 

@@ -1,6 +1,6 @@
-"""See a driver on a Ray cluster through: start Ray, start the driver, and end all of it when any part dies.
+"""Runs a driver on a Ray cluster: starts Ray, starts the driver, and ends all of it when any part dies.
 
-The driver is a process of its own, because it must die where Ray hangs.  Knows processes, files and exit codes.  Knows
+The driver is a process of its own: where Ray hangs, it can be killed.  Knows processes, files and exit codes.  Knows
 nothing of what the driver does.
 """
 

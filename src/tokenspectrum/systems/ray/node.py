@@ -1,9 +1,11 @@
 """One Ray node: `ray start` on this machine, for as long as somebody holds the other end of stdin.
 
-Started by ray_cluster.py, here or through srun: `python -m tokenspectrum.systems.ray.node ...`.  The first line of
-stdin is the cluster's token.  Prints `ready ADDRESS` once Ray is up, or a last line `error: ...`.  When stdin ends, be
-it that the launcher died, or when Ray ends, nothing of this node is left: its processes are known by a mark in their
-environment, whatever session or parent they have.  Knows Ray's command line.  Knows nothing of training.
+`python -m tokenspectrum.systems.ray.node ...`, started by cluster.py, here or through srun.  The first line of stdin is
+the cluster's token.  It prints `ready ADDRESS` once Ray is up, or a last line `error: ...`.
+
+It ends when stdin ends, so also when the launcher dies, and when Ray ends.  Then nothing of this node is left: its
+processes bear a mark in their environment, and are found by it whatever their session or parent.  Knows Ray's command
+line.  Knows nothing of training.
 """
 
 import argparse

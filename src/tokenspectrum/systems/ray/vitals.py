@@ -1,7 +1,7 @@
 """Ends the driver when a part of the job has died that the driver would wait for.
 
-A hand-over of weights to a vLLM engine that is gone waits for ever, and with it the main thread.  This one asks
-meanwhile.  Knows a question to ask, not of whom.
+When a vLLM engine is gone, handing weights over to it waits for ever, and the main thread with it.  So another thread
+asks whether all are alive.  Knows the question to ask.  Does not know of whom.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""Ends a job that hangs.  The driver touches a file at every phase; a phase that takes too long is taken for a hang.
+"""Ends a job that hangs.  The driver touches a file as each phase ends; a phase that takes too long is taken to hang.
 
-Until the workers are up systems.verl.start_timeout holds, from then on systems.verl.stall_timeout.  Knows one file and
-two limits.
+The limit is systems.verl.start_timeout until the workers are up, and systems.verl.stall_timeout after that.  Knows one
+file and two limits.
 """
 
 import time
