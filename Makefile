@@ -1,6 +1,13 @@
-# `make table1` makes the main table, `make test` runs the tests; both set up what they need first.  `make test-cluster` and
-# `make test-slurm` run the tests that want verl, Ray and vLLM, and a Slurm of their own, in a second environment.
-# VENV=/elsewhere puts the virtual environment elsewhere; PYTHON=python3.12 chooses the interpreter.
+#: make table1         the main table, with all that it needs
+#: make test           the tests
+#: make test-cluster   the tests that need verl, Ray and vLLM, in a second environment
+#: make test-slurm     the tests on a Slurm of their own; as root
+#: make lint           style, types, and whether generated files are up to date
+#: make setup          only the environment; also setup-cluster, setup-slurm
+#: make clean          remove caches of tools; results and DVC's cache stay
+#: make help           this list
+#:
+#: VENV=/elsewhere puts the environment elsewhere, PYTHON=python3.12 chooses the interpreter.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,7 +20,7 @@ define skip
 printf '\n!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!\n!! SKIPPED: %s\n!! %s\n!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!\n\n'
 endef
 
-.PHONY: setup setup-cluster setup-slurm table1 test test-cluster test-slurm lint
+.PHONY: setup setup-cluster setup-slurm table1 test test-cluster test-slurm lint clean help
 
 setup: $(VENV)/.ready
 
@@ -61,5 +68,19 @@ test-slurm:
 		$(skip) 'make test-slurm: no Slurm was started' 'the extra cluster-cpu cannot be installed; pip says why above'; \
 	else python -m pytest -n 3 --no-loadscope-reorder tests/slurm; fi
 
+# Style, types, and what is generated: code deps, schemas, pages.  Each command says what to run where it fails.
 lint: setup
-	ruff check . && ruff format --check . && snakefmt --check Snakefile src/snakedvc && snakemake --lint
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow src/snakedvc
+	snakemake --lint
+	ty check --python $(VENV) src
+	spectrum deps --check
+	spectrum schemas --check
+
+clean:
+	rm -rf build dist .pytest_cache .hypothesis .ruff_cache
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+help:
+	@sed -n 's/^#: //p' Makefile
