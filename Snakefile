@@ -10,15 +10,18 @@ from snakedvc.planning.snake import RULES, open_stages
 from tokenspectrum.cli.jobs import needs
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.root import load_params
+from tokenspectrum.results.discover import results
+from tokenspectrum.results.lacking import refused
 
 min_version("9.0")
 
 # The whole params.yaml is checked before anything is planned: a mistake is one line.
 try:
-    load_params()
+    params = load_params()
 except UserError as e:
     sys.exit(f"error: {e}")
-stages = open_stages(workflow, needs)
+# A result that these params lack something for is left out, and refused if it is asked for by name.
+stages = open_stages(workflow, needs, refused(results(), params))
 
 
 # One rule for every stage of dvc.yaml.

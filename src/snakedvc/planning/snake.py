@@ -55,14 +55,18 @@ def _hash(path: str) -> str:
 class Stages:
     """The pipeline, seen by Snakemake.  A mistake in dvc.yaml, params.yaml or the code deps is a ProjectError."""
 
-    def __init__(self, workflow: Any = None, needs: Needs | None = None) -> None:
+    def __init__(
+        self, workflow: Any = None, needs: Needs | None = None, refused: Mapping[str, str] | None = None
+    ) -> None:
         """`workflow`: Snakemake's, in the process that plans; None in those of single jobs.
 
         `needs(name)`: what a job of the stage asks for, by the names of Snakemake's resources, beside `threads`,
         `priority`, `local` (it runs where Snakemake runs) and `conda` (an environment file).
+        `refused`: stages that cannot run under these params, each with a line that says why.
         """
         self.pipeline: Pipeline = load_pipeline()
         self._workflow, self._needs = workflow, needs
+        self._refused = refused or {}
 
     @cached_property
     def _plan(self) -> Any:
@@ -80,6 +84,8 @@ class Stages:
         """
         from snakedvc.code.deps import drift
 
+        for line in self._refused.values():
+            print(f"left out: {line}", file=sys.stderr)
         for stage in self.pipeline.stages.values():
             self.pipeline.values(stage)
             for path in self.pipeline.given(stage):
@@ -119,8 +125,9 @@ class Stages:
         return [out for stage in self.pipeline.matching(name) for out in stage.outs]
 
     def outputs_under(self, folder: str) -> list[str]:
-        """Every configured output in `folder`."""
-        return [o for s in self.pipeline.stages.values() for o in s.outs if o.startswith(folder.rstrip("/") + "/")]
+        """Every configured output in `folder`, but those of refused stages."""
+        stages = [s for s in self.pipeline.stages.values() if s.name not in self._refused]
+        return [o for s in stages for o in s.outs if o.startswith(folder.rstrip("/") + "/")]
 
     def inputs(self, name: str) -> Callable[[Any], list[str]]:
         """Function of the wildcards: the concrete data inputs.  Code is not among them, `sig` covers it.
@@ -130,6 +137,8 @@ class Stages:
 
         def concrete_inputs(wildcards: Any) -> list[str]:
             stage = self._concrete(name, wildcards)
+            if name in self._refused:
+                sys.exit(f"error: {self._refused[name]}")
             return self._plan.inputs(stage) if self._plan else self.pipeline.inputs(stage)
 
         return concrete_inputs
@@ -162,7 +171,7 @@ class Stages:
         return {a: "|".join(map(re.escape, sorted(v, key=lambda s: (-len(s), s)))) for a, v in values.items()}
 
 
-def open_stages(workflow: Any, needs: Needs | None = None) -> Stages:
+def open_stages(workflow: Any, needs: Needs | None = None, refused: Mapping[str, str] | None = None) -> Stages:
     """The stages for the Snakefile that `workflow` reads; a mistake in the project ends Snakemake with one line.
 
     Stages run with the interpreter that runs Snakemake, whether or not its environment is activated.
@@ -170,7 +179,7 @@ def open_stages(workflow: Any, needs: Needs | None = None) -> Stages:
     os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
     try:
         # A single job's process, on its node, plans nothing.
-        stages = Stages(workflow if workflow.is_main_process else None, needs)
+        stages = Stages(workflow if workflow.is_main_process else None, needs, refused)
         if workflow.is_main_process:
             stages.check()
     except ProjectError as e:

@@ -10,6 +10,7 @@ from typing import Any
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import params_path
 from tokenspectrum.params.yaml_file import load_yaml
+from tokenspectrum.results.discover import results
 from tokenspectrum.systems.resources import cluster_resources
 
 RESOURCES = Path("workflow/resources.yaml")
@@ -24,9 +25,11 @@ def _files() -> tuple[dict[str, Any], dict[str, Any]]:
 def needs(stage: str) -> dict[str, Any]:
     """Snakemake's resources of a job of `stage`, with `threads`, and `local`, `priority` where they are set."""
     table, params = _files()
-    if stage not in table:
+    declared = results().get(stage)
+    if stage not in table and declared is None:
         raise UserError(f"{RESOURCES}: no entry {stage}; say what its jobs take, such as {{mem_mb: 2000, runtime: 30}}")
-    own = dict(table[stage])
+    own = {**declared.resources, "local": declared.local} if declared else {}
+    own |= table.get(stage, {})
     if stage == "policy" and params["policy"]["kind"] == "hub":
         own["local"] = True
     # One thread a stage unless `systems` says otherwise: two stages of one thread beat one of two.

@@ -34,7 +34,7 @@ COMMANDS = {
     "impact": Command(
         "list the stages that a change of a file would invalidate", "impact src/tokenspectrum/counter.py"
     ),
-    "deps": Command("write each stage's exact code deps into dvc.yaml", "deps --check"),
+    "deps": Command("write the results' stages and all code deps into dvc.yaml", "deps --check", False),
     "accept": Command("record a stage's existing outputs under its new code", 'accept train --reason "a rename"'),
     "push": Command("send all results, older variants too, to the DVC remote", "push"),
     "doctor": Command(

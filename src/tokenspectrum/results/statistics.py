@@ -53,11 +53,18 @@ def paired_t(a_S: Sequence[float], b_S: Sequence[float], confidence: float = 0.9
     # Sums of eighths are not exact in binary: a spread below rounding is no spread.
     if n < 2 or np.ptp(d_S) <= 1e-12 * max(1.0, float(np.abs(d_S).max())):
         return None
-    mean, sd = float(d_S.mean()), float(d_S.std(ddof=1))
-    se, df = sd / math.sqrt(n), n - 1
-    half = float(stats.t.ppf((1 + confidence) / 2, df)) * se
-    t = mean / se
-    return PairedTest(n, mean, sd, df, t, float(2 * stats.t.sf(abs(t), df)), mean - half, mean + half)
+    test = stats.ttest_rel(a_S, b_S)
+    interval = test.confidence_interval(confidence)
+    return PairedTest(
+        n=n,
+        difference=float(d_S.mean()),
+        sd=float(d_S.std(ddof=1)),
+        df=int(test.df),
+        t=float(test.statistic),
+        p=float(test.pvalue),
+        low=float(interval.low),
+        high=float(interval.high),
+    )
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
