@@ -11,8 +11,8 @@ import pytest
 from results_fixtures import save_params
 
 from tokenspectrum.results.curves import CurveMetric
-from tokenspectrum.results.lines import trailing_mean
 from tokenspectrum.results.figures import METRICS, training_curve
+from tokenspectrum.results.lines import trailing_mean
 from tokenspectrum.stages import result
 from tokenspectrum.tables.metrics import SCHEMA
 from tokenspectrum.tokenlog.reader import read_table
@@ -23,7 +23,17 @@ CSV, PNG = Path("results/curves.csv"), Path("results/curves.png")
 
 def make(artifacts, params) -> bytes:
     save_params(params)
-    result.main(["tokenspectrum.results.curves.result", "--metrics", str(artifacts / "metrics"), "--csv", str(CSV), "--png", str(PNG)])
+    result.main(
+        [
+            "tokenspectrum.results.curves.result",
+            "--metrics",
+            str(artifacts / "metrics"),
+            "--csv",
+            str(CSV),
+            "--png",
+            str(PNG),
+        ]
+    )
     return PNG.read_bytes()
 
 

@@ -11,8 +11,8 @@ import duckdb
 import numpy as np
 import pytest
 
-from tokenspectrum.results.database import rebuild
 from tokenspectrum.errors import UserError
+from tokenspectrum.results.database import rebuild
 from tokenspectrum.tables.registry import TABLES
 
 METHODS, SEEDS = ["full", "explorer20"], [1, 2]

@@ -9,18 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from results_fixtures import save_params
 from matplotlib.image import imread
+from results_fixtures import save_params
 from scipy.stats import spearmanr
 
-from tokenspectrum.results.layers import LayersParams
+from tokenspectrum.errors import UserError
 from tokenspectrum.results.canvas import png
 from tokenspectrum.results.given import Given
-from tokenspectrum.results.layers import RESULT
+from tokenspectrum.results.layers import RESULT, LayersParams
 from tokenspectrum.results.layers.result import compute, heat_maps, matrix, specs
 from tokenspectrum.results.layers.words import AgreementSpec
 from tokenspectrum.results.tables import Tables
-from tokenspectrum.errors import UserError
 from tokenspectrum.stages import result
 from tokenspectrum.tables.registry import TABLES
 from tokenspectrum.tokenlog.writer import write_manifest, write_step
@@ -94,7 +93,12 @@ def params(probe) -> dict:
 def make(params: dict) -> tuple[bytes, bytes]:
     save_params(params)
     paths = {"attention": ATTENTION, "tokens": TOKENS, "csv": CSV, "png": PNG}
-    result.main(["tokenspectrum.results.layers.result", *(word for flag, path in paths.items() for word in (f"--{flag}", str(path)))])
+    result.main(
+        [
+            "tokenspectrum.results.layers.result",
+            *(word for flag, path in paths.items() for word in (f"--{flag}", str(path))),
+        ]
+    )
     return CSV.read_bytes(), PNG.read_bytes()
 
 

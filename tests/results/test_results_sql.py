@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tokenspectrum.results.readonly import check_query
 from tokenspectrum.cli import sql
 from tokenspectrum.errors import UserError
+from tokenspectrum.results.readonly import check_query
 
 SECRET = "the secret line"
 

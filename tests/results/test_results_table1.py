@@ -12,10 +12,10 @@ import yaml
 from results_fixtures import random_right, save_params, write_metrics, write_scores
 from scipy import stats
 
+from tokenspectrum.errors import UserError
 from tokenspectrum.results.numbers import number
 from tokenspectrum.results.table1.result import published
 from tokenspectrum.results.tables import Tables
-from tokenspectrum.errors import UserError
 from tokenspectrum.stages import result
 from tokenspectrum.tokenlog.writer import write_manifest
 

@@ -8,23 +8,35 @@ import argparse
 from tokenspectrum.errors import UserError
 
 
-def _run(args: argparse.Namespace) -> None:
-    from snakedvc.code.deps import drift, rewritten
-    from snakedvc.dvcfiles.pipeline import DVC_YAML, load_pipeline
+def write() -> None:
+    """Bring dvc.yaml up to date, and say whether anything changed."""
+    from snakedvc.code.deps import rewritten
+    from snakedvc.dvcfiles.pipeline import DVC_YAML
     from snakedvc.dvcfiles.records import write_atomically
     from tokenspectrum.results.discover import results
-    from tokenspectrum.results.dvcfile import drifted, with_results
+    from tokenspectrum.results.dvcfile import with_results
 
     old = DVC_YAML.read_text()
-    if args.check:
-        if lines := [*drifted(old, results()), *drift(load_pipeline())]:
-            raise UserError("dvc.yaml: has drifted; run `spectrum deps`:\n  " + "\n  ".join(lines))
-        print("dvc.yaml: code deps are exact")
-        return
     new = rewritten(with_results(old, results()))
     if new != old:
         write_atomically(DVC_YAML, new)
     print("dvc.yaml: code deps written" if new != old else "dvc.yaml: code deps were exact already")
+
+
+def check() -> None:
+    """UserError with a line for whatever `write` would change."""
+    from snakedvc.code.deps import drift
+    from snakedvc.dvcfiles.pipeline import DVC_YAML, load_pipeline
+    from tokenspectrum.results.discover import results
+    from tokenspectrum.results.dvcfile import drifted
+
+    if lines := [*drifted(DVC_YAML.read_text(), results()), *drift(load_pipeline())]:
+        raise UserError("dvc.yaml: has drifted; run `spectrum deps`:\n  " + "\n  ".join(lines))
+    print("dvc.yaml: code deps are exact")
+
+
+def _run(args: argparse.Namespace) -> None:
+    check() if args.check else write()
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

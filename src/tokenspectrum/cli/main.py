@@ -40,6 +40,7 @@ COMMANDS = {
     "doctor": Command(
         "check that this site is ready: environment, cache, locks, Slurm", "doctor --profile slurm --submit", False
     ),
+    "results": Command("list the results, begin one, write what follows from them", "results --new support", False),
     "schemas": Command("write schemas/ and docs/params.md from the code", "schemas --check", False),
 }
 

@@ -87,6 +87,15 @@ def choose(name: str, force: bool, settings: Sequence[str] = ()) -> str:
     return f"params.yaml is now preset {name}{kept}"
 
 
+def again() -> str:
+    """Write params.yaml anew, by the command that wrote it, where nobody edited it since."""
+    text = PARAMS.read_text()
+    if is_edited(text):
+        return "params.yaml: edited by hand, so it stays as it is; write what it lacks there"
+    name, *words = re.search(r"`spectrum preset (.*)` wrote this file", text).group(1).split()
+    return choose(name, force=False, settings=[word for word in words if word != "--set"])
+
+
 def _run(args: argparse.Namespace) -> None:
     if args.name is None and args.set:
         raise UserError(f"--set: name the preset too; there are {', '.join(names())}")

@@ -44,14 +44,10 @@ def stale() -> list[str]:
     return sorted(name for name in want.keys() | have.keys() if want.get(name) != have.get(name))
 
 
-def _run(args: argparse.Namespace) -> None:
-    names = stale()
-    if args.check:
-        if names:
-            raise UserError(f"schemas/: {', '.join(names)} differ from the code; run `spectrum schemas` and commit")
-        return
+def write() -> None:
+    """Bring schemas/ up to date, and name what changed."""
     files = generated()
-    for name in names:
+    for name in stale():
         path = FOLDER / name
         if name in files:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +55,13 @@ def _run(args: argparse.Namespace) -> None:
         else:
             path.unlink()
         print(path)
+
+
+def _run(args: argparse.Namespace) -> None:
+    if not args.check:
+        write()
+    elif names := stale():
+        raise UserError(f"schemas/: {', '.join(names)} differ from the code; run `spectrum schemas` and commit")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,9 @@ def spread(columns: Sequence[Column], names: Sequence[str]) -> list[Column]:
     for i, column in enumerate(columns):
         if not column.name.startswith("<"):
             if not left or left[0] != column.name:
-                raise ValueError(f"column {column.name} is declared, but the rows have {left[0] if left else 'no more'}")
+                raise ValueError(
+                    f"column {column.name} is declared, but the rows have {left[0] if left else 'no more'}"
+                )
             out.append(column)
             left.pop(0)
             continue
@@ -51,6 +53,4 @@ def read_csv(columns: Sequence[Column], path: Path) -> list[Row]:
     with path.open(newline="") as file:
         header, *lines = csv.reader(file)
     kinds = spread(columns, header)
-    return [
-        {c.name: c.kind(text) if text else None for c, text in zip(kinds, line, strict=True)} for line in lines
-    ]
+    return [{c.name: c.kind(text) if text else None for c, text in zip(kinds, line, strict=True)} for line in lines]

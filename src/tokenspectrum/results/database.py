@@ -10,15 +10,19 @@ from pathlib import Path
 
 import duckdb
 
+from tokenspectrum.errors import UserError
 from tokenspectrum.results.sources import SOURCES, Place
 from tokenspectrum.results.sql import one_line, query_text, view_sql
-from tokenspectrum.errors import UserError
 from tokenspectrum.tables.registry import TABLES
 from tokenspectrum.tokenlog.reader import read_manifest
 from tokenspectrum.tokenlog.writer import atomic_path
 
 # Each file of macros, and the tables without which it cannot be made.
-MACROS = (("queries/macros.sql", ()), ("queries/partitions.sql", ("attention",)), ("queries/quadrants.sql", ("attention", "tokens")))
+MACROS = (
+    ("queries/macros.sql", ()),
+    ("queries/partitions.sql", ("attention",)),
+    ("queries/quadrants.sql", ("attention", "tokens")),
+)
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,7 @@ def rebuild(path: Path, artifacts: Path, methods: Sequence[str], seeds: Sequence
     gets no view.  The table `sources` (folder, tables, problem, files) says what was read and what was not.
     """
     found = [
-        find(place)
-        for source in SOURCES.values()
-        for place in source.places(artifacts / source.folder, methods, seeds)
+        find(place) for source in SOURCES.values() for place in source.places(artifacts / source.folder, methods, seeds)
     ]
     files: dict[str, list[str]] = {}
     for one in found:

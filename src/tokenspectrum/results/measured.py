@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tokenspectrum.errors import UserError
 from tokenspectrum.results.options import CollapseParams
 from tokenspectrum.results.sql import query_text
 from tokenspectrum.results.tables import Tables
-from tokenspectrum.errors import UserError
 
 BASE = "base"
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import duckdb
 
-from tokenspectrum.results.sql import one_line
 from tokenspectrum.errors import UserError
+from tokenspectrum.results.sql import one_line
 
 QUERY_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 # Table functions that read: ranges, files (within the allowed folders), the catalog, and this database's macros.

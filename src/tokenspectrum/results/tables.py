@@ -65,7 +65,9 @@ class Tables:
                 columns = [column[0] for column in answer.description]
                 return [dict(zip(columns, row, strict=True)) for row in answer.fetchall()]
             except duckdb.Error as e:
-                raise UserError(f"table {' and '.join(files)}: {one_line(e)}; run the stage that makes it again") from None
+                raise UserError(
+                    f"table {' and '.join(files)}: {one_line(e)}; run the stage that makes it again"
+                ) from None
 
 
 def _listed(place: Place) -> Iterator[tuple[str, str]]:

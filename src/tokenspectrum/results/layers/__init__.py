@@ -2,8 +2,8 @@
 
 Within each response, tokens are ranked by a layer's attention entropy.  Two layers are compared in three ways: by the
 Jaccard index of their anchors, by that of their explorers, and by Spearman's correlation of the ranks.  Predictive
-entropy is compared as one more layer, after the last.  Beside each index stands what two random masks of that size have.
-Knows the base policy's probe, and no training.
+entropy is compared as one more layer, after the last.  Beside each index stands that of two random masks of its size.
+All tokens are those of the base policy's probe.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class LayersParams(Frozen):
 
 
 def lacks(params: Any) -> Iterator[str]:
-    """A probe of one layer has no pair."""
+    """At least two layers in `tokens.layers`."""
     if params.tokens.layers != "all" and len(params.tokens.layers) < 2:
         yield "tokens.layers holds one layer, so no two can be compared; set it to all, or list several"
 
@@ -49,7 +49,7 @@ RESULT = Result(
         Column("explorer_jaccard_pooled", float, "the same, pooled"),
         Column("random_jaccard", float, "Jaccard index of two random masks of the same sizes: its exact mean"),
         Column("random_jaccard_pooled", float, "the same, pooled: ratio of the expected sums"),
-        Column("spearman", float, "Spearman's correlation within a response, ties by average ranks, mean over responses"),
+        Column("spearman", float, "Spearman's correlation in a response, ties by average ranks, mean over responses"),
         Column("spearman_responses", int, "responses where both scores vary, over which that mean is taken"),
     ),
     params=LayersParams,

@@ -63,7 +63,7 @@ def specs(pairs: Sequence[Pair], p: float, score: str, alignment: str) -> list[A
 
 
 def matrix(pairs: Sequence[Pair], column: str) -> tuple[list[str], np.ndarray]:
-    """Names of the rankings (L), and the column's value of every pair (L, L), symmetric, 1 on the diagonal, NaN for None."""
+    """Names of the rankings (L), and a column of every pair (L, L): symmetric, 1 on the diagonal, NaN for None."""
     names = list(dict.fromkeys([*(pair["layer"] for pair in pairs), *(pair["other"] for pair in pairs)]))
     value_LL = np.eye(len(names))
     for pair in pairs:

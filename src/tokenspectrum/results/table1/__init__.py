@@ -1,9 +1,9 @@
 """Accuracy of every method on every benchmark, tested against full-token training; the published figures stand apart.
 
-Accuracy is mean@k in percent: the mean over exactly k samples of a problem, then over problems, then over seeds.  Avg is
-the arithmetic mean of the benchmarks.  Each method is compared with the reference by a two-sided paired t-test over
-shared seeds; p-values are adjusted by Holm's method over all tested rows.  A hierarchical bootstrap over seeds and
-problems gives a second interval.  A method may have a second row, of the seeds that did not collapse.
+Accuracy is mean@k in percent: the mean over exactly k samples of a problem, then over problems, then over seeds.
+Avg is the arithmetic mean of the benchmarks.  Each method is compared with the reference by a two-sided paired t-test
+over shared seeds.  The p-values are adjusted by Holm's method over all tested rows.  A hierarchical bootstrap over
+seeds and problems gives a second interval.  A method may have a second row, of the seeds that did not collapse.
 """
 
 from collections.abc import Iterator

@@ -6,11 +6,10 @@ Every sentence follows from the numbers.  Knows rows; reads and computes nothing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tokenspectrum.results.measured import Ends, Scores
-from tokenspectrum.results.table1 import Table1Params
 from tokenspectrum.results.benchmarks import BenchmarkName, stand_ins
 from tokenspectrum.results.given import Given
-
+from tokenspectrum.results.measured import Ends, Scores
+from tokenspectrum.results.table1 import Table1Params
 
 Row = Mapping[str, Any]
 
@@ -147,9 +146,7 @@ def _published(rows: Sequence[Row]) -> str:
     return _table(["", "family", "Avg", "MATH", "AIME", "full-token Avg", "full-token AIME"], body)
 
 
-def to_markdown(
-    rows: Sequence[Row], scores: Scores, ends: Mapping[tuple[str, int], Ends], given: Given
-) -> str:
+def to_markdown(rows: Sequence[Row], scores: Scores, ends: Mapping[tuple[str, int], Ends], given: Given) -> str:
     """The page as text."""
     params, benchmarks = given.own, given["prompts.benchmarks"]
     reference = params.labels.get(params.reference, params.reference)
