@@ -90,7 +90,7 @@ class Actor:
         info, names, request = score_info(), ["log_probs", "entropy"], None
         if layer is not None:
             request = info[REQUEST] = AttentionRequest((layer,), "decision", local_window=4)
-            names += [field_name(layer, statistic) for statistic in request.statistics]
+            names += [field_name(layer, statistic.slot) for statistic in request.statistics]
         output = self.worker.infer_batch(self._mine(rows, info))
         parts: list[Any] = [None] * self.world
         dist.all_gather_object(parts, {name: list(output[name].unbind()) for name in names})

@@ -10,7 +10,8 @@ from tokenspectrum.entropy.chunked import Block, chunked_entropy, head_mean_rows
 from tokenspectrum.entropy.inputs import PerSequence, Problem, check_options, make_problem
 from tokenspectrum.entropy.reference import reference_entropy, reference_row
 from tokenspectrum.entropy.rows import clamp_entropy, renormalised_entropy
-from tokenspectrum.entropy.types import SUPPORT_MASSES, AttentionEntropy, Options
+from tokenspectrum.entropy.types import AttentionEntropy, Options
+from tokenspectrum.row_statistics import STATISTICS
 
 # Mass of the first K positions below which float32 probabilities are too coarse to be renormalised.
 LEAST_MASS = 1e-25
@@ -53,7 +54,7 @@ def attention_entropy(
             attention returns it: reused, not recomputed.
         causal: must be True; other masks are refused.
         variants: any of "distance", "local_mass", "fixed" (one pass with the entropy), "topk", "support" (these
-            sort each row).
+            sort each row); all are in row_statistics.py.
         local_window: positions that count as local, the query's own among them.
         fixed_k: K of "fixed": first K visible positions.
         top_k: k of "topk": k largest probabilities.
@@ -151,10 +152,10 @@ def _result(stats: dict[str, Tensor], problem: Problem, options: Options, backen
     visible = problem.positions() + 1
     if not len(visible):
         dtype = torch.promote_types(problem.q_NHD.dtype, torch.float32)
-        names = [name for name in options.variants if name != "support"]
-        empty = {name: torch.empty(0, dtype=dtype, device=visible.device) for name in ("raw", "norm", *names)}
-        sizes = SUPPORT_MASSES if "support" in options.variants else ()
-        empty |= {f"support_{round(mass * 100)}": visible.clone() for mass in sizes}
+        found = [s for s in STATISTICS if s.variant is None or s.variant in options.variants]
+        empty = {
+            s.slot: visible.clone() if s.counts else torch.empty(0, dtype=dtype, device=visible.device) for s in found
+        }
         return AttentionEntropy(visible=visible, backend=backend, **empty)
     # Rounding may not take a result out of its range.
     raw = clamp_entropy(stats.pop("raw"), visible)

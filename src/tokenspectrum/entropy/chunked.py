@@ -60,7 +60,7 @@ def chunked_entropy(problem: Problem, options: Options, limits: Sequence[float])
         stats = row_statistics(a_bRS.view(-1, width), position_bR.reshape(-1), options)
         for name, value_r in stats.items():
             if name not in out:
-                dtype = value_r.dtype if name.startswith("support") else _output_dtype(problem)
+                dtype = _output_dtype(problem) if value_r.is_floating_point() else value_r.dtype
                 out[name] = value_r.new_empty(problem.rows, dtype=dtype)
             value_bR = value_r.view(-1, rows)
             for i, b in enumerate(block.sequences):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tokenspectrum.entropy.types import VARIANTS, Options
+from tokenspectrum.row_statistics import STATISTICS
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 PerSequence = int | Sequence[int] | Tensor
@@ -105,13 +106,10 @@ def check_options(variants: Sequence[str], local_window: int, fixed_k: int | Non
     unknown = sorted(set(variants).difference(VARIANTS))
     if unknown:
         raise ValueError(f"unknown variants {unknown}: known are {list(VARIANTS)}")
-    for name, key, value in (
-        ("local_mass", "local_window", local_window),
-        ("fixed", "fixed_k", fixed_k),
-        ("topk", "top_k", top_k),
-    ):
-        if name in variants and (value is None or value < 1):
-            raise ValueError(f"variant {name!r} needs {key} >= 1, got {value}")
+    given = {"local_window": local_window, "fixed_k": fixed_k, "top_k": top_k}
+    for name, key in {s.variant: s.param for s in STATISTICS if s.param}.items():
+        if name in variants and (given[key] is None or given[key] < 1):
+            raise ValueError(f"variant {name!r} needs {key} >= 1, got {given[key]}")
     return Options(frozenset(variants), local_window, fixed_k or 0, top_k or 0)
 
 

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from tokenspectrum.entropy.inputs import Problem
-from tokenspectrum.entropy.types import SUPPORT_MASSES, Options
+from tokenspectrum.entropy.rows import SortedRows
+from tokenspectrum.entropy.types import Options
+from tokenspectrum.row_statistics import STATISTICS, SUPPORT_MASSES
 
 
 def reference_row(problem: Problem, sequence: int, position: int) -> Tensor:
@@ -59,6 +61,9 @@ def _statistics(a_S: Tensor, options: Options) -> dict[str, Tensor]:
         for mass in SUPPORT_MASSES:
             # The tolerance of support_size: exact ties are reached.
             out[f"support_{round(mass * 100)}"] = (cumulative_S < mass - 1e-6).sum() + 1
+    for statistic in STATISTICS:
+        if statistic.whole and statistic.variant in options.variants and statistic.slot not in out:
+            out[statistic.slot] = statistic.whole(SortedRows(descending_S[None]), options)[0]
     return out
 
 

@@ -6,11 +6,14 @@ Shapes: R rows, S positions.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from tokenspectrum.entropy.types import SUPPORT_MASSES, Options
+from tokenspectrum.entropy.types import Options
+from tokenspectrum.row_statistics import STATISTICS, SUPPORT_MASSES
 
 # Mass below which rounding decides: a uniform row of ten holds 80 % in eight positions, however the sum is rounded.
 SUPPORT_TOLERANCE = 1e-6
@@ -43,15 +46,36 @@ def row_statistics(a_RS: Tensor, position_R: Tensor, options: Options) -> dict[s
     return out
 
 
+@dataclass(frozen=True)
+class SortedRows:
+    """Rows of probabilities, each in descending order."""
+
+    descending_RS: Tensor
+
+    @cached_property
+    def cumulative_RS(self) -> Tensor:
+        """float64: mass of the first positions."""
+        return self.descending_RS.cumsum(1, dtype=torch.float64)
+
+    def top_entropy(self, k: int) -> Tensor:
+        """(R,) entropy of the k largest entries, renormalised."""
+        return renormalised_entropy(self.descending_RS[:, :k])
+
+    def support(self, masses: Sequence[float]) -> Tensor:
+        """(R, M) int64: fewest positions that hold each share of a row's mass."""
+        total_R1 = self.cumulative_RS[:, -1:]
+        # searchsorted counts the prefixes that hold too little; one position more holds enough.
+        wanted_M = torch.tensor(masses, dtype=torch.float64, device=self.descending_RS.device) - SUPPORT_TOLERANCE
+        return torch.searchsorted(self.cumulative_RS, total_R1 * wanted_M) + 1
+
+
 def sorted_statistics(a_RS: Tensor, options: Options) -> dict[str, Tensor]:
-    """The statistics in `options` that need each row's probabilities in order: topk and the support sizes."""
+    """The statistics in `options` that need each row's probabilities in order (`whole` in row_statistics.py)."""
     out = {}
-    descending_RS = a_RS.sort(dim=1, descending=True).values
-    if "topk" in options.variants:
-        out["topk"] = renormalised_entropy(descending_RS[:, : options.top_k])
-    if "support" in options.variants:
-        sizes_RM = _support_of_sorted(descending_RS, SUPPORT_MASSES)
-        out |= {f"support_{round(mass * 100)}": sizes_RM[:, i] for i, mass in enumerate(SUPPORT_MASSES)}
+    rows = SortedRows(a_RS.sort(dim=1, descending=True).values)
+    for statistic in STATISTICS:
+        if statistic.whole and statistic.variant in options.variants:
+            out[statistic.slot] = statistic.whole(rows, options)
     return out
 
 
@@ -93,16 +117,8 @@ def support_size(rows: Tensor, masses: Sequence[float] = SUPPORT_MASSES) -> Tens
     if not bool((rows.sum(-1) > 0).all()):
         raise ValueError("support_size: a row has no mass")
     flat_RS = rows.reshape(-1, rows.shape[-1])
-    sizes_RM = _support_of_sorted(flat_RS.sort(dim=1, descending=True).values, masses)
+    sizes_RM = SortedRows(flat_RS.sort(dim=1, descending=True).values).support(masses)
     return sizes_RM.reshape(*rows.shape[:-1], len(masses))
-
-
-def _support_of_sorted(descending_RS: Tensor, masses: Sequence[float]) -> Tensor:
-    cumulative_RS = descending_RS.cumsum(1, dtype=torch.float64)
-    total_R1 = cumulative_RS[:, -1:]
-    # searchsorted counts the prefixes that hold too little; one position more holds enough.
-    wanted_M = torch.tensor(masses, dtype=torch.float64, device=descending_RS.device) - SUPPORT_TOLERANCE
-    return torch.searchsorted(cumulative_RS, total_R1 * wanted_M) + 1
 
 
 def _local_mass(a_RS: Tensor, position_R: Tensor, window: int) -> Tensor:

@@ -3,25 +3,22 @@
 Knows nothing of models, of reinforcement learning or of files: these are statistics of rows of numbers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 
 from torch import Tensor
 
-# Statistics that a caller may ask for beside the entropy itself.  The first three are sums over the row (streaming);
-# the last two need the whole row sorted, so they cost more and are meant for sampled rows.
-STREAMING = ("distance", "local_mass", "fixed")
-SORTED = ("topk", "support")
-VARIANTS = STREAMING + SORTED
+from tokenspectrum.row_statistics import STATISTICS
 
-SUPPORT_MASSES = (0.50, 0.80, 0.90, 0.95)
+# What a caller may ask for beside the entropy itself: sums over the row, and what needs the whole row sorted.  Sorting
+# costs more, and is meant for sampled rows.
+STREAMING = tuple(s.variant for s in STATISTICS if s.variant and not s.whole)
+SORTED = tuple(dict.fromkeys(s.variant for s in STATISTICS if s.variant and s.whole))
+VARIANTS = STREAMING + SORTED
 
 
 @dataclass(frozen=True)
-class AttentionEntropy:
-    """Statistics of head-averaged attention rows a_t, one entry a row, sequences in order (Q = number of rows).
-
-    Entropies are in nats.  Fields that were not asked for are None.
-    """
+class _Always:
+    """What comes with every row."""
 
     raw: Tensor
     """(Q,) H = -sum_j a_tj ln a_tj, with 0 <= H <= ln N_t."""
@@ -31,19 +28,25 @@ class AttentionEntropy:
     """(Q,) int64: N_t, the number of positions that the query sees, itself included."""
     backend: str
     """The backend that computed this: reference, torch or triton."""
-    distance: Tensor | None = None
-    """(Q,) sum_j a_tj (p - j) for a query at position p of its sequence: mean distance, in tokens."""
-    local_mass: Tensor | None = None
-    """(Q,) sum of a_tj over the last `local_window` positions, the query's own among them."""
-    fixed: Tensor | None = None
-    """(Q,) entropy over the first `fixed_k` positions of the sequence (all visible ones if fewer), renormalised."""
-    topk: Tensor | None = None
-    """(Q,) entropy over the `top_k` largest probabilities, renormalised."""
-    support_50: Tensor | None = None
-    """(Q,) int64: fewest positions that hold 50 % of the mass."""
-    support_80: Tensor | None = None
-    support_90: Tensor | None = None
-    support_95: Tensor | None = None
+
+
+AttentionEntropy = make_dataclass(
+    "AttentionEntropy",
+    [(s.slot, Tensor | None, None) for s in STATISTICS if s.variant],
+    bases=(_Always,),
+    frozen=True,
+    namespace={
+        "__module__": __name__,
+        "__doc__": """Statistics of head-averaged attention rows a_t: one entry a row, sequences in order, Q rows.
+
+    Beside what comes always: a (Q,) field for each statistic of row_statistics.py, None where it was not asked for.
+    Entropies are in nats; distance = sum_j a_tj (p - j) for a query at position p of its sequence, in positions;
+    local_mass is the sum of a_tj over the last `local_window` positions, the query's own among them; fixed is the
+    entropy over the first `fixed_k` positions of the sequence (all visible ones if fewer), topk that over the `top_k`
+    largest probabilities, both renormalised; support_50 .. support_95 are int64.
+    """,
+    },
+)
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,15 @@ Knows responses, scores and the names of columns.  Knows no rewards, no weights 
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from tokenspectrum.rollout.scores import Scores
 from tokenspectrum.rollout.types import Prompt, Response
+
+if TYPE_CHECKING:
+    from tokenspectrum.rollout.scores import Scores
 
 
 def token_keys(responses: Sequence[Response]) -> dict[str, np.ndarray]:
@@ -41,7 +43,7 @@ def prompt_columns(prompts: Sequence[Prompt]) -> dict[str, Any]:
     }
 
 
-def attention_columns(scores: Scores, responses: Sequence[Response], layers: Sequence[int]) -> dict[str, np.ndarray]:
+def attention_columns(scores: "Scores", responses: Sequence[Response], layers: Sequence[int]) -> dict[str, np.ndarray]:
     """Columns of the table `attention`, layer after layer: the statistics that `scores` has of these layers."""
     columns = {name: np.tile(key_N, len(layers)) for name, key_N in token_keys(responses).items()}
     columns["layer"] = np.repeat(np.array(layers, np.int32), len(scores.logprob_N))
@@ -52,7 +54,7 @@ def attention_columns(scores: Scores, responses: Sequence[Response], layers: Seq
     return columns
 
 
-def row_columns(scores: Scores, tokens: Sequence[tuple[int, int]], layers: Sequence[int]) -> dict[str, Any]:
+def row_columns(scores: "Scores", tokens: Sequence[tuple[int, int]], layers: Sequence[int]) -> dict[str, Any]:
     """Columns of the table `attention_rows`, layer after layer; `tokens` has (response_id, position) of each row."""
     rows = [row.numpy().astype(np.float16) for layer in layers for row in scores.rows[layer]]
     return {

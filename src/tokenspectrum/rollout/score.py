@@ -18,8 +18,9 @@ from tokenspectrum.entropy import attention_entropy, attention_rows, predictive_
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.capture import Capture, capture_attention
 from tokenspectrum.rollout.padded import MicroBatch, micro_batches
-from tokenspectrum.rollout.scores import SUPPORTS, Alignment, AttentionScores, Scores
+from tokenspectrum.rollout.scores import Alignment, AttentionScores, Scores
 from tokenspectrum.rollout.types import Response
+from tokenspectrum.row_statistics import STATISTICS, asked, variants
 
 _plain_heads: WeakSet[PreTrainedModel] = WeakSet()  # models that `_check_head` has passed
 
@@ -58,9 +59,8 @@ def score_responses(
     if alignment not in ("decision", "token"):
         raise ValueError(f"alignment must be decision or token, got {alignment!r}")
     layers, head = tuple(dict.fromkeys(layers)), model.get_output_embeddings()
-    optional = {"topk": top_k, "fixed": fixed_k, "support": support}
     options = {
-        "variants": ("distance", "local_mass", *(name for name, asked in optional.items() if asked)),
+        "variants": variants(asked(top_k, fixed_k, support)),
         "local_window": local_window,
         "top_k": top_k,
         "fixed_k": fixed_k,
@@ -147,15 +147,7 @@ def _attention(
     q, k, offsets = capture.packed(layer, batch.tokens())
     stop_B, scale = first_B + batch.length_B, capture[layer].scale
     result = attention_entropy(q, k, cu_seqlens=offsets, query_start=first_B, query_stop=stop_B, scale=scale, **options)
-    named = {
-        "visible_N": result.visible,
-        "entropy_raw_N": result.raw,
-        "entropy_norm_N": result.norm,
-        "distance_N": result.distance,
-        "local_mass_N": result.local_mass,
-        "entropy_topk_N": result.topk,
-        "entropy_fixed_N": result.fixed,
-    } | {f"support_{mass}_N": getattr(result, f"support_{mass}") for mass in SUPPORTS}
+    named = {"visible_N": result.visible} | {f"{s.name}_N": getattr(result, s.slot) for s in STATISTICS}
     return {name: _plain(value) for name, value in named.items() if value is not None}
 
 

@@ -4,33 +4,33 @@ Legend: R responses, N response tokens of all responses in order.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from typing import Literal
 
 import torch
 
+from tokenspectrum.row_statistics import STATISTICS
+
 Alignment = Literal["decision", "token"]
-SUPPORTS = (50, 80, 90, 95)
 
 
-@dataclass(frozen=True)
-class AttentionScores:
-    """Head-mean attention row of every response token at one layer: (N,) each, None where not asked for.
+AttentionScores = make_dataclass(
+    "AttentionScores",
+    [
+        ("visible_N", torch.Tensor),
+        *((f"{s.name}_N", torch.Tensor) for s in STATISTICS if not s.optional),
+        *((f"{s.name}_N", torch.Tensor | None, None) for s in STATISTICS if s.optional),
+    ],
+    frozen=True,
+    namespace={
+        "__module__": __name__,
+        "__doc__": """Head-mean attention row of every response token at one layer: (N,) each, None where not asked for.
 
-    Entropies in nats, distance in positions; `visible_N` and the support sizes are int64 counts of positions.
-    """
-
-    visible_N: torch.Tensor
-    entropy_raw_N: torch.Tensor
-    entropy_norm_N: torch.Tensor
-    distance_N: torch.Tensor
-    local_mass_N: torch.Tensor
-    entropy_topk_N: torch.Tensor | None = None
-    entropy_fixed_N: torch.Tensor | None = None
-    support_50_N: torch.Tensor | None = None
-    support_80_N: torch.Tensor | None = None
-    support_90_N: torch.Tensor | None = None
-    support_95_N: torch.Tensor | None = None
+    A field for each statistic of row_statistics.py, by its name and `_N`.  Entropies in nats, distance in positions;
+    `visible_N` and the support sizes are int64 counts of positions.
+    """,
+    },
+)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 
+from tokenspectrum.row_statistics import STATISTICS
 from tokenspectrum.tables.field import column, table_schema
 
 SCHEMA = table_schema(
@@ -11,15 +12,6 @@ SCHEMA = table_schema(
         column("position", pa.int32(), "0-based position of the token in the response"),
         column("layer", pa.int32(), "0-based layer"),
         column("visible", pa.int32(), "positions that the row sees (N_t)"),
-        column("entropy_raw", pa.float32(), "entropy of the head-mean row, nats"),
-        column("entropy_norm", pa.float32(), "entropy_raw / ln visible, 0 where visible is 1"),
-        column("distance", pa.float32(), "mean attention distance, positions"),
-        column("local_mass", pa.float32(), "mass within the local window"),
-        column("entropy_topk", pa.float32(), "of the k largest entries, renormalised, nats", nullable=True),
-        column("entropy_fixed", pa.float32(), "of the first K visible positions, renormalised, nats", nullable=True),
-        column("support_50", pa.int32(), "fewest positions that hold 50 % of the mass", nullable=True),
-        column("support_80", pa.int32(), "fewest positions that hold 80 % of the mass", nullable=True),
-        column("support_90", pa.int32(), "fewest positions that hold 90 % of the mass", nullable=True),
-        column("support_95", pa.int32(), "fewest positions that hold 95 % of the mass", nullable=True),
+        *(column(s.name, pa.int32() if s.counts else pa.float32(), s.about, nullable=s.optional) for s in STATISTICS),
     ],
 )

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from tokenspectrum.rollout.columns import attention_columns, row_columns, sampled_columns
 from tokenspectrum.rollout.judged import response_columns
+from tokenspectrum.row_statistics import STATISTICS
 from tokenspectrum.tables import attention, attention_rows, metrics, responses, runs, tokens
 from tokenspectrum.tokenlog.writer import write_step
 from tokenspectrum.training.job import TrainJob
@@ -19,7 +20,7 @@ from tokenspectrum.training.record import RowSample, StepRecord
 from tokenspectrum.weighting.apply import effective_sample_size
 
 METRICS, TOKENLOG = "metrics", "tokenlog"
-ROW_STATS = ("entropy_topk", "entropy_fixed", "support_50", "support_80", "support_90", "support_95")
+ROW_STATS = tuple(s.name for s in STATISTICS if s.optional)
 
 
 def write_run(root: Path, job: TrainJob) -> Path:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from tokenspectrum.params.layers import Layer
+from tokenspectrum.row_statistics import OF_EVERY_TOKEN
 from tokenspectrum.weighting.rule import Rule
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -53,7 +54,7 @@ class AttentionRule(Rule):
         default="decision",
         description="a token's score is taken at the query that emits it (decision) or at its own (token)",
     )
-    score: Literal["entropy_norm", "entropy_raw"] = Field(
+    score: Literal[OF_EVERY_TOKEN] = Field(
         default="entropy_norm",
-        description="entropy of the head-mean attention row: over the log of visible positions (norm), or nats (raw)",
+        description="statistic of the attention row that the rule looks at, by its name in the table attention",
     )

@@ -114,12 +114,12 @@ def attention_answer(capture: Capture, request: AttentionRequest, micro_batch: A
             top_k=request.top_k,
             fixed_k=request.fixed_k,
         )
-        for name in request.statistics:
-            value_N = getattr(result, name)
+        for statistic in request.statistics:
+            value_N = getattr(result, statistic.slot)
             value_N = value_N.float() if value_N.is_floating_point() else value_N
             value = value_N.new_zeros(int(offsets[-1]))
             value[at_N] = value_N
-            answer[field_name(layer, name)] = torch.nested.nested_tensor_from_jagged(value, offsets)
+            answer[field_name(layer, statistic.slot)] = torch.nested.nested_tensor_from_jagged(value, offsets)
         if ROW_TOKENS in micro_batch:
             answer[rows_name(layer)] = _rows(q, k, capture[layer].scale, offsets, start_B, micro_batch[ROW_TOKENS])
     return answer

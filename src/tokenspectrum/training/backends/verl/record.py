@@ -18,7 +18,6 @@ from tokenspectrum.training.record import MiniBatch, Updated
 
 # verl's log-sum-exp may leave a log-probability or an entropy outside its range by rounding; beyond this it is wrong.
 _ROUNDING = {"float32": 1e-4, "bfloat16": 0.1}
-_FIELDS = {"raw": "entropy_raw_N", "norm": "entropy_norm_N", "topk": "entropy_topk_N", "fixed": "entropy_fixed_N"}
 
 
 def updated_of(batch: MiniBatch, clip: Clip, logprob_N: torch.Tensor, loss: float, norm: float | None) -> Updated:
@@ -65,10 +64,10 @@ def scores_of(
         raise UserError("verl's log-probabilities or entropies are out of range; is the vocabulary the policy's?")
     attention, found_rows = {}, {}
     for layer in request.layers if request else ():
-        of = {name: gather(answer[field_name(layer, name)], rows, request.alignment) for name in request.statistics}
+        of = {s.name: gather(answer[field_name(layer, s.slot)], rows, request.alignment) for s in request.statistics}
         attention[layer] = AttentionScores(
             visible_N=_visible(responses, request.alignment),
-            **{_FIELDS.get(name, f"{name}_N"): value_N for name, value_N in of.items()},
+            **{f"{name}_N": value_N for name, value_N in of.items()},
         )
         if row_tokens:
             found_rows[layer] = _whole_rows(answer[rows_name(layer)], rows, responses, request.alignment, row_tokens)

@@ -5,7 +5,7 @@ Shared by the driver and the workers; knows no verl and no model.
 
 from dataclasses import dataclass
 
-from tokenspectrum.rollout.scores import SUPPORTS
+from tokenspectrum.row_statistics import Statistic, asked, variants
 
 # Keys of the batch: what is asked of a scoring pass, of an update, and the tokens whose whole rows are wanted.
 REQUEST, UPDATE, ROW_TOKENS = "tokenspectrum_attention", "tokenspectrum_update", "tokenspectrum_row_tokens"
@@ -25,23 +25,14 @@ class AttentionRequest:
     support: bool = False
 
     @property
-    def statistics(self) -> tuple[str, ...]:
-        """Names of what is asked for: fields of entropy.AttentionEntropy."""
-        return (
-            "raw",
-            "norm",
-            "distance",
-            "local_mass",
-            *(("topk",) if self.top_k else ()),
-            *(("fixed",) if self.fixed_k else ()),
-            *((f"support_{mass}" for mass in SUPPORTS) if self.support else ()),
-        )
+    def statistics(self) -> tuple[Statistic, ...]:
+        """What is asked for."""
+        return asked(self.top_k, self.fixed_k, self.support)
 
     @property
     def variants(self) -> tuple[str, ...]:
         """The same as entropy.attention_entropy wants to be asked."""
-        plain = tuple(name for name in self.statistics[2:] if not name.startswith("support"))
-        return (*plain, "support") if self.support else plain
+        return variants(self.statistics)
 
 
 @dataclass(frozen=True)
@@ -51,9 +42,9 @@ class UpdateRequest:
     rate: float
 
 
-def field_name(layer: int, statistic: str) -> str:
-    """Key of a statistic at a layer in the actor's answer."""
-    return f"attention_{layer}_{statistic}"
+def field_name(layer: int, slot: str) -> str:
+    """Key of the statistic of that slot at a layer in the actor's answer."""
+    return f"attention_{layer}_{slot}"
 
 
 def rows_name(layer: int) -> str:
