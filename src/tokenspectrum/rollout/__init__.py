@@ -1,1 +1,1 @@
-"""Rollouts: engines that sample responses behind one protocol, and the scoring of what they sampled."""
+"""Rollouts: engines that sample responses, how responses are judged, and how they are scored under a policy."""

@@ -1,6 +1,6 @@
-"""Group advantages.  A module of its own, so that stages that need no loss do not depend on the loss.
+"""Group advantages.  A module of its own: a stage that needs no loss does not depend on the loss.
 
-Knows one number a response (R).  Computed in float64, handed out as float32, which is what the tables store.
+Knows one number a response (R).  Computes in float64, and returns float32, which is what the tables store.
 """
 
 import torch

@@ -1,6 +1,6 @@
 """Which responses get the statistics that need whole attention rows, and which tokens leave the row itself.
 
-Chosen by hash, so the choice does not depend on batching or resuming.  Knows no model and no tables.
+A hash chooses, so neither batching nor resuming changes the choice.  Knows no model and no tables.
 """
 
 from collections.abc import Sequence

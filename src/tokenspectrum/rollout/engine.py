@@ -1,4 +1,4 @@
-"""The protocol of rollout engines: prompts in, sampled responses out, and the check that all of them came.
+"""The protocol of rollout engines: prompts in, sampled responses out.  And the check that all of them came.
 
 Knows no implementation.
 """

@@ -1,6 +1,6 @@
-"""A rollout batch with its rewards and advantages, as the rollouts stage and every trainer compute and log them.
+"""A rollout batch with its rewards and advantages.  The rollouts stage and every trainer compute and log it like this.
 
-Knows responses and questions; knows no engine, no policy and no loss.
+Knows responses and questions.  Knows no engine, no policy and no loss.
 """
 
 from collections.abc import Callable, Sequence

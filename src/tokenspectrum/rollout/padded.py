@@ -1,4 +1,6 @@
-"""Responses as right-padded micro-batches: behind a causal mask nobody sees the padding.  Knows token ids, no model.
+"""Responses as micro-batches that are padded on the right.  Attention is causal, so no token sees the padding.
+
+Knows token ids.  Knows no model.
 
 Legend: B rows of a micro-batch, T positions of its longest row.
 """

@@ -1,6 +1,6 @@
 """The probe of the base policy: which training prompts are in it, and how shards divide it.
 
-Every shard and the stage that puts them together choose alike.  Knows no policy and no tables.
+Every shard chooses like the stage that puts them together.  Knows no policy and no tables.
 """
 
 import itertools

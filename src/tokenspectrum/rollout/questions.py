@@ -1,6 +1,6 @@
 """The problems in a folder of the prompts stage: as prompts for an engine, with what a response is judged by.
 
-Knows the prompts table and the chat encoding; knows no policy and no reward.
+Knows the prompts table and the chat encoding.  Knows no policy and no reward.
 """
 
 from collections.abc import Sequence

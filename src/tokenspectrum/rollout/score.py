@@ -1,7 +1,7 @@
-"""Score sampled responses under a policy: old log-probabilities, predictive entropy, attention statistics of layers.
+"""Scores sampled responses under a policy: old log-probabilities, predictive entropy, attention statistics of layers.
 
-The one definition of these numbers: the tokens stage calls it on the base policy, the trainers at every step.  Knows
-models and responses; knows no rewards, rules or tables.
+This is the one definition of these numbers.  The tokens stage calls it on the base policy, and the trainers call it at
+every step.  Knows models and responses.  Knows no rewards, rules or tables.
 
 Legend: R responses, N response tokens of all responses in order, B rows of a micro-batch, T positions, C hidden size.
 """

@@ -1,4 +1,4 @@
-"""What scoring leaves of every response token: names and shapes alone.  Knows no model and no kernel.
+"""What scoring finds of every response token: names and shapes.  Knows no model and no kernel.
 
 Legend: R responses, N response tokens of all responses in order.
 """

@@ -1,1 +1,1 @@
-"""Training: DAPO's arithmetic, the local trainer, checkpoints.  Never imports analysis, the command line or rich."""
+"""Training: one loop over steps, DAPO's arithmetic, what is logged, the trainers.  Imports no results and no CLI."""

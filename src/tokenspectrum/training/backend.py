@@ -1,6 +1,6 @@
-"""What a trainer must be able to do: the interface behind which each of them lives.  Knows no implementation.
+"""What a trainer must be able to do: the interface that every trainer has.  Knows no implementation.
 
-The loop (loop.py) decides when; a backend decides how and where.
+The loop (loop.py) decides what is done and when.  A backend decides how and where.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,8 @@
-"""From responses to padded micro-batches and seeded mini-batches.
+"""Lengths of responses, the flat order of their tokens, and the seeded mini-batches of a step.
 
 Knows token ids and lengths.  Knows no model, no rewards and no weights.
 
-Legend: R responses, N response tokens, B rows of a micro-batch, T positions of its longest row.
+Legend: R responses, N response tokens, P prompts.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,8 @@
-"""Checkpoints of a run, the same for every trainer: whole or not there, each file with its sha256, one rename.
+"""Checkpoints of a run, the same for every trainer.  A checkpoint is whole, or it is not there.
 
-checkpoints/step=NNNNN/ holds actor/ (what the backend writes), state.json (the step, the run's identity, the files that
-were logged before) and manifest.json.  Knows folders.  Knows nothing of what is in actor/.
+checkpoints/step=NNNNN/ holds three things: actor/, which the backend writes; state.json with the step, the run's
+identity and the files that were logged before; and manifest.json with the sha256 of every file.  Knows folders.  Knows
+nothing of what is in actor/.
 """
 
 import json

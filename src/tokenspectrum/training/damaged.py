@@ -1,4 +1,4 @@
-"""The error of a checkpoint that is of no use.  A module of its own: the loop and every backend know it."""
+"""The error of a checkpoint that cannot be used.  A module of its own, because the loop and every backend need it."""
 
 
 class DamagedError(Exception):

@@ -1,6 +1,7 @@
-"""Which prompts a step trains on: a seeded order of each epoch, as a pure function of a position.
+"""Which prompts a step trains on: each epoch has a seeded order, and a position in it names a batch.
 
-So a checkpoint need hold no more than the position.  Knows ids alone: no text, no policy and no rewards.
+The batch is a pure function of the position, so a checkpoint need hold no more.  Knows ids.  Knows no text, no policy
+and no rewards.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """A step's rollout batch: which prompts are drawn, and which of their groups are trained on (DAPO's dynamic sampling).
 
-A pure function of the step and of the policy's responses, so that a checkpoint need hold nothing of it.  Knows prompts,
-rewards and groups.  Knows no engine: whoever calls samples.
+The batch is a pure function of the step and of the policy's responses, so a checkpoint need hold nothing of it.  Knows
+prompts, rewards and groups.  Knows no engine: its caller samples.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""What a run reads before anything is started, so that a mistake costs no GPU.  Knows files; knows no model."""
+"""What a run reads before anything is started.  So a mistake in it costs no GPU time.  Knows files.  Knows no model."""
 
 import itertools
 from collections.abc import Sequence

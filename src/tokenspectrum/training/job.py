@@ -1,4 +1,4 @@
-"""What a trainer is asked to do: the interface that all trainers share.  Knows names, paths and params, no trainer."""
+"""What a trainer is asked to do: one run under one seed.  The same for all trainers.  Knows names, paths and params."""
 
 import hashlib
 import json

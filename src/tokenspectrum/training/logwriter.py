@@ -1,6 +1,7 @@
-"""Writes what a step leaves: its tables, its point on the board, its line of progress.  At once, or one step behind.
+"""Writes what a step leaves: its tables, its points on the board, its line of progress.
 
-Knows a step's record and where files go.  Knows no policy.
+It writes at once, or one step behind while the next step runs.  Knows a step's record and where files go.  Knows no
+policy.
 """
 
 from collections.abc import Sequence

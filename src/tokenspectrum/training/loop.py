@@ -1,9 +1,9 @@
 """The training loop, the same for every trainer: sample, score, weigh, update, log, save, and at the end publish.
 
-Knows the order of things, when to save and how to go on.  Knows no trainer: all it asks for is in backend.py.
+A run may be killed at any point.  Started again it goes on from its last checkpoint, and leaves the same bytes as if
+nothing had happened.  After SIGTERM it finishes its step, saves a checkpoint and exits with STOPPED.
 
-Killed at any point and started again it goes on from its last checkpoint.  It ends as if nothing had happened.
-SIGTERM lets it finish its step, save a checkpoint and exit with STOPPED.
+Knows the order of things, when to save and how to go on.  Knows no trainer: all that it asks for is in backend.py.
 """
 
 import functools

@@ -1,6 +1,6 @@
-"""What the parts of a training step hand to each other, and what it leaves to be logged.  The same for all trainers.
+"""What the parts of a training step hand to each other, and what a step leaves to be logged.
 
-Knows no model, no optimiser and no file.
+The same for all trainers.  Knows no model, no optimiser and no file.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""From questions to their responses, as a training step wants them; the same for all engines.
+"""From questions to their responses, as a training step wants them.  The same for all engines.
 
 Knows how a prompt is cut and how many samples it gets.  Knows no policy.
 """

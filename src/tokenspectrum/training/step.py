@@ -1,4 +1,4 @@
-"""One training step: scores, weights, and one update a mini-batch of its rollouts.  The same for all trainers.
+"""One training step: scores, weights, and one update for each mini-batch of its rollouts.  The same for all trainers.
 
 Knows the order of things.  Knows no model, no files, no checkpoints and no other step.
 """

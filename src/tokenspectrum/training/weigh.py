@@ -1,6 +1,6 @@
-"""Weights of a step's responses: what its rule needs is put together here, for every trainer.
+"""The weights of a step's responses: what their rule looks at is handed over here, for every trainer.
 
-Knows rollouts, scores and rules.  Knows no model: whoever calls says whose scores they are.
+Knows rollouts, scores and rules.  Knows no model: its caller says whose scores they are.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
-"""Where a run keeps the files of its outputs, under the checkpoint folder, until all of them are done.
+"""Where a run keeps the files of its outputs until all of them are done: under the checkpoint folder.
 
 A stage's outputs may be removed before it runs again, so files of earlier steps must not lie there alone.  A checkpoint
-names every file written before it with its sha256; whatever else lies here is of steps that will be run again.
-Knows files, not what is in them.
+names every file that was written before it, with its sha256.  Other files are of steps that will be run again.  Knows
+files.  Does not know what is in them.
 """
 
 import shutil

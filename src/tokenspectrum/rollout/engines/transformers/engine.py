@@ -1,7 +1,7 @@
-"""Rollout engine for any HF causal LM: the model's own forward in a key-value cache loop.
+"""Rollout engine for any HF causal LM: the model's own forward pass in a loop with a key-value cache.
 
-Prompts are left-padded and prefilled once each, their caches repeated for the samples, and finished rows leave the
-batch.  Knows nothing of rewards, tables or training.
+Prompts are padded on the left.  Each is prefilled once, and its cache is repeated for its samples.  Finished rows leave
+the batch.  Knows nothing of rewards, tables or training.
 """
 
 import inspect

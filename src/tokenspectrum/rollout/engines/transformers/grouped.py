@@ -1,7 +1,8 @@
-"""Decode attention without copying keys and values: grouped-query heads become queries of their shared key head.
+"""Decodes without copying keys and values: the query heads of a group become queries of their shared key head.
 
-transformers repeats keys and values for every query head before scaled_dot_product_attention, which for one new token a
-row costs more than the attention.  Same sums, same mask.  Knows transformers' attention interface and no model.
+transformers repeats keys and values for every query head before scaled_dot_product_attention.  For one new token a row
+this costs more than the attention.  Here sums and mask are the same.  Knows transformers' attention interface.  Knows
+no model.
 """
 
 from collections.abc import Callable, Iterator

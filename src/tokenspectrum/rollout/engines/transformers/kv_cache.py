@@ -1,8 +1,8 @@
-"""A preallocated key-value cache for a batch of rows that only grow and only leave.
+"""A key-value cache of fixed size, for a batch whose rows only grow and only leave.
 
-transformers' DynamicCache copies every layer's keys and values at every token; here a token is written in place and
+transformers' DynamicCache copies every layer's keys and values at every token.  Here a token is written in place, and
 the attention gets a view.  Sliding-window layers keep their whole past: the model's own mask hides it.  Knows
-transformers' cache interface and no model.
+transformers' cache interface.  Knows no model.
 """
 
 import torch

@@ -1,8 +1,8 @@
-"""Draw one token a row by inverse CDF over a stably sorted distribution.  Knows logits, not models.
+"""Draws one token a row: the inverse CDF of a distribution that is sorted stably.  Knows logits.  Knows no model.
 
-Given u in [0, 1), the token is the first, in descending order of probability (ties: the smaller id first), at which the
-cumulated probability of the nucleus exceeds u times the nucleus's mass: the same u and the same distribution give the
-same token in any batch.
+u lies in [0, 1).  Tokens are in descending order of probability; of equal ones the smaller id is first.  The first one
+is drawn at which the cumulated probability of the nucleus exceeds u times the nucleus's mass.  So the same u and the
+same distribution give the same token in any batch.
 """
 
 import torch

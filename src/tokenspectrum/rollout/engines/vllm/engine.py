@@ -1,9 +1,9 @@
-"""Rollout engine on vLLM: the policy of a folder, sampled by one process a shard.  See `RolloutEngine`.
+"""Rollout engine on vLLM: it samples from the policy in a folder, one process a shard.  See `RolloutEngine`.
 
-Every response is a request of its own, whose seed is a hash of (domain, seed, step, prompt_id, sample): which shard
-answers, and beside what, changes it by float noise only.  Requests that a shard loses, fails or is silent about are
-sent once more, prompt by prompt, to a fresh one; what fails again is named.  Knows nothing of rewards, tables or
-training.
+Every response is a request of its own.  Its seed is a hash of (domain, seed, step, prompt_id, sample).  So it changes a
+response by float noise only which shard answers, and what else it answers.  A request that is lost, fails or gets no
+answer is sent once more, prompt by prompt, to a fresh shard.  If it fails again, the error names its prompt.  Knows
+nothing of rewards, tables or training.
 """
 
 import logging

@@ -1,7 +1,7 @@
-"""One vLLM engine in a process of its own: requests in, sampled tokens out, until the other end closes.
+"""One vLLM engine in a process of its own: it takes requests and returns sampled tokens, until the other end closes.
 
-Knows vLLM and lists of token ids; knows no prompt ids, tables or other shards.  Messages are pickled between two
-processes of one program, over a socket that nobody else holds.
+Messages are pickled between two processes of one program, over a socket that nobody else holds.  Knows vLLM and lists
+of token ids.  Knows no prompt ids, no tables and no other shards.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Responses as padded micro-batches, for the local trainer's gradient.  Knows token ids and lengths; knows no model.
+"""Responses as padded micro-batches, for the local trainer's gradient.  Knows token ids and lengths.  Knows no model.
 
 Legend: R responses, N response tokens, B rows of a micro-batch, T positions of its longest row.
 """

@@ -1,6 +1,6 @@
 """The local trainer's state as named tensors in safetensors files: weights, the optimiser's moments, the RNG.
 
-Bit for bit, there and back; no pickle is read.  Knows models and optimisers.  Knows no run and no step.
+They come back bit for bit.  No pickle is read.  Knows models and optimisers.  Knows no run and no step.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
-"""One mini-batch: its loss and its gradient by micro-batches, and the optimiser's step.
+"""One mini-batch: its loss, its gradient by micro-batches, and the optimiser's step.
 
-Knows a model, tokens, advantages and weights.  Knows neither where the weights come from nor what is logged.
+Knows a model, tokens, advantages and weights.  Does not know where the weights come from, nor what is logged.
 """
 
 from dataclasses import dataclass

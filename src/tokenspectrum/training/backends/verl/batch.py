@@ -1,10 +1,10 @@
-"""Responses and weights in the rows that verl's actor takes, and what it answers back in our order.
+"""Responses and weights in the rows that verl's actor takes; and what it answers, back in our order.
 
-verl divides a mini-batch's loss by its valid tokens N over all ranks.  l_t is homogeneous in A, dual clip included, so
-A_t w_t N / D in the place of the advantage makes that quotient sum_t w_t l_t / D: exact for both denominators, with
-verl's own loss.  Knows verl's field names and the layout of its nested tensors; imports nothing of verl.
+verl divides a mini-batch's loss by its valid tokens N over all ranks.  l_t is homogeneous in A, dual clip included.  So
+the advantage that verl gets is A_t w_t N / D, and verl's quotient is then sum_t w_t l_t / D.  This is exact for both
+denominators, with verl's own loss.  Knows verl's field names and its nested tensors.  Imports nothing of verl.
 
-Legend: R responses, N their tokens in order, B rows as verl gets them: padding rows included, in an order of their own.
+Legend: R responses, N their tokens in order, B rows as verl gets them: with padding rows, in an order of their own.
 """
 
 from collections.abc import Sequence

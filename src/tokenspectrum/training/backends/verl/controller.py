@@ -1,8 +1,8 @@
 """verl's synchronous trainer as a set of plain operations: sample, score, update, hand over weights, save.
 
-The workers, FSDP2, vLLM and the exchange of weights are verl's own.  The loop over steps is ours (training/loop.py):
-weights span the rollout batch, so the driver must see all of it between scoring and the first update.
-Knows verl's worker group and servers.  Knows no rules and no tables.
+The workers, FSDP2, vLLM and the exchange of weights are verl's own.  The loop over steps is ours (training/loop.py): a
+rule's weights span the rollout batch, so the driver must see all of it between scoring and the first update.  Knows
+verl's worker group and servers.  Knows no rules and no tables.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""The driver process of a run on verl: joins Ray, brings up verl's workers and vLLM, and runs the training loop.
+"""The driver process of a run on verl: it joins Ray, brings up verl's workers and vLLM, and runs the training loop.
 
 `python -m tokenspectrum.training.backends.verl.driver --job FILE`: systems/ray/launch.py starts it once Ray is up at
 $TOKENSPECTRUM_RAY_ADDRESS.  Exit codes: 0 done; 75 stopped by SIGTERM after a checkpoint, start it again to go on; 1
-with a last line `error: ...`.  Knows what is brought up and in which order.
+failed, with a last line `error: ...`.  Knows what is brought up, and in which order.
 """
 
 import argparse

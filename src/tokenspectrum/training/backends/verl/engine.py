@@ -1,8 +1,8 @@
-"""verl's FSDP engine that also returns attention statistics of chosen layers, in the pass for old log-probabilities.
+"""verl's FSDP engine, which here returns attention statistics of chosen layers too, as it finds old log-probabilities.
 
-Loaded in every worker through actor_rollout_ref.model.external_lib and chosen by VERL_ENGINE_VENDOR.  The queries and
-keys are those of the actor's own forward pass, captured behind transformers' attention interface; no model is edited.
-Knows verl's micro-batches.  Knows no rewards, no rules and no files.
+Every worker loads it through actor_rollout_ref.model.external_lib, and VERL_ENGINE_VENDOR chooses it.  Queries and keys
+are those of the actor's own forward pass: they are captured behind transformers' attention interface, and no model is
+edited.  Knows verl's micro-batches.  Knows no rewards, no rules and no files.
 """
 
 import itertools

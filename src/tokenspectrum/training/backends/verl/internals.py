@@ -1,6 +1,6 @@
-"""Every name of verl that the trainer reaches into.  Nothing else imports verl, so a new version is one file's work.
+"""Every name of verl that the trainer uses.  Nothing else imports verl, so a new version is one file's work.
 
-verl promises no interface here: PINNED says of which version these names are, and `check_pins` compares what we call,
+verl promises no interface here.  PINNED is the version that these names are of.  `check_pins` compares what we call,
 override or read with what is installed.  docs/verl.md ("Upgrading verl") says how to move to another version.
 """
 

@@ -1,6 +1,6 @@
-"""Which dotted keys a composed configuration of verl has, and whether given ones are among them.
+"""Which dotted keys a configuration of verl has, and whether given ones are among them.
 
-Knows OmegaConf and the classes that a configuration names as its targets, no key.
+Knows OmegaConf, and the classes that a configuration names as its targets.  Knows no key.
 """
 
 import difflib

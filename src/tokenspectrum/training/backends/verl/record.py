@@ -1,4 +1,4 @@
-"""What verl's actor answers, as our Scores: the record that every trainer logs and weighs is the same.
+"""What verl's actor answers, as our Scores: so every trainer logs and weighs the same record.
 
 Knows names of fields and the layout of rows.  Imports nothing of verl.
 """

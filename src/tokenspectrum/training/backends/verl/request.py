@@ -1,6 +1,6 @@
-"""What the trainer asks of the actor's scoring pass, and under which names the answer comes back.
+"""What the driver asks of the actor's scoring pass, and under which names the answer comes back.
 
-Shared by the driver and the workers; knows no verl and no model.
+The driver and the workers share it.  Knows no verl and no model.
 """
 
 from dataclasses import dataclass

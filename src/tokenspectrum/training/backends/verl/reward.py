@@ -1,7 +1,7 @@
-"""Our reward behind verl's reward-manager interface: whoever asks verl for a reward gets the number that `judge` gives.
+"""Our reward as verl's reward manager: verl finds the number that `judge` finds.
 
-verl runs it in reward workers of its own, off the main thread of any process; the verifier is pure string work, with no
-signals and no state.  Knows verl's batch fields.  Knows no trainer.
+verl runs it in reward workers of its own, off the main thread.  The verifier is pure string work, without signals and
+state.  Knows verl's batch fields.  Knows no trainer.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Trainer `verl`: the same DAPO on Ray, FSDP2 and vLLM, on as many nodes as there are.
 
-The loop runs in a driver process (driver.py), which systems/ray/launch.py starts and watches.  Knows how a job reaches
-it, as a file.  Imports nothing of verl.
+The loop runs in a driver process (driver.py).  systems/ray/launch.py starts it and watches it.  Knows how a job reaches
+the driver: as a file.  Imports nothing of verl.
 """
 
 import importlib.util

@@ -1,4 +1,4 @@
-"""verl's actor worker with what the driver needs besides: export the policy, checksums of checkpoints, placement.
+"""verl's actor worker, with three more operations: export the policy, checksums of a checkpoint, placement.
 
 Runs on every rank.  Knows verl's engine and files.  Knows no rollouts and no rules.
 """
