@@ -3,15 +3,22 @@
 import argparse
 import csv
 import io
+import json
+import os
+import re
 import shutil
+import stat
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tokenspectrum.cli import sql
+from tokenspectrum.cli.answer import BORDER, fit
 from tokenspectrum.errors import UserError
 from tokenspectrum.results.readonly import check_query
 
@@ -32,7 +39,8 @@ def ask(artifacts, tmp_path, capsys):
         sql.configure(parser.add_subparsers().add_parser("sql"))
         args = parser.parse_args(["sql", *arguments])
         args.func(args)
-        return capsys.readouterr().out
+        run.out, run.err = capsys.readouterr()
+        return run.out
 
     return run
 
@@ -56,6 +64,9 @@ def snapshot() -> dict[Path, bytes]:
         "EXPLAIN SELECT * FROM tokens",
         "/* why */ explain -- so\n analyze SELECT 1",
         "EXPLAIN (SELECT 1)",
+        "EXPLAIN (FORMAT JSON) SELECT 1",
+        "explain (analyze, format json) FROM vocab",
+        "EXPLAIN ANALYZE (SELECT 1)",
         "SHOW TABLES",
         "SELECT * FROM anchors(3, 0.2) LIMIT 1",
         "SELECT quadrant, count(*) FROM quadrants(1) GROUP BY ALL",
@@ -74,6 +85,9 @@ REFUSED = [
     "COPY (SELECT 1) TO 'stolen.csv'",
     "EXPLAIN ANALYZE COPY (SELECT 1) TO 'artifacts/stolen.csv'",
     "EXPLAIN COPY (SELECT 1) TO 'artifacts/stolen.csv'",
+    "EXPLAIN (FORMAT JSON) COPY (SELECT 1) TO 'artifacts/stolen.csv'",
+    "EXPLAIN (ANALYZE, FORMAT JSON) COPY (SELECT 1) TO 'artifacts/stolen.csv'",
+    "EXPLAIN (FORMAT JSON) WITH a AS (COPY (SELECT 1) TO 'artifacts/stolen.csv') SELECT 1",
     "WITH a AS (COPY (SELECT 1) TO 'artifacts/stolen.csv') SELECT 1",
     "EXPLAIN ANALYZE WITH a AS (COPY (SELECT 1) TO 'artifacts/stolen.csv') SELECT 1",
     "SELECT * FROM (WITH a AS (COPY (SELECT 1) TO 'artifacts/stolen.csv') SELECT 1)",
@@ -166,12 +180,24 @@ def test_a_mistake_in_sql_is_one_line_with_duckdbs_hint(ask):
         ask("SELECT positon FROM tokens")
 
 
-def test_a_table_whose_stage_has_not_run_is_explained(ask, artifacts):
+def test_a_table_whose_stage_has_not_run_is_empty_and_explained(ask, artifacts):
     shutil.rmtree(artifacts / "train")
     shutil.rmtree(artifacts / "metrics")
+    shutil.rmtree(artifacts / "attention")
     assert "base" in ask("SELECT DISTINCT run FROM tokens")
-    with pytest.raises(UserError, match=r"metrics.*8 folders are not made yet: SELECT \* FROM sources"):
-        ask("SELECT * FROM metrics")
+    for query, said in (
+        ("SELECT * FROM metrics", "metrics: no rows yet; the stage train will fill it"),
+        ("EXPLAIN (FORMAT JSON) FROM runs", "runs: no rows yet; the stage train will fill it"),
+        ("FROM gradients", "gradients: no rows yet; no stage fills it"),
+        ("FROM anchors(1, 0.2)", "attention: no rows yet; the stages tokens and train will fill it"),
+        ("FROM nonesuch", None),
+    ):
+        if said is None:
+            with pytest.raises(UserError, match="nonesuch does not exist"):
+                ask(query)
+            continue
+        ask(query, "--format", "csv")
+        assert said in ask.err
 
 
 def test_formats_agree(ask, tmp_path):
@@ -229,3 +255,89 @@ def test_an_error_half_way_leaves_no_file(ask):
     with pytest.raises(UserError, match="half way"):
         ask(query, "--format", "csv", "--out", "half.csv")
     assert not Path("half.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("SELECT count(*) FROM anchors(99, 0.2)", "layer 99: the policy has layers 0 to 3"),
+        ("SELECT count(*) FROM explorers(-1, 0.2)", "layer -1: the policy has layers 0 to 3"),
+        ("SELECT count(*) FROM anchors(1, 20)", "p is a fraction above 0 and at most 1, not 20"),
+        ("SELECT count(*) FROM partitions(1, NULL)", "p is a fraction above 0 and at most 1, not NULL"),
+        ("SELECT count(*) FROM quadrants(1, cut := -0.5)", "cut is a fraction above 0 and at most 1, not -0.5"),
+        ("SELECT count(*) FROM quadrants(9)", "layer 9: the policy has layers 0 to 3"),
+    ],
+)
+def test_a_macro_says_what_is_valid(ask, artifacts, query, said):
+    (artifacts / "policy").mkdir(exist_ok=True)
+    (artifacts / "policy/config.json").write_text('{"num_hidden_layers": 4}')
+    with pytest.raises(UserError, match=re.escape(said)):
+        ask(query, "--format", "csv")
+
+
+def test_the_formats_for_readers_round_and_the_others_do_not(ask):
+    query = "SELECT 0.123456789::DOUBLE AS x, 12345678.9::DOUBLE AS y, 'a|b\n' AS t, [1e-7, 2.0] AS l, NULL AS n"
+    assert ask(query, "--format", "line") == (
+        "x = 0.1235\ny = 12350000\nt = a|b\\n\nl = [1e-07, 2.0]\nn = \n"
+    )
+    assert ask(query, "--format", "markdown").splitlines() == [
+        "| x | y | t | l | n |", "|---|---|---|---|---|", "| 0.1235 | 12350000 | a\\|b\\n | [1e-07, 2.0] |  |"
+    ]  # fmt: skip
+    (row,) = json.loads(ask(query, "--format", "json"))
+    assert row == {"x": 0.123456789, "y": 12345678.9, "t": "a|b\n", "l": [1e-7, 2.0], "n": None}
+    assert json.loads(ask("SELECT 'nan'::DOUBLE AS x, MAP {1: DATE '2026-01-01'} AS m", "--format", "json")) == [
+        {"x": None, "m": {"1": "2026-01-01"}}
+    ]
+    assert json.loads(ask("SELECT 1 AS x WHERE false", "--format", "json")) == []
+
+
+def test_a_pipe_gets_every_column_whole(ask):
+    names = ", ".join(f"'{'x' * 50}' AS column_{i}" for i in range(30))
+    drawn = ask(f"SELECT {names}")
+    assert all(f"column_{i}" in drawn for i in range(30))
+    assert drawn.count("x" * 50) == 30
+    assert drawn.count("\n") == 5
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=40), st.integers(20, 200))
+def test_columns_that_do_not_fit_are_left_out_in_the_middle(widths, room):
+    shown = fit(widths, room)
+    assert shown == sorted(set(shown))
+    assert 0 in shown
+    if len(shown) < len(widths):
+        assert sum(widths[i] + BORDER for i in shown) + BORDER + 2 <= room or shown == [0]
+    elif len(widths) > 1:
+        assert sum(widths) + BORDER * len(widths) + 1 <= room
+
+
+def test_an_interval_is_no_parquet_and_one_line(ask):
+    with pytest.raises(UserError, match=r"--format parquet: .*interval.*cast that column") as e:
+        ask("SELECT INTERVAL 1 DAY AS d", "--format", "parquet", "--out", "x.parquet")
+    assert "\n" not in str(e.value)
+    assert not Path("x.parquet").exists()
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+def test_out_replaces_neither_folder_nor_device(ask, kind):
+    Path("folder").mkdir()
+    os.mkfifo("pipe")
+    for target in ("folder", "pipe", "/dev/null"):
+        with pytest.raises(UserError, match=f"--out {target}"):
+            ask("SELECT 1", "--format", kind, "--out", target)
+    assert stat.S_ISFIFO(Path("pipe").stat().st_mode)
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+def test_a_place_that_cannot_be_written_gets_its_database_elsewhere(ask):
+    Path("results").write_text("no folder")
+    assert ask("SELECT count(*) > 0 AS x FROM tokens", "--format", "csv") == "x\ntrue\n"
+    assert Path("results").read_text() == "no folder"
+
+
+def test_a_query_that_is_not_utf8_is_one_line(ask, monkeypatch):
+    Path("q.sql").write_bytes("SELECT 'é'".encode("latin-1"))
+    with pytest.raises(UserError, match=r"q\.sql: cannot be read \(not UTF-8: byte 0xe9\)"):
+        ask("--file", "q.sql")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("SELECT 'é'".encode("latin-1"))))
+    with pytest.raises(UserError, match=r"stdin: cannot be read \(not UTF-8"):
+        ask("-")

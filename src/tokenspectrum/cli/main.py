@@ -7,6 +7,7 @@ import argparse
 import importlib
 import sys
 from difflib import get_close_matches
+from pathlib import Path
 from typing import NamedTuple
 
 from tokenspectrum.cli.failures import as_lines
@@ -76,6 +77,9 @@ def main(argv: list[str] | None = None) -> None:
     words = sys.argv[1:] if argv is None else argv
     with as_lines():
         args = parser(words).parse_args(words or ["--help"])
+        for name, value in vars(args).items():
+            if isinstance(value, Path):  # as the caller wrote it, from where the caller stands
+                setattr(args, name, value.absolute())
         from tokenspectrum.cli.project import enter_project
 
         enter_project()

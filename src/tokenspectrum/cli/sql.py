@@ -1,63 +1,70 @@
-"""`spectrum sql`: one question to the token database, answered as a table, CSV or Parquet.  Changes nothing."""
+"""`spectrum sql`: one question to the token database, answered in the format that is asked for.  Changes nothing."""
 
 import argparse
 import sys
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typing import Any
 
 from tokenspectrum.errors import UserError
 
 DATABASE = Path("results/tokens.duckdb")
 SHOWN = 100
+FORMATS = ("table", "line", "csv", "json", "markdown", "parquet")
 
 
 def read_query(args: argparse.Namespace) -> str:
     """The SQL text: the argument, the file of --file, or stdin for `-`."""
     if (args.query is None) == (args.file is None):
         raise UserError("sql: give one query: as an argument, by --file FILE, or - to read it from stdin")
-    if args.file is not None:
-        try:
-            return args.file.read_text()
-        except (OSError, UnicodeDecodeError) as e:
-            raise UserError(f"{args.file}: cannot be read ({getattr(e, 'strerror', None) or e})") from None
-    return sys.stdin.read() if args.query == "-" else args.query
+    if args.file is None and args.query != "-":
+        return args.query
+    where = args.file or "stdin"
+    try:
+        content = args.file.read_bytes() if args.file else getattr(sys.stdin, "buffer", sys.stdin).read()
+        return content.decode("utf-8-sig") if isinstance(content, bytes) else content
+    except (OSError, AttributeError) as e:
+        raise UserError(f"{where}: cannot be read ({getattr(e, 'strerror', None) or 'it is closed'})") from None
+    except UnicodeDecodeError as e:
+        raise UserError(f"{where}: cannot be read (not UTF-8: byte 0x{e.object[e.start]:02x})") from None
 
 
-def printable(text: str) -> str:
-    """Text with its control characters escaped: decoded tokens hold newlines."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+def _rebuild(stack: ExitStack, artifacts: Path) -> tuple[Path, list[Any]]:
+    """The database and what became of its sources; in a temporary folder where results/ cannot be written."""
+    from tokenspectrum.params.base import read_sections
+    from tokenspectrum.params.values import Name, Names, Numbers
+    from tokenspectrum.results.database import rebuild
+
+    preset, methods, seeds = read_sections(preset=Name, methods=Names, seeds=Numbers)
+    arguments = (artifacts / preset.root, methods.root, seeds.root)
+    try:
+        return DATABASE, rebuild(DATABASE, *arguments)
+    except OSError:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="spectrum-sql-"))
+        path = Path(folder, DATABASE.name)
+        return path, rebuild(path, *arguments)
 
 
-def show(answer, explain: bool) -> None:
-    """Draw the first rows with rich; a plan is printed as it is."""
-    from tokenspectrum.results.output import cell, names
+def _notes(found: list[Any], query: str) -> None:
+    """On stderr: what was not read, and which of the tables asked for have no rows yet."""
+    from tokenspectrum.results.database import without_rows
+    from tokenspectrum.results.readonly import tables_of
 
-    console = Console()
-    rows = answer.fetchmany(SHOWN + 1)
-    if explain:
-        for row in rows:
-            console.print(Text(row[-1]))
-        return
-    table = Table()
-    for name in names(answer):
-        table.add_column(Text(name), overflow="fold")
-    for row in rows[:SHOWN]:
-        table.add_row(*(Text(printable(cell(value))) for value in row))
-    console.print(table)
-    if len(rows) > SHOWN:
-        print(f"first {SHOWN} rows; --format csv gives them all", file=sys.stderr)
+    for one in found:
+        if one.problem and one.problem != "not made yet":
+            print(f"not read: {one.place.folder}: {one.problem}", file=sys.stderr)
+    empty = without_rows(found)
+    for table in sorted(tables_of(query) & empty.keys()):
+        stages = " and ".join(empty[table])
+        by = f"the stage{'s' * (len(empty[table]) > 1)} {stages} will fill it" if stages else "no stage fills it"
+        print(f"{table}: no rows yet; {by} (SELECT * FROM sources)", file=sys.stderr)
 
 
 def _run(args: argparse.Namespace) -> None:
     import duckdb
 
-    from tokenspectrum.params.base import read_sections
-    from tokenspectrum.params.values import Name, Names, Numbers
     from tokenspectrum.results import output
-    from tokenspectrum.results.database import rebuild
     from tokenspectrum.results.readonly import check_query, open_locked
     from tokenspectrum.results.sql import one_line
 
@@ -65,36 +72,42 @@ def _run(args: argparse.Namespace) -> None:
         raise UserError("sql: --format parquet needs --out FILE")
     if args.format == "table" and args.out is not None:
         raise UserError("sql: --format table draws on the terminal; add --format csv or parquet to --out")
+    if args.out is not None:
+        output.check_target(args.out)
     statement = check_query(read_query(args))
-    preset, methods, seeds = read_sections(preset=Name, methods=Names, seeds=Numbers)
     artifacts = Path("artifacts")
-    found = rebuild(DATABASE, artifacts / preset.root, methods.root, seeds.root)
-    unread = [f for f in found if f.problem]
-    for one in unread:
-        if one.problem != "not made yet":
-            print(f"not read: {one.place.folder}: {one.problem}", file=sys.stderr)
-    with open_locked(DATABASE, [artifacts]) as connection:
+    with ExitStack() as stack:
+        database, found = _rebuild(stack, artifacts)
+        _notes(found, statement.query)
+        connection = stack.enter_context(open_locked(database, [artifacts]))
         try:
             if args.format == "parquet":
                 output.write_parquet_file(connection.sql(statement.query), args.out)
                 return
             answer = connection.execute(statement.query)
             if args.format == "table":
-                show(answer, statement.type == duckdb.StatementType.EXPLAIN)
+                from tokenspectrum.cli.answer import show
+
+                show(answer, statement.type == duckdb.StatementType.EXPLAIN, SHOWN)
             elif args.out is not None:
-                output.write_csv_file(answer, args.out)
+                output.write_text_file(answer, args.out, args.format)
             else:
-                output.write_csv(answer, sys.stdout)
+                if hasattr(sys.stdout, "reconfigure"):  # data is UTF-8, whatever the locale says
+                    sys.stdout.reconfigure(encoding="utf-8")
+                output.TEXT[args.format](answer, sys.stdout)
         except duckdb.Error as e:
-            missing = sum(one.problem == "not made yet" for one in unread)
-            note = f" ({missing} folders are not made yet: SELECT * FROM sources)" if missing else ""
-            raise UserError(f"SQL: {one_line(e)}{note if isinstance(e, duckdb.CatalogException) else ''}") from None
+            raise UserError(f"SQL: {one_line(e)}") from None
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The subcommand's arguments."""
     parser.add_argument("query", nargs="?", help="SQL text, or - to read it from stdin")
     parser.add_argument("--file", type=Path, help="read the SQL from this file")
-    parser.add_argument("--format", choices=("table", "csv", "parquet"), default="table")
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="table",
+        help="table, line and markdown round numbers; csv, json and parquet hold all digits and all rows",
+    )
     parser.add_argument("--out", type=Path, help="write to this file instead of stdout")
     parser.set_defaults(func=_run)

@@ -4,6 +4,7 @@ Rebuilt on every use, never cached nor a dep.  Reads manifests, not data, so it 
 leaves its tables and nothing of how they are made.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +13,14 @@ import duckdb
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.results.sources import SOURCES, Place
-from tokenspectrum.results.sql import one_line, query_text, view_sql
+from tokenspectrum.results.sql import empty_view_sql, one_line, query_text, view_sql
 from tokenspectrum.tables.registry import TABLES
 from tokenspectrum.tokenlog.reader import read_manifest
 from tokenspectrum.tokenlog.writer import atomic_path
 
-# Each file of macros, and the tables without which it cannot be made.
-MACROS = (
-    ("queries/macros.sql", ()),
-    ("queries/partitions.sql", ("attention",)),
-    ("queries/quadrants.sql", ("attention", "tokens")),
-)
+MACROS = ("queries/macros.sql", "queries/partitions.sql", "queries/quadrants.sql")
+# The stage that fills a table, where the folder's name does not say it.
+MADE_BY = {"vocab": "policy", "attention": "tokens", "metrics": "train"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def rebuild(path: Path, artifacts: Path, methods: Sequence[str], seeds: Sequence
     """Write the database at `path` anew, atomically, and return every folder with what became of it.
 
     Views hold the paths as `artifacts` gives them: pass it relative to the repository root.  A table without any file
-    gets no view.  The table `sources` (folder, tables, problem, files) says what was read and what was not.
+    is there, and empty.  The table `sources` (folder, tables, problem, files) says what was read and what was not.
     """
     found = [
         find(place) for source in SOURCES.values() for place in source.places(artifacts / source.folder, methods, seeds)
@@ -72,21 +70,44 @@ def rebuild(path: Path, artifacts: Path, methods: Sequence[str], seeds: Sequence
     with atomic_path(path) as temporary:
         try:
             with duckdb.connect(temporary) as connection:
-                _fill(connection, files, found)
+                _fill(connection, files, found, layer_count(artifacts))
         except duckdb.Error as e:  # binding a view opens its first file
             raise UserError(f"{path}: {one_line(e)}; run the stage that makes the file again") from None
     return found
 
 
-def _fill(connection: duckdb.DuckDBPyConnection, files: dict[str, list[str]], found: Sequence[Found]) -> None:
-    for table in TABLES:
-        if table in files:
-            connection.execute(view_sql(table, files[table]))
-    for query, needed in MACROS:
-        if set(needed) <= files.keys():
-            connection.execute(query_text(query))
+def _fill(
+    connection: duckdb.DuckDBPyConnection, files: dict[str, list[str]], found: Sequence[Found], layers: int | None
+) -> None:
+    for table, schema in TABLES.items():
+        connection.execute(view_sql(table, files[table]) if table in files else empty_view_sql(table, schema))
+    connection.execute(f"CREATE MACRO layer_count() AS {'NULL::INTEGER' if layers is None else layers}")
+    for query in MACROS:
+        connection.execute(query_text(query))
     connection.execute("CREATE TABLE sources (folder VARCHAR, tables VARCHAR[], problem VARCHAR, files INTEGER)")
     rows = [
         [f.place.folder.as_posix(), list(f.place.tables), f.problem, sum(map(len, f.files.values()))] for f in found
     ]
     connection.executemany("INSERT INTO sources VALUES (?, ?, ?, ?)", rows)
+
+
+def layer_count(artifacts: Path) -> int | None:
+    """Layers of the base policy, None before it is made."""
+    try:
+        return int(json.loads((artifacts / "policy" / "config.json").read_text())["num_hidden_layers"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def without_rows(found: Sequence[Found]) -> dict[str, list[str]]:
+    """Each table that no file fills, and the stages that fill it; none if no stage of these runs does."""
+    filled = {table for one in found for table in one.files}
+    makers: dict[str, list[str]] = {table: [] for table in TABLES if table not in filled}
+    for one in found:
+        # The folder of a stage is the one below artifacts/<preset>/.
+        folder = one.place.folder.parts[2] if len(one.place.folder.parts) > 2 else one.place.folder.name
+        for table in makers.keys() & set(one.place.tables):
+            stage = MADE_BY.get(folder, folder)
+            if stage not in makers[table]:
+                makers[table].append(stage)
+    return makers

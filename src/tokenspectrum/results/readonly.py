@@ -6,6 +6,7 @@ INSERT, and functions such as `query` run text of their own.  The connection is 
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,12 @@ duckdb_columns duckdb_tables duckdb_views duckdb_functions duckdb_settings
 anchors explorers partitions quadrants
 """
 READERS = frozenset(_READERS.split())
+MACRO_TABLES = {
+    "anchors": {"attention"},
+    "explorers": {"attention"},
+    "partitions": {"attention"},
+    "quadrants": {"attention", "tokens"},
+}
 ALLOWED = "only one SELECT, DESCRIBE, EXPLAIN or SUMMARIZE is taken"
 
 
@@ -37,13 +44,36 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
             yield from _nodes(value)
 
 
+_OPTIONS = re.compile(r"\(\s*(?:analyze|verbose|format|codegen|costs|buffers|timing)\b[^()]*\)\s*", re.IGNORECASE)
+
+
 def _explained(query: str) -> str:
-    """What follows EXPLAIN or EXPLAIN ANALYZE."""
+    """What follows EXPLAIN, its ANALYZE and its options in brackets."""
     words = [
         (start, kind) for start, kind in duckdb.tokenize(query) if kind != getattr(duckdb.token_type, "comment", 0)
     ]
-    is_analyze = query[words[1][0] :].lower().startswith("analyze")
-    return query[words[2 if is_analyze else 1][0] :]
+    if len(words) < 2:
+        return ""
+    is_analyze = re.match(r"analyze\b", query[words[1][0] :], re.IGNORECASE)
+    body = query[words[2 if is_analyze and len(words) > 2 else 1][0] :]
+    options = _OPTIONS.match(body)
+    return body[options.end() :] if options else body
+
+
+def tables_of(query: str) -> set[str]:
+    """Names of the tables and views that a query reads, as they are written; also those that macros of ours read."""
+    with duckdb.connect() as scratch:
+        (statement,) = scratch.extract_statements(query)
+        body = _explained(query) if statement.type == duckdb.StatementType.EXPLAIN else query
+        tree = json.loads(scratch.execute("SELECT json_serialize_sql(?::VARCHAR)", [body]).fetchone()[0])
+    named = {node["table_name"].lower() for node in _nodes(tree) if node.get("type") == "BASE_TABLE"}
+    functions = {
+        node["function"]["function_name"].lower() for node in _nodes(tree) if node.get("type") == "TABLE_FUNCTION"
+    }
+    for macro, tables in MACRO_TABLES.items():
+        if macro in functions:
+            named |= tables
+    return named
 
 
 def check_query(sql: str) -> duckdb.Statement:

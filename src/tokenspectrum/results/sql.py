@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from importlib import resources
 
+import duckdb
+import pyarrow as pa
+
 HIVE_KEYS = ("run", "seed", "step")
 
 
@@ -31,3 +34,20 @@ def view_sql(table: str, files: Sequence[str]) -> str:
     hive = f"hive_partitioning = true, hive_types = {{{types}}}" if keys else "hive_partitioning = false"
     lead = f"{', '.join(keys)}, * EXCLUDE ({', '.join(keys)})" if keys else "*"
     return f"CREATE VIEW {table} AS SELECT {lead} FROM read_parquet([{', '.join(map(_quoted, files))}], {hive})"
+
+
+def _known(kind: pa.DataType) -> pa.DataType:
+    """The type that DuckDB reads from Parquet: it has no float of 16 bits."""
+    if pa.types.is_list(kind):
+        return pa.list_(_known(kind.value_type))
+    return pa.float32() if pa.types.is_float16(kind) else kind
+
+
+def empty_view_sql(table: str, schema: pa.Schema) -> str:
+    """CREATE VIEW with the columns of `schema` and no row, for a table that no stage has filled yet."""
+    columns = duckdb.from_arrow(pa.schema([(f.name, _known(f.type)) for f in schema]).empty_table())
+    keys = [key for key in HIVE_KEYS if key in schema.metadata[b"key"].decode().split(",")]
+    typed = [(key, "VARCHAR" if key == "run" else "INTEGER") for key in keys]
+    typed += [(name, str(kind)) for name, kind in zip(columns.columns, columns.types, strict=True) if name not in keys]
+    listed = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in typed)
+    return f"CREATE VIEW {table} AS SELECT {listed} WHERE false"

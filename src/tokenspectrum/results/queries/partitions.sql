@@ -7,7 +7,7 @@ WITH scored AS (
         CASE score WHEN 'entropy_norm' THEN a.entropy_norm WHEN 'entropy_raw' THEN a.entropy_raw
             ELSE error('partitions: score is entropy_norm or entropy_raw') END AS value
     FROM attention AS a
-    WHERE a.layer = layer
+    WHERE a.layer = checked_layer(layer) AND checked_fraction('p', p) IS NOT NULL
 ),
 ranked AS (
     SELECT

@@ -8,7 +8,7 @@ WITH joined AS (
         quantile_cont(a.entropy_norm, cut) OVER (PARTITION BY t.run, t.seed, t.step) AS attention_cut
     FROM tokens AS t
     JOIN attention AS a USING (run, seed, step, response_id, position)
-    WHERE a.layer = layer
+    WHERE a.layer = checked_layer(layer) AND checked_fraction('cut', cut) IS NOT NULL
 )
 SELECT
     j.run, j.seed, j.step, j.response_id, j.position, j.token_id, j.predictive_entropy, j.entropy_norm,
