@@ -28,7 +28,7 @@ from tokenspectrum.training.dapo import Clip, token_denominator
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.record import MiniBatch, Rollouts
 from tokenspectrum.training.weigh import weigh
-from tokenspectrum.weighting.registry import make_rule
+from tokenspectrum.weighting.registry import RULES, make_rule
 from tokenspectrum.weighting.rule import Rule
 
 PROMPTS, N_SAMPLES, MINI_BATCHES, STEP = 9, 3, 3, 2
@@ -64,6 +64,13 @@ def _rules() -> list[Rule]:
     for kind, (low, high) in ENDS.items():
         s_warm = 3 if "2" in kind else None
         rules.append(make_rule(kind=kind, denominator="all", w_low=low, w_high=high, s_warm=s_warm, **SOFT))
+    # A rule that is added is played with its defaults.
+    known = {rule.kind for rule in rules}
+    for kind, model in RULES.items():
+        if kind not in known:
+            choices = ("selected", "all") if "denominator" in model.model_fields else ()
+            options = [{"denominator": denominator} for denominator in choices] or [{}]
+            rules += [model(kind=kind, **of).resolved(LAYER + 1) for of in options]
     return rules
 
 

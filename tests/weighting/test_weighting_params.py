@@ -48,6 +48,22 @@ def test_every_kind_here_is_offered_and_every_option_is_described():
         assert all(field.description for field in model.model_fields.values())
 
 
+def test_every_option_but_of_has_a_default_for_every_rule():
+    for kind, model in RULES.items():
+        if "of" not in model.model_fields:
+            rule = resolve(parse({"kind": kind}), 9)
+            assert rule_from_json(rule.to_json()) == rule
+
+
+def test_the_docs_list_every_kind_with_its_options():
+    page = (Path(__file__).parents[2] / "docs" / "weighting.md").read_text()
+    rows = [line.strip("| \n").split(" | ") for line in page.split("## Kinds")[1].split("\n\n")[1].splitlines()[2:]]
+    said = {kind.strip("` "): row[-1] for row in rows for kind in row[0].split(",")}
+    assert said.keys() == RULES.keys(), "docs/weighting.md: a row for each kind in the table under Kinds"
+    for kind, options in said.items():
+        assert set(options.split(", ")) - {"none"} == RULES[kind].model_fields.keys() - {"kind"}, kind
+
+
 @pytest.mark.parametrize("stored", STORED, ids=lambda stored: f"{stored['options']['kind']}, {stored['from']}"[:60])
 def test_rule_json_keeps_its_bytes(stored):
     # Texts of the rules of all presets, and of every kind, as they were before a rule became one model.

@@ -6,7 +6,6 @@ the driver: as a file.  Imports nothing of verl.
 
 import importlib.util
 import json
-import os
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -18,6 +17,7 @@ from tokenspectrum.params.train import TrainParams
 from tokenspectrum.systems.params import SystemsParams
 from tokenspectrum.systems.progress import log_dir
 from tokenspectrum.systems.ray.launch import HEARTBEAT, supervise
+from tokenspectrum.tokenlog.writer import write_json
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.weighting.registry import rule_of
 
@@ -51,9 +51,7 @@ def save_job(job: TrainJob, file: Path) -> None:
         elif isinstance(value, Path):
             value = str(value.resolve())
         data[field.name] = value
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n")
-    os.replace(temporary, file)
+    write_json(file, data)
 
 
 def load_job(file: Path) -> TrainJob:
