@@ -12,6 +12,7 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.params.root import load_params
 from tokenspectrum.results.discover import results
 from tokenspectrum.results.lacking import refused
+from tokenspectrum.systems.fit import unfit
 
 min_version("9.0")
 
@@ -26,6 +27,15 @@ stages = open_stages(workflow, needs, refused(results(), params))
 
 # One rule for every stage of dvc.yaml.
 include: RULES
+
+
+onstart:
+    # What this machine lacks is said before the first job, not hours later.
+    jobs = {job.rule.name for job in workflow.dag.needrun_jobs()}
+    if problems := list(
+        unfit(params, jobs, here=not workflow.remote_exec and workflow.local_exec)
+    ):
+        sys.exit("\n".join(f"error: {problem}" for problem in problems))
 
 
 rule all:

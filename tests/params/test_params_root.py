@@ -11,9 +11,10 @@ from ruamel.yaml import YAML
 
 from tokenspectrum.cli import preset, schemas
 from tokenspectrum.errors import UserError
+from tokenspectrum.params.base import PARAMS_ENV
 from tokenspectrum.params.presets import read_preset
 from tokenspectrum.params.render import render
-from tokenspectrum.params.root import parse_params
+from tokenspectrum.params.root import load_params, parse_params
 from tokenspectrum.params.yaml_checked import read_yaml
 from tokenspectrum.params.yaml_file import load_yaml
 
@@ -86,7 +87,7 @@ def test_the_main_table_has_the_rows_of_the_paper():
 def set_at(data, dotted, value):
     *path, last = dotted.split(".")
     for key in path:
-        data = data[key]
+        data = data[int(key) if key.isdigit() else key]
     data[last] = value
 
 
@@ -98,6 +99,16 @@ def set_at(data, dotted, value):
         ("methods", [], "methods"),
         ("seeds", [1, 1], "seeds: 1 is listed twice"),
         ("seeds", [-1], "seeds.0"),
+        ("seeds", [3_000_000_000], "seeds.0: must be less than or equal to 2147483647 (got 3000000000)"),
+        ("rollouts.seed", 2**31, "rollouts.seed: 2147483648 is above 2147483647"),
+        ("rules.base", {"kind": "uniform"}, "rules.base: base is what tables call the base policy"),
+        ("prompts.benchmarks.0.name", "Avg", "prompts.benchmarks.0.name: Avg is the name of a column of the results"),
+        ("prompts.benchmarks.0.name", "P", "P is the name of a column of the results, p"),
+        ("prompts.benchmarks.0.name", "minerva", "Minerva differs from minerva in case alone"),
+        ("methods", ["full", "randm20"], "methods: randm20 has no entry in rules; did you mean random20?"),
+        ("train.learning_rat", 1, "train.learning_rat: unknown key; did you mean learning_rate?"),
+        ("rules.anchor20.layer", "middle", "'shallow', 'mid' or 'deep' (got \"middle\"); did you mean mid?"),
+        ("rules.explorer20.kind", "exploerer", "(got 'exploerer'); did you mean explorer?"),
         ("preset", "a/b", "preset"),
         ("rules.anchor20.layer", 3, "rules.anchor20.layer: layer 3: the policy has layers 0 to 2"),
         ("tokens.layers", [7], "tokens.layers: layer 7"),
@@ -175,6 +186,31 @@ def test_machines_that_nothing_uses_may_be_left_out():
     data = copy.deepcopy(read_preset("tiny", ROOT / "presets").data)
     data["systems"] |= {"verl": None, "vllm": None}
     assert parse_params(data, "params.yaml").systems.verl is None
+
+
+def test_all_mistakes_are_said_each_with_its_line(tmp_path):
+    text = render(read_preset("tiny", ROOT / "presets"), "")
+    path = tmp_path / "params.yaml"
+    for old, new in (("steps: 40 ", 'steps: "40" '), ("learning_rate:", "learning_rat:"), ("layer: mid", "layer: mdi")):
+        text = text.replace(old, new, 1)
+    path.write_text(text)
+    with pytest.raises(UserError) as e:
+        parse_params(read_yaml(path).data, str(path), read_yaml(path).places)
+    lines = str(e.value).splitlines()
+    for line, word in zip(lines, ("layer: mdi", 'steps: "40"', "learning_rat:"), strict=True):
+        number = next(n for n, row in enumerate(text.splitlines(), 1) if word in row)
+        assert line.startswith(f"{path} line {number}: ")
+    assert "without quotes" in lines[1]
+
+
+def test_a_params_file_that_leaves_something_to_a_default_is_refused(tmp_path, monkeypatch):
+    """DVC would not see the value."""
+    text = render(read_preset("tiny", ROOT / "presets"), "")
+    path = tmp_path / "params.yaml"
+    path.write_text("".join(row for row in text.splitlines(True) if not row.startswith("  grad_clip:")))
+    monkeypatch.setenv(PARAMS_ENV, str(path))
+    with pytest.raises(UserError, match=r"line \d+: train.grad_clip: missing; its default is 1.0: write it there"):
+        load_params()
 
 
 def test_a_kept_checkpoint_may_be_evaluated():

@@ -277,9 +277,7 @@ def test_a_macro_says_what_is_valid(ask, artifacts, query, said):
 
 def test_the_formats_for_readers_round_and_the_others_do_not(ask):
     query = "SELECT 0.123456789::DOUBLE AS x, 12345678.9::DOUBLE AS y, 'a|b\n' AS t, [1e-7, 2.0] AS l, NULL AS n"
-    assert ask(query, "--format", "line") == (
-        "x = 0.1235\ny = 12350000\nt = a|b\\n\nl = [1e-07, 2.0]\nn = \n"
-    )
+    assert ask(query, "--format", "line") == ("x = 0.1235\ny = 12350000\nt = a|b\\n\nl = [1e-07, 2.0]\nn = \n")
     assert ask(query, "--format", "markdown").splitlines() == [
         "| x | y | t | l | n |", "|---|---|---|---|---|", "| 0.1235 | 12350000 | a\\|b\\n | [1e-07, 2.0] |  |"
     ]  # fmt: skip

@@ -5,6 +5,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from snakedvc.errors import ProjectError
+
 
 @dataclass(frozen=True)
 class DvcConfig:
@@ -35,7 +37,11 @@ def read_config(folder: Path = Path(".dvc")) -> DvcConfig:
     user = Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config"), "dvc", "config")
     for path in (user, folder / "config", folder / "config.local"):
         parser = configparser.ConfigParser(interpolation=None)
-        parser.read(path)
+        try:
+            parser.read(path, encoding="utf-8")
+        except (configparser.Error, UnicodeDecodeError) as e:
+            said = " ".join(str(e).split())
+            raise ProjectError(f"{path}: not a valid configuration of DVC (a conflict of Git's?): {said}") from None
         if parser.has_option("cache", "dir"):
             cache_dir = path.parent / Path(parser.get("cache", "dir")).expanduser()
         remote = parser.get("core", "remote", fallback=remote)

@@ -20,9 +20,15 @@ if TYPE_CHECKING:
 
 
 def _repo() -> "Repo":
-    from dvc.repo import Repo  # a second or two
+    from dvc.exceptions import DvcException  # a second or two
+    from dvc.repo import Repo
+    from dvc.scm import SCMError
 
-    return Repo()
+    try:
+        return Repo()
+    except (DvcException, SCMError) as e:
+        said = " ".join(str(e).split())
+        raise ProjectError(f"DVC cannot open this project: {said}; run `git init` or `dvc init --no-scm`") from None
 
 
 def _hashes(names: set[str]) -> set["HashInfo"]:

@@ -33,12 +33,18 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Preset = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.\-]*$")]
 
 
+# Tables hold seeds in 32 bits with a sign.
+MOST_SEED = 2**31 - 1
+
+
 class Params(Frozen):
     """A preset: everything that params.yaml holds."""
 
     preset: Preset = Field(description="name of the preset; outputs lie under artifacts/<preset>/")
     methods: tuple[Name, ...] = Field(min_length=1, description="the methods to train; each is a name in rules")
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1, description="training seeds of every method")
+    seeds: tuple[Annotated[int, Field(ge=0, le=MOST_SEED)], ...] = Field(
+        min_length=1, description="training seeds of every method"
+    )
     prompts: PromptsParams
     policy: PolicyParams
     reward: RewardParams = RewardParams()
@@ -60,12 +66,36 @@ class Params(Frozen):
             if method not in self.rules:
                 near = close(method, self.rules)
                 yield f"methods: {method} has no entry in rules{near or '; there are ' + ', '.join(self.rules)}"
+        yield from self._name_problems()
         yield from self._layer_problems()
         yield from self._length_problems()
         yield from self._step_problems()
         yield from self._system_problems()
         for result in results().values():
             yield from result.disagrees(self)
+
+    def _name_problems(self) -> Iterator[str]:
+        """Names that would be taken for something else: in a table, case does not count."""
+        if self.rollouts.seed > MOST_SEED:
+            yield f"rollouts.seed: {self.rollouts.seed} is above {MOST_SEED}, the largest that tables hold"
+        if "base" in self.rules:
+            yield "rules.base: base is what tables call the base policy; choose another name"
+        reserved = {
+            column.name.lower(): column.name
+            for result in results().values()
+            if any(column.name == "<benchmark>" for column in result.columns)
+            for column in result.columns
+            if not column.name.startswith("<")
+        }
+        seen: dict[str, str] = {}
+        for i, benchmark in enumerate(self.prompts.benchmarks):
+            name = benchmark.name.lower()
+            field = f"prompts.benchmarks.{i}.name: {benchmark.name}"
+            if name in reserved:
+                yield f"{field} is the name of a column of the results, {reserved[name]}; choose another"
+            if name in seen:
+                yield f"{field} differs from {seen[name]} in case alone; choose another"
+            seen[name] = benchmark.name
 
     def _layer_problems(self) -> Iterator[str]:
         """Every named layer exists in the policy, and the probe measures those that rules read, as they read them."""
@@ -157,7 +187,8 @@ def parse_params(data: dict[str, Any], where: str, places: Mapping[Path_, Place]
     lines = []
     for problem in params.problems():
         field, _, text = problem.partition(": ")
-        lines.append(line(where, places, tuple(field.split(".")), text))
+        path = tuple(int(key) if key.isdigit() else key for key in field.split("."))
+        lines.append(line(where, places, path, text))
     if lines:
         raise UserError("\n".join(lines))
     return params

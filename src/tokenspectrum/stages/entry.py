@@ -19,13 +19,23 @@ def _configure_logging() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", handlers=handlers)
 
 
+def _threads(text: str) -> int:
+    """OMP_NUM_THREADS as OpenMP reads it: `4,2` is 4 on the outer level.  One where it says nothing."""
+    first = text.split(",")[0].strip()
+    if not first:
+        return 1
+    if not (first.isascii() and first.isdigit() and 0 < int(first) < 2**31):
+        sys.exit(f"error: OMP_NUM_THREADS={text!r}: must be a whole number of 1 or more; unset it, or set it to 1")
+    return int(first)
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a stage's main; exit 1 with one line on a UserError or a full disk; real bugs show their traceback."""
     _configure_logging()
     torch = sys.modules.get("torch")
     if torch is not None:
         # One thread unless told otherwise: two processes of one thread beat one of two, and sums keep their order.
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+        torch.set_num_threads(_threads(os.environ.get("OMP_NUM_THREADS", "")))
     try:
         main()
     except UserError as e:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 # The section whose `engine` a stage samples with.
-_ENGINES = {"sample": "rollouts", "evaluate": "evaluate", "evaluate_base": "evaluate"}
+ENGINES = {"sample": "rollouts", "evaluate": "evaluate", "evaluate_base": "evaluate"}
 
 
 def cluster_resources(stage: str, params: Mapping[str, Any]) -> dict[str, int | str]:
@@ -17,10 +17,10 @@ def cluster_resources(stage: str, params: Mapping[str, Any]) -> dict[str, int | 
     if stage == "train" and params["train"]["trainer"] == "verl":
         verl = systems["verl"]
         return _allocation(verl["device"], verl["nodes"], verl["gpus_per_node"])
-    if stage in _ENGINES and params[_ENGINES[stage]]["engine"] == "vllm":
+    if stage in ENGINES and params[ENGINES[stage]]["engine"] == "vllm":
         vllm = systems["vllm"]
         return _allocation(vllm["device"], 1, vllm["tensor_parallel"] * vllm["shards"])
-    if (stage in _ENGINES or stage == "tokens") and systems.get("device") == "cuda":
+    if (stage in ENGINES or stage == "tokens") and systems.get("device") == "cuda":
         return _allocation("cuda", 1, 1)
     return {}
 
