@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "training"))
 import trainer_kit
 
 from tokenspectrum.policy.load import load_policy
-from tokenspectrum.reward.score import Scored
+from tokenspectrum.reward.rewarded import Rewarded
 from tokenspectrum.rollout.advantage import group_advantages
 from tokenspectrum.rollout.judged import Judged
 from tokenspectrum.rollout.score import score_responses
@@ -190,9 +190,9 @@ def store(root: Path) -> Stored:
     rewards_R = torch.randn(len(responses), generator=draw, dtype=torch.float64)
     rewards_R[:N_SAMPLES] = 1.0
     group_R = torch.arange(PROMPTS).repeat_interleave(N_SAMPLES)
-    scored = [Scored(reward=float(r), reward_raw=float(r), answer=None, correct=False) for r in rewards_R]
+    rewarded = [Rewarded(reward=float(r), reward_raw=float(r), answer=None, correct=False) for r in rewards_R]
     rollouts = Rollouts(
-        judged=Judged(responses, [""] * len(responses), scored, group_advantages(rewards_R, group_R)),
+        judged=Judged(responses, [""] * len(responses), rewarded, group_advantages(rewards_R, group_R)),
         lengths_R=response_lengths(responses),
         minibatch_R=assign_minibatches([name for name, _ in asked], N_SAMPLES, MINI_BATCHES, job.seed, STEP),
         generated=PROMPTS,

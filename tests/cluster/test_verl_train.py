@@ -11,7 +11,7 @@ from stage_kit import RULE, RUN, SEED, STEPS, interrupted_run
 
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.results.sql import query_text
-from tokenspectrum.reward.score import score_response
+from tokenspectrum.reward.rewarded import reward_response
 from tokenspectrum.rollout.chosen import chosen_responses, chosen_tokens
 from tokenspectrum.rollout.questions import encode_questions, read_questions
 from tokenspectrum.rollout.score import score_responses
@@ -191,7 +191,7 @@ def test_rewards_are_our_verifiers(run, questions):
     for step in ALL_STEPS:
         for row in read_table(run.job.out / "tokenlog", "responses", step=step).to_pylist():
             asked = questions[row["prompt_id"]]
-            ours = score_response(
+            ours = reward_response(
                 row["text"], row["n_tokens"], asked.ground_truth, asked.data_source, run.job.reward, limit
             )
             assert (row["answer"], row["correct"]) == (ours.answer, ours.correct)

@@ -8,7 +8,7 @@ import pytest
 
 from tokenspectrum.reward import alternative, alternative_worker
 from tokenspectrum.reward.alternative import Worker, math_verify_correct
-from tokenspectrum.reward.boxed import score
+from tokenspectrum.reward.boxed import verify
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_verdicts(text, gold, right):
 
 def test_it_judges_by_value_where_the_strict_verifier_does_not():
     assert math_verify_correct(r"\boxed{0.5}", r"\frac{1}{2}")
-    assert not score(r"\boxed{0.5}", r"\frac{1}{2}", "math").correct
+    assert not verify(r"\boxed{0.5}", r"\frac{1}{2}", "math").correct
 
 
 @pytest.mark.parametrize(("gold", "answer"), [("0", "0"), ("12", "12"), ("12", "-12"), ("3", "30"), ("-7", "-7")])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenspectrum.reward.boxed import INTEGER_SOURCES, last_boxed, matches, score
+from tokenspectrum.reward.boxed import INTEGER_SOURCES, last_boxed, matches, verify
 from tokenspectrum.reward.gold import Gold, decode_gold, encode_gold
 
 
@@ -79,35 +79,35 @@ def test_many_open_boxes_take_one_pass():
     ],
 )
 def test_reward_of_each_case(text, correct, reward):
-    verdict = score(text, "5", "math")
+    verdict = verify(text, "5", "math")
     assert (verdict.correct, verdict.reward_raw) == (correct, reward)
 
 
 def test_only_the_last_box_counts():
-    assert score(r"\boxed{5} or \boxed{6}", "6", "math").correct
-    assert not score(r"\boxed{5} or \boxed{6}", "5", "math").correct
+    assert verify(r"\boxed{5} or \boxed{6}", "6", "math").correct
+    assert not verify(r"\boxed{5} or \boxed{6}", "5", "math").correct
 
 
 @pytest.mark.parametrize("source", sorted(INTEGER_SOURCES))
 def test_leading_zeros_fall_on_integer_sources(source):
-    assert score(r"\boxed{25}", "025", source).correct
-    assert score(r"\boxed{025}", "25", source).correct
-    assert not score(r"\boxed{250}", "25", source).correct
+    assert verify(r"\boxed{25}", "025", source).correct
+    assert verify(r"\boxed{025}", "25", source).correct
+    assert not verify(r"\boxed{250}", "25", source).correct
 
 
 def test_leading_zeros_count_elsewhere():
-    assert not score(r"\boxed{25}", "025", "math").correct
-    assert not score(r"\boxed{025}", "25", "olympiadbench").correct
-    assert score(r"\boxed{25}", "025", "my_integers", {"my_integers"}).correct
+    assert not verify(r"\boxed{25}", "025", "math").correct
+    assert not verify(r"\boxed{025}", "25", "olympiadbench").correct
+    assert verify(r"\boxed{25}", "025", "my_integers", {"my_integers"}).correct
 
 
 def test_several_answers_in_any_order():
     gold = encode_gold(Gold(("1", "(2,3)", r"\frac{1}{2}")))
     for order in itertools.permutations(["1", "(2, 3)", r"\frac12"]):
-        assert score(rf"\boxed{{{', '.join(order)}}}", gold, "olympiadbench").correct
-    assert score(r"\boxed{\{1, (2,3), 1/2\}}", gold, "olympiadbench").correct
-    assert score(r"\boxed{1, (2,3) \text{ and } \frac12}", gold, "olympiadbench").correct
-    assert score(r"\boxed{x=1; x=(2,3); x=\frac12}", gold, "olympiadbench").correct
+        assert verify(rf"\boxed{{{', '.join(order)}}}", gold, "olympiadbench").correct
+    assert verify(r"\boxed{\{1, (2,3), 1/2\}}", gold, "olympiadbench").correct
+    assert verify(r"\boxed{1, (2,3) \text{ and } \frac12}", gold, "olympiadbench").correct
+    assert verify(r"\boxed{x=1; x=(2,3); x=\frac12}", gold, "olympiadbench").correct
 
 
 @pytest.mark.parametrize("answer", ["1", "1,(2,3)", r"1,(2,3),\frac12,4", r"1,1,\frac12", r"1,(3,2),\frac12", "", ",,"])
@@ -122,7 +122,7 @@ def test_repeated_answers_are_counted():
 
 
 def test_a_single_answer_keeps_its_order():
-    assert not score(r"\boxed{2,1}", "1,2", "math").correct
+    assert not verify(r"\boxed{2,1}", "1,2", "math").correct
 
 
 @pytest.mark.parametrize(

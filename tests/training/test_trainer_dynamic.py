@@ -51,8 +51,8 @@ def drawn(job, step):
         prompts = encode_questions(asked, tokenizer, job.sampling.max_prompt_tokens)
         with LocalBackend.start(job, tokenizer) as backend:
             responses = backend.generate(prompts, Sampling(1.0, 0.95, limit, N), step)
-        scored = judge(asked, responses, tokenizer, job.reward, limit).scored
-        rewards = [scored[i * N : (i + 1) * N] for i in range(len(asked))]
+        rewarded = judge(asked, responses, tokenizer, job.reward, limit).rewarded
+        rewards = [rewarded[i * N : (i + 1) * N] for i in range(len(asked))]
         batches.append([(q.prompt_id, [s.reward for s in group]) for q, group in zip(asked, rewards, strict=True)])
     return batches
 

@@ -60,7 +60,7 @@ def sample_benchmark(
         texts = tokenizer.batch_decode([list(r.token_ids) for r in responses], skip_special_tokens=True)
         for i, (response, text) in enumerate(zip(responses, texts, strict=True)):
             question, prompt = part[i // sampling.n], prompts[i // sampling.n]
-            verdict = boxed.score(text, question.ground_truth, question.data_source, integer_sources)
+            verdict = boxed.verify(text, question.ground_truth, question.data_source, integer_sources)
             samples.append(
                 Sample(
                     prompt_id=response.prompt_id,

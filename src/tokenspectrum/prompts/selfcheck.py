@@ -13,7 +13,7 @@ from tokenspectrum.prompts.files import Row, read_rows
 from tokenspectrum.prompts.formats import parse
 from tokenspectrum.prompts.problem import Problem
 from tokenspectrum.reward.alternative import math_verify_correct
-from tokenspectrum.reward.boxed import last_boxed, score
+from tokenspectrum.reward.boxed import last_boxed, verify
 
 # How far away the other problems stand: enough pairs to meet every kind of answer, few enough for a test.
 STRIDES = (1, 2, 3, 5, 8, 13, 21, 34)
@@ -69,4 +69,4 @@ def _response(gold: str) -> str:
 
 
 def _accepts(problem: Problem, gold: str) -> bool:
-    return score(_response(gold), problem.answer, problem.data_source).correct
+    return verify(_response(gold), problem.answer, problem.data_source).correct

@@ -83,7 +83,7 @@ def matches(answer: str, gold: Gold, integer: bool) -> bool:
     return True
 
 
-def score(
+def verify(
     text: str, ground_truth: str, data_source: str, integer_sources: Collection[str] = INTEGER_SOURCES
 ) -> Verdict:
     r"""-2 without a \boxed{}, -1 for a wrong last box, +1 for a right one; `ground_truth` is as in reward/gold.py."""

@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from tokenspectrum.params.reward import RewardParams
-from tokenspectrum.reward.score import Scored, score_response
+from tokenspectrum.reward.rewarded import Rewarded, reward_response
 from tokenspectrum.rollout.advantage import group_advantages
 from tokenspectrum.rollout.questions import Question
 from tokenspectrum.rollout.types import Response
@@ -24,12 +24,12 @@ class Judged:
 
     responses: Sequence[Response]
     texts: Sequence[str]
-    scored: Sequence[Scored]
+    rewarded: Sequence[Rewarded]
     advantage_R: torch.Tensor
 
 
 # Given questions and equally many responses to each, prompt-major: what each response earns.
-Reward = Callable[[Sequence[Question], Sequence[Response]], Sequence[Scored]]
+Reward = Callable[[Sequence[Question], Sequence[Response]], Sequence[Rewarded]]
 
 
 def judge(
@@ -48,20 +48,20 @@ def judge(
     n = len(responses) // len(questions)
     texts = tokenizer.batch_decode([list(response.token_ids) for response in responses], skip_special_tokens=True)
     if elsewhere is not None:
-        scored = list(elsewhere(questions, responses))
+        rewarded = list(elsewhere(questions, responses))
     else:
-        scored = []
+        rewarded = []
         for i, (text, response) in enumerate(zip(texts, responses, strict=True)):
             gold, source = questions[i // n].ground_truth, questions[i // n].data_source
-            scored.append(score_response(text, len(response.token_ids), gold, source, reward, limit))
-    rewards_R = torch.tensor([s.reward for s in scored], dtype=torch.float64)
+            rewarded.append(reward_response(text, len(response.token_ids), gold, source, reward, limit))
+    rewards_R = torch.tensor([s.reward for s in rewarded], dtype=torch.float64)
     group_R = torch.arange(len(questions)).repeat_interleave(n)
-    return Judged(responses, texts, scored, group_advantages(rewards_R, group_R))
+    return Judged(responses, texts, rewarded, group_advantages(rewards_R, group_R))
 
 
 def response_columns(judged: Judged) -> dict[str, Any]:
     """Columns of the table `responses`."""
-    given, scored = judged.responses, judged.scored
+    given, rewarded = judged.responses, judged.rewarded
     return {
         "response_id": np.arange(len(given), dtype=np.int32),
         "prompt_id": [response.prompt_id for response in given],
@@ -70,9 +70,9 @@ def response_columns(judged: Judged) -> dict[str, Any]:
         "n_prompt": [len(response.prompt_token_ids) for response in given],
         "n_tokens": [len(response.token_ids) for response in given],
         "finish_reason": [response.finish_reason for response in given],
-        "answer": [s.answer for s in scored],
-        "reward": [s.reward for s in scored],
-        "reward_raw": [s.reward_raw for s in scored],
-        "correct": [s.correct for s in scored],
+        "answer": [s.answer for s in rewarded],
+        "reward": [s.reward for s in rewarded],
+        "reward_raw": [s.reward_raw for s in rewarded],
+        "correct": [s.correct for s in rewarded],
         "advantage": judged.advantage_R.numpy(),
     }

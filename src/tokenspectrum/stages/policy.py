@@ -24,7 +24,7 @@ from tokenspectrum.policy.save import save_policy
 from tokenspectrum.policy.tiny import train_tiny
 from tokenspectrum.policy.tokenizer import build_tokenizer
 from tokenspectrum.policy.vocab import write_vocab
-from tokenspectrum.reward.boxed import score
+from tokenspectrum.reward.boxed import verify
 from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine
 from tokenspectrum.rollout.types import Prompt, Sampling
 from tokenspectrum.stages.entry import run
@@ -116,7 +116,7 @@ def benchmark_scores(check: Check, policy: Path, benchmarks: dict[str, list[Row]
         texts = [tokenizer.decode(r.token_ids, skip_special_tokens=True) for r in responses]
         asked = [row for row in rows for _ in range(check.samples)]
         correct_N = [
-            score(text, row["reward_model"]["ground_truth"], row["data_source"]).correct
+            verify(text, row["reward_model"]["ground_truth"], row["data_source"]).correct
             for text, row in zip(texts, asked, strict=True)
         ]
         scores[name] = mean_and_error(np.reshape(correct_N, (len(rows), check.samples)).mean(1))

@@ -66,7 +66,7 @@ def collect(
 
 def different_rewards(judged: Judged, n: int) -> list[bool]:
     """Of each group of n responses, whether their rewards, overlong penalty included, are not all the same."""
-    rewards = [scored.reward for scored in judged.scored]
+    rewards = [rewarded.reward for rewarded in judged.rewarded]
     return [len(set(rewards[i : i + n])) > 1 for i in range(0, len(rewards), n)]
 
 
@@ -81,10 +81,10 @@ def take_groups(parts: Sequence[Judged], groups: Sequence[int], n: int) -> Judge
     rows = [row for group in groups for row in range(group * n, (group + 1) * n)]
     responses = [response for part in parts for response in part.responses]
     texts = [text for part in parts for text in part.texts]
-    scored = [s for part in parts for s in part.scored]
+    rewarded = [s for part in parts for s in part.rewarded]
     return Judged(
         responses=[responses[row] for row in rows],
         texts=[texts[row] for row in rows],
-        scored=[scored[row] for row in rows],
+        rewarded=[rewarded[row] for row in rows],
         advantage_R=torch.cat([part.advantage_R for part in parts])[rows],
     )

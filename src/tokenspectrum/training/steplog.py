@@ -67,14 +67,14 @@ def write_tables(
 def summarise(record: StepRecord, layers: Sequence[int], clip: tuple[float, float]) -> dict[str, Any]:
     """The columns of the table `metrics`; `layers` are those that are logged, `clip` is the ratio's range."""
     rollouts, scores, updates = record.rollouts, record.scores, record.updates
-    scored, n = rollouts.judged.scored, len(rollouts.responses)
+    rewarded, n = rollouts.judged.rewarded, len(rollouts.responses)
     return {
         "loss": sum(update.loss for update in updates) / len(updates),
         "s_m": [update.s_m for update in updates],
-        "reward": sum(s.reward for s in scored) / n,
-        "reward_raw": sum(s.reward_raw for s in scored) / n,
-        "accuracy": sum(s.correct for s in scored) / n,
-        "boxed": sum(s.answer is not None for s in scored) / n,
+        "reward": sum(s.reward for s in rewarded) / n,
+        "reward_raw": sum(s.reward_raw for s in rewarded) / n,
+        "accuracy": sum(s.correct for s in rewarded) / n,
+        "boxed": sum(s.answer is not None for s in rewarded) / n,
         "length": float(rollouts.lengths_R.double().mean()),
         "truncated": sum(response.finish_reason == "length" for response in rollouts.responses) / n,
         "predictive_entropy": float(scores.predictive_entropy_N.double().mean()),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
-from tokenspectrum.reward.score import Scored
+from tokenspectrum.reward.rewarded import Rewarded
 from tokenspectrum.rollout.questions import Question
 from tokenspectrum.rollout.scores import Scores
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
@@ -41,7 +41,7 @@ class VerlBackend:
             self.beat()
         return self.trainer.generate(prompts, sampling, step, self.beat)
 
-    def reward(self, questions: Sequence[Question], responses: Sequence[Response]) -> Sequence[Scored]:
+    def reward(self, questions: Sequence[Question], responses: Sequence[Response]) -> Sequence[Rewarded]:
         return self.trainer.reward(questions, responses)
 
     def score(self, responses: Sequence[Response], layers: Sequence[int], whole: WholeRows | None = None) -> Scores:

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from tokenspectrum.counter import stream_key
 from tokenspectrum.errors import UserError
-from tokenspectrum.reward.score import Scored
+from tokenspectrum.reward.rewarded import Rewarded
 from tokenspectrum.rollout.questions import Question
 from tokenspectrum.rollout.scores import Scores
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
@@ -137,7 +137,7 @@ class VerlTrainer(PPOTrainerSync):
             failed = "it was aborted"
         raise UserError(f"step {step}: vLLM did not answer prompt {prompt.prompt_id}, sample {sample}: {failed}")
 
-    def reward(self, questions: Sequence[Question], responses: Sequence[Response]) -> list[Scored]:
+    def reward(self, questions: Sequence[Question], responses: Sequence[Response]) -> list[Rewarded]:
         """What the responses earn, found by verl's reward workers."""
         return rewards_of(self.reward_loop_manager.compute_rm_score(reward_batch(questions, responses)))
 

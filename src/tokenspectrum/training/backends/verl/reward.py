@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from tokenspectrum.params.reward import RewardParams
-from tokenspectrum.reward.score import Scored, score_response
+from tokenspectrum.reward.rewarded import Rewarded, reward_response
 from tokenspectrum.rollout.questions import Question
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.backends.verl.internals import DataProto, RewardManagerBase
@@ -31,7 +31,7 @@ class BoxedRewardManager(RewardManagerBase):
         item = data[-1]
         ids = item.batch["responses"]
         n_tokens = int(item.batch["attention_mask"][-len(ids) :].sum())
-        scored = score_response(
+        rewarded = reward_response(
             self.tokenizer.decode(ids[:n_tokens].tolist(), skip_special_tokens=True),
             n_tokens,
             item.non_tensor_batch["reward_model"]["ground_truth"],
@@ -40,7 +40,7 @@ class BoxedRewardManager(RewardManagerBase):
             self.limit,
         )
         # verl carries the reward itself in float32.
-        return {"reward_score": scored.reward, "reward_extra_info": {**vars(scored), "acc": scored.correct}}
+        return {"reward_score": rewarded.reward, "reward_extra_info": {**vars(rewarded), "acc": rewarded.correct}}
 
 
 def reward_config(params: RewardParams, limit: int) -> dict[str, Any]:
@@ -78,11 +78,11 @@ def reward_batch(questions: Sequence[Question], responses: Sequence[Response]) -
     )
 
 
-def rewards_of(answer: DataProto) -> list[Scored]:
+def rewards_of(answer: DataProto) -> list[Rewarded]:
     """What the reward workers said, response by response."""
     found = answer.non_tensor_batch
     columns = zip(found["answer"], found["correct"], found["reward_raw"], found["reward"], strict=True)
     return [
-        Scored(None if answer is None else str(answer), bool(correct), float(raw), float(reward))
+        Rewarded(None if answer is None else str(answer), bool(correct), float(raw), float(reward))
         for answer, correct, raw, reward in columns
     ]

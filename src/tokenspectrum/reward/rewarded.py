@@ -8,7 +8,7 @@ from tokenspectrum.reward.overlong import overlong_penalty
 
 
 @dataclass(frozen=True)
-class Scored:
+class Rewarded:
     """`reward_raw` is the verifier's, `reward` has the overlong penalty on it; `correct` ignores the penalty."""
 
     answer: str | None
@@ -17,12 +17,12 @@ class Scored:
     reward: float
 
 
-def score_response(
+def reward_response(
     text: str, n_tokens: int, ground_truth: str, data_source: str, params: RewardParams, limit: int
-) -> Scored:
-    """Score a response of `n_tokens` tokens (its EOS included) where `limit` is the longest allowed."""
-    verdict = boxed.score(text, ground_truth, data_source, params.integer_sources)
+) -> Rewarded:
+    """Verdict and penalty of a response of `n_tokens` tokens, its EOS included; `limit` is the longest allowed."""
+    verdict = boxed.verify(text, ground_truth, data_source, params.integer_sources)
     penalty = 0.0
     if params.overlong is not None:
         penalty = overlong_penalty(n_tokens, limit, params.overlong.buffer, params.overlong.factor)
-    return Scored(verdict.answer, verdict.correct, verdict.reward_raw, verdict.reward_raw + penalty)
+    return Rewarded(verdict.answer, verdict.correct, verdict.reward_raw, verdict.reward_raw + penalty)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tokenspectrum.params.reward import OverlongParams, RewardParams
 from tokenspectrum.reward.overlong import overlong_penalty
-from tokenspectrum.reward.score import score_response
+from tokenspectrum.reward.rewarded import reward_response
 
 PLAIN = RewardParams(integer_sources=("aime24",), overlong=None)
 SHAPED = RewardParams(integer_sources=("aime24",), overlong=OverlongParams(buffer=20, factor=0.5))
@@ -25,14 +25,14 @@ def test_overlong_penalty_against_its_definition(buffer, n, factor):
 
 
 def test_penalty_is_on_the_reward_alone():
-    plain = score_response(r"\boxed{5}", 100, "5", "math", PLAIN, limit=100)
-    shaped = score_response(r"\boxed{5}", 100, "5", "math", SHAPED, limit=100)
+    plain = reward_response(r"\boxed{5}", 100, "5", "math", PLAIN, limit=100)
+    shaped = reward_response(r"\boxed{5}", 100, "5", "math", SHAPED, limit=100)
     assert (plain.answer, plain.correct, plain.reward_raw, plain.reward) == ("5", True, 1.0, 1.0)
     assert (shaped.answer, shaped.correct, shaped.reward_raw, shaped.reward) == ("5", True, 1.0, 0.5)
-    assert score_response("none", 95, "5", "math", SHAPED, limit=100).reward == pytest.approx(-2.375)
+    assert reward_response("none", 95, "5", "math", SHAPED, limit=100).reward == pytest.approx(-2.375)
 
 
 def test_integer_sources_come_from_the_params():
-    assert score_response(r"\boxed{025}", 3, "25", "aime24", PLAIN, limit=9).correct
+    assert reward_response(r"\boxed{025}", 3, "25", "aime24", PLAIN, limit=9).correct
     strict = RewardParams(integer_sources=(), overlong=None)
-    assert not score_response(r"\boxed{025}", 3, "25", "aime24", strict, limit=9).correct
+    assert not reward_response(r"\boxed{025}", 3, "25", "aime24", strict, limit=9).correct
