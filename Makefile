@@ -77,6 +77,7 @@ lint: setup
 	ty check --python $(VENV) src
 	spectrum deps --check
 	spectrum schemas --check
+	spectrum results --check
 
 clean:
 	rm -rf build dist .pytest_cache .hypothesis .ruff_cache
