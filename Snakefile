@@ -11,13 +11,15 @@ from tokenspectrum.cli.jobs import needs
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.root import load_params
 from tokenspectrum.results.discover import results
+from tokenspectrum.results.dvcfile import check_stages
 from tokenspectrum.results.lacking import refused
 from tokenspectrum.systems.fit import unfit
 
 min_version("9.0")
 
-# The whole params.yaml is checked before anything is planned: a mistake is one line.
+# Results and the whole params.yaml are checked before anything is planned: a mistake is one line.
 try:
+    check_stages(results())
     params = load_params()
 except UserError as e:
     sys.exit(f"error: {e}")

@@ -177,6 +177,8 @@ def test_a_new_result_is_one_folder_and_one_command(artifacts, tmp_path, monkeyp
 
     before = load_pipeline(root / "dvc.yaml", root / "params.yaml")
     run("spectrum", "results", "--new", "fractiles")
+    early = run("snakemake", "--profile", "local", "-n", "results/fractiles.csv", check=False)
+    assert "error: dvc.yaml: result fractiles has no stage: run `spectrum results --write`" in early.stderr
     run("spectrum", "results", "--write")
     listing = run("diff", "-rq", "-x", "__pycache__", "-x", "*.egg-info", f"{ROOT}/src", "src", check=False).stdout
     changed = {line.split()[-1] for line in listing.splitlines()}

@@ -5,7 +5,9 @@ Code deps are not written here: they are the import closures, which snakedvc.cod
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
+from tokenspectrum.errors import UserError
 from tokenspectrum.results.declare import Result
 from tokenspectrum.results.sources import SOURCES
 
@@ -63,3 +65,9 @@ def drifted(text: str, results: Mapping[str, Result]) -> Iterator[str]:
         elif block(result) not in written:
             yield f"stage {name} is not as results/{name} declares it"
     yield from (f"stage {name} is of no result" for name in names if name not in results)
+
+
+def check_stages(results: Mapping[str, Result], path: Path = Path("dvc.yaml")) -> None:
+    """UserError with the first result whose stage in dvc.yaml is not the one declared."""
+    for line in drifted(path.read_text(), results):
+        raise UserError(f"{path}: {line}: run `spectrum results --write`")
