@@ -1,7 +1,7 @@
-"""mean@k of a policy on one benchmark: exactly k samples a problem, two verifiers side by side.
+"""mean@k of a policy on one benchmark: exactly k samples a problem, each judged by two verifiers.
 
-Draws depend on (seed, prompt, sample) alone: every policy evaluated under a seed meets the same uniforms.  Knows an
-engine by its protocol; knows no run, no training step and no files.
+A draw depends on (seed, prompt, sample) alone.  So all policies that are evaluated under one seed meet the same
+uniforms.  Knows an engine by its protocol; knows no run, no training step and no file.
 """
 
 from collections.abc import Callable, Sequence
@@ -78,7 +78,7 @@ def sample_benchmark(
 
 
 def mean_at_k(samples: Sequence[Sample], k: int, *, alternative: bool = False) -> float:
-    """Mean over the k samples of a problem, then over problems; any other number of samples is a UserError."""
+    """Mean over the k samples of a problem, then over problems.  UserError where a problem has other samples than k."""
     right: dict[str, dict[int, bool]] = {}
     for s in samples:
         of_problem = right.setdefault(s.prompt_id, {})
@@ -94,7 +94,7 @@ def mean_at_k(samples: Sequence[Sample], k: int, *, alternative: bool = False) -
 
 
 def summarise(samples: Sequence[Sample], k: int) -> dict[str, Any]:
-    """What a benchmark came to, both verifiers and their disagreements counted."""
+    """What a benchmark came to: accuracy by both verifiers, and how often they disagree."""
     n = len(samples)
     return {
         "mean_at_k": mean_at_k(samples, k),

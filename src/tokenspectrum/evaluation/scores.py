@@ -1,6 +1,6 @@
-"""Evaluate policies on every benchmark of a folder and write the table `scores`, one file a benchmark and step.
+"""Evaluate policies on every benchmark of a folder, and write the table `scores`: one file a benchmark and step.
 
-Knows folders and tables.  A policy is given as (step, folder): 0 is the base policy's step.
+A policy is given as (step, folder); the base policy's step is 0.  Knows folders and tables.
 """
 
 import logging

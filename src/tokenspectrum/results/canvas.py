@@ -1,4 +1,4 @@
-"""A blank figure and its PNG bytes: the same drawing gives the same bytes.  Knows nothing of what is drawn."""
+"""A blank figure, and its PNG bytes.  The same drawing gives the same bytes.  Knows nothing of what is drawn."""
 
 import io
 import textwrap

@@ -1,8 +1,8 @@
-"""What a figure shows, said once: axis labels and caption follow from its spec.  Knows no numbers and draws nothing."""
+"""The words of figures: labels and captions follow from a spec.  Knows no numbers and draws nothing."""
 
 from dataclasses import dataclass
 
-# Column of the table metrics -> what it scores, in which unit, over what the mean of a step is taken.
+# Column of the table metrics -> what it measures, its unit, and what the mean of a step is taken over.
 METRICS = {
     "reward": ("reward, overlong penalty included", "", "responses"),
     "accuracy": ("accuracy", "fraction", "responses"),
@@ -17,17 +17,16 @@ METRICS = {
 
 @dataclass(frozen=True)
 class FigureSpec:
-    """One panel: the metric (a column of metrics), what it scores and in which unit, the mean's denominator, the
-    attention layer and alignment (None where neither enters), the seeds n, and the trailing mean in steps."""
+    """What one panel of lines shows."""
 
-    metric: str
-    score: str
+    metric: str  # a column of the table metrics
+    score: str  # what that column measures, in words
     unit: str
-    denominator: str
-    layer: str | None
+    denominator: str  # what the mean of a step is taken over
+    layer: str | None  # of attention, None where it does not enter; alignment likewise
     alignment: str | None
-    n: int
-    smooth: int = 1
+    n: int  # seeds
+    smooth: int = 1  # steps of the trailing mean
 
     @property
     def y_label(self) -> str:

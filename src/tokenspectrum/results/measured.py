@@ -1,6 +1,7 @@
-"""What was measured, read through manifests and checked: accuracy by problem, and which training runs collapsed.
+"""What was measured: accuracy by problem, and which training runs collapsed.
 
-Reads scores and metrics of exactly the given methods and seeds.  Knows nothing of rows, tests or files it writes.
+Reads the scores and metrics of the given methods and seeds, and checks that all answered the same problems.  Knows no
+row, test or file that is written.
 """
 
 from collections.abc import Sequence
@@ -20,8 +21,8 @@ BASE = "base"
 class Scores:
     """Accuracy of every run and seed.
 
-    accuracy[run, seed][benchmark] is accuracy_P by problem, the same problems in the same order for all runs; `samples`
-    a problem; and over all of them together n_right of n_samples, and on how many the two verifiers disagree.
+    accuracy[run, seed][benchmark] is accuracy_P by problem.  All runs have the same problems in the same order.  There
+    are `samples` a problem.  Of all n_samples, n_right are right, and on `disagreements` the two verifiers differ.
     """
 
     accuracy: dict[tuple[str, int], dict[str, np.ndarray]]

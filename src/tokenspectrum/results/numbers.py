@@ -1,4 +1,4 @@
-"""Numbers as text in result files: one form, so that the same numbers give the same bytes."""
+"""Numbers as text in result files.  They have one form, so that the same numbers give the same bytes."""
 
 
 def number(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Statistics of a results table: spread over seeds, paired tests against a reference, what the tests could have seen.
+"""Statistics of a results table: spread over seeds, paired tests against a reference, and their power.
 
 Knows arrays of numbers; nothing of runs, benchmarks' meaning or files.  Undefined is None, never a made-up number.
 """
@@ -15,7 +15,7 @@ from tokenspectrum.counter import stream_key, uniforms
 
 @dataclass(frozen=True)
 class Summary:
-    """n values, their mean, and their standard deviation (n - 1 in the denominator; None where n < 2)."""
+    """How many values there are, their mean and their standard deviation (divided by n - 1; None where n < 2)."""
 
     n: int
     mean: float | None
@@ -44,7 +44,7 @@ def summary(values: Sequence[float]) -> Summary:
 
 
 def paired_t(a_S: Sequence[float], b_S: Sequence[float], confidence: float = 0.95) -> PairedTest | None:
-    """Paired t-test of a against b, matched by position (seed); None where it is undefined.
+    """Paired t-test (scipy's) of a against b, matched by position (seed).  None where it is undefined.
 
     That is with fewer than two pairs, or when all differences are equal: their spread is 0, so t would divide by 0.
     """
@@ -68,7 +68,7 @@ def paired_t(a_S: Sequence[float], b_S: Sequence[float], confidence: float = 0.9
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down adjustment over the p-values that exist: the family is their number."""
+    """p-values adjusted by Holm's step-down method.  The family is those that are not None; scipy has no Holm."""
     order = sorted((i for i, p in enumerate(p_values) if p is not None), key=lambda i: p_values[i])
     adjusted: list[float | None] = [None] * len(p_values)
     worst = 0.0
@@ -79,7 +79,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def power_of_paired_t(ncp: float, n: int, alpha: float) -> float:
-    """Chance that a two-sided paired t-test of n pairs at level alpha rejects; ncp = effect * sqrt(n) / sd.
+    """Chance that a two-sided paired t-test of n pairs at level alpha rejects, where ncp = effect * sqrt(n) / sd.
 
     The statistic is noncentral t: (Z + ncp) / sqrt(C / df), Z normal, C chi-squared with df = n - 1.  Given Z = z it
     passes the cut when C < df ((z + ncp) / cut)^2; what is left is a smooth integral over z, summed on a grid.
@@ -93,7 +93,7 @@ def power_of_paired_t(ncp: float, n: int, alpha: float) -> float:
 
 
 def minimum_detectable_difference(sd: float, n: int, power: float = 0.8, alpha: float = 0.05) -> float:
-    """Smallest mean difference that the paired test would see with the given power.
+    """Smallest true mean difference that the paired test finds with the given power.
 
     MDD = ncp* sd / sqrt(n), where ncp* solves P(|T'| > t_{1-alpha/2, n-1}) = power for T' noncentral t with n - 1
     degrees of freedom and noncentrality ncp*.  sd is of the paired differences, in their unit; n >= 2 pairs.
@@ -108,7 +108,7 @@ def minimum_detectable_difference(sd: float, n: int, power: float = 0.8, alpha: 
 def bootstrap_interval(
     differences: Mapping[str, np.ndarray], draws: int, seed: int, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Percentile interval of the mean over benchmarks of mean differences, resampling seeds, then problems.
+    """Interval of the difference in Avg, by a bootstrap that resamples seeds, then problems.
 
     `differences[benchmark]` is d_SP: seeds by problems, the row's accuracy less the reference's.  Every draw takes S
     seeds with replacement, shared by all benchmarks, then P problems of each benchmark with replacement.  Problems are
@@ -127,6 +127,6 @@ def bootstrap_interval(
 
 
 def _indices(what: str, seed: int, draws: int, n: int) -> np.ndarray:
-    """Draws x n indices in [0, n), a hash of what they are for."""
+    """Random indices in [0, n), draws x n of them.  They are hashes of `what` and `seed`."""
     key = np.uint64(stream_key("bootstrap", seed, 0, what, 0))
     return np.floor(uniforms(key, np.arange(draws * n)) * n).astype(np.int64).reshape(draws, n)

@@ -15,18 +15,15 @@ LAYER_SCORES = {"entropy_norm": METRICS["attention_entropy"][0], "entropy_raw": 
 
 @dataclass(frozen=True)
 class AgreementSpec:
-    """One heat map, layer by layer: what is compared, the score (a column of attention) and its alignment, the
-    fraction p of a mask, the responses and tokens, and what two random masks have (the last None for ranks).
+    """What one heat map shows, layer by layer."""
 
-    `responses` are the fewest and the most that a pair has: a rank correlation needs both scores to vary."""
-
-    compared: str
-    score: str
+    compared: str  # anchors, explorers or ranks
+    score: str  # a column of the table attention
     alignment: str
-    p: float
-    responses: tuple[int, int]
+    p: float  # fraction of a response's tokens in a mask
+    responses: tuple[int, int]  # the fewest and the most of a pair: ranks need both scores to vary
     tokens: int
-    random: float | None
+    random: float | None  # what two random masks of that size have; None for ranks
 
     @property
     def title(self) -> str:

@@ -1,6 +1,6 @@
-"""results/table1.md: the table, what it is a table of, what was found, and the published figures apart.
+"""The page of table 1: the table, what it is a table of, and what was found.  The published figures stand apart.
 
-Every sentence follows from the numbers.  Knows rows; reads and computes nothing.
+Every sentence follows from the numbers.  Reads and computes nothing.
 """
 
 from collections.abc import Mapping, Sequence
