@@ -12,7 +12,8 @@ def stop_ids(eos: int | list[int] | None, tokenizer: Any) -> frozenset[int]:
 
     Raises UserError where neither names a token.
     """
-    ids = {tokenizer.eos_token_id, *(eos if isinstance(eos, (list, tuple)) else [eos])} - {None}
+    listed = eos if isinstance(eos, (list, tuple)) else [eos]
+    ids = {i for i in (tokenizer.eos_token_id, *listed) if i is not None}
     if not ids:
         raise UserError("the policy names no end-of-sequence token; set eos_token in its tokenizer")
     return frozenset(ids)

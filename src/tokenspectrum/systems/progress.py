@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 LOG_DIR_ENV = "TOKENSPECTRUM_LOG_DIR"
 _log = logging.getLogger("tokenspectrum.systems.progress")
@@ -42,7 +43,7 @@ class Progress:
         folder = log_dir()
         if folder is not None and (last or now - self._written >= _WRITE_EVERY_S):
             self._written = now
-            state = {"label": self.label, "done": done, "total": self.total, "fields": fields}
+            state: dict[str, Any] = {"label": self.label, "done": done, "total": self.total, "fields": fields}
             state |= {"started": self._started, "updated": now, "pid": os.getpid()}
             folder.mkdir(parents=True, exist_ok=True)
             temporary = folder / f".progress.{os.getpid()}"

@@ -54,7 +54,8 @@ def run(backend: Backend, job: TrainJob, inputs: Inputs, work: Workspace, stop: 
         work.add([write_run(work.root, job)])
     steps, cut = job.train.steps, []
     label = f"train {job.run} seed {job.seed}"
-    events = log_dir() / "tensorboard" if job.systems.tensorboard and log_dir() else None
+    logs = log_dir()
+    events = logs / "tensorboard" if job.systems.tensorboard and logs else None
     with (
         Board(events, done + 1) as board,
         Progress(label, steps) as progress,
