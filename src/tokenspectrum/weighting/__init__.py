@@ -1,1 +1,4 @@
-"""Weighting: which response tokens an update listens to, and how much.  Knows scores and rules, no model or reward."""
+"""Weighting: which response tokens an update listens to, and how much.  The rules are in rules/, one file each.
+
+Knows scores and rules, no model or reward.
+"""

@@ -22,8 +22,7 @@ class TokenBatch:
     seed, step      of the rollout batch as in the tables (step 0: the base policy's probe, 1: the first update's batch)
     prompt_ids      R strings;  samples_R int64: which of the prompt's n samples this is
     minibatch_R     int64, the mini-batch that will train on the response; all equal where there is only one
-    scores          name -> float tensor N ("entropy_norm", "entropy_raw", "predictive_entropy", "loss_magnitude"), at
-                    the rule's layer and alignment
+    scores          name -> float tensor N: the score that the rule looks at, at its layer and alignment
     token_type_N    int64, a number for each token's type; None where the rule does not look at it
 
     Raises ValueError where the shapes do not fit together (the caller's mistake, not the user's).
