@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,19 @@ def test_a_kept_checkpoint_may_be_evaluated():
 def test_schemas_are_those_of_the_code(monkeypatch):
     monkeypatch.chdir(ROOT)
     assert schemas.stale() == [], "run `spectrum schemas` and commit"
+    have, want = schemas.page()
+    assert have == want, "run `spectrum schemas` and commit"
+    assert "| `steps` | whole number ≥ 1 | `40` | rollout batches to train on | train |" in want
+    assert "| `dtype` | `float32`, `bfloat16` |" in want
+    assert re.search(r"^\| `threads` \|.*\| - \|$", want, re.MULTILINE)
+
+
+def test_the_preset_of_the_page_is_one(tmp_path):
+    page = (ROOT / "docs/params.md").read_text()
+    (tmp_path / "mine.yaml").write_text(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
+    (tmp_path / "tiny.yaml").write_bytes((ROOT / "presets/tiny.yaml").read_bytes())
+    params = read_preset("mine", tmp_path).params
+    assert (params.methods, params.train.steps) == (("full", "explorer20"), 3)
 
 
 def test_a_stale_schema_is_named_and_mended(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""`spectrum schemas`: write schemas/ from the code: the JSON Schema of params and the Arrow schema of every table."""
+"""`spectrum schemas`: write what follows from the code: schemas/ and the reference in docs/params.md."""
 
 import argparse
 import json
@@ -7,6 +7,8 @@ from pathlib import Path
 from tokenspectrum.errors import UserError
 
 FOLDER = Path("schemas")
+PAGE = Path("docs/params.md")
+MARK = "<!-- From here on written by `spectrum schemas`. -->\n"
 
 
 def _text(value: object) -> str:
@@ -37,6 +39,15 @@ def generated() -> dict[str, str]:
     return files
 
 
+def page() -> tuple[str, str]:
+    """docs/params.md as it is, and as it has to be: what people wrote in it, then the reference."""
+    from snakedvc.yamlfile import load_yaml
+    from tokenspectrum.cli.params_page import reference
+
+    have = PAGE.read_text()
+    return have, have.partition(MARK)[0] + MARK + "\n" + reference(load_yaml(Path("dvc.yaml"))["stages"])
+
+
 def stale() -> list[str]:
     """Files in schemas/ that differ from the code, are missing, or are left over."""
     want = generated()
@@ -55,12 +66,18 @@ def write() -> None:
         else:
             path.unlink()
         print(path)
+    have, want = page()
+    if have != want:
+        PAGE.write_text(want)
+        print(PAGE)
 
 
 def _run(args: argparse.Namespace) -> None:
     if not args.check:
         write()
-    elif names := stale():
+        return
+    have, want = page()
+    if names := [*stale(), *([PAGE.as_posix()] if have != want else [])]:
         raise UserError(f"schemas/: {', '.join(names)} differ from the code; run `spectrum schemas` and commit")
 
 
