@@ -18,11 +18,14 @@ def read_query(args: argparse.Namespace) -> str:
     """The SQL text: the argument, the file of --file, or stdin for `-`."""
     if (args.query is None) == (args.file is None):
         raise UserError("sql: give one query: as an argument, by --file FILE, or - to read it from stdin")
-    if args.file is None and args.query != "-":
-        return args.query
-    where = args.file or "stdin"
+    where = args.file or ("stdin" if args.query == "-" else "sql")
     try:
-        content = args.file.read_bytes() if args.file else getattr(sys.stdin, "buffer", sys.stdin).read()
+        if args.file is not None:
+            content = args.file.read_bytes()
+        elif args.query == "-":
+            content = getattr(sys.stdin, "buffer", sys.stdin).read()
+        else:  # bytes that the locale cannot read stand in the argument as surrogates
+            content = args.query.encode("utf-8", "surrogateescape")
         return content.decode("utf-8-sig") if isinstance(content, bytes) else content
     except (OSError, AttributeError) as e:
         raise UserError(f"{where}: cannot be read ({getattr(e, 'strerror', None) or 'it is closed'})") from None

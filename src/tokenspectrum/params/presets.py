@@ -4,6 +4,7 @@ A preset that is chosen is made whole: what it inherits and the models' defaults
 mappings, and no section by name.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,7 @@ def _chain(name: str, folder: Path, below: tuple[str, ...]) -> tuple[dict[str, A
     file = folder / f"{name}.yaml"
     if name in below:
         raise UserError(f"{file}: extends: {' -> '.join((*below, name))} is a circle")
-    if not file.is_file():
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.\-]*", name) or not file.is_file():
         at = f"{folder / below[-1]}.yaml: extends: " if below else ""
         raise UserError(f"{at}preset {name!r}: no such preset{close(name, names(folder))}; there are {_list(folder)}")
     document = read_yaml(file)
