@@ -79,10 +79,9 @@ def pretend_all_ran(root: Path) -> int:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(f"{stage.addr} {out}" * 100)
             found = signatures(stage.outs)
-            outs = [cache.store(Path(out)).entry(out) for out in sorted(stage.outs)]
-            record = {**current_record(pipeline, stage), "outs": outs}
+            record = current_record(pipeline, stage).with_outs(cache.store(Path(out)).entry(out) for out in stage.outs)
             cache.save_record(record)
-            remember(stage.addr, outs, found)
+            remember(stage.addr, record.made, found)
             save_fragment(stage.addr, record)
         fold()
         return len(pipeline.stages)

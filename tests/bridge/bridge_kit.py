@@ -42,8 +42,8 @@ class Toy:
         """The runner on one stage."""
         return self.command(sys.executable, "-m", "snakedvc.running.run", addr, check=check, **env)
 
-    def spectrum(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self.command("spectrum", *args, check=check, COLUMNS="200")
+    def snakedvc(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.command(sys.executable, "-m", "snakedvc", *args, check=check, COLUMNS="200")
 
     def journal(self) -> list[dict]:
         path = self.root / "logs/runner.jsonl"
@@ -107,5 +107,5 @@ def new_toy(root: Path) -> Toy:
     (root / ".gitignore").write_text(
         "artifacts/\nresults/\nlogs/\n.snakemake/\n.ckpt/\n.site/\n__pycache__/\nworkflow\n"
     )
-    toy.spectrum("deps")
+    toy.snakedvc("deps")
     return toy

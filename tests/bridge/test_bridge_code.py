@@ -1,4 +1,4 @@
-"""The code closure and `spectrum deps`, on small packages written for the purpose."""
+"""The code closure and `snakedvc deps`, on small packages written for the purpose."""
 
 from pathlib import Path
 
@@ -107,7 +107,7 @@ def test_deps_are_rewritten_and_nothing_else_changes(toy):
     assert text.startswith("# A pipeline in the shape of the real one")
     shuffled = text.replace("      - src/toy/dapo.py\n", "").replace("src/toy/late.py", "src/toy/gate.py")
     (toy.root / "dvc.yaml").write_text(shuffled)
-    done = toy.spectrum("deps", "--check", check=False)
+    done = toy.snakedvc("deps", "--check", check=False)
     assert done.returncode == 1
     for line in (
         "stage train lacks the dep src/toy/dapo.py",
@@ -115,9 +115,9 @@ def test_deps_are_rewritten_and_nothing_else_changes(toy):
         "stage evaluate lists src/toy/gate.py, which it does not use",
     ):
         assert line in done.stderr
-    toy.spectrum("deps")
+    toy.snakedvc("deps")
     assert toy.text("dvc.yaml") == text
-    assert "exact" in toy.spectrum("deps", "--check").stdout
+    assert "exact" in toy.snakedvc("deps", "--check").stdout
 
 
 def test_training_imports_neither_analysis_nor_the_command_line(monkeypatch):

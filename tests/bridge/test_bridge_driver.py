@@ -56,7 +56,7 @@ def rot(store: Path, content: bytes) -> None:
 
 def with_remote(toy: Toy, folder: Path) -> Toy:
     toy.command("dvc", "remote", "add", "-d", "store", str(folder))
-    toy.spectrum("push")
+    toy.snakedvc("push")
     return toy
 
 
@@ -220,7 +220,7 @@ def test_a_damaged_object_in_the_remote_is_noticed_and_mended_by_the_next_push(t
     assert {a for a, h in how.items() if h == "ran"} == {"weights@full"}
     assert "in the remote is damaged" in text
     assert clone.outputs() == before
-    clone.spectrum("push")
+    clone.snakedvc("push")
     third = toy.clone(tmp_path / "third")
     assert set(third.make().values()) == {"restored"}
 
@@ -234,7 +234,7 @@ def test_drivers_of_two_clones_at_once_with_one_remote_do_no_harm(toy, tmp_path)
     with_remote(toy, tmp_path / "remote")
     clones = [toy.clone(tmp_path / name) for name in ("one", "two")]
     drivers = [start(clone) for clone in clones]
-    pushed = [subprocess.Popen(["spectrum", "push"], cwd=toy.root, env=toy.environment())]
+    pushed = [subprocess.Popen([sys.executable, "-m", "snakedvc", "push"], cwd=toy.root, env=toy.environment())]
     assert [d.wait(300) for d in drivers + pushed] == [0, 0, 0]
     for clone in clones:
         assert {e["how"] for e in clone.journal()} == {"restored"}
@@ -294,7 +294,7 @@ def test_a_second_driver_brings_back_nothing_that_the_first_works_with(toy):
     toy.edit(
         "src/toy/stages/evaluate.py", "    write(", "    from toy.gate import gate\n\n    gate('evaluate')\n    write("
     )
-    toy.spectrum("deps")
+    toy.snakedvc("deps")
     environment = toy.environment(TOY_GATE=f"evaluate:{gate}")
     first = subprocess.Popen([*DRIVER, SCORE], cwd=toy.root, env=environment, stderr=subprocess.DEVNULL)
     while not Path(f"{gate}.started").exists():
@@ -336,7 +336,7 @@ def test_the_mirror_of_dvc_lock_is_read_only_while_it_is_of_that_file(toy):
 
     assert json.loads(toy.text(str(MIRROR)))["stages"].keys() == ALL
     toy.edit("dvc.lock", "rows: 4", "rows: 5")
-    code = "from snakedvc.dvcfiles.records import Records; print(Records().get('source')['params'])"
+    code = "from snakedvc.dvcfiles.records import Records; print(dict(Records().get('source').params))"
     assert "'rows': 5" in toy.command(sys.executable, "-c", code).stdout
 
 

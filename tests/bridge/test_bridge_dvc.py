@@ -46,13 +46,13 @@ def test_keys_and_hashes_are_dvcs_own(toy, monkeypatch):
     from dvc.stage.cache import _get_cache_hash
 
     from snakedvc.dvcfiles.digest import digest
-    from snakedvc.dvcfiles.records import run_key, run_value
+    from snakedvc.dvcfiles.record import Record
 
     monkeypatch.chdir(toy.root)
     for path in Path(".dvc/cache/runs").glob("*/*/*"):
-        record = json.loads(path.read_text())
-        outs = tuple(o["path"] for o in record["outs"])
-        assert path.parts[-2:] == (run_key(record, outs), run_value(record))
+        record = Record.read(json.loads(path.read_text()))
+        assert path.parts[-2:] == (record.key, record.name)
+        assert record.document() == json.loads(path.read_text())
         assert path.name == _get_cache_hash(json.loads(path.read_text()))
         assert path.parent.name == _get_cache_hash(json.loads(path.read_text()), key=True)
     repo = Repo()
@@ -75,8 +75,8 @@ def test_older_variants_restore_in_another_clone(toy, tmp_path):
     toy.edit("params.yaml", "steps: 3", "steps: 4")
     toy.make()
     newer = toy.text(f"{SCORE}/score.json")
-    assert "run records" in toy.spectrum("push").stdout
-    assert toy.spectrum("push").stdout.split()[3] == "0"
+    assert "run records" in toy.snakedvc("push").stdout
+    assert toy.snakedvc("push").stdout.split()[3] == "0"
     # The clone has neither variant, nor dvc.lock: nothing but the remote has them.
     clone = toy.clone(tmp_path / "clone")
     (clone.root / "dvc.lock").unlink()
@@ -102,7 +102,7 @@ def test_a_plain_dvc_push_and_pull_of_the_current_variant(toy, tmp_path):
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_a_damaged_object_comes_back_from_the_remote(toy, tmp_path, kind):
     with_remote(toy, tmp_path / "remote")
-    toy.spectrum("push")
+    toy.snakedvc("push")
     rows = toy.outputs()["artifacts/t/source/rows.json"]
     marks = {"file": lambda content: content == rows, "folder": lambda content: b'"meta/count.json"' in content}
     (path,) = [p for p in toy.objects() if marks[kind](p.read_bytes())]
@@ -122,7 +122,7 @@ def test_a_remote_that_cannot_be_reached_is_no_reason_not_to_run(fresh):
 
 
 def test_push_without_a_remote_is_one_line(toy):
-    done = toy.spectrum("push", check=False)
+    done = toy.snakedvc("push", check=False)
     assert (done.returncode, done.stderr) == (
         1,
         "error: no remote: set one with `dvc remote add -d NAME FOLDER_OR_URL`\n",
@@ -155,10 +155,11 @@ def test_fragments_of_a_killed_driver_are_folded_by_the_next(toy):
 
 def _leave_and_fold(root: str, who: int) -> None:
     os.chdir(root)
-    from snakedvc.dvcfiles.records import fold, make_record, save_fragment
+    from snakedvc.dvcfiles.record import Entry, Record
+    from snakedvc.dvcfiles.records import fold, save_fragment
 
     for i in range(30):
-        save_fragment(f"stage-{who}-{i}", make_record("true", [], {}, [{"path": f"{who}-{i}", "md5": "12e34"}]))
+        save_fragment(f"stage-{who}-{i}", Record("true", (), {}, (Entry(f"{who}-{i}", "12e34"),)))
         fold()
 
 
@@ -183,9 +184,10 @@ def test_drivers_that_fold_at_once_lose_nothing(tmp_path):
 
 def test_a_fold_that_was_killed_is_finished_by_the_next(tmp_path, monkeypatch):
     from snakedvc.dvcfiles import records
+    from snakedvc.dvcfiles.record import Record
 
     monkeypatch.chdir(tmp_path)
-    records.save_fragment("a", records.make_record("old", [], {}))
+    records.save_fragment("a", Record("old", (), {}, ()))
 
     def killed(*_, **__):
         raise KeyboardInterrupt
@@ -194,10 +196,10 @@ def test_a_fold_that_was_killed_is_finished_by_the_next(tmp_path, monkeypatch):
         patch.setattr(records.yaml, "dump", killed)
         with pytest.raises(KeyboardInterrupt):
             records.fold()
-    assert records.Records().get("a")["cmd"] == "old"
-    records.save_fragment("b", records.make_record("new", [], {}))
+    assert records.Records().get("a").cmd == "old"
+    records.save_fragment("b", Record("new", (), {}, ()))
     assert records.fold() == 2
-    assert {addr: records.Records().get(addr)["cmd"] for addr in "ab"} == {"a": "old", "b": "new"}
+    assert {addr: records.Records().get(addr).cmd for addr in "ab"} == {"a": "old", "b": "new"}
 
 
 def test_what_dvc_ignores_is_what_the_bridge_ignores():

@@ -111,9 +111,9 @@ def test_a_new_lazy_import_without_its_dep_is_refused_before_anything_runs(toy):
     toy.edit("src/toy/dapo.py", "    return", "    from toy.extra import VALUE  # noqa\n    return")
     done = toy.command("snakemake", "--profile", "local", check=False)
     assert done.returncode == 1
-    assert "error: dvc.yaml: stage train lacks the dep src/toy/extra.py: run `spectrum deps`" in done.stderr
+    assert "error: dvc.yaml: stage train lacks the dep src/toy/extra.py: run `snakedvc deps`" in done.stderr
     assert "Traceback" not in done.stderr
-    toy.spectrum("deps")
+    toy.snakedvc("deps")
     assert toy.ran() == TRAIN
 
 

@@ -69,7 +69,7 @@ def test_a_rule_reruns_the_runs_that_use_it_and_no_other(toy):
 
 def test_an_import_at_the_top_of_what_params_may_not_select_is_refused(toy):
     toy.edit("src/toy/stages/train.py", "from toy.gate", "from toy.backends.fancy.step import move\nfrom toy.gate")
-    done = toy.spectrum("deps", check=False)
+    done = toy.snakedvc("deps", check=False)
     assert done.stderr == (
         "error: src/toy/stages/train.py: imports src/toy/backends/fancy/__init__.py at its top, but stage train has "
         "only the folder src/toy/backends/${train.backend} of the params: import it inside the function that needs it\n"

@@ -192,7 +192,7 @@ def test_an_import_that_dvc_yaml_does_not_list_fails(fresh):
     done = fresh.run("source", check=False)
     assert done.returncode == 1
     assert "No module named 'toy.dapo'" in done.stderr
-    assert "run `spectrum deps`" in done.stderr
+    assert "run `snakedvc deps`" in done.stderr
 
 
 def test_a_section_that_dvc_yaml_does_not_list_cannot_be_read_but_systems_can(fresh):
@@ -206,7 +206,7 @@ def test_a_section_that_dvc_yaml_does_not_list_cannot_be_read_but_systems_can(fr
 def test_a_listed_file_that_is_gone_is_named(fresh):
     (fresh.root / "src/toy/gate.py").unlink()
     done = fresh.run("source", check=False)
-    assert "error: dvc.yaml: stage source lists src/toy/gate.py, which is not there: run `spectrum deps`" in done.stderr
+    assert "error: dvc.yaml: stage source lists src/toy/gate.py, which is not there: run `snakedvc deps`" in done.stderr
 
 
 # Failures

@@ -17,7 +17,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from snakedvc.code.closure import closure, early_imports, module_file
-from snakedvc.dvcfiles.pipeline import CODE_ROOT, DVC_YAML, VARIABLE, Pipeline
+from snakedvc.dvcfiles.pipeline import DVC_YAML, VARIABLE, Pipeline
+from snakedvc.dvcfiles.record import CODE_ROOT
 from snakedvc.dvcfiles.records import write_atomically
 from snakedvc.errors import ProjectError
 from snakedvc.settings import Settings, load_settings, under

@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from snakedvc.dvcfiles.digest import digest, files_under
-from snakedvc.dvcfiles.pipeline import CODE_ROOT, DVC_YAML, Stage
+from snakedvc.dvcfiles.pipeline import DVC_YAML, Stage
+from snakedvc.dvcfiles.record import CODE_ROOT, Entry
 from snakedvc.errors import ProjectError
 
 FROZEN = Path(".dvc/tmp/frozen")
@@ -39,11 +40,11 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _gone(stage: Stage, path: str) -> ProjectError:
-    return ProjectError(f"{DVC_YAML}: stage {stage.name} lists {path}, which is not there: run `spectrum deps`")
+    return ProjectError(f"{DVC_YAML}: stage {stage.name} lists {path}, which is not there: run `snakedvc deps`")
 
 
-def code_entries(stage: Stage, root: Path = Path()) -> list[dict[str, Any]]:
-    """Lock entries of the stage's code deps as they are below `root`; a listed file that is gone is a ProjectError."""
+def code_entries(stage: Stage, root: Path = Path()) -> list[Entry]:
+    """Entries of the stage's code deps as they are below `root`; a listed file that is gone is a ProjectError."""
     entries = []
     for path in stage.code:
         try:

@@ -10,15 +10,16 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+
+import yaml
 
 from snakedvc.dvcfiles.digest import Digest, file_md5, files_under, listing_bytes, listing_md5
-from snakedvc.dvcfiles.records import Record, run_key, run_value, write_atomically
-from snakedvc.errors import ProjectError
-from snakedvc.yamlfile import load_yaml
+from snakedvc.dvcfiles.record import Record
+from snakedvc.dvcfiles.records import write_atomically
+from snakedvc.yamlfile import Loader
 
 _FICLONE = 0x40049409  # Linux: share the file's blocks, copied when either side is written to
 
@@ -39,13 +40,14 @@ def clone(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def _read_record(path: Path) -> Record:
+def parse_record(content: bytes) -> Record | None:
     """A run record: the bridge writes JSON, which is read in a tenth of the time; DVC itself writes YAML."""
     try:
-        record = json.loads(path.read_text())
+        return Record.read(json.loads(content))
     except ValueError:
-        record = load_yaml(path)
-    return record if isinstance(record, dict) else {}
+        with contextlib.suppress(yaml.YAMLError, UnicodeDecodeError):
+            return Record.read(yaml.load(content, Loader))
+    return None
 
 
 class Cache:
@@ -70,23 +72,24 @@ class Cache:
     def records(self, key: str) -> Iterator[Record]:
         """Run records under `key`, the newest first.  Unreadable ones are skipped."""
         folder = self.run_folder(key)
-        if folder.is_dir():
-            for path in sorted(folder.iterdir(), key=lambda p: p.stat().st_mtime, reverse=True):
-                with contextlib.suppress(ProjectError, UnicodeDecodeError):
-                    record = _read_record(path)
-                    if len(path.name) == 64 and "outs" in record:
-                        yield record
+        files = [p for p in folder.iterdir() if len(p.name) == 64] if folder.is_dir() else []
+        for path in sorted(files, key=lambda p: p.stat().st_mtime, reverse=True):
+            if record := parse_record(path.read_bytes()):
+                yield record
+
+    def all_records(self) -> Iterator[Record]:
+        """Every run record that can be read."""
+        for folder in sorted((self.root / "runs").glob("*/*")):
+            yield from self.records(folder.name)
 
     def has_record(self, record: Record) -> bool:
         """Whether this very run record is here."""
-        return (self.run_folder(run_key(record, tuple(o["path"] for o in record["outs"]))) / run_value(record)).exists()
+        return (self.run_folder(record.key) / record.name).exists()
 
-    def save_record(self, record: Record) -> str:
-        """Write a run record, whose objects must be stored already, and return its key."""
-        key = run_key(record, tuple(o["path"] for o in record["outs"]))
+    def save_record(self, record: Record) -> None:
+        """Write a run record, whose objects must be stored already."""
         # JSON is YAML: DVC reads it, and no hash can be taken for a number.
-        write_atomically(self.run_folder(key) / run_value(record), json.dumps(record, indent=1))
-        return key
+        write_atomically(self.run_folder(record.key) / record.name, json.dumps(record.document(), indent=1))
 
     def listing(self, md5: str) -> dict[str, str]:
         """The files (relative path -> MD5) of folder object `md5`; MissingObjectError or DamagedObjectError."""
@@ -147,26 +150,21 @@ class Cache:
             self._add(temporary, listing_md5(hashes))
         return Digest(listing_md5(hashes), sum(p.stat().st_size for p in files.values()), len(files))
 
-    def missing(self, entries: list[dict[str, Any]]) -> list[str]:
-        """Names of the objects that restoring `entries` needs and the cache lacks."""
-        absent = []
-        for entry in entries:
-            needed = [entry["md5"]]
-            if entry["md5"].endswith(".dir"):
-                with contextlib.suppress(MissingObjectError, DamagedObjectError):  # either way it is not there now
-                    needed += self.listing(entry["md5"]).values()
-            absent += [md5 for md5 in needed if not self.object_path(md5).exists()]
-        return absent
+    def _inside(self, md5: str) -> list[str]:
+        """Names of the objects in folder object `md5`, if it is here and sound; of none in a file."""
+        if md5.endswith(".dir"):
+            with contextlib.suppress(MissingObjectError, DamagedObjectError):
+                return list(self.listing(md5).values())
+        return []
 
-    def objects(self, outs: list[dict[str, Any]]) -> set[str]:
-        """Names of the objects of `outs`, and of what their listings hold, as far as those are here."""
-        names: set[str] = set()
-        for out in outs:
-            names.add(out["md5"])
-            if out["md5"].endswith(".dir"):
-                with contextlib.suppress(MissingObjectError, DamagedObjectError):
-                    names |= set(self.listing(out["md5"]).values())
-        return names
+    def objects(self, hashes: Iterable[str]) -> set[str]:
+        """`hashes`, and the names of what their listings hold, as far as those are here."""
+        return {name for md5 in hashes for name in (md5, *self._inside(md5))}
+
+    def missing(self, hashes: Iterable[str]) -> list[str]:
+        """Names of the objects that restoring `hashes` needs and the cache lacks."""
+        needed = [name for md5 in hashes for name in (*self._inside(md5), md5)]  # a damaged listing is dropped first
+        return [name for name in needed if not self.object_path(name).exists()]
 
     def _restore_file(self, md5: str, target: Path) -> None:
         source = self.object_path(md5)
@@ -179,13 +177,12 @@ class Cache:
             self._drop(source)
             raise DamagedObjectError(md5)
 
-    def restore(self, entry: dict[str, Any]) -> None:
-        """Bring an output back to `entry["path"]`, which must be free; MissingObjectError or DamagedObjectError."""
-        target = Path(entry["path"])
-        if entry["md5"].endswith(".dir"):
+    def restore(self, md5: str, target: Path) -> None:
+        """Bring an object back to `target`, which must be free; MissingObjectError or DamagedObjectError."""
+        if md5.endswith(".dir"):
             target.mkdir(parents=True, exist_ok=True)
-            files = self.listing(entry["md5"])
+            files = self.listing(md5)
             with ThreadPoolExecutor(max_workers=4) as pool:  # copying and hashing free the interpreter's lock
                 list(pool.map(lambda name: self._restore_file(files[name], target / name), files))
         else:
-            self._restore_file(entry["md5"], target)
+            self._restore_file(md5, target)

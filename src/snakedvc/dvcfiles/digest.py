@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from snakedvc.dvcfiles.record import Entry
 
 # Files and folders that are part of no folder's hash.  A project's .dvcignore has to list them too.
 # Snakemake marks folder outputs with the first; Python keeps compiled code in the second.
@@ -26,10 +27,9 @@ class Digest:
     size: int
     nfiles: int | None = None
 
-    def entry(self, path: str) -> dict[str, Any]:
-        """The path's entry in dvc.lock and in run records."""
-        count = {} if self.nfiles is None else {"nfiles": self.nfiles}
-        return {"path": path, "hash": "md5", "md5": self.md5, "size": self.size, **count}
+    def entry(self, path: str) -> Entry:
+        """The path's entry in a record."""
+        return Entry(path, self.md5, self.size, self.nfiles)
 
 
 def file_md5(path: Path) -> str:

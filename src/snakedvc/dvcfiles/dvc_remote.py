@@ -6,13 +6,11 @@ elsewhere: here the objects of all records go too.
 
 import json
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from snakedvc.dvcfiles.cache import Cache
-from snakedvc.dvcfiles.records import Record
+from snakedvc.dvcfiles.cache import Cache, parse_record
+from snakedvc.dvcfiles.record import Record
 from snakedvc.errors import ProjectError
-from snakedvc.yamlfile import Loader, load_yaml
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -59,53 +57,38 @@ class DvcRemote:
         records = []
         for path in self._keys.get(key, ()):
             with fs.open(path, mode="rb") as f:
-                records.append(json_or_yaml(f.read()))
-        return [r for r in records if "outs" in r]
+                records.append(parse_record(f.read()))
+        return list(filter(None, records))
 
     def listing(self, md5: str) -> dict[str, str]:
         odb = self._repo.cloud.get_remote_odb()
         with odb.fs.open(odb.oid_to_path(md5), mode="rb") as f:
             return {row["relpath"]: row["md5"] for row in json.loads(f.read())}
 
-    def missing(self, entries: list[dict[str, Any]]) -> list[str]:
+    def missing(self, hashes: list[str]) -> list[str]:
         odb = self._repo.cloud.get_remote_odb()
-        return [e["md5"] for e in entries if not odb.exists(e["md5"])]
+        return [md5 for md5 in hashes if not odb.exists(md5)]
 
-    def fetch(self, entries: list[dict[str, Any]], cache: Cache) -> list[str]:
+    def fetch(self, hashes: list[str], cache: Cache) -> list[str]:
         cloud = self._repo.cloud
-        cloud.pull(_hashes({e["md5"] for e in entries}))
-        inside = cache.objects(entries) - {e["md5"] for e in entries}
-        if inside:
+        cloud.pull(_hashes(set(hashes)))
+        if inside := cache.objects(hashes) - set(hashes):
             cloud.pull(_hashes(inside))
         return []  # DVC does not look; the restore does
 
 
-def json_or_yaml(content: bytes) -> Record:
-    """A run record: the bridge writes JSON, DVC itself YAML."""
-    try:
-        return json.loads(content)
-    except ValueError:
-        import yaml
-
-        return yaml.load(content, Loader) or {}
-
-
-def _all_records(cache: Cache) -> list[Record]:
-    return [load_yaml(p) for p in sorted(Path(cache.root, "runs").glob("*/*/*")) if not p.name.startswith(".")]
-
-
 def push(cache: Cache, extra: list[Record]) -> tuple[int, int]:
     """Send all run records, and the objects of them and of the `extra` ones; how many records, and new objects."""
-    records = _all_records(cache)
+    records = list(cache.all_records())
     repo = _repo()
     if not repo.config["core"].get("remote"):
         raise ProjectError("no remote: set one with `dvc remote add -d NAME FOLDER_OR_URL`")
-    names = cache.objects([out for record in [*records, *extra] for out in record["outs"]])
+    names = cache.objects(md5 for record in [*records, *extra] for md5 in record.made.values())
     # Deleted here by `dvc gc`: nothing to send.
     present = {name for name in names if cache.object_path(name).exists()}
     result = repo.cloud.push(_hashes(present))
     if result.failed:
-        raise ProjectError(f"push: {len(result.failed)} objects could not be sent; run `spectrum push` again")
+        raise ProjectError(f"push: {len(result.failed)} objects could not be sent; push again")
     # Records last: whoever sees a record finds its objects.
     repo.stage_cache.push(None)
     return len(records), len(result.transferred)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from snakedvc.dvcfiles.cache import DamagedObjectError, MissingObjectError
 from snakedvc.dvcfiles.digest import digest, listing_md5
-from snakedvc.dvcfiles.pipeline import CODE_ROOT, Pipeline
+from snakedvc.dvcfiles.pipeline import Pipeline
+from snakedvc.dvcfiles.record import CODE_ROOT
 
 Made = Callable[[str], str | None]
 Listing = Callable[[str, str], dict[str, str]]

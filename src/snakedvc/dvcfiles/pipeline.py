@@ -12,12 +12,12 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from snakedvc.dvcfiles.record import CODE_ROOT, PARAMS_NAME, Entry, Record
 from snakedvc.errors import ProjectError
 from snakedvc.yamlfile import load_yaml
 
 DVC_YAML = Path("dvc.yaml")
-PARAMS_YAML = Path("params.yaml")
-CODE_ROOT = "src/"
+PARAMS_YAML = Path(PARAMS_NAME)
 VARIABLE = re.compile(r"\$\{\s*([^}]+?)\s*\}")
 _KNOWN_KEYS = {"desc", "matrix", "cmd", "deps", "params", "outs"}
 
@@ -110,6 +110,11 @@ class Pipeline:
     def values(self, stage: Stage) -> dict[str, Any]:
         """The params that dvc.yaml lists for `stage`, by dotted name, sorted."""
         return {name: lookup(self.params, name, f"stage {stage.name}") for name in sorted(stage.params)}
+
+    def record(self, stage: Stage, deps: Iterable[Entry]) -> Record:
+        """The record that a run of `stage` with these deps has before it starts."""
+        outs = tuple(Entry(path) for path in sorted(stage.outs))
+        return Record(stage.cmd, tuple(sorted(deps, key=lambda d: d.path)), self.values(stage), outs)
 
     def axes(self, name: str) -> dict[str, list[str]]:
         """The matrix of template `name`: each wildcard's values."""

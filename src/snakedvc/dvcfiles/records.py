@@ -1,8 +1,7 @@
 """What each stage was last made from: dvc.lock, and the fragments that runs leave for it.
 
  A run never writes dvc.lock.  It leaves a fragment, a small file of its own; a driver folds all fragments into
-dvc.lock with one atomic write, and keeps a mirror of it that is quick to read.  Knows the format of a record, not
-where its objects are.
+dvc.lock with one atomic write, and keeps a mirror of it that is quick to read.  Knows not where objects are.
 """
 
 import contextlib
@@ -18,6 +17,7 @@ from typing import Any
 import yaml
 
 from snakedvc.dvcfiles.locks import exclusive
+from snakedvc.dvcfiles.record import Record
 from snakedvc.yamlfile import load_yaml
 
 LOCK = Path("dvc.lock")
@@ -26,42 +26,8 @@ FRAGMENTS = Path(".dvc/tmp/lock.d")
 MIRROR = Path(".dvc/tmp/lock.json")
 _CLAIMED = "claimed"
 _SCHEMA_LINES = ("schema: '2.0'", 'schema: "2.0"')
+Document = dict[str, Any]
 _STAGE_START = re.compile(r"^(?=  \S)", re.M)
-_NOT_HASHED = {"size", "nfiles"}
-Record = dict[str, Any]
-
-
-def make_record(cmd: str, deps: list[dict], params: Mapping[str, Any], outs: list[dict] | None = None) -> Record:
-    """A stage's record in DVC's form and order."""
-    record: Record = {"cmd": cmd, "deps": sorted(deps, key=lambda d: d["path"])}
-    if params:
-        record["params"] = {"params.yaml": dict(sorted(params.items()))}
-    record["outs"] = sorted(outs or [], key=lambda o: o["path"])
-    return record
-
-
-def inputs_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What decides a stage's result: its command, the hashes of its deps, its params."""
-    hashes = {d["path"]: d.get("md5") for d in record.get("deps", [])}
-    return record.get("cmd"), hashes, record.get("params", {})
-
-
-def _without_sizes(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_without_sizes(v) for v in node]
-    if isinstance(node, Mapping):
-        return {k: _without_sizes(v) for k, v in node.items() if k not in _NOT_HASHED}
-    return node
-
-
-def run_value(record: Mapping[str, Any]) -> str:
-    """DVC's name of a run record: the hash of all of it, sizes left out."""
-    return hashlib.sha256(json.dumps(_without_sizes(record), sort_keys=True).encode()).hexdigest()
-
-
-def run_key(record: Mapping[str, Any], outs: tuple[str, ...]) -> str:
-    """DVC's run-cache key: the same hash with the outputs' paths in place of their contents."""
-    return run_value({**record, "outs": sorted(outs)})
 
 
 def write_atomically(path: Path, content: str, *, sync: bool = True) -> None:
@@ -96,19 +62,19 @@ class Records:
     """The last record of every stage: an unfolded fragment, else dvc.lock's entry."""
 
     def __init__(self) -> None:
-        self._lock: dict[str, Record] | None = None
+        self._lock: dict[str, Document] | None = None
 
     def get(self, addr: str) -> Record | None:
         """The last record of the stage at `addr`, None if it was never made."""
         for path in (FRAGMENTS / f"{addr}.json", FRAGMENTS / _CLAIMED / f"{addr}.json"):
             with contextlib.suppress(FileNotFoundError):  # a driver may fold it at this moment
-                return json.loads(path.read_text())
+                return Record.read(json.loads(path.read_text()))
         if self._lock is None:
             self._lock = _read_lock()
-        return self._lock.get(addr)
+        return Record.read(self._lock.get(addr))
 
 
-def _read_lock() -> dict[str, Record]:
+def _read_lock() -> dict[str, Document]:
     """The stages of dvc.lock, from its mirror where that is up to date: YAML takes seconds at a thousand stages."""
     try:
         content = LOCK.read_bytes()
@@ -120,7 +86,7 @@ def _read_lock() -> dict[str, Record]:
     return (load_yaml(LOCK).get("stages") or {}) if mirrored is None else mirrored
 
 
-def _mirrored(content: bytes) -> dict[str, Record] | None:
+def _mirrored(content: bytes) -> dict[str, Document] | None:
     """The stages of the mirror, if it is of a dvc.lock with this content."""
     with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
         mirror = json.loads(MIRROR.read_text())
@@ -129,7 +95,7 @@ def _mirrored(content: bytes) -> dict[str, Record] | None:
     return None
 
 
-def _write_mirror(content: bytes, stages: Mapping[str, Record]) -> None:
+def _write_mirror(content: bytes, stages: Mapping[str, Document]) -> None:
     write_atomically(MIRROR, json.dumps({"of": _mark(content), "stages": stages}), sync=False)
 
 
@@ -147,7 +113,7 @@ def refresh_mirror() -> None:
 
 def save_fragment(addr: str, record: Record) -> None:
     """Leave `record` for the next fold."""
-    write_atomically(FRAGMENTS / f"{addr}.json", json.dumps(record))
+    write_atomically(FRAGMENTS / f"{addr}.json", json.dumps(record.document()))
 
 
 def _blocks(text: str) -> dict[str, str] | None:
@@ -165,12 +131,12 @@ def _blocks(text: str) -> dict[str, str] | None:
     return blocks
 
 
-def _block(addr: str, record: Record) -> str:
+def _block(addr: str, record: Document) -> str:
     text = yaml.dump({addr: record}, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)
     return "".join(f"  {line}" if line.strip() else line for line in text.splitlines(keepends=True))
 
 
-def _lock_text(new: Mapping[str, Record]) -> str:
+def _lock_text(new: Mapping[str, Document]) -> str:
     """dvc.lock with `new` in it: only the blocks of these are written anew, if the rest can be told apart."""
     blocks = _blocks(LOCK.read_text()) if LOCK.exists() else {}
     if blocks is None:

@@ -6,11 +6,11 @@ something is right: what it gives is hashed before use.
 """
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from snakedvc.dvcfiles.cache import Cache, DamagedObjectError
 from snakedvc.dvcfiles.config import DvcConfig
-from snakedvc.dvcfiles.records import Record
+from snakedvc.dvcfiles.record import Record
 
 
 class Remote(Protocol):
@@ -22,11 +22,11 @@ class Remote(Protocol):
     def listing(self, md5: str) -> dict[str, str]:
         """The files (relative path -> MD5) of folder object `md5`."""
 
-    def fetch(self, entries: list[dict[str, Any]], cache: Cache) -> list[str]:
-        """Bring the objects of `entries` into `cache`; the names of those that it holds damaged."""
+    def fetch(self, hashes: list[str], cache: Cache) -> list[str]:
+        """Bring `hashes`, and what is in those that are folders, into `cache`; the names of damaged ones."""
 
-    def missing(self, entries: list[dict[str, Any]]) -> list[str]:
-        """Names of the objects of `entries` that it lacks, as far as that can be told without fetching."""
+    def missing(self, hashes: list[str]) -> list[str]:
+        """Names of the objects of `hashes` that it lacks, as far as that can be told without fetching."""
 
 
 class FolderRemote:
@@ -41,13 +41,13 @@ class FolderRemote:
     def listing(self, md5: str) -> dict[str, str]:
         return self._store.listing(md5)
 
-    def missing(self, entries: list[dict[str, Any]]) -> list[str]:
-        return self._store.missing(entries)
+    def missing(self, hashes: list[str]) -> list[str]:
+        return self._store.missing(hashes)
 
-    def fetch(self, entries: list[dict[str, Any]], cache: Cache) -> list[str]:
+    def fetch(self, hashes: list[str], cache: Cache) -> list[str]:
         damaged: list[str] = []
-        for entry in entries:
-            names = [entry["md5"]]
+        for md5 in hashes:
+            names = [md5]
             while names:
                 name = names.pop()
                 try:

@@ -5,7 +5,7 @@ For planning alone: what a stage computes from is always hashed from its bytes (
 
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,9 @@ def signatures(outs: Iterable[str]) -> dict[str, Signature | None]:
     return {out: signature(Path(out)) for out in outs}
 
 
-def remember(addr: str, outs: list[dict[str, Any]], now: dict[str, Signature | None]) -> None:
-    """Note that the outputs of a stage, with the signatures `now`, have the hashes of `outs`."""
-    known = {entry["path"]: [entry["md5"], now[entry["path"]]] for entry in outs}
+def remember(addr: str, made: Mapping[str, str | None], now: dict[str, Signature | None]) -> None:
+    """Note that the outputs of a stage, with the signatures `now`, have the hashes `made`."""
+    known = {path: [md5, now[path]] for path, md5 in made.items()}
     write_atomically(SEEN / f"{addr}.json", json.dumps(known), sync=False)
 
 
@@ -59,5 +59,5 @@ class Tree:
             else:
                 found[out], fresh = digest(Path(out)).md5, True
         if fresh and self._write:
-            remember(addr, [{"path": o, "md5": m} for o, m in found.items() if m], now)
+            remember(addr, {out: md5 for out, md5 in found.items() if md5}, now)
         return found

@@ -1,20 +1,22 @@
 """Record existing outputs under new code after a pure refactor, and write down that this was done.
 
-Only code may differ: a changed param, command or input means that the outputs were made from something else.
+Only code may differ.  With `wiring` the command may differ too, and which deps and params are listed.  A value that
+changed is never accepted: then the outputs were made from something else.
 """
 
 import json
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from snakedvc.code.freeze import code_entries
-from snakedvc.dvcfiles.cache import Cache
-from snakedvc.dvcfiles.config import read_config
-from snakedvc.dvcfiles.pipeline import CODE_ROOT, Pipeline, Stage
-from snakedvc.dvcfiles.records import Record, Records, make_record, save_fragment
+from snakedvc.dvcfiles.pipeline import Pipeline, Stage
+from snakedvc.dvcfiles.record import Record
+from snakedvc.dvcfiles.records import fold, save_fragment
+from snakedvc.dvcfiles.store import Store
 from snakedvc.errors import ProjectError
-from snakedvc.planning.audit import NEVER, auditor
+from snakedvc.planning.audit import Audit, differences
 from snakedvc.running import journal
 
 # Committed with the code it speaks of; the same lines go to logs/accepted.jsonl.
@@ -22,52 +24,91 @@ ACCEPTED = Path(".dvc/accepted.jsonl")
 ACCEPTED_LOG = Path("logs/accepted.jsonl")
 
 
-def _code(record: Record) -> dict[str, str]:
-    return {d["path"]: d["md5"] for d in record["deps"] if d["path"].startswith(CODE_ROOT)}
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of one stage: its result is accepted under a new key, or why not; `standing` needs nothing."""
+
+    stage: Stage
+    what: Literal["accepted", "standing", "never made", "refused"]
+    why: str = ""
+    old: Record | None = None
+    new: Record | None = None
 
 
-def _accept_one(stage: Stage, pipeline: Pipeline, old: Record, cache: Cache, reason: str) -> dict[str, Any]:
-    data = [d for d in old["deps"] if not d["path"].startswith(CODE_ROOT)]
-    new = make_record(stage.cmd, code_entries(stage) + data, pipeline.values(stage), old["outs"])
-    key = cache.save_record(new)
-    save_fragment(stage.addr, new)
-    before, after = _code(old), _code(new)
-    changed = {
-        path: [before.get(path), after.get(path)]
-        for path in sorted(before.keys() | after.keys())
-        if before.get(path) != after.get(path)
-    }
-    journal.note(stage.addr, "accepted", key, 0.0)
-    return {
-        "stage": stage.addr,
-        "reason": reason,
-        "code": changed,
-        "outs": {o["path"]: o["md5"] for o in old["outs"]},
-        "key": key,
-        "git": journal.revision(),
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+def _decide(stage: Stage, audit: Audit, store: Store, allowed: tuple[str, ...]) -> Decision:
+    if audit.result(stage):
+        return Decision(stage, "standing")
+    older = audit.older(stage)
+    if not older:
+        return Decision(stage, "never made")
+    if waits := audit.waits_for(stage):
+        return Decision(stage, "refused", f"its input from {waits[0].addr} is not there")
+    wanted, why = audit.wanted(stage), ""
+    for old in older:
+        more = [d.what for d in differences(old, wanted) if d.kind not in allowed]
+        if more:
+            why = why or f"more than its code changed: {more[0]}"
+        elif store.cache.missing(old.made.values()):
+            why = why or "its outputs are not in the cache"
+        else:
+            return Decision(stage, "accepted", "", old, wanted.with_outs(old.outs))
+    return Decision(stage, "refused", why)
 
 
-def accept(pipeline: Pipeline, name: str, reason: str) -> list[str]:
-    """Accept every stage that `name` means (a stage of dvc.yaml or one address); the addresses that were accepted.
+def decide(pipeline: Pipeline, store: Store, wiring: bool) -> Iterator[Decision]:
+    """What becomes of every stage, producers before readers; a stage below accepted ones sees their outputs."""
+    audit = Audit(pipeline, store)
+    allowed = ("code", "command", "listed") if wiring else ("code",)
+    for stage in pipeline.topological():
+        decision = _decide(stage, audit, store, allowed)
+        if decision.new:
+            audit.take(stage, decision.new)
+        yield decision
 
-    Nothing is accepted if any of them has no result or differs in more than its code (ProjectError).
+
+def _line(decision: Decision, reason: str) -> str:
+    old, new = decision.old, decision.new
+    assert old is not None
+    assert new is not None
+    paths = sorted(old.code.keys() | new.code.keys())
+    return json.dumps(
+        {
+            "stage": decision.stage.addr,
+            "reason": reason,
+            "code": {p: [old.code.get(p), new.code.get(p)] for p in paths if old.code.get(p) != new.code.get(p)},
+            "other": [d.what for d in differences(old, new) if d.kind != "code"],
+            "outs": new.made,
+            "key": new.key,
+            "old_key": old.key,
+            "git": journal.revision(),
+            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        },
+        sort_keys=True,
+    )
+
+
+def accept(pipeline: Pipeline, store: Store, name: str | None, reason: str, wiring: bool = False) -> list[Decision]:
+    """Accept all stages that `name` means (a stage of dvc.yaml or one address), or all there are; what became of each.
+
+    A named stage that differs in more than its code is a ProjectError, and then nothing is accepted.  What was never
+    made is left out.
     """
-    by, records, cache = auditor(pipeline), Records(), Cache(read_config().cache_dir)
-    stale = [s for s in pipeline.matching(name) if by.reasons(s)]
-    for stage in stale:
-        reasons = by.reasons(stage)
-        if reasons == [NEVER]:
-            raise ProjectError(f"{stage.addr}: never made, so there is nothing to accept: run it")
-        if other := [r for r in reasons if not r.startswith(CODE_ROOT)]:
-            raise ProjectError(f"{stage.addr}: cannot be accepted, more than its code changed: {other[0]}")
-        record = records.get(stage.addr)
-        if record is None or cache.missing(record["outs"]):
-            raise ProjectError(f"{stage.addr}: its outputs are not in the cache, so they cannot be accepted: run it")
-    lines = [_accept_one(s, pipeline, records.get(s.addr) or {}, cache, reason) for s in stale]
-    for path in (ACCEPTED, ACCEPTED_LOG):
+    asked = {s.addr for s in (pipeline.matching(name) if name else pipeline.stages.values())}
+    found = []
+    for decision in decide(pipeline, store, wiring):
+        if decision.stage.addr in asked:
+            found.append(decision)
+            if name and decision.what == "refused":
+                raise ProjectError(f"{decision.stage.addr}: cannot be accepted: {decision.why}")
+    for decision in found:
+        if decision.new:
+            store.save(decision.new)
+            save_fragment(decision.stage.addr, decision.new)
+            journal.note(decision.stage.addr, "accepted", decision.new.key, 0.0)
+    lines = [_line(d, reason) + "\n" for d in found if d.new]
+    for path in (ACCEPTED, ACCEPTED_LOG) if lines else ():
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as f:
-            f.writelines(json.dumps(line, sort_keys=True) + "\n" for line in lines)
-    return [s.addr for s in stale]
+            f.writelines(lines)
+    fold()
+    return found

@@ -1,18 +1,27 @@
-"""Whether each stage's last record stands for the present params, code and inputs, without reading what stages made.
+"""Of every stage: the result that stands for the present params, code and inputs, and what differs from older ones.
 
-The reasons say what differs; `spectrum status` shows them.
+Hashes of inputs follow from the results of the stages above, so nothing that stages made is read.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from snakedvc.dvcfiles.cache import Cache
-from snakedvc.dvcfiles.config import read_config
 from snakedvc.dvcfiles.hashes import DepHashes
-from snakedvc.dvcfiles.pipeline import CODE_ROOT, Pipeline, Stage
-from snakedvc.dvcfiles.records import Record, Records, make_record, run_key
+from snakedvc.dvcfiles.pipeline import Pipeline, Stage
+from snakedvc.dvcfiles.record import Entry, Record
+from snakedvc.dvcfiles.store import Store
 
-NEVER = "never made"
+# value: something that decides a result has another value.  listed: dvc.yaml lists more of it, or less.
+Kind = Literal["code", "command", "listed", "value"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that differs between two records."""
+
+    kind: Kind
+    what: str
 
 
 def param_changes(old: Any, new: Any, name: str) -> list[str]:
@@ -23,55 +32,69 @@ def param_changes(old: Any, new: Any, name: str) -> list[str]:
     return [] if old == new else [f"{name}: {old} -> {new}"]
 
 
-def _param_reasons(stage: Stage, record: Record, pipeline: Pipeline) -> list[str]:
-    old = record.get("params", {}).get("params.yaml", {})
-    new = pipeline.values(stage)
-    listed = [f"param {k} is {'now' if k in new else 'no longer'} listed" for k in sorted(old.keys() ^ new.keys())]
-    return listed + [line for k in sorted(old.keys() & new.keys()) for line in param_changes(old[k], new[k], k)]
+def _listed(old: Mapping[str, Any], new: Mapping[str, Any], kind: Kind, word: str) -> Iterator[Difference]:
+    for name in sorted(old.keys() ^ new.keys()):
+        yield Difference(kind, f"{name} is {f'a new {word}' if name in new else f'no longer a {word}'}")
+
+
+def differences(old: Record, new: Record) -> Iterator[Difference]:
+    """What differs between the inputs of two records; a hash of `new` that is not known differs from none."""
+    if old.cmd != new.cmd:
+        yield Difference("command", "its command in dvc.yaml changed")
+    yield from _listed(old.params, new.params, "listed", "param")
+    for name in sorted(old.params.keys() & new.params.keys()):
+        yield from (Difference("value", line) for line in param_changes(old.params[name], new.params[name], name))
+    yield from _listed(old.code, new.code, "code", "dep")
+    yield from _listed(old.data, new.data, "listed", "dep")
+    for kind, before, now in (("code", old.code, new.code), ("value", old.data, new.data)):
+        for path in sorted(before.keys() & now.keys()):
+            if now[path] is not None and now[path] != before[path]:
+                yield Difference(kind, f"{path} changed")
 
 
 class Audit:
-    """The reasons of every stage, by address; empty where the record stands."""
+    """What is known of each stage's result; of every stage found out once, producers before their readers."""
 
-    def __init__(self, pipeline: Pipeline, records: Records, cache: Cache) -> None:
-        self._pipeline, self._records, self._cache = pipeline, records, cache
-        self._hashes = DepHashes(pipeline, self._made, lambda _, md5: cache.listing(md5))
+    def __init__(self, pipeline: Pipeline, store: Store) -> None:
+        self._pipeline, self._store = pipeline, store
+        self._hashes = DepHashes(pipeline, self._made, lambda _, md5: store.cache.listing(md5))
+        self._wanted: dict[str, Record] = {}
+        self._results: dict[str, Record | None] = {}
+        self._by_outs: dict[tuple[str, ...], list[Record]] | None = None
 
     def _made(self, out: str) -> str | None:
-        """The hash that an output's stage last recorded for it."""
-        record = self._records.get(self._pipeline.producers[out].addr) or {}
-        return next((o["md5"] for o in record.get("outs", []) if o["path"] == out), None)
+        result = self.result(self._pipeline.producers[out])
+        return result.made[out] if result else None
 
-    def in_run_cache(self, stage: Stage) -> bool:
-        """Whether the run cache has a result for the present params and code and the recorded inputs."""
-        hashes = {d: self._hashes.of(d) for d in stage.deps}
-        deps = [{"path": path, "hash": "md5", "md5": md5} for path, md5 in hashes.items()]
-        key = run_key(make_record(stage.cmd, deps, self._pipeline.values(stage)), stage.outs)
-        return any(not self._cache.missing(record["outs"]) for record in self._cache.records(key))
+    def wanted(self, stage: Stage) -> Record:
+        """The record that a run now would have before it starts; an input that is not known yet has no hash."""
+        if stage.addr not in self._wanted:
+            deps = [Entry(dep, self._hashes.of(dep)) for dep in stage.deps]
+            self._wanted[stage.addr] = self._pipeline.record(stage, deps)
+        return self._wanted[stage.addr]
 
-    def reasons(self, stage: Stage) -> list[str]:
-        """Why the record of `stage` does not stand; an empty list if it does."""
-        record = self._records.get(stage.addr)
-        if record is None:
-            return [NEVER]
-        reasons = [] if record["cmd"] == stage.cmd else ["its command in dvc.yaml changed"]
-        reasons += _param_reasons(stage, record, self._pipeline)
-        old = {d["path"]: d.get("md5") for d in record.get("deps", [])}
-        for path in sorted(old.keys() | set(stage.deps)):
-            if path not in stage.deps:
-                reasons.append(f"{path} is no longer a dep")
-            elif path not in old:
-                reasons.append(f"{path} is a new dep")
-            elif path.startswith(CODE_ROOT):
-                if self._hashes.code(path) != old[path]:
-                    reasons.append(f"{path} changed")
-            elif (now := self._hashes.data(path)) is not None and now != old[path]:
-                reasons.append(f"{path} changed")
-        if sorted(o["path"] for o in record.get("outs", [])) != sorted(stage.outs):
-            reasons.append("its outputs' paths changed")
-        return reasons
+    def waits_for(self, stage: Stage) -> list[Stage]:
+        """The stages above that have to run first."""
+        return [up for up in self._pipeline.upstream(stage) if self.result(up) is None]
 
+    def result(self, stage: Stage) -> Record | None:
+        """The result that stands for the present inputs; None if there is none, or an input is not known."""
+        if stage.addr not in self._results:
+            wanted = self.wanted(stage)
+            known = all(d.md5 for d in wanted.deps)
+            self._results[stage.addr] = next(self._store.here(wanted, stage.addr), None) if known else None
+        return self._results[stage.addr]
 
-def auditor(pipeline: Pipeline) -> Audit:
-    """The audit of `pipeline` in this project."""
-    return Audit(pipeline, Records(), Cache(read_config().cache_dir))
+    def take(self, stage: Stage, record: Record) -> None:
+        """From now on `record` is the result of `stage`."""
+        self._results[stage.addr] = record
+
+    def older(self, stage: Stage) -> list[Record]:
+        """Results of any inputs with the same outputs' paths: the stage's last, then the run cache's, newest first."""
+        if self._by_outs is None:
+            self._by_outs = {}
+            for record in self._store.cache.all_records():
+                self._by_outs.setdefault(tuple(record.made), []).append(record)
+        paths, last = tuple(sorted(stage.outs)), self._store.records.get(stage.addr)
+        own = [last] if last and tuple(last.made) == paths else []
+        return own + self._by_outs.get(paths, [])

@@ -10,33 +10,23 @@ import itertools
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from snakedvc.dvcfiles.cache import Cache, MissingObjectError
-from snakedvc.dvcfiles.config import read_config
+from snakedvc.dvcfiles.cache import MissingObjectError
 from snakedvc.dvcfiles.digest import files_under, hash_files
 from snakedvc.dvcfiles.hashes import DepHashes
 from snakedvc.dvcfiles.locks import attempt, half_written, mark, stage_lock, writing
 from snakedvc.dvcfiles.pipeline import Pipeline, Stage
-from snakedvc.dvcfiles.records import (
-    Record,
-    Records,
-    fold,
-    inputs_of,
-    make_record,
-    refresh_mirror,
-    run_key,
-    save_fragment,
-)
-from snakedvc.dvcfiles.remote import open_remote
+from snakedvc.dvcfiles.record import Entry, Record
+from snakedvc.dvcfiles.records import fold, refresh_mirror, save_fragment
 from snakedvc.dvcfiles.seen import Tree, remember, signatures
+from snakedvc.dvcfiles.store import Store, ask_remote, remove, say
 from snakedvc.running import journal
 from snakedvc.running.inputs import set_aside
-from snakedvc.running.restore import ask_remote, known_here, remove, restore, say
 
 # right: its outputs are in place.  restored: they were brought back, or would be in a dry run.  run: it has to run, and
 # what it will give is not known.  The others are known but not to be had: lost (in no cache), damaged (found out just
@@ -72,27 +62,26 @@ class Driver:
         """
         self._pipeline, self._write, self._forced, self._target = pipeline, write, forced, target
         self._reserved = frozenset(reserved)
-        config = read_config()
-        self._cache, self._remote = Cache(config.cache_dir, mend=write), open_remote(config)
         self._hashes = DepHashes(pipeline, self._made, self._listing)
         self._tree = Tree(write)
         self._settled: dict[str, Settled] = {}
         if write:
             fold()  # also what a driver that was killed has left
             refresh_mirror()
-        self._records = Records()
+        self._store = Store(mend=write)
 
     def _made(self, out: str) -> str | None:
         return (self._settled[self._pipeline.producers[out].addr].outs or {}).get(out)
 
     def _listing(self, out: str, md5: str) -> dict[str, str]:
-        if self._cache.object_path(md5).exists():
-            return self._cache.listing(md5)
+        store = self._store
+        if store.cache.object_path(md5).exists():
+            return store.cache.listing(md5)
         if self._settled[self._pipeline.producers[out].addr].state == "right":
             return hash_files(dict(files_under(Path(out))))[0]
-        if self._remote is None:
+        if store.remote is None:
             raise MissingObjectError([md5])
-        return ask_remote(self._remote.listing, md5, default={})
+        return ask_remote(store.remote.listing, md5, default={})
 
     def settle(self, addr: str) -> list[str]:
         """Settle the stage at `addr` and all above it; the addresses that were not settled before."""
@@ -127,46 +116,33 @@ class Driver:
             say(f"{back.total()} stage{'s' * (back.total() > 1)} {verb}: {what}")
 
     def _wanted(self, stage: Stage) -> Record | None:
-        """The record that a run now would have, without outputs; None while an input is not known."""
+        """The record that a run now would have before it starts; None while an input is not known."""
         if self._forced(stage) or any(self._settled[s.addr].outs is None for s in self._pipeline.upstream(stage)):
             return None
-        hashes = {dep: self._hashes.of(dep) for dep in stage.deps}
-        if None in hashes.values():
-            return None
-        deps = [{"path": dep, "hash": "md5", "md5": md5} for dep, md5 in hashes.items()]
-        return make_record(stage.cmd, deps, self._pipeline.values(stage))
+        deps = [Entry(dep, self._hashes.of(dep)) for dep in stage.deps]
+        return None if any(dep.md5 is None for dep in deps) else self._pipeline.record(stage, deps)
 
     def _decide(self, stage: Stage) -> Settled:
         wanted = self._wanted(stage)
         if wanted is None:
             return Settled("run")
-        key, last = run_key(wanted, stage.outs), self._records.get(stage.addr)
-
-        def fit(found: Iterable[Record]) -> Iterator[Record]:
-            same = inputs_of(wanted), sorted(stage.outs)
-            yield from (r for r in found if (inputs_of(r), sorted(o["path"] for o in r["outs"])) == same)
-
-        known = list(fit(known_here(key, wanted, last, self._cache)))
+        known = list(self._store.here(wanted, stage.addr))
         in_place = self._in_place(stage)
         for record in known:
-            if in_place == _outs(record):
+            if in_place == record.made:
                 self._accept(stage, record)
                 return Settled("right", in_place)
         state: State = "lost"
-        outs = _outs(known[0]) if known else None
-        for record in itertools.chain(known, self._known_elsewhere(key, fit)):
-            outs = outs or _outs(record)
-            found = self._bring(stage, key, record, in_place)
+        outs = known[0].made if known else None
+        for record in itertools.chain(known, self._store.elsewhere(wanted)):
+            outs = outs or record.made
+            found = self._bring(stage, record, in_place)
             if found in ("right", "restored", "busy"):
-                return Settled(found, _outs(record))
+                return Settled(found, record.made)
             state = "damaged" if found == "damaged" else state
         if state == "damaged":
             self._hold_place(stage)
         return Settled(state, outs) if outs else Settled("run")
-
-    def _known_elsewhere(self, key: str, fit: Callable[[Iterable[Record]], Iterator[Record]]) -> Iterator[Record]:
-        if self._remote:
-            yield from fit(ask_remote(self._remote.records, key, default=[]))
 
     def _in_place(self, stage: Stage) -> dict[str, str]:
         """The hashes of the outputs that are in the working tree and whole."""
@@ -174,33 +150,33 @@ class Driver:
             return {}
         return {out: md5 for out, md5 in self._tree.hashes(stage.addr, stage.outs).items() if md5}
 
-    def _bring(self, stage: Stage, key: str, record: Record, in_place: dict[str, str]) -> State:
+    def _bring(self, stage: Stage, record: Record, in_place: dict[str, str]) -> State:
         """Put the outputs of `record` in place, those that are not; or tell whether that could be done."""
-        wrong = [o for o in record["outs"] if in_place.get(o["path"]) != o["md5"]]
-        if not self._reserved.isdisjoint(o["path"] for o in wrong):
+        store, wrong = self._store, {out: md5 for out, md5 in record.made.items() if in_place.get(out) != md5}
+        if not self._reserved.isdisjoint(wrong):
             return "busy"
-        absent = [{"md5": name} for name in self._cache.missing(wrong)]
-        if absent and self._remote is None:
+        absent = store.cache.missing(wrong.values())
+        if absent and store.remote is None:
             return "lost"
         if not self._write:
-            return "lost" if absent and ask_remote(self._remote.missing, absent, default=absent) else "restored"
+            return "lost" if absent and ask_remote(store.remote.missing, absent, default=absent) else "restored"
         began = time.time()
         with patient(stage.addr, PATIENCE_S if not absent else 0) as held:
             if not held:
                 return "busy"
             in_place = self._in_place(stage)  # again: whoever held the lock may have brought it back
-            if in_place == _outs(record):
+            if in_place == record.made:
                 self._accept(stage, record)
                 return "right"
-            paths = [o for o, md5 in _outs(record).items() if in_place.get(o) != md5]
+            paths = [out for out, md5 in record.made.items() if in_place.get(out) != md5]
             with writing(stage.addr):
                 room = functools.partial(self._make_room, in_place=in_place)
-                found = restore(stage, record, self._cache, self._remote, paths, room)
+                found = store.restore(record, stage.addr, paths, room)
             if found != "restored":
                 return "damaged" if found == "damaged" else "lost"
-            remember(stage.addr, record["outs"], signatures(stage.outs))
+            remember(stage.addr, record.made, signatures(stage.outs))
             self._accept(stage, record)
-        journal.note(stage.addr, "restored", key, time.time() - began)
+        journal.note(stage.addr, "restored", record.key, time.time() - began)
         return "restored"
 
     def _hold_place(self, stage: Stage) -> None:
@@ -219,7 +195,7 @@ class Driver:
         """Remove outputs from the working tree; what the cache does not have was made by hand, and is kept."""
         for out in filter(os.path.exists, outs):
             md5 = in_place.get(out)
-            if md5 and not self._cache.object_path(md5).exists():
+            if md5 and not self._store.cache.object_path(md5).exists():
                 addr = self._pipeline.producers[out].addr
                 say(f"{out} is not what stage {addr} made: it is now {set_aside(Path(out))}")
         remove(outs)
@@ -228,15 +204,10 @@ class Driver:
         """The outputs in place are those of `record`: note it, if that is news."""
         if not self._write:
             return
-        if not self._cache.has_record(record):
-            self._cache.save_record(record)
-        last = self._records.get(stage.addr)
-        if last is None or (inputs_of(last), _outs(last)) != (inputs_of(record), _outs(record)):
+        self._store.save(record)
+        last = self._store.records.get(stage.addr)
+        if last is None or (last.inputs, last.made) != (record.inputs, record.made):
             save_fragment(stage.addr, record)
-
-
-def _outs(record: Record) -> dict[str, str]:
-    return {o["path"]: o["md5"] for o in record["outs"]}
 
 
 @contextmanager

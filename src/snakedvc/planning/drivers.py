@@ -14,7 +14,7 @@ import uuid
 from pathlib import Path
 
 from snakedvc.dvcfiles.locks import attempt, exclusive
-from snakedvc.running.restore import say
+from snakedvc.dvcfiles.store import say
 
 DRIVERS = Path(".dvc/tmp/drivers")
 # Held until this process ends, and never inherited.

@@ -92,7 +92,7 @@ class Stages:
                 if not os.path.exists(path):
                     raise ProjectError(f"{path}: no such file or folder, but stage {stage.name} of {DVC_YAML} reads it")
         if found := drift(self.pipeline):
-            raise ProjectError(f"{DVC_YAML}: {found[0]}: run `spectrum deps`")
+            raise ProjectError(f"{DVC_YAML}: {found[0]}: run `snakedvc deps`")
 
     def _concrete(self, name: str, wildcards: Any) -> Stage:
         item = "-".join(dict(wildcards)[axis] for axis in self.pipeline.axes(name))

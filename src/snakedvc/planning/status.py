@@ -1,66 +1,64 @@
-"""What would happen to each stage if the pipeline were run now, and why.  Reads records and file sizes, no data."""
+"""What would happen to each stage if the pipeline were run now, and why.  Changes nothing."""
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from snakedvc.dvcfiles.cache import Cache
-from snakedvc.dvcfiles.digest import files_under
+from snakedvc.dvcfiles.locks import half_written
 from snakedvc.dvcfiles.pipeline import Pipeline, Stage
-from snakedvc.dvcfiles.records import Records
-from snakedvc.planning.audit import NEVER, Audit
+from snakedvc.dvcfiles.record import Record
+from snakedvc.dvcfiles.seen import Tree
+from snakedvc.dvcfiles.store import Store
+from snakedvc.planning.audit import Audit, differences
 
-State = Literal["cached", "stale", "missing"]
+State = Literal["in place", "cached", "stale", "missing"]
+STANDS: tuple[State, ...] = ("in place", "cached")
 
 
 @dataclass(frozen=True)
 class StageStatus:
-    """cached: its result stands; stale: it would run or be restored; missing: it has no result."""
+    """The state of one stage, and every reason for it.
 
+    in place: its result stands and is in the working tree.  cached: it stands, and is brought back when it is needed.
+    stale: it was made from other inputs, and has to run.  missing: there is no result, or its objects are lost.
+    """
+
+    name: str
     addr: str
     state: State
-    why: str
+    why: tuple[str, ...] = ()
 
 
-def altered(entry: dict[str, Any]) -> bool:
-    """Whether an output in the working tree differs in size or number of files from its record."""
-    path = Path(entry["path"])
-    if path.is_dir():
-        sizes = [p.stat().st_size for _, p in files_under(path)]
-        return (sum(sizes), len(sizes)) != (entry.get("size"), entry.get("nfiles"))
-    return path.stat().st_size != entry.get("size")
+def _standing(stage: Stage, result: Record, store: Store, tree: Tree) -> tuple[State, list[str]]:
+    """State of a stage that has a result for the present inputs."""
+    there = {} if half_written(stage.addr) else tree.hashes(stage.addr, stage.outs)
+    wrong = {out: md5 for out, md5 in result.made.items() if there.get(out) != md5}
+    if not wrong:
+        return "in place", []
+    altered = [f"{out} was altered" for out in wrong if there.get(out)]
+    if store.cache.missing(wrong.values()):
+        return "missing", [*altered, f"{', '.join(wrong)}: neither here nor in the cache"]
+    return "cached", altered
 
 
-def _standing(stage: Stage, records: Records, cache: Cache) -> StageStatus:
-    """Status of a stage whose record stands for the present inputs."""
-    outs = (records.get(stage.addr) or {})["outs"]
-    absent = [o for o in outs if not os.path.exists(o["path"])]
-    if changed := [o["path"] for o in outs if o not in absent and altered(o)]:
-        return StageStatus(stage.addr, "stale", f"{', '.join(changed)} was altered: delete it and run again")
-    if not absent:
-        return StageStatus(stage.addr, "cached", "")
-    names = ", ".join(o["path"] for o in absent)
-    if cache.missing(absent):
-        return StageStatus(stage.addr, "missing", f"{names}: neither here nor in the cache")
-    return StageStatus(stage.addr, "cached", f"{names}: restored when needed")
+def _falling(stage: Stage, audit: Audit) -> tuple[State, list[str]]:
+    """State of a stage that has none."""
+    older, waits = audit.older(stage), audit.waits_for(stage)
+    if not older:
+        return "missing", ["never made"]
+    # Of all that was made at these paths, what is nearest to the present says best what changed.
+    why = min(([d.what for d in differences(old, audit.wanted(stage))] for old in older), key=len)
+    more = f" and {len(waits) - 1} more" if len(waits) > 1 else ""
+    return "stale", [*why, *([f"below {waits[0].addr}{more}"] if waits else [])]
 
 
-def status(pipeline: Pipeline, by: Audit, records: Records, cache: Cache) -> list[StageStatus]:
+def status(pipeline: Pipeline, store: Store) -> list[StageStatus]:
     """Every concrete stage, producers before readers."""
-    found: dict[str, StageStatus] = {}
+    audit, tree, found = Audit(pipeline, store), Tree(write=False), []
     for stage in pipeline.topological():
-        reasons = by.reasons(stage)
-        waits = [s.addr for s in pipeline.upstream(stage) if found[s.addr].state != "cached"]
-        if reasons == [NEVER]:
-            found[stage.addr] = StageStatus(stage.addr, "missing", NEVER)
-        elif reasons:
-            kept = not waits and by.in_run_cache(stage)
-            why = "; ".join(reasons) + (" (this variant is in the cache)" if kept else "")
-            found[stage.addr] = StageStatus(stage.addr, "stale", why)
-        elif waits:
-            more = f" and {len(waits) - 1} more" if len(waits) > 1 else ""
-            found[stage.addr] = StageStatus(stage.addr, "stale", f"below {waits[0]}{more}")
+        result = audit.result(stage)
+        if result:
+            state, why = _standing(stage, result, store, tree)
         else:
-            found[stage.addr] = _standing(stage, records, cache)
-    return list(found.values())
+            state, why = _falling(stage, audit)
+        found.append(StageStatus(stage.name, stage.addr, state, tuple(why)))
+    return found

@@ -6,13 +6,13 @@ Knows records and the cache, runs nothing.
 import contextlib
 import os
 from pathlib import Path
-from typing import Any
 
 from snakedvc.code.freeze import code_entries
 from snakedvc.dvcfiles.cache import Cache, DamagedObjectError, MissingObjectError
 from snakedvc.dvcfiles.digest import digest, files_under, hash_files
 from snakedvc.dvcfiles.pipeline import Pipeline, Stage
-from snakedvc.dvcfiles.records import Record, Records, make_record, run_key
+from snakedvc.dvcfiles.record import Entry, Record
+from snakedvc.dvcfiles.store import Store
 from snakedvc.errors import ProjectError
 
 ALTERED = Path(".dvc/tmp/altered")
@@ -22,8 +22,8 @@ class RefusedError(ProjectError):
     """An input is not what it should be: nothing may be computed from it."""
 
 
-def data_entries(pipeline: Pipeline, stage: Stage) -> list[dict[str, Any]]:
-    """Lock entries of the data deps.  Of a folder that other stages fill, only the configured runs are hashed."""
+def data_entries(pipeline: Pipeline, stage: Stage) -> list[Entry]:
+    """Entries of the data deps.  Of a folder that other stages fill, only the configured runs are hashed."""
     entries = []
     for dep in stage.data:
         made = pipeline.made_under(dep)
@@ -38,18 +38,17 @@ def data_entries(pipeline: Pipeline, stage: Stage) -> list[dict[str, Any]]:
 
 
 def current_record(pipeline: Pipeline, stage: Stage, code_root: Path = Path()) -> Record:
-    """The record that a run now would have, still without outputs; code is read below `code_root`."""
-    deps = code_entries(stage, code_root) + data_entries(pipeline, stage)
-    return make_record(stage.cmd, deps, pipeline.values(stage))
+    """The record that a run now would have before it starts; code is read below `code_root`."""
+    return pipeline.record(stage, code_entries(stage, code_root) + data_entries(pipeline, stage))
 
 
-def _recorded(pipeline: Pipeline, maker: Stage, path: str, records: Records, cache: Cache) -> list[str]:
+def _recorded(pipeline: Pipeline, maker: Stage, path: str, store: Store) -> list[str | None]:
     """The hashes that `maker` may have given output `path`: in its last record, else in its present run records."""
-    own = records.get(maker.addr)
+    own = store.records.get(maker.addr)
     found = [own] if own else []
     with contextlib.suppress(ProjectError):  # its own inputs may be gone; its last record has to do
-        found += cache.records(run_key(current_record(pipeline, maker), maker.outs))
-    return [o["md5"] for record in found for o in record.get("outs", []) if o["path"] == path]
+        found += store.cache.records(current_record(pipeline, maker).key)
+    return [record.made[path] for record in found if path in record.made]
 
 
 def _changed_files(path: Path, want: str, cache: Cache) -> str:
@@ -74,19 +73,19 @@ def set_aside(path: Path) -> Path:
     raise ProjectError(f"{ALTERED}: full of altered outputs; delete it")
 
 
-def check_inputs(pipeline: Pipeline, stage: Stage, records: Records, cache: Cache) -> None:
+def check_inputs(pipeline: Pipeline, stage: Stage, store: Store) -> None:
     """Refuse inputs that are not the bytes their stage recorded: edited by hand, damaged or half written."""
     for path in pipeline.inputs(stage):
         maker = pipeline.producers.get(path)
         if maker is None:
             continue
         found = digest(Path(path)).md5
-        last = records.get(maker.addr)
-        if last is None or any(o["path"] == path and o["md5"] == found for o in last.get("outs", [])):
+        last = store.records.get(maker.addr)
+        if last is None or last.made.get(path) == found:
             continue
-        wanted = _recorded(pipeline, maker, path, records, cache)
+        wanted = _recorded(pipeline, maker, path, store)
         if wanted and found not in wanted:
-            where = _changed_files(Path(path), wanted[0], cache) if found.endswith(".dir") else ""
+            where = _changed_files(Path(path), wanted[0], store.cache) if found.endswith(".dir") else ""
             aside = set_aside(Path(path))
             raise RefusedError(
                 f"{stage.addr}: refused: {path} is not what stage {maker.addr} made{where}; "

@@ -13,10 +13,10 @@ import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from snakedvc.dvcfiles.records import write_atomically
-from snakedvc.settings import Systems, load_settings
+from snakedvc.settings import load_settings
 
 RUNNER_LOG = Path("logs/runner.jsonl")
 How = Literal["ran", "restored", "superseded", "refused", "failed", "stopped", "accepted"]
@@ -47,8 +47,10 @@ def versions(libraries: Iterable[str]) -> dict[str, str | None]:
     return found
 
 
-def write_provenance(folder: Path, *, key: str, started: float, systems: Systems, code: Mapping[str, str]) -> None:
-    """logs/<stage>/<addr>/provenance.json of a run that has just ended; `code`: hashes of the code in no key."""
+def write_provenance(
+    folder: Path, key: str, started: float, *, systems: Mapping[str, Any], systems_code: Mapping[str, str]
+) -> None:
+    """logs/<stage>/<addr>/provenance.json of a run that has just ended, with what it got that is in no key."""
     provenance = {
         "key": key,
         "git": revision(),
@@ -59,7 +61,7 @@ def write_provenance(folder: Path, *, key: str, started: float, systems: Systems
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "wall_seconds": round(time.time() - started, 3),
-        "systems": dict(systems.params),
-        "systems_code": dict(code),
+        "systems": dict(systems),
+        "systems_code": dict(systems_code),
     }
     write_atomically(folder / "provenance.json", json.dumps(provenance, indent=1))

@@ -11,140 +11,83 @@ again.  75: stopped by SIGTERM after a checkpoint; a Slurm job puts itself back 
 import argparse
 import contextlib
 import errno
-import os
+import itertools
 import shutil
 import signal
-import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from snakedvc.code.freeze import CODE_ROOT, code_entries, frozen_copy
-from snakedvc.dvcfiles.cache import Cache
-from snakedvc.dvcfiles.config import read_config
+from snakedvc.code.freeze import code_entries, frozen_copy
 from snakedvc.dvcfiles.digest import digest
 from snakedvc.dvcfiles.locks import exclusive, stage_lock, writing
 from snakedvc.dvcfiles.pipeline import Pipeline, Stage, load_pipeline
-from snakedvc.dvcfiles.records import Record, Records, inputs_of, make_record, run_key, save_fragment
-from snakedvc.dvcfiles.remote import open_remote
+from snakedvc.dvcfiles.record import Record
+from snakedvc.dvcfiles.records import save_fragment
 from snakedvc.dvcfiles.seen import remember, signatures
+from snakedvc.dvcfiles.store import Store, remove, say
 from snakedvc.errors import ProjectError
 from snakedvc.running import journal
+from snakedvc.running.command import STOPPED, StoppedError, execute
 from snakedvc.running.inputs import RefusedError, check_inputs, data_entries
-from snakedvc.running.restore import candidates, remove, restore, say
 from snakedvc.settings import Systems, load_settings
 from snakedvc.site import slurm
 
-# What a stage is told in its environment: its frozen params, where its logs go, where its checkpoints go.
-PARAMS_ENV, LOG_DIR_ENV, CHECKPOINT_ENV = "TOKENSPECTRUM_PARAMS", "TOKENSPECTRUM_LOG_DIR", "CHECKPOINT_DIR"
 CHECKPOINTS = Path(".ckpt")
 SUPERSEDED = 3
-STOPPED = 75  # of a stage's command too: not finished, no error; the same command goes on from its checkpoint
 
 
 class SupersededError(ProjectError):
     """Code or params changed while the stage ran; its outputs are cached under the old ones."""
 
 
-class StageFailedError(ProjectError):
-    """The stage's own command failed."""
+@dataclass(frozen=True)
+class Started:
+    """A stage that is to run now: what it would be recorded as, and its frozen copy."""
+
+    stage: Stage
+    pipeline: Pipeline
+    wanted: Record
+    frozen: Path
+    systems: Systems
 
 
-class StoppedError(ProjectError):
-    """The stage's command was told to stop, and left a checkpoint to go on from."""
-
-
-def last_words(log: Path) -> str:
-    """Why a command failed, from its log: its error line, or the end of its traceback."""
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    if lines and lines[-1].startswith("error: "):
-        return lines[-1].removeprefix("error: ")
-    tail = "\n  ".join(lines[-12:])
-    hint = "\n(an import that dvc.yaml does not list? run `spectrum deps`)" if "ModuleNotFoundError" in tail else ""
-    return f"its command failed; the end of {log}:\n  {tail}{hint}"
-
-
-def execute(stage: Stage, frozen: Path, checkpoints: Path, log: Path, lock: int) -> None:
-    """Run the stage's command from the frozen copy, its output going to `log`; StageFailedError if it fails."""
-    stage.log_dir.mkdir(parents=True, exist_ok=True)
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    for out in stage.outs:
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-    code = os.path.abspath(frozen / CODE_ROOT)
-    env = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH")])),
-        "PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ.get("PATH", os.defpath),
-        PARAMS_ENV: os.path.abspath(frozen / "params.yaml"),
-        LOG_DIR_ENV: os.path.abspath(stage.log_dir),
-        CHECKPOINT_ENV: os.path.abspath(checkpoints),
-    }
-    with log.open("wb") as f:
-        # The command inherits the stage's lock: if this process is killed, the next run waits for the command's end.
-        # In a group of its own, so that the shell and all it started can be ended together.  The trap has the shell
-        # wait for what it started: a signal would end it at once, and its end says nothing of a checkpoint.
-        command = f"trap : TERM\n{stage.cmd}"
-        process = subprocess.Popen(
-            command, shell=True, env=env, stdout=f, stderr=subprocess.STDOUT, pass_fds=[lock], process_group=0
-        )
-        try:
-            status = process.wait()
-        except BaseException as e:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Slurm and the guard of its job may both send it
-            os.killpg(process.pid, signal.SIGTERM)  # training writes a checkpoint first
-            status = process.wait()
-            # Told to stop when there was nothing left to do: its outputs are as good as any.
-            if not (isinstance(e, SystemExit) and status in (0, STOPPED)):
-                raise
-    if status == STOPPED:
-        raise StoppedError(f"{stage.addr}: stopped after a checkpoint; run it again to go on")
-    if status:
-        raise StageFailedError(f"{stage.addr}: {last_words(log)}")
-    for out in stage.outs:
-        if not os.path.exists(out):
-            raise StageFailedError(f"{stage.addr}: its command succeeded without writing {out}")
-
-
-def superseded_by(stage: Stage, made_with: Record) -> str | None:
+def superseded_by(stage: Stage, wanted: Record) -> str | None:
     """What of cmd, code and params differs now from what the run started with; None if nothing does."""
     try:
         pipeline = load_pipeline()
-        now = pipeline.stage(stage.addr)
-        record = make_record(now.cmd, code_entries(now), pipeline.values(now))
+        now = pipeline.record(pipeline.stage(stage.addr), code_entries(pipeline.stage(stage.addr)))
     except ProjectError as e:
         return str(e)
-    code = {d["path"]: d["md5"] for d in made_with["deps"] if d["path"].startswith(CODE_ROOT)}
-    cmd, now_code, params = inputs_of(record)
-    if cmd != made_with["cmd"] or params != made_with.get("params", {}) or now.outs != stage.outs:
+    if (now.cmd, now.params, now.made) != (wanted.cmd, wanted.params, wanted.made):
         return "its command or params changed"
-    changed = sorted(path for path in code.keys() | now_code.keys() if code.get(path) != now_code.get(path))
+    paths = sorted(now.code.keys() | wanted.code.keys())
+    changed = [path for path in paths if now.code.get(path) != wanted.code.get(path)]
     return f"{', '.join(changed)} changed" if changed else None
 
 
-def run_and_store(
-    pipeline: Pipeline, stage: Stage, wanted: Record, frozen: Path, log: Path, lock: int, cache: Cache, systems: Systems
-) -> Record:
-    """Execute and store; the full record.  Raises when the result must not stand for the present tree."""
-    key = run_key(wanted, stage.outs)
-    checkpoints = CHECKPOINTS / stage.addr / key[:16]
+def run_and_store(run: Started, log: Path, lock: int, store: Store) -> Record:
+    """Execute and store; the record with its outputs.  Raises when the result must not stand for the present tree."""
+    stage, wanted = run.stage, run.wanted
+    checkpoints = CHECKPOINTS / stage.addr / wanted.key[:16]
     remove(stage.outs)
     started = time.time()
-    execute(stage, frozen, checkpoints, log, lock)
-    data = {d["path"]: d["md5"] for d in wanted["deps"] if not d["path"].startswith(CODE_ROOT)}
-    now = {d["path"]: d["md5"] for d in data_entries(pipeline, stage)}
-    if changed := sorted(path for path in data if data[path] != now[path]):
+    execute(stage, run.frozen, checkpoints, log, lock)
+    now = {entry.path: entry.md5 for entry in data_entries(run.pipeline, stage)}
+    if changed := [path for path, md5 in wanted.data.items() if md5 != now[path]]:
         raise RefusedError(
             f"{stage.addr}: refused: {', '.join(changed)} changed while it ran; its outputs are discarded: run again"
         )
     found = signatures(stage.outs)  # before they are read: what changes from now on does not look unchanged
-    record = {**wanted, "outs": [cache.store(Path(out)).entry(out) for out in sorted(stage.outs)]}
-    cache.save_record(record)
-    remember(stage.addr, record["outs"], found)
+    record = wanted.with_outs(store.cache.store(Path(out)).entry(out) for out in stage.outs)
+    store.cache.save_record(record)
+    remember(stage.addr, record.made, found)
     shutil.rmtree(checkpoints)  # only now: until the outputs are safe, a rerun goes on from the checkpoint
     with contextlib.suppress(OSError):  # checkpoints of other params may lie beside it
         checkpoints.parent.rmdir()
-    beside = {path: digest(frozen / path).md5 for path in systems.code}
-    journal.write_provenance(stage.log_dir, key=key, started=started, systems=systems, code=beside)
+    code = {path: digest(run.frozen / path).md5 for path in run.systems.code}
+    journal.write_provenance(stage.log_dir, wanted.key, started, systems=run.systems.params, systems_code=code)
     if why := superseded_by(stage, wanted):
         raise SupersededError(
             f"{stage.addr}: superseded: {why} while it ran; "
@@ -155,26 +98,24 @@ def run_and_store(
 
 def make(stage: Stage, pipeline: Pipeline, log: Path, lock: int) -> tuple[journal.How, str]:
     """Restore or run `stage`; how, and its run-cache key."""
-    config, records = read_config(), Records()
-    cache, remote = Cache(config.cache_dir), open_remote(config)
+    store = Store()
     systems = load_settings().systems(stage.data, pipeline.params)
     with frozen_copy(stage, pipeline.values(stage), systems.params, systems.code) as frozen:
-        code = code_entries(stage, frozen)  # hashed from the copy: the bytes that will run
-        wanted = make_record(stage.cmd, code + data_entries(pipeline, stage), pipeline.values(stage))
-        key = run_key(wanted, stage.outs)
+        # Code is hashed from the copy: the bytes that will run.
+        wanted = pipeline.record(stage, code_entries(stage, frozen) + data_entries(pipeline, stage))
         how: journal.How = "ran"
-        for found in candidates(key, wanted, stage.addr, records, cache, remote):
-            if restore(stage, found, cache, remote) == "restored":
-                how, record = "restored", {**wanted, "outs": found["outs"]}
-                remember(stage.addr, record["outs"], signatures(stage.outs))
+        for known in itertools.chain(store.here(wanted, stage.addr), store.elsewhere(wanted)):
+            if store.restore(known, stage.addr) == "restored":
+                how, record = "restored", wanted.with_outs(known.outs)
+                remember(stage.addr, record.made, signatures(stage.outs))
+                store.save(record)
                 break
         else:
-            check_inputs(pipeline, stage, records, cache)
-            record = run_and_store(pipeline, stage, wanted, frozen, log, lock, cache, systems)
-    if how == "restored":
-        cache.save_record(record)
+            check_inputs(pipeline, stage, store)
+            started = Started(stage, pipeline, wanted, frozen, systems)
+            record = run_and_store(started, log, lock, store)
     save_fragment(stage.addr, record)
-    return how, key
+    return how, wanted.key
 
 
 def locked_run(addr: str, log: Path | None) -> tuple[journal.How, str]:

@@ -119,7 +119,7 @@ def remote(config: DvcConfig) -> Check:
                 "remote", "fail", f"{folder}: no such folder: is it mounted?  Nothing can be shared without it"
             )
         if error := _writable(folder):
-            return Check("remote", "warn", f"{folder}: {error.strerror}: restores work, `spectrum push` does not")
+            return Check("remote", "warn", f"{folder}: {error.strerror}: restores work, `snakedvc push` does not")
         return Check("remote", "ok", f"{folder} can be written")
     code = (
         "from dvc.repo import Repo; r = Repo().cloud.get_remote(); r.fs.exists(r.fs.join(r.path, 'files')); print('ok')"

@@ -1,6 +1,7 @@
-"""What a job of each stage asks for: memory and time of workflow/resources.yaml, nodes and GPUs that follow the params.
+"""What a job of each stage asks for: memory and time, nodes and GPUs.
 
-Knows neither Slurm nor what a stage does.
+Memory and time are in workflow/resources.yaml, those of a result in its declaration.  Nodes and GPUs follow from the
+params.  Knows neither Slurm nor what a stage does.
 """
 
 from functools import cache

@@ -13,19 +13,23 @@ from typing import NamedTuple
 from tokenspectrum.cli.failures import as_lines
 from tokenspectrum.errors import UserError
 
+# What works in any project of Snakemake and DVC is the bridge's.
+BRIDGE = "snakedvc.cli"
+
 
 class Command(NamedTuple):
-    """A subcommand: one line of help, an example, and whether params.yaml must be right for it."""
+    """A subcommand: one line of help, an example, whether params.yaml must be right for it, and where its module is."""
 
     help: str
     example: str
     reads_params: bool = True
+    room: str = "tokenspectrum.cli"
 
 
 COMMANDS = {
     "preset": Command("list presets, or make one of them params.yaml", "preset tiny --set train.steps=3", False),
     "plan": Command("what params.yaml would take: GPU memory, logs, checkpoints, GPU-hours", "plan qwen3-8b", False),
-    "status": Command("say of each stage whether it is cached, stale (and why) or missing", "status"),
+    "status": Command("say of each stage whether its result is there, and why not", "status train", room=BRIDGE),
     "watch": Command("show the progress of the stages that are running; Ctrl-C ends it", "watch --once", False),
     "explain": Command("show a run's resolved rule and what it realised", "explain anchor20"),
     "sql": Command(
@@ -33,11 +37,15 @@ COMMANDS = {
         'sql "SELECT run, avg(reward) FROM responses GROUP BY ALL"',
     ),
     "impact": Command(
-        "list the stages that a change of a file would invalidate", "impact src/tokenspectrum/counter.py"
+        "list the stages that a change of a file would invalidate",
+        "impact src/tokenspectrum/counter.py",
+        room=BRIDGE,
     ),
     "deps": Command("write the results' stages and all code deps into dvc.yaml", "deps --check", False),
-    "accept": Command("record a stage's existing outputs under its new code", 'accept train --reason "a rename"'),
-    "push": Command("send all results, older variants too, to the DVC remote", "push"),
+    "accept": Command(
+        "keep the results of stages whose code was only refactored", 'accept --all --reason "a rename"', room=BRIDGE
+    ),
+    "push": Command("send all results, older variants too, to the DVC remote", "push", room=BRIDGE),
     "doctor": Command(
         "check that this site is ready: environment, cache, locks, Slurm", "doctor --profile slurm --submit", False
     ),
@@ -68,7 +76,7 @@ def parser(words: list[str]) -> argparse.ArgumentParser:
             name, help=command.help, description=command.help, epilog=f"example: spectrum {command.example}"
         )
         if name == asked:
-            importlib.import_module(f"tokenspectrum.cli.{name}").configure(one)
+            importlib.import_module(f"{command.room}.{name}").configure(one)
     return top
 
 

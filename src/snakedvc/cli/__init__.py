@@ -1,0 +1,1 @@
+"""The command line: one file a subcommand.  A project's own command line may offer the same subcommands."""

@@ -1,0 +1,19 @@
+"""`push`: send every recorded variant of every stage to the DVC remote."""
+
+import argparse
+
+
+def _run(args: argparse.Namespace) -> None:
+    from snakedvc.dvcfiles.dvc_remote import push
+    from snakedvc.dvcfiles.pipeline import load_pipeline
+    from snakedvc.dvcfiles.store import Store
+
+    store = Store()
+    current = [record for addr in load_pipeline().stages if (record := store.records.get(addr))]
+    n_records, n_objects = push(store.cache, current)
+    print(f"{n_records} run records, {n_objects} new objects sent")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The subcommand's arguments."""
+    parser.set_defaults(func=_run)

@@ -1,0 +1,117 @@
+"""What a stage is made from and what it made: one frozen record, and its form in dvc.lock and in DVC's run cache.
+
+A record is made by Pipeline.record, before a run, or read from a file.  Knows no files of its own.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+CODE_ROOT = "src/"
+PARAMS_NAME = "params.yaml"
+_OWN = {"path", "md5", "size", "nfiles"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What DVC records of a dep or an output.
+
+    `md5` ends in .dir for a folder, and is None for an output that is not made yet.  `size` (bytes) and `nfiles` are in
+    no key.  `others` are DVC's further fields.
+    """
+
+    path: str
+    md5: str | None = None
+    size: int | None = None
+    nfiles: int | None = None
+    others: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({"hash": "md5"}))
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> "Entry":
+        """The entry that stands in a file; KeyError or TypeError if it is none."""
+        others = {k: v for k, v in document.items() if k not in _OWN}
+        return cls(document["path"], document.get("md5"), document.get("size"), document.get("nfiles"), others)
+
+    def hashed(self) -> dict[str, Any]:
+        """What of it is in a key."""
+        return {"path": self.path, **self.others, **({} if self.md5 is None else {"md5": self.md5})}
+
+    def document(self) -> dict[str, Any]:
+        """The entry as DVC writes it."""
+        sizes = {"size": self.size, "nfiles": self.nfiles}
+        return self.hashed() | {name: n for name, n in sizes.items() if n is not None}
+
+
+@dataclass(frozen=True)
+class Record:
+    """A stage's command, deps and params, all of which decide its result, and its outputs.
+
+    Deps and outputs are sorted by path.  Before the stage has run its outputs have no hash.
+    """
+
+    cmd: str
+    deps: tuple[Entry, ...]
+    params: Mapping[str, Any]
+    outs: tuple[Entry, ...]
+
+    @classmethod
+    def read(cls, document: Any) -> "Record | None":
+        """The record that stands in a file; None if it is none, or not of this one params file."""
+        try:
+            params = document.get("params", {})
+            if set(params) - {PARAMS_NAME}:
+                return None
+            deps = tuple(map(Entry.read, document.get("deps") or ()))
+            return cls(document["cmd"], deps, params.get(PARAMS_NAME, {}), tuple(map(Entry.read, document["outs"])))
+        except (AttributeError, KeyError, TypeError):
+            return None
+
+    @property
+    def code(self) -> dict[str, str | None]:
+        """The hash of each code dep."""
+        return {d.path: d.md5 for d in self.deps if d.path.startswith(CODE_ROOT)}
+
+    @property
+    def data(self) -> dict[str, str | None]:
+        """The hash of each other dep."""
+        return {d.path: d.md5 for d in self.deps if not d.path.startswith(CODE_ROOT)}
+
+    @property
+    def made(self) -> dict[str, str | None]:
+        """The hash of each output."""
+        return {o.path: o.md5 for o in self.outs}
+
+    @cached_property
+    def inputs(self) -> tuple[Any, ...]:
+        """What decides the result, to compare with that of another record."""
+        return self.cmd, self.code, self.data, self.params
+
+    def with_outs(self, outs: Iterable[Entry]) -> "Record":
+        """The same inputs with these outputs."""
+        return replace(self, outs=tuple(sorted(outs, key=lambda o: o.path)))
+
+    @cached_property
+    def key(self) -> str:
+        """DVC's run-cache key: the hash of the inputs and of the outputs' paths."""
+        return _sha256(self._document([e.hashed() for e in self.deps], sorted(o.path for o in self.outs)))
+
+    @cached_property
+    def name(self) -> str:
+        """DVC's name of the record in the run cache: the hash of all of it, sizes left out."""
+        return _sha256(self._document([e.hashed() for e in self.deps], [o.hashed() for o in self.outs]))
+
+    def document(self) -> dict[str, Any]:
+        """The record as DVC writes it."""
+        return self._document([e.document() for e in self.deps], [o.document() for o in self.outs])
+
+    def _document(self, deps: list[Any], outs: list[Any]) -> dict[str, Any]:
+        params = {"params": {PARAMS_NAME: dict(self.params)}} if self.params else {}
+        return {"cmd": self.cmd, "deps": deps, **params, "outs": outs}
+
+
+def _sha256(document: Any) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
