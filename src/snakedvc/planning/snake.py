@@ -20,11 +20,10 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from snakemake.io import directory
-
 from snakedvc.dvcfiles.digest import digest
 from snakedvc.dvcfiles.pipeline import DVC_YAML, Pipeline, Stage, load_pipeline
 from snakedvc.errors import ProjectError
+from snakedvc.planning.internals import directory, plans
 
 RULES = str(Path(__file__).with_name("stages.smk"))
 # What a job asks for beside its resources, and the value of each where nobody says.
@@ -71,7 +70,7 @@ class Stages:
     @cached_property
     def _plan(self) -> Any:
         """What decides which stages are jobs.  None where nothing is run, such as for a picture of the DAG."""
-        if self._workflow is None or self._workflow.executor_plugin is None or self._workflow.touch:
+        if not plans(self._workflow):
             return None
         from snakedvc.planning.plan import Plan
 

@@ -1,0 +1,97 @@
+"""Every part of Snakemake that the bridge reaches into and that Snakemake does not promise.  Nothing else does.
+
+PINNED says of which version these names are; `Snakemake` compares what it reads or calls with what is installed, so
+that another version ends with one line instead of a wrong plan.  tests/bridge/test_bridge_internals.py checks them too.
+"""
+
+import importlib.metadata
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from snakemake.io import ancient, directory
+from snakemake.settings.types import RerunTrigger
+from snakemake_interface_storage_plugins.io import Mtime
+
+from snakedvc.errors import ProjectError
+
+PINNED = "9.27"
+__all__ = ["Snakemake", "ancient", "check_pins", "directory", "plans"]
+# What is read of the workflow, by dotted name.
+READ = (
+    "is_main_process",
+    "dryrun",
+    "touch",
+    "executor_plugin",
+    "dag_settings.rerun_triggers",
+    "persistence.path",
+    "iocache.exists_local",
+    "iocache.mtime",
+    "dag.targetfiles",
+    "dag.targetrules",
+    "dag.forcerules",
+    "dag.forcefiles",
+    "dag.ignore_incomplete",
+)
+
+
+def plans(workflow: Any) -> bool:
+    """Whether this process decides which jobs run: not for a picture of the DAG, nor with --touch."""
+    return workflow is not None and workflow.executor_plugin is not None and not workflow.touch
+
+
+def check_pins(workflow: Any) -> None:
+    """ProjectError if this Snakemake lacks something that is read of it."""
+    for dotted in READ:
+        node = workflow
+        for name in dotted.split("."):
+            if not hasattr(node, name):
+                version = importlib.metadata.version("snakemake")
+                raise ProjectError(
+                    f"Snakemake {version} has no workflow.{dotted}, which planning needs: install {PINNED}, for which it "
+                    "was written"
+                )
+            node = getattr(node, name)
+
+
+class Snakemake:
+    """The DAG and settings of the process that plans."""
+
+    def __init__(self, workflow: Any) -> None:
+        check_pins(workflow)
+        self._workflow, self._dag = workflow, workflow.dag
+        self.dryrun: bool = workflow.dryrun
+        self.locks: Path = workflow.persistence.path / "locks"
+        rules = self._dag.targetrules
+        # What was asked for, and what has to run whatever is there (-R, -f, -F).
+        self.asked_files = {str(f) for f in self._dag.targetfiles} | {str(f) for rule in rules for f in rule.input}
+        self.asked_rules = {rule.name for rule in rules}
+        self.forced_rules = {rule.name for rule in self._dag.forcerules}
+        self.forced_files = {str(f) for f in self._dag.forcefiles}
+
+    def let_content_decide(self) -> None:
+        """Not times, nor Snakemake's memory of params.  Half-written outputs have a mark of the bridge's own."""
+        self._workflow.dag_settings.rerun_triggers = frozenset({RerunTrigger.MTIME})
+        self._dag.ignore_incomplete = True
+
+    def locked_files(self) -> set[str]:
+        """Files that other drivers in this folder work with."""
+        return {line for path in self.locks.glob("*.lock") for line in path.read_text().splitlines()}
+
+    def keep_locks_folder(self) -> None:
+        """Another driver that ends removes this folder, which Snakemake expects to find."""
+        self.locks.mkdir(exist_ok=True)
+
+    def is_there(self, out: str) -> None:
+        """Output `out` is in place, or would be if this were no dry run.
+
+        Then it is given the oldest time: Snakemake reads the size of what is newer than a job's last benchmark.
+        """
+        self._workflow.iocache.exists_local[out] = True
+        if not os.path.exists(out):
+            self._workflow.iocache.mtime[out] = Mtime(local=0.0)
+
+    def force(self, outs: Iterable[str]) -> None:
+        """The job of these outputs has to run."""
+        self._dag.forcefiles.update(outs)
