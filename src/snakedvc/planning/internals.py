@@ -49,8 +49,7 @@ def check_pins(workflow: Any) -> None:
             if not hasattr(node, name):
                 version = importlib.metadata.version("snakemake")
                 raise ProjectError(
-                    f"Snakemake {version} has no workflow.{dotted}, which planning needs: install {PINNED}, for which it "
-                    "was written"
+                    f"Snakemake {version} has no workflow.{dotted}, which planning needs: install {PINNED}"
                 )
             node = getattr(node, name)
 

@@ -1,7 +1,8 @@
 """What Snakemake runs: exactly the stages that the driver could not settle.  The seam between the two.
 
  Snakemake's own triggers (newer files, what it remembers of params) are set aside in the process that plans: they
-would make jobs of stages whose outputs are right.  Knows neither Snakemake's inside (internals.py) nor how a stage is settled.
+would make jobs of stages whose outputs are right.  Knows neither
+Snakemake's inside (internals.py) nor how a stage is settled.
 """
 
 import os
