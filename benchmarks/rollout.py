@@ -26,8 +26,8 @@ from transformers import GenerationConfig
 
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine, left_padded
+from tokenspectrum.rollout.measure import measure_responses
 from tokenspectrum.rollout.questions import encode_questions, read_questions
-from tokenspectrum.rollout.score import score_responses
 from tokenspectrum.rollout.types import Prompt, Sampling
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -90,7 +90,7 @@ def main() -> None:
     sampled = engine.generate(batch(0), SAMPLING, seed=0, step=0)
 
     def score(i: int) -> tuple[int, int]:
-        scores = score_responses(model, sampled, layers=layers, alignment="decision", local_window=32, micro_batch=64)
+        scores = measure_responses(model, sampled, layers=layers, alignment="decision", local_window=32, micro_batch=64)
         return len(sampled), len(scores.logprob_N)
 
     kinds = {

@@ -13,7 +13,7 @@ from equivalence_kit import Stored
 from equivalence_worker import make_worker
 from verl.utils import tensordict_utils as tu
 
-from tokenspectrum.training.backends.verl.batch import score_info, score_rows
+from tokenspectrum.training.backends.verl.batch import measure_info, measure_rows
 from tokenspectrum.training.backends.verl.record import row_field, scores_of
 from tokenspectrum.training.backends.verl.request import REQUEST, ROW_TOKENS
 
@@ -23,9 +23,9 @@ torch.set_num_threads(1)
 def score(worker: Any, stored: Stored, way: Way) -> Any:
     responses = stored.rollouts.responses
     # Two ranks' worth of rows: shuffled, and with padding rows among them.
-    rows = score_rows(responses, 2)
+    rows = measure_rows(responses, 2)
     worker.engine.pad_to_length, worker.engine.pad_to_length_bucket = way.bucket is not None, way.bucket or 1
-    info = score_info() | {"use_remove_padding": way.packed, "max_token_len_per_gpu": way.tokens}
+    info = measure_info() | {"use_remove_padding": way.packed, "max_token_len_per_gpu": way.tokens}
     if way.request:
         info[REQUEST] = way.request
     if way.rows:

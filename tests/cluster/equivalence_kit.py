@@ -18,8 +18,8 @@ from tokenspectrum.policy.load import load_policy
 from tokenspectrum.reward.rewarded import Rewarded
 from tokenspectrum.rollout.advantage import group_advantages
 from tokenspectrum.rollout.judged import Judged
-from tokenspectrum.rollout.score import score_responses
-from tokenspectrum.rollout.scores import Scores
+from tokenspectrum.rollout.measure import measure_responses
+from tokenspectrum.rollout.statistics import Statistics
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.systems.params import VerlSystems
 from tokenspectrum.training.backends.local.update import accumulate_gradient, take_step
@@ -114,7 +114,7 @@ class Stored:
 
     job: TrainJob
     rollouts: Rollouts
-    scores: Scores
+    scores: Statistics
     stale: dict[str, torch.Tensor]
     fresh: dict[str, torch.Tensor]
 
@@ -139,8 +139,8 @@ class Moved:
 NOTHING = torch.zeros(0)
 # As the fields of Moved.
 Update = tuple[float, float, torch.Tensor, torch.Tensor, dict[str, torch.Tensor], dict[str, torch.Tensor]]
-# Scores of responses at a layer under the policy as it is now; one update from a mini-batch, None where D = 0.
-Scorer = Callable[[list[Response], int | None], Scores]
+# Statistics of responses at a layer under the policy as it is now; one update from a mini-batch, None where D = 0.
+Scorer = Callable[[list[Response], int | None], Statistics]
 Updater = Callable[[MiniBatch], Update | None]
 
 
@@ -215,9 +215,9 @@ def policy_with(stored: Stored, weights: dict[str, torch.Tensor]):
     return model
 
 
-def local_scores(model, responses, layer: int | None) -> Scores:
+def local_scores(model, responses, layer: int | None) -> Statistics:
     layers = () if layer is None else (layer,)
-    return score_responses(model, responses, layers=layers, alignment="decision", local_window=4, micro_batch=4)
+    return measure_responses(model, responses, layers=layers, alignment="decision", local_window=4, micro_batch=4)
 
 
 def play(stored: Stored, case: Case, score: Scorer, update: Updater) -> list[Moved]:

@@ -18,9 +18,9 @@ from verl.workers.config import TrainingWorkerConfig
 from verl.workers.engine_workers import TrainingWorker
 from verl.workers.utils.losses import ppo_loss
 
-from tokenspectrum.rollout.scores import Scores
+from tokenspectrum.rollout.statistics import Statistics
 from tokenspectrum.rollout.types import Response
-from tokenspectrum.training.backends.verl.batch import Rows, score_info, score_rows, update_info, update_rows
+from tokenspectrum.training.backends.verl.batch import Rows, measure_info, measure_rows, update_info, update_rows
 from tokenspectrum.training.backends.verl.config import VerlFiles, resolve, verl_config
 from tokenspectrum.training.backends.verl.record import logprobs_of, scores_of, updated_of
 from tokenspectrum.training.backends.verl.request import REQUEST, UPDATE, AttentionRequest, UpdateRequest, field_name
@@ -85,9 +85,9 @@ class Actor:
                 p.copy_(distribute_tensor(policy[name], p.device_mesh, p.placements))
         self.worker.engine.optimizer.state.clear()
 
-    def score(self, responses: list[Response], layer: int | None) -> Scores:
-        rows = score_rows(responses, self.world)
-        info, names, request = score_info(), ["log_probs", "entropy"], None
+    def measure(self, responses: list[Response], layer: int | None) -> Statistics:
+        rows = measure_rows(responses, self.world)
+        info, names, request = measure_info(), ["log_probs", "entropy"], None
         if layer is not None:
             request = info[REQUEST] = AttentionRequest((layer,), "decision", local_window=4)
             names += [field_name(layer, statistic.slot) for statistic in request.statistics]
@@ -127,7 +127,7 @@ def main(stored_path: str, out: str) -> None:
     stored: Stored = torch.load(stored_path, weights_only=False)
     actor = Actor(stored)
     actor.load(stored.fresh)
-    found: dict[str, Any] = {"scores": actor.score(stored.rollouts.responses, LAYER)}
+    found: dict[str, Any] = {"scores": actor.measure(stored.rollouts.responses, LAYER)}
     found |= {case.name: actor.play(case) for case in CASES}
     found |= {f"{case.name}-packed": actor.play(case, packed=True) for case in PACKED}
     if actor.rank == 0:

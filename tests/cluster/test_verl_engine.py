@@ -12,7 +12,7 @@ from equivalence_kit import store
 from test_verl_equivalence import free_port
 
 from tokenspectrum.policy.load import load_policy
-from tokenspectrum.rollout.score import score_responses
+from tokenspectrum.rollout.measure import measure_responses
 
 WORKER = Path(__file__).with_name("engine_worker.py")
 
@@ -54,7 +54,7 @@ def test_the_actor_scores_as_we_do(stored, found, name):
     job, responses = stored[1].job, stored[1].rollouts.responses
     model, _ = load_policy(job.policy)
     request = way.request
-    ours = score_responses(
+    ours = measure_responses(
         model,
         responses,
         layers=LAYERS if request else (),

@@ -13,8 +13,8 @@ from tokenspectrum.policy.load import load_policy
 from tokenspectrum.results.sql import query_text
 from tokenspectrum.reward.rewarded import reward_response
 from tokenspectrum.rollout.chosen import chosen_responses, chosen_tokens
+from tokenspectrum.rollout.measure import measure_responses
 from tokenspectrum.rollout.questions import encode_questions, read_questions
-from tokenspectrum.rollout.score import score_responses
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.tables import attention, attention_rows, metrics, responses, runs, tokens
 from tokenspectrum.tokenlog.reader import check_folder, read_file, read_table
@@ -59,7 +59,7 @@ def scored(run, questions):
                 )
             )
         options = {"layers": LAYERS, "alignment": RULE.alignment, "local_window": log.local_window, "micro_batch": 8}
-        found[step] = sampled, score_responses(model, sampled, **options), model, options
+        found[step] = sampled, measure_responses(model, sampled, **options), model, options
     return found
 
 
@@ -163,7 +163,7 @@ def test_sampled_rows_are_those_of_the_policy_that_sampled(run, scored, step):
     ids = chosen_responses(sampled, asked.responses, SEED, step)
     chosen = [sampled[r] for r in ids]
     wanted = chosen_tokens(chosen, asked.rows, SEED, step)
-    ours = score_responses(
+    ours = measure_responses(
         model, chosen, **options, top_k=asked.top_k, fixed_k=asked.fixed_k, support=True, rows=wanted
     )
     found = read_table(run.job.out / "tokenlog", "attention_rows", step=step).to_pylist()

@@ -30,7 +30,7 @@ USE = """
 import json, torch
 from dataclasses import fields
 from tokenspectrum.entropy import attention_entropy, attention_rows
-from tokenspectrum.rollout.scores import AttentionScores
+from tokenspectrum.rollout.statistics import AttentionStatistics
 from tokenspectrum.row_statistics import asked, variants
 from tokenspectrum.tables.attention import SCHEMA
 from tokenspectrum.training.steplog import ROW_STATS
@@ -50,7 +50,7 @@ print(json.dumps({
     "found": found,
     "none": attention_entropy(q, q).toy,
     "column": [str(field.type), field.nullable, field.metadata[b"description"].decode()],
-    "scores": "toy_largest_N" in [field.name for field in fields(AttentionScores)],
+    "scores": "toy_largest_N" in [field.name for field in fields(AttentionStatistics)],
     "row_stats": "toy_largest" in ROW_STATS,
     "asked": ["toy" in variants(asked(None, None, whole)) for whole in (True, False)],
     "verl": "toy" in request.variants and "toy" in [s.slot for s in request.statistics],

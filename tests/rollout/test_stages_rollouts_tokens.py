@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import rollout_kit as kit
-from test_rollout_score import score_by_loop
+from test_rollout_measure import measure_by_loop
 from transformers import AutoModelForCausalLM
 
 from tokenspectrum.errors import UserError
@@ -206,7 +206,7 @@ def test_tokens_and_attention_equal_the_definition(home):
     # The kit's local window, k and K differ from this reference's: those columns have their own test.
     names = ["visible", "entropy_raw", "entropy_norm", "distance", "local_mass", "support_50", "support_95"]
     for layer in range(3):
-        for key, row, expected in zip(keys, found, score_by_loop(model, given, layer, "decision"), strict=True):
+        for key, row, expected in zip(keys, found, measure_by_loop(model, given, layer, "decision"), strict=True):
             assert row["token_id"] == given[key[0]].token_ids[key[1]]
             assert row["logprob"] == pytest.approx(expected["logprob_N"], abs=2e-5)
             assert row["rollout_logprob"] == pytest.approx(row["logprob"], abs=2e-5)  # temperature 1

@@ -76,13 +76,13 @@ def test_each_option_changes_what_is_learnt(make_job):
 
 def test_float_noise_does_not_choose_among_equal_losses(make_job, monkeypatch):
     """Other micro-batches move log-probabilities by a rounding: before an update no rank may follow it."""
-    real, draw = backend_module.score_responses, torch.Generator().manual_seed(0)
+    real, draw = backend_module.measure_responses, torch.Generator().manual_seed(0)
 
     def rounded_otherwise(*args, **options):
         scores = real(*args, **options)
         return replace(scores, logprob_N=scores.logprob_N + 1e-6 * torch.randn(len(scores.logprob_N), generator=draw))
 
-    monkeypatch.setattr(backend_module, "score_responses", rounded_otherwise)
+    monkeypatch.setattr(backend_module, "measure_responses", rounded_otherwise)
     job = make_job("a", rule=loss_rule("loss-high", p=0.5), train={"steps": 1})
     run(job)
     rows = [row for row in logged(job, 1) if row["minibatch"] == 0]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.backends.verl.batch import (
     gather,
+    measure_rows,
     scaled_advantage,
-    score_rows,
     spread,
     update_info,
     update_rows,
@@ -36,7 +36,7 @@ def parts(nested):
 @given(sizes, st.integers(1, 5))
 def test_rows_hold_each_response_once_and_padding_counts_nowhere(drawn, ranks):
     responses = responses_of(drawn)
-    rows = score_rows(responses, ranks)
+    rows = measure_rows(responses, ranks)
     owners = rows.response_B.tolist()
     assert len(owners) % ranks == 0
     assert len(owners) - len(responses) < ranks
@@ -54,7 +54,7 @@ def test_rows_hold_each_response_once_and_padding_counts_nowhere(drawn, ranks):
 @given(sizes, st.integers(1, 5))
 def test_what_is_spread_is_gathered_in_the_responses_order(drawn, ranks):
     responses = responses_of(drawn)
-    rows = score_rows(responses, ranks)
+    rows = measure_rows(responses, ranks)
     tokens = [token for response in responses for token in response.token_ids]
     whole = rows.fields["input_ids"]
     assert gather(whole, rows, "token").tolist() == tokens
@@ -70,10 +70,10 @@ def test_what_is_spread_is_gathered_in_the_responses_order(drawn, ranks):
 
 def test_one_rank_keeps_the_order_and_several_share_the_tokens():
     responses = responses_of([(2, n) for n in (1, 30, 2, 29, 3, 28, 4, 27)])
-    assert score_rows(responses, 1).response_B.tolist() == list(range(8))
+    assert measure_rows(responses, 1).response_B.tolist() == list(range(8))
     loads = [
         sum(len(responses[r].token_ids) for r in hand)
-        for hand in score_rows(responses, 2).response_B.reshape(2, 4).tolist()
+        for hand in measure_rows(responses, 2).response_B.reshape(2, 4).tolist()
     ]
     assert abs(loads[0] - loads[1]) <= 2
 

@@ -1,6 +1,6 @@
-"""Scored responses as columns of the token tables, for the base policy's probe and for every training step.
+"""Responses as columns of the token tables, for the base policy's probe and for every training step.
 
-Knows responses, scores and the names of columns.  Knows no rewards, no weights and no files.
+Knows responses, statistics and the names of columns.  Knows no rewards, no weights and no files.
 """
 
 import itertools
@@ -13,7 +13,7 @@ import pyarrow as pa
 from tokenspectrum.rollout.types import Prompt, Response
 
 if TYPE_CHECKING:
-    from tokenspectrum.rollout.scores import Scores
+    from tokenspectrum.rollout.statistics import Statistics
 
 
 def token_keys(responses: Sequence[Response]) -> dict[str, np.ndarray]:
@@ -43,20 +43,22 @@ def prompt_columns(prompts: Sequence[Prompt]) -> dict[str, Any]:
     }
 
 
-def attention_columns(scores: "Scores", responses: Sequence[Response], layers: Sequence[int]) -> dict[str, np.ndarray]:
-    """Columns of the table `attention`, layer after layer: the statistics that `scores` has of these layers."""
+def attention_columns(
+    measured: "Statistics", responses: Sequence[Response], layers: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """Columns of the table `attention`, layer after layer: the statistics that `measured` has of these layers."""
     columns = {name: np.tile(key_N, len(layers)) for name, key_N in token_keys(responses).items()}
-    columns["layer"] = np.repeat(np.array(layers, np.int32), len(scores.logprob_N))
-    for field, value in vars(scores.attention[layers[0]]).items():
+    columns["layer"] = np.repeat(np.array(layers, np.int32), len(measured.logprob_N))
+    for field, value in vars(measured.attention[layers[0]]).items():
         if value is not None:
-            of_layers = [getattr(scores.attention[layer], field).numpy() for layer in layers]
+            of_layers = [getattr(measured.attention[layer], field).numpy() for layer in layers]
             columns[field.removesuffix("_N")] = np.concatenate(of_layers)
     return columns
 
 
-def row_columns(scores: "Scores", tokens: Sequence[tuple[int, int]], layers: Sequence[int]) -> dict[str, Any]:
+def row_columns(measured: "Statistics", tokens: Sequence[tuple[int, int]], layers: Sequence[int]) -> dict[str, Any]:
     """Columns of the table `attention_rows`, layer after layer; `tokens` has (response_id, position) of each row."""
-    rows = [row.numpy().astype(np.float16) for layer in layers for row in scores.rows[layer]]
+    rows = [row.numpy().astype(np.float16) for layer in layers for row in measured.rows[layer]]
     return {
         "response_id": [response_id for response_id, _ in tokens] * len(layers),
         "position": [position for _, position in tokens] * len(layers),

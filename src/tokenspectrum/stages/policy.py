@@ -1,6 +1,6 @@
 """Stage `policy`: make the base policy and see that it is fit to train on.
 
-Out: the policy folder (Hugging Face, safetensors), the table `vocab`, and a report of what the policy is and scores.
+Out: the policy folder (Hugging Face, safetensors), the table `vocab`, and a report of what it is and how accurate.
 All of them or none: a policy outside the ranges in params leaves nothing behind.
 """
 
@@ -58,9 +58,9 @@ def main(argv: list[str] | None = None) -> None:
             report = {"source": params.name, "revision": params.revision} | import_checkpoint(params, work / "policy")
         report |= {"kind": params.kind, "policy": params.name, "benchmarks": None}
         if params.check is not None:
-            scores = benchmark_scores(params.check, work / "policy", benchmarks)
-            check_policy(params.check, scores)
-            report["benchmarks"] = {n: {"mean": round(m, 6), "error": round(e, 6)} for n, (m, e) in scores.items()}
+            accuracies = benchmark_accuracies(params.check, work / "policy", benchmarks)
+            check_policy(params.check, accuracies)
+            report["benchmarks"] = {n: {"mean": round(m, 6), "error": round(e, 6)} for n, (m, e) in accuracies.items()}
         write_vocab(work / "vocab", load_tokenizer(work / "policy"), params.name)
         for made, wanted in ((work / "policy", args.out), (work / "vocab", args.vocab)):
             shutil.rmtree(wanted, ignore_errors=True)
@@ -102,13 +102,15 @@ def make_tiny(params: TinyPolicy, benchmarks: dict[str, list[Row]], out: Path) -
     }
 
 
-def benchmark_scores(check: Check, policy: Path, benchmarks: dict[str, list[Row]]) -> dict[str, tuple[float, float]]:
+def benchmark_accuracies(
+    check: Check, policy: Path, benchmarks: dict[str, list[Row]]
+) -> dict[str, tuple[float, float]]:
     """Mean@k and its standard error over problems, of the policy folder as written, by benchmark of the check."""
     model, tokenizer = load_policy(policy)
     engine = TransformersEngine(model, tokenizer)
     sampling = Sampling(check.temperature, check.top_p, check.max_response_tokens, check.samples)
     room = model.config.max_position_embeddings - check.max_response_tokens
-    scores = {}
+    accuracies = {}
     for name in check.benchmarks:
         rows = benchmarks[name]
         prompts = [Prompt(row["prompt_id"], *encode_prompt(tokenizer, row["prompt"], room)) for row in rows]
@@ -119,9 +121,9 @@ def benchmark_scores(check: Check, policy: Path, benchmarks: dict[str, list[Row]
             verify(text, row["reward_model"]["ground_truth"], row["data_source"]).correct
             for text, row in zip(texts, asked, strict=True)
         ]
-        scores[name] = mean_and_error(np.reshape(correct_N, (len(rows), check.samples)).mean(1))
-        log.info("%s: mean@%d %.3f, standard error %.3f", name, check.samples, *scores[name])
-    return scores
+        accuracies[name] = mean_and_error(np.reshape(correct_N, (len(rows), check.samples)).mean(1))
+        log.info("%s: mean@%d %.3f, standard error %.3f", name, check.samples, *accuracies[name])
+    return accuracies
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from tokenspectrum.params.tokens import TokensParams
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.rollout.chosen import chosen_tokens
 from tokenspectrum.rollout.columns import attention_columns, row_columns, sampled_columns
-from tokenspectrum.rollout.score import check_not_inert, longest_context, score_responses
-from tokenspectrum.rollout.scores import Scores
+from tokenspectrum.rollout.measure import check_not_inert, longest_context, measure_responses
+from tokenspectrum.rollout.statistics import Statistics
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.stages.entry import run
 from tokenspectrum.systems.params import SystemsParams
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     layers = sorted({resolve_layer(layer, count) for layer in named})
     rows = chosen_tokens(probe.responses, params.rows, probe.seed, 0)
     with Progress("tokens", total=len(probe.responses)) as progress:
-        scores = score_responses(
+        measured = measure_responses(
             model,
             probe.responses,
             layers=layers,
@@ -61,12 +61,12 @@ def main(argv: list[str] | None = None) -> None:
             report=progress.update,
         )
     where = {"run": probe.run, "seed": probe.seed, "step": 0}
-    write_step(args.out, "tokens", tokens.SCHEMA, probe.token_columns(scores), **where)
+    write_step(args.out, "tokens", tokens.SCHEMA, probe.token_columns(measured), **where)
     write_manifest(args.out)
     write_step(
-        args.attention, "attention", attention.SCHEMA, attention_columns(scores, probe.responses, layers), **where
+        args.attention, "attention", attention.SCHEMA, attention_columns(measured, probe.responses, layers), **where
     )
-    write_step(args.attention, "attention_rows", attention_rows.SCHEMA, row_columns(scores, rows, layers), **where)
+    write_step(args.attention, "attention_rows", attention_rows.SCHEMA, row_columns(measured, rows, layers), **where)
     write_manifest(args.attention)
 
 
@@ -99,12 +99,12 @@ class Probe:
             for row, end in zip(table.to_pylist(), ends, strict=True)
         ]
 
-    def token_columns(self, scores: Scores) -> dict[str, Any]:
+    def token_columns(self, measured: Statistics) -> dict[str, Any]:
         """Columns of the table `tokens`."""
         return {
             **sampled_columns(self.responses),
-            "logprob": scores.logprob_N.numpy(),
-            "predictive_entropy": scores.predictive_entropy_N.numpy(),
+            "logprob": measured.logprob_N.numpy(),
+            "predictive_entropy": measured.predictive_entropy_N.numpy(),
             "advantage": np.repeat(self.advantage_R, self.lengths),
         }
 

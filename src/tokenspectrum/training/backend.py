@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tokenspectrum.rollout.judged import Reward
-from tokenspectrum.rollout.scores import Scores
+from tokenspectrum.rollout.statistics import Statistics
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 from tokenspectrum.training.record import MiniBatch, Updated, WholeRows
 
@@ -16,10 +16,12 @@ from tokenspectrum.training.record import MiniBatch, Updated, WholeRows
 class Actor(Protocol):
     """The policy that a step trains, with its optimiser.  Raises UserError on what is not finite."""
 
-    def score(self, responses: Sequence[Response], layers: Sequence[int], whole: WholeRows | None = None) -> Scores:
+    def measure(
+        self, responses: Sequence[Response], layers: Sequence[int], whole: WholeRows | None = None
+    ) -> Statistics:
         """Log-probability, predictive entropy and attention statistics under the policy as it is now.
 
-        As rollout.score.score_responses, whose alignment and local window are the job's.
+        As rollout.measure.measure_responses, whose alignment and local window are the job's.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The training loop, the same for every trainer: sample, score, weigh, update, log, save, and at the end publish.
+"""The training loop, the same for every trainer: sample, measure, weigh, update, log, save, and at the end publish.
 
 A run may be killed at any point.  Started again it goes on from its last checkpoint, and leaves the same bytes as if
 nothing had happened.  After SIGTERM it finishes its step, saves a checkpoint and exits with STOPPED.

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from tokenspectrum.rollout.judged import Judged
-from tokenspectrum.rollout.scores import Scores
+from tokenspectrum.rollout.statistics import Statistics
 from tokenspectrum.rollout.types import Response
 
 
@@ -81,7 +81,7 @@ class WholeRows:
     tokens: Sequence[tuple[int, int]]
 
     def options(self) -> dict[str, Any]:
-        """As arguments of rollout.score.score_responses."""
+        """As arguments of rollout.measure.measure_responses."""
         return {"top_k": self.top_k, "fixed_k": self.fixed_k, "support": True, "rows": self.tokens}
 
 
@@ -89,12 +89,12 @@ class WholeRows:
 class RowSample:
     """Statistics that need the whole attention row, of some responses: `response_ids`, ascending.
 
-    scores   of those responses alone, in that order;  tokens (index into response_ids, position) of the rows in it
+    measured  of those responses alone, in that order;  tokens (index into response_ids, position) of the rows in it
     """
 
     response_ids: Sequence[int]
     responses: Sequence[Response]
-    scores: Scores
+    measured: Statistics
     tokens: Sequence[tuple[int, int]]
 
 
@@ -105,7 +105,7 @@ class StepRecord:
     step: int
     lr: float
     rollouts: Rollouts
-    scores: Scores
+    measured: Statistics
     row_sample: RowSample | None
     weight_N: torch.Tensor
     ratio_N: torch.Tensor

@@ -1,4 +1,4 @@
-"""One training step: scores, weights, and one update for each mini-batch of its rollouts.  The same for all trainers.
+"""One training step: statistics, weights, an update for each mini-batch of its rollouts.  The same for all trainers.
 
 Knows the order of things.  Knows no model, no files, no checkpoints and no other step.
 """
@@ -11,7 +11,7 @@ import torch
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.layers import resolve_layer
 from tokenspectrum.rollout.chosen import chosen_responses, chosen_tokens
-from tokenspectrum.rollout.score import check_not_inert, longest_context
+from tokenspectrum.rollout.measure import check_not_inert, longest_context
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.backend import Actor
 from tokenspectrum.training.batch import flat_tokens
@@ -43,22 +43,22 @@ def _run_step(
     actor: Actor, job: TrainJob, layers: Sequence[int], step: int, rollouts: Rollouts, beat: Callable[[], None]
 ) -> StepRecord:
     own = job.rule.layers
-    scores = actor.score(rollouts.responses, tuple(dict.fromkeys((*layers, *own))))
-    if not bool(scores.logprob_N.isfinite().all()):
+    measured = actor.measure(rollouts.responses, tuple(dict.fromkeys((*layers, *own))))
+    if not bool(measured.logprob_N.isfinite().all()):
         raise UserError("the policy's log-probabilities are not finite: lower train.learning_rate")
     row_sample = sample_rows(actor, job, layers, step, rollouts.responses)
     beat()
     lr = learning_rate(job.train.learning_rate, job.train.warmup_steps, step)
-    weight_N, ratio_N, loss_N = (torch.zeros(len(scores.logprob_N)) for _ in range(3))
+    weight_N, ratio_N, loss_N = (torch.zeros(len(measured.logprob_N)) for _ in range(3))
     everything = torch.arange(len(rollouts.responses))
-    whole = None if job.rule.needs_current else weigh(job, step, rollouts, everything, scores, scores.logprob_N)
+    whole = None if job.rule.needs_current else weigh(job, step, rollouts, everything, measured, measured.logprob_N)
     updates, cuts = [], []
     for m in range(job.train.mini_batches):
         rows = (rollouts.minibatch_R == m).nonzero()[:, 0]
         at_N = flat_tokens(rows, rollouts.lengths_R)
-        responses, old_logprob_N = [rollouts.responses[r] for r in rows.tolist()], scores.logprob_N[at_N]
+        responses, old_logprob_N = [rollouts.responses[r] for r in rows.tolist()], measured.logprob_N[at_N]
         if whole is None:
-            current = actor.score(responses, own)
+            current = actor.measure(responses, own)
             if all(update.grad_norm is None for update in updates):
                 # Still the old policy: other micro-batches must not make its log-probabilities others by a rounding.
                 current = replace(current, logprob_N=old_logprob_N)
@@ -88,7 +88,7 @@ def _run_step(
         step=step,
         lr=lr,
         rollouts=rollouts,
-        scores=scores,
+        measured=measured,
         row_sample=row_sample,
         weight_N=weight_N,
         ratio_N=ratio_N,
@@ -113,8 +113,8 @@ def sample_rows(
     response_ids = chosen_responses(responses, asked.responses, job.seed, step)
     chosen = [responses[r] for r in response_ids]
     tokens = chosen_tokens(chosen, asked.rows, job.seed, step)
-    scores = actor.score(chosen, layers, WholeRows(asked.top_k, asked.fixed_k, tokens))
-    return RowSample(response_ids, chosen, scores, tokens)
+    measured = actor.measure(chosen, layers, WholeRows(asked.top_k, asked.fixed_k, tokens))
+    return RowSample(response_ids, chosen, measured, tokens)
 
 
 def logged_layers(job: TrainJob, n_layers: int) -> tuple[int, ...]:

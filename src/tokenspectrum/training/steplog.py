@@ -55,18 +55,18 @@ def write_tables(
     if log.tokens == "every_step":
         paths.append(write(TOKENLOG, tokens, token_columns(record)))
     if log.attention == "streaming" and layers:
-        columns = attention_columns(record.scores, record.rollouts.responses, layers)
+        columns = attention_columns(record.measured, record.rollouts.responses, layers)
         if (sample := record.row_sample) is not None:
             columns = with_row_stats(columns, sample, layers)
             tokens_of = [(sample.response_ids[r], position) for r, position in sample.tokens]
-            paths.append(write(TOKENLOG, attention_rows, row_columns(sample.scores, tokens_of, layers)))
+            paths.append(write(TOKENLOG, attention_rows, row_columns(sample.measured, tokens_of, layers)))
         paths.append(write(TOKENLOG, attention, columns))
     return paths
 
 
 def summarise(record: StepRecord, layers: Sequence[int], clip: tuple[float, float]) -> dict[str, Any]:
     """The columns of the table `metrics`; `layers` are those that are logged, `clip` is the ratio's range."""
-    rollouts, scores, updates = record.rollouts, record.scores, record.updates
+    rollouts, measured, updates = record.rollouts, record.measured, record.updates
     rewarded, n = rollouts.judged.rewarded, len(rollouts.responses)
     return {
         "loss": sum(update.loss for update in updates) / len(updates),
@@ -77,8 +77,8 @@ def summarise(record: StepRecord, layers: Sequence[int], clip: tuple[float, floa
         "boxed": sum(s.answer is not None for s in rewarded) / n,
         "length": float(rollouts.lengths_R.double().mean()),
         "truncated": sum(response.finish_reason == "length" for response in rollouts.responses) / n,
-        "predictive_entropy": float(scores.predictive_entropy_N.double().mean()),
-        "attention_entropy": float(scores.attention[layers[0]].entropy_norm_N.double().mean()) if layers else None,
+        "predictive_entropy": float(measured.predictive_entropy_N.double().mean()),
+        "attention_entropy": float(measured.attention[layers[0]].entropy_norm_N.double().mean()) if layers else None,
         "grad_norm": [update.grad_norm for update in updates],
         "clip_fraction": float(((record.ratio_N < clip[0]) | (record.ratio_N > clip[1])).double().mean()),
         "kept_fraction": float((record.weight_N > 0).double().mean()),
@@ -96,8 +96,8 @@ def token_columns(record: StepRecord) -> dict[str, Any]:
     rollouts, lengths_R = record.rollouts, record.rollouts.lengths_R
     return {
         **sampled_columns(rollouts.responses),
-        "logprob": record.scores.logprob_N.numpy(),
-        "predictive_entropy": record.scores.predictive_entropy_N.numpy(),
+        "logprob": record.measured.logprob_N.numpy(),
+        "predictive_entropy": record.measured.predictive_entropy_N.numpy(),
         "advantage": rollouts.judged.advantage_R.repeat_interleave(lengths_R).numpy(),
         "weight": record.weight_N.numpy(),
         "minibatch": rollouts.minibatch_R.repeat_interleave(lengths_R).numpy(),
@@ -109,7 +109,7 @@ def token_columns(record: StepRecord) -> dict[str, Any]:
 def with_row_stats(columns: dict[str, Any], sample: RowSample, layers: Sequence[int]) -> dict[str, Any]:
     """Columns of the table `attention` with those that need whole rows: null outside the sampled responses."""
     in_sample_N = np.isin(columns["response_id"], sample.response_ids)
-    sampled = attention_columns(sample.scores, sample.responses, layers)
+    sampled = attention_columns(sample.measured, sample.responses, layers)
     for name in ROW_STATS:
         value_N = np.zeros(len(in_sample_N), sampled[name].dtype)
         value_N[in_sample_N] = sampled[name]

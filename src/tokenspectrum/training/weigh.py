@@ -1,6 +1,6 @@
 """The weights of a step's responses: what their rule looks at is handed over here, for every trainer.
 
-Knows rollouts, scores and rules.  Knows no model: its caller says whose scores they are.
+Knows rollouts, statistics and rules.  Knows no model: its caller says whose statistics they are.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import torch
 
 from tokenspectrum.policy.load import load_tokenizer
 from tokenspectrum.policy.vocab import TYPES, vocab_columns
-from tokenspectrum.rollout.scores import Scores
+from tokenspectrum.rollout.statistics import Statistics
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.dapo import Clip, clipped_loss
 from tokenspectrum.training.job import TrainJob
@@ -23,11 +23,16 @@ from tokenspectrum.weighting.rule import Score
 
 
 def weigh(
-    job: TrainJob, step: int, rollouts: Rollouts, rows: torch.Tensor, scores: Scores, old_logprob_N: torch.Tensor
+    job: TrainJob,
+    step: int,
+    rollouts: Rollouts,
+    rows: torch.Tensor,
+    measured: Statistics,
+    old_logprob_N: torch.Tensor,
 ) -> Weights:
     """The rule's weights on the tokens of the responses `rows`: all, or one mini-batch where `rule.needs_current`.
 
-    `scores` are of those responses under the policy that the rule looks at; `old_logprob_N` is of the policy that the
+    `measured` are of those responses under the policy that the rule looks at; `old_logprob_N` is of the policy that the
     step began with.  As long as that is the same policy the log-probabilities must be the same numbers: the magnitude
     of the loss is then the same for all tokens of a response, and float noise must not rank them.
     """
@@ -36,7 +41,7 @@ def weigh(
     advantage_N = rollouts.judged.advantage_R[rows].repeat_interleave(lengths_R)
     batch = token_batch(
         job.rule,
-        _Step(job, responses, scores, old_logprob_N, advantage_N),
+        _Step(job, responses, measured, old_logprob_N, advantage_N),
         lengths_R=lengths_R,
         seed=job.seed,
         step=step,
@@ -53,19 +58,19 @@ class _Step:
 
     job: TrainJob
     responses: Sequence[Response]
-    scores: Scores
+    measured: Statistics
     old_logprob_N: torch.Tensor
     advantage_N: torch.Tensor
 
     def attention(self, score: Score) -> torch.Tensor:
-        return getattr(self.scores.attention[score.layer], f"{score.name}_N")
+        return getattr(self.measured.attention[score.layer], f"{score.name}_N")
 
     def predictive_entropy(self) -> torch.Tensor:
-        return self.scores.predictive_entropy_N
+        return self.measured.predictive_entropy_N
 
     def loss_magnitude(self) -> torch.Tensor:
         clip = Clip(self.job.train.clip.low, self.job.train.clip.high, self.job.train.clip.dual)
-        return clipped_loss(self.scores.logprob_N, self.old_logprob_N, self.advantage_N, clip).abs()
+        return clipped_loss(self.measured.logprob_N, self.old_logprob_N, self.advantage_N, clip).abs()
 
     def token_types(self) -> torch.Tensor:
         ids_N = torch.tensor([i for response in self.responses for i in response.token_ids], dtype=torch.int64)

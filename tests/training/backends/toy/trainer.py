@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from tokenspectrum.rollout.scores import Scores
+from tokenspectrum.rollout.statistics import Statistics
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.tokenlog.writer import sha256
 from tokenspectrum.training import loop
@@ -50,9 +50,9 @@ class Toy:
         logprob_NV = self.table.log_softmax(1)[last_N]
         return logprob_NV.gather(1, token_N[:, None])[:, 0], logprob_NV
 
-    def score(self, responses, layers, whole=None):
+    def measure(self, responses, layers, whole=None):
         logprob_N, logprob_NV = (x.detach() for x in self._logprobs(responses))
-        return Scores(response_lengths(responses), logprob_N, -(logprob_NV.exp() * logprob_NV).sum(1), {}, {})
+        return Statistics(response_lengths(responses), logprob_N, -(logprob_NV.exp() * logprob_NV).sum(1), {}, {})
 
     def update(self, batch, lr):
         logprob_N, _ = self._logprobs(batch.responses)

@@ -16,8 +16,8 @@ from tokenspectrum.policy.load import load_policy
 from tokenspectrum.policy.save import save_policy
 from tokenspectrum.rollout.engine import RolloutEngine
 from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine
-from tokenspectrum.rollout.score import score_responses
-from tokenspectrum.rollout.scores import Scores
+from tokenspectrum.rollout.measure import measure_responses
+from tokenspectrum.rollout.statistics import Statistics
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 from tokenspectrum.tokenlog.writer import sha256
 from tokenspectrum.training.backends.local.tensors import read_tensors, restore, tensors_of, write_tensors
@@ -60,8 +60,10 @@ class LocalBackend:
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, step: int) -> Sequence[Response]:
         return self.engine.generate(prompts, sampling, seed=self.job.seed, step=step)
 
-    def score(self, responses: Sequence[Response], layers: Sequence[int], whole: WholeRows | None = None) -> Scores:
-        return score_responses(
+    def measure(
+        self, responses: Sequence[Response], layers: Sequence[int], whole: WholeRows | None = None
+    ) -> Statistics:
+        return measure_responses(
             self.model,
             responses,
             layers=layers,

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from tokenspectrum.reward.rewarded import Rewarded
 from tokenspectrum.rollout.questions import Question
-from tokenspectrum.rollout.scores import Scores
+from tokenspectrum.rollout.statistics import Statistics
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 from tokenspectrum.training.backends.verl.controller import VerlTrainer
 from tokenspectrum.training.backends.verl.export import export_policy
@@ -44,12 +44,14 @@ class VerlBackend:
     def reward(self, questions: Sequence[Question], responses: Sequence[Response]) -> Sequence[Rewarded]:
         return self.trainer.reward(questions, responses)
 
-    def score(self, responses: Sequence[Response], layers: Sequence[int], whole: WholeRows | None = None) -> Scores:
+    def measure(
+        self, responses: Sequence[Response], layers: Sequence[int], whole: WholeRows | None = None
+    ) -> Statistics:
         self._rest()
         asked = AttentionRequest(tuple(layers), self.job.alignment, self.job.train.token_log.local_window)
         if whole is not None:
             asked = replace(asked, top_k=whole.top_k, fixed_k=whole.fixed_k, support=True)
-        return self.trainer.score(responses, asked if layers else None, whole.tokens if whole else ())
+        return self.trainer.measure(responses, asked if layers else None, whole.tokens if whole else ())
 
     def update(self, batch: MiniBatch, lr: float) -> Updated:
         self._rest()

@@ -38,7 +38,7 @@ class Rows:
     lengths_R: torch.Tensor
 
 
-def score_rows(responses: Sequence[Response], ranks: int) -> Rows:
+def measure_rows(responses: Sequence[Response], ranks: int) -> Rows:
     """What verl's compute_log_prob needs of `responses`: prompts, responses, input_ids, position_ids and masks."""
     lengths_R = response_lengths(responses)
     response_B = _deal([len(r.prompt_token_ids) + len(r.token_ids) for r in responses], ranks)
@@ -66,7 +66,7 @@ def update_rows(batch: MiniBatch, ranks: int) -> Rows | None:
     advantage_N = scaled_advantage(batch)
     if advantage_N is None:
         return None
-    rows = score_rows(batch.responses, ranks)
+    rows = measure_rows(batch.responses, ranks)
     # Jagged like the others: verl deals rows to its micro-batches as it sees fit.
     rows.fields[RESPONSE] = _jagged(rows.response_B.clone(), torch.ones_like(rows.response_B))
     rows.fields["old_log_probs"] = spread(batch.old_logprob_N, rows)
@@ -82,7 +82,7 @@ def scaled_advantage(batch: MiniBatch) -> torch.Tensor | None:
     return (batch.advantage_N.double() * batch.weight_N.double() * (len(batch.weight_N) / total)).float()
 
 
-def score_info() -> dict[str, Any]:
+def measure_info() -> dict[str, Any]:
     """The further arguments of compute_log_prob: log-probabilities and entropies at temperature 1, no loss."""
     return {"temperature": 1.0, "calculate_entropy": True, "compute_loss": False}
 

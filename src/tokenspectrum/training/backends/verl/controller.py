@@ -1,4 +1,4 @@
-"""verl's synchronous trainer as a set of plain operations: sample, score, update, hand over weights, save.
+"""verl's synchronous trainer as a set of plain operations: sample, measure, update, hand over weights, save.
 
 The workers, FSDP2, vLLM and the exchange of weights are verl's own.  The loop over steps is ours (training/loop.py): a
 rule's weights span the rollout batch, so the driver must see all of it between scoring and the first update.  Knows
@@ -18,9 +18,9 @@ from tokenspectrum.counter import stream_key
 from tokenspectrum.errors import UserError
 from tokenspectrum.reward.rewarded import Rewarded
 from tokenspectrum.rollout.questions import Question
-from tokenspectrum.rollout.scores import Scores
+from tokenspectrum.rollout.statistics import Statistics
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
-from tokenspectrum.training.backends.verl.batch import score_info, score_rows, update_info, update_rows
+from tokenspectrum.training.backends.verl.batch import measure_info, measure_rows, update_info, update_rows
 from tokenspectrum.training.backends.verl.internals import PPOTrainerSync, non_tensor, tensordict_utils
 from tokenspectrum.training.backends.verl.record import logprobs_of, row_field, scores_of, updated_of
 from tokenspectrum.training.backends.verl.request import REQUEST, ROW_TOKENS, UPDATE, AttentionRequest, UpdateRequest
@@ -141,15 +141,15 @@ class VerlTrainer(PPOTrainerSync):
         """What the responses earn, found by verl's reward workers."""
         return rewards_of(self.reward_loop_manager.compute_rm_score(reward_batch(questions, responses)))
 
-    def score(
+    def measure(
         self,
         responses: Sequence[Response],
         request: AttentionRequest | None,
         row_tokens: Sequence[tuple[int, int]] = (),
-    ) -> Scores:
+    ) -> Statistics:
         """Log-probability, predictive entropy and attention statistics under the actor as it is now."""
-        rows = score_rows(responses, self.ranks)
-        info = score_info()
+        rows = measure_rows(responses, self.ranks)
+        info = measure_info()
         if request is not None:
             info[REQUEST] = request
         if row_tokens:
@@ -171,7 +171,7 @@ class VerlTrainer(PPOTrainerSync):
         clip = Clip(asked.low, asked.high, asked.dual)
         rows = update_rows(batch, self.ranks)
         if rows is None:
-            return updated_of(batch, clip, self.score(batch.responses, None).logprob_N, 0.0, None)
+            return updated_of(batch, clip, self.measure(batch.responses, None).logprob_N, 0.0, None)
         info = update_info(rows) | {UPDATE: UpdateRequest(lr)}
         answer = self.actor_rollout_wg.update_actor(tensordict_utils.get_tensordict(rows.fields, info))
         metrics = non_tensor(answer, "metrics")

@@ -1,4 +1,4 @@
-"""What verl's actor answers, as our Scores: so every trainer logs and weighs the same record.
+"""What verl's actor answers, as our Statistics: so every trainer logs and weighs the same record.
 
 Knows names of fields and the layout of rows.  Imports nothing of verl.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.rollout.scores import AttentionScores, Scores
+from tokenspectrum.rollout.statistics import AttentionStatistics, Statistics
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.backends.verl.batch import Rows, gather
 from tokenspectrum.training.backends.verl.request import AttentionRequest, field_name, rows_name
@@ -49,8 +49,8 @@ def scores_of(
     *,
     vocabulary: int,
     dtype: str,
-) -> Scores:
-    """Scores of the responses in `rows`; `row_tokens` are the (response, token) pairs whose whole rows came back.
+) -> Statistics:
+    """Statistics of the responses in `rows`; `row_tokens` are the (response, token) pairs whose whole rows came back.
 
     Raises UserError where a log-probability or an entropy is not a number or out of its range.
     """
@@ -65,13 +65,13 @@ def scores_of(
     attention, found_rows = {}, {}
     for layer in request.layers if request else ():
         of = {s.name: gather(answer[field_name(layer, s.slot)], rows, request.alignment) for s in request.statistics}
-        attention[layer] = AttentionScores(
+        attention[layer] = AttentionStatistics(
             visible_N=_visible(responses, request.alignment),
             **{f"{name}_N": value_N for name, value_N in of.items()},
         )
         if row_tokens:
             found_rows[layer] = _whole_rows(answer[rows_name(layer)], rows, responses, request.alignment, row_tokens)
-    return Scores(
+    return Statistics(
         lengths_R=rows.lengths_R,
         logprob_N=logprob_N.clamp(max=0.0),
         predictive_entropy_N=entropy_N.clamp(0.0, most),

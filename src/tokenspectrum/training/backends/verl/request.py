@@ -15,7 +15,7 @@ RESPONSE = "tokenspectrum_response"
 
 @dataclass(frozen=True)
 class AttentionRequest:
-    """Statistics of head-mean attention rows, of every response token at each of `layers` (see rollout/score.py)."""
+    """Statistics of head-mean attention rows, of every response token at each of `layers` (see rollout/measure.py)."""
 
     layers: tuple[int, ...]
     alignment: str

@@ -14,8 +14,8 @@ from tokenspectrum.row_statistics import STATISTICS
 Alignment = Literal["decision", "token"]
 
 
-AttentionScores = make_dataclass(
-    "AttentionScores",
+AttentionStatistics = make_dataclass(
+    "AttentionStatistics",
     [
         ("visible_N", torch.Tensor),
         *((f"{s.name}_N", torch.Tensor) for s in STATISTICS if not s.optional),
@@ -34,7 +34,7 @@ AttentionScores = make_dataclass(
 
 
 @dataclass(frozen=True)
-class Scores:
+class Statistics:
     """Of every response token, responses in the order given, positions ascending; float32 on the CPU.
 
     `logprob_N` and `predictive_entropy_N` are of the full vocabulary at temperature 1, in nats.
@@ -44,5 +44,5 @@ class Scores:
     lengths_R: torch.Tensor
     logprob_N: torch.Tensor
     predictive_entropy_N: torch.Tensor
-    attention: Mapping[int, AttentionScores]
+    attention: Mapping[int, AttentionStatistics]
     rows: Mapping[int, Sequence[torch.Tensor]]

@@ -1,4 +1,4 @@
-"""Scores sampled responses under a policy: old log-probabilities, predictive entropy, attention statistics of layers.
+"""Measure the tokens of responses under a policy: log-probability, predictive entropy, attention statistics of layers.
 
 This is the one definition of these numbers.  The tokens stage calls it on the base policy, and the trainers call it at
 every step.  Knows models and responses.  Knows no rewards, rules or tables.
@@ -18,7 +18,7 @@ from tokenspectrum.entropy import attention_entropy, attention_rows, predictive_
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.capture import Capture, capture_attention
 from tokenspectrum.rollout.padded import MicroBatch, micro_batches
-from tokenspectrum.rollout.scores import Alignment, AttentionScores, Scores
+from tokenspectrum.rollout.statistics import Alignment, AttentionStatistics, Statistics
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.row_statistics import STATISTICS, asked, variants
 
@@ -26,7 +26,7 @@ _plain_heads: WeakSet[PreTrainedModel] = WeakSet()  # models that `_check_head` 
 
 
 @torch.no_grad()
-def score_responses(
+def measure_responses(
     model: PreTrainedModel,
     responses: Sequence[Response],
     *,
@@ -39,8 +39,8 @@ def score_responses(
     support: bool = False,
     rows: Sequence[tuple[int, int]] = (),
     report: Callable[[int], None] = lambda done: None,
-) -> Scores:
-    """Score every token of `responses` under `model`, which is left in the mode it was in.
+) -> Statistics:
+    """Statistics of every token of `responses` under `model`, which is left in the mode it was in.
 
     Token t of a response behind P prompt tokens is emitted by the query at absolute position P + t - 1: there its
     log-probability and predictive entropy are taken, always.  Its attention row is that query's (alignment "decision",
@@ -55,7 +55,7 @@ def score_responses(
     """
     for response in responses:
         if not response.token_ids or not response.prompt_token_ids:
-            raise UserError(f"prompt {response.prompt_id}, sample {response.sample}: no tokens, so nothing to score")
+            raise UserError(f"prompt {response.prompt_id}, sample {response.sample}: no tokens, so nothing to measure")
     if alignment not in ("decision", "token"):
         raise ValueError(f"alignment must be decision or token, got {alignment!r}")
     layers, head = tuple(dict.fromkeys(layers)), model.get_output_embeddings()
@@ -89,12 +89,12 @@ def score_responses(
     finally:
         model.train(training)
     nothing = torch.zeros(0)
-    return Scores(
+    return Statistics(
         lengths_R=lengths_R,
         logprob_N=flat.get((None, "logprob"), nothing),
         predictive_entropy_N=flat.get((None, "entropy"), nothing),
         attention={
-            layer: AttentionScores(**{name: value_N for (at, name), value_N in flat.items() if at == layer})
+            layer: AttentionStatistics(**{name: value_N for (at, name), value_N in flat.items() if at == layer})
             for layer in layers
             if responses
         },
@@ -142,7 +142,7 @@ def _predictive(head: torch.nn.Module, hidden_BTC: torch.Tensor, batch: MicroBat
 def _attention(
     capture: Capture, layer: int, batch: MicroBatch, alignment: Alignment, options: Mapping[str, Any]
 ) -> dict[str, torch.Tensor]:
-    """Statistics of the rows of the batch's response tokens, by field of AttentionScores."""
+    """Statistics of the rows of the batch's response tokens, by field of AttentionStatistics."""
     first_B = batch.prompt_B + _shift(alignment)
     q, k, offsets = capture.packed(layer, batch.tokens())
     stop_B, scale = first_B + batch.length_B, capture[layer].scale

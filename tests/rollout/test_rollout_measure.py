@@ -1,4 +1,4 @@
-"""score_responses against one unpadded sequence at a time: full softmax, full T x T attention per head, float64."""
+"""measure_responses against one unpadded sequence at a time: full softmax, full T x T attention per head, float64."""
 
 import math
 
@@ -9,8 +9,8 @@ from test_rollout_engine import VOCAB, make_model
 from transformers import AutoModelForCausalLM, Gemma2Config
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.rollout.score import check_not_inert, longest_context, score_responses
-from tokenspectrum.rollout.scores import AttentionScores
+from tokenspectrum.rollout.measure import check_not_inert, longest_context, measure_responses
+from tokenspectrum.rollout.statistics import AttentionStatistics
 from tokenspectrum.rollout.types import Response
 
 WINDOW, TOP_K, FIXED_K = 3, 4, 5
@@ -61,7 +61,7 @@ def row_statistics(row: list[float]) -> dict[str, float]:
 
 
 @torch.no_grad()
-def score_by_loop(model, responses: list[Response], layer: int, alignment: str) -> list[dict[str, float]]:
+def measure_by_loop(model, responses: list[Response], layer: int, alignment: str) -> list[dict[str, float]]:
     """One dict a token.  `model` is eager and float64: it hands out every head's T x T attention."""
     tokens = []
     for response in responses:
@@ -96,16 +96,16 @@ def eager(family: str, seed: int = 0) -> torch.nn.Module:
 def test_scores_equal_the_definition(family, alignment):
     model, responses = make_model(family), make_responses()
     rows = [(4, 0), (0, 0), (1, 8), (4, 13)]
-    scores = score_responses(
+    scores = measure_responses(
         model, responses, layers=[0, 1], alignment=alignment, local_window=WINDOW, micro_batch=4, rows=rows, **OPTIONAL
     )
     assert scores.lengths_R.tolist() == [1, 9, 1, 2, 14, 9]
     offsets = np.cumsum([0, *scores.lengths_R.tolist()])
     for layer in (0, 1):
-        expected = score_by_loop(eager(family), responses, layer, alignment)
+        expected = measure_by_loop(eager(family), responses, layer, alignment)
         for name in ("logprob_N", "predictive_entropy_N"):
             np.testing.assert_allclose(getattr(scores, name), [e[name] for e in expected], atol=2e-6)
-        for name in AttentionScores.__dataclass_fields__:
+        for name in AttentionStatistics.__dataclass_fields__:
             value_N = getattr(scores.attention[layer], name)
             np.testing.assert_allclose(value_N, [e[name] for e in expected], atol=1e-5, err_msg=name)
         for (r, t), row in zip(rows, scores.rows[layer], strict=True):
@@ -115,8 +115,8 @@ def test_scores_equal_the_definition(family, alignment):
 def test_alignments_and_layers_differ():
     model, responses = make_model("qwen3"), make_responses()
     options = {"layers": [0, 1], "local_window": WINDOW, "micro_batch": 8}
-    decision = score_responses(model, responses, alignment="decision", **options)
-    token = score_responses(model, responses, alignment="token", **options)
+    decision = measure_responses(model, responses, alignment="decision", **options)
+    token = measure_responses(model, responses, alignment="token", **options)
     assert torch.equal(token.attention[0].visible_N, decision.attention[0].visible_N + 1)
     # The row of token t under "token" is that of token t + 1 under "decision".
     torch.testing.assert_close(token.attention[0].entropy_raw_N[1:9], decision.attention[0].entropy_raw_N[2:10])
@@ -130,7 +130,7 @@ def test_alignments_and_layers_differ():
 
 def test_the_mean_row_comes_before_the_entropy():
     responses = make_responses()
-    scores = score_responses(
+    scores = measure_responses(
         make_model("qwen3"), responses, layers=[1], alignment="decision", local_window=WINDOW, micro_batch=1
     )
     with torch.no_grad():
@@ -144,24 +144,24 @@ def test_the_mean_row_comes_before_the_entropy():
 def test_micro_batches_change_float_noise_alone():
     model, responses = make_model("qwen3", torch.float32), make_responses()
     whole, single = (
-        score_responses(model, responses, layers=[0], alignment="decision", local_window=WINDOW, micro_batch=size)
+        measure_responses(model, responses, layers=[0], alignment="decision", local_window=WINDOW, micro_batch=size)
         for size in (16, 1)
     )
     torch.testing.assert_close(whole.logprob_N, single.logprob_N, atol=2e-5, rtol=0)
     torch.testing.assert_close(whole.attention[0].entropy_raw_N, single.attention[0].entropy_raw_N, atol=2e-5, rtol=0)
-    again = score_responses(model, responses, layers=[0], alignment="decision", local_window=WINDOW, micro_batch=16)
+    again = measure_responses(model, responses, layers=[0], alignment="decision", local_window=WINDOW, micro_batch=16)
     assert torch.equal(whole.logprob_N, again.logprob_N)
 
 
 def test_no_layers_no_responses_and_the_model_is_left_alone():
     model, responses = make_model("qwen3").train(), make_responses()
     options = {"alignment": "decision", "local_window": WINDOW, "micro_batch": 8}
-    scores = score_responses(model, responses, layers=[], **options)
+    scores = measure_responses(model, responses, layers=[], **options)
     assert scores.attention == {}
     assert len(scores.logprob_N) == int(scores.lengths_R.sum())
     assert model.training
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
-    none = score_responses(model, [], layers=[0], **options)
+    none = measure_responses(model, [], layers=[0], **options)
     assert len(none.logprob_N) == 0
     assert none.attention == {}
 
@@ -183,15 +183,15 @@ def test_bad_input_is_one_clear_line():
     options = {"layers": [0], "local_window": WINDOW, "micro_batch": 8}
     empty = Response("abc", 3, (4, 5), (), (), "stop")
     with pytest.raises(UserError, match="prompt abc, sample 3: no tokens"):
-        score_responses(model, [*responses, empty], alignment="decision", **options)
+        measure_responses(model, [*responses, empty], alignment="decision", **options)
     with pytest.raises(ValueError, match="alignment must be"):
-        score_responses(model, responses, alignment="key", **options)
+        measure_responses(model, responses, alignment="key", **options)
     with pytest.raises(UserError, match="sliding window of 6"):
-        score_responses(make_model("mistral, window 6"), responses, alignment="decision", **options)
+        measure_responses(make_model("mistral, window 6"), responses, alignment="decision", **options)
     with torch.no_grad():
         model.model.layers[1].mlp.down_proj.weight[0, 0] = math.nan
     with pytest.raises(UserError, match="NaN or infinite"):
-        score_responses(model, responses, alignment="decision", **options)
+        measure_responses(model, responses, alignment="decision", **options)
 
 
 def test_a_policy_that_caps_its_logits_is_refused():
@@ -210,4 +210,4 @@ def test_a_policy_that_caps_its_logits_is_refused():
     model = AutoModelForCausalLM.from_config(gemma).eval()
     torch.nn.init.normal_(model.model.embed_tokens.weight)
     with pytest.raises(UserError, match="changes its logits after the output layer"):
-        score_responses(model, make_responses(), layers=[], alignment="decision", local_window=3, micro_batch=8)
+        measure_responses(model, make_responses(), layers=[], alignment="decision", local_window=3, micro_batch=8)
