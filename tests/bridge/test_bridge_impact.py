@@ -1,0 +1,90 @@
+"""Which stages an edit of a named file reruns, exactly, under the default params (trainer local, engine transformers).
+
+A key holds only what can change the result, and all of it: a stage too many or too few is a mistake.
+"""
+
+from pathlib import Path
+
+import pytest
+from bridge_kit import ROOT
+
+from snakedvc.code.impact import impact
+from snakedvc.dvcfiles.pipeline import Pipeline, load_pipeline
+
+SAMPLING = "evaluate evaluate_base policy sample train"
+EDITS = {
+    # Systems code decides no result.
+    "systems/params.py": "",
+    "systems/resources.py": "",
+    "systems/memory.py": "",
+    "systems/progress.py": "",
+    "systems/ray/places.py": "",
+    "systems/ray/watchdog.py": "",
+    # The command line is in no stage.
+    "cli/main.py": "",
+    "cli/sql.py": "",
+    # What the params do not select.
+    "training/backends/verl/worker.py": "",
+    "training/backends/verl/driver.py": "",
+    "training/backends/verl/internals.py": "",
+    "rollout/engines/vllm/engine.py": "",
+    # What they select, and what all trainers share.
+    "training/backends/local/backend.py": "train",
+    "training/dapo.py": "train",
+    "training/loop.py": "train",
+    "training/step.py": "train",
+    "rollout/engines/transformers/engine.py": SAMPLING,
+    "rollout/engines/transformers/sampling.py": SAMPLING,
+    # Params: one module a section.
+    "params/train.py": "train",
+    "params/rules.py": "weights",
+    "params/sampling.py": "rollouts sample train",
+    "params/reward.py": "evaluate evaluate_base rollouts train",
+    # Kernels and what reads their numbers; drawing and judging responses needs none.
+    "entropy/kernel_attention.py": "tokens train",
+    "entropy/kernel_predictive.py": "tokens train",
+    "policy/capture.py": "tokens train",
+    "rollout/score.py": "tokens train",
+    "rollout/judged.py": "rollouts train",
+    # A rule: code.json says which training runs depend on it.
+    "weighting/rules/_masks.py": "weights",
+    "weighting/rules/soft.py": "weights",
+    "weighting/rules/matched.py": "weights",
+    "weighting/apply.py": "train weights",
+    "reward/normalise.py": "evaluate evaluate_base policy prompts rollouts train",
+    "prompts/synthetic.py": "policy prompts",
+    "policy/tiny.py": "policy",
+    # A result: its own stage, and what all results share.
+    "results/curves/result.py": "curves",
+    "results/table1/result.py": "table1",
+    "results/layers/query.sql": "layers",
+}
+
+
+@pytest.fixture
+def pipeline(monkeypatch) -> Pipeline:
+    monkeypatch.chdir(ROOT)
+    return load_pipeline()
+
+
+@pytest.mark.parametrize("file", EDITS)
+def test_an_edit_reruns_exactly(pipeline, file):
+    direct, _ = impact(pipeline, f"src/tokenspectrum/{file}")
+    assert " ".join(sorted({stage.name for stage in direct})) == EDITS[file]
+
+
+def test_whoever_runs_a_rule_depends_on_its_code(pipeline):
+    for stage in pipeline.stages.values():
+        if stage.name == "train":
+            assert f"artifacts/{pipeline.params['preset']}/weights/{stage.item['method']}/code.json" in stage.data
+
+
+@pytest.mark.parametrize(
+    "room", ["entropy", "weighting", "reward", "training", "rollout", "evaluation", "policy", "prompts"]
+)
+def test_every_file_that_bears_on_a_result_is_in_a_key(pipeline, room):
+    """Of the trainer and the engines, those that the params select."""
+    unselected = ("training/backends/verl", "rollout/engines/vllm")
+    for path in sorted(Path("src/tokenspectrum", room).rglob("*.py")):
+        if not any(part in path.as_posix() for part in unselected):
+            assert impact(pipeline, path.as_posix())[0], path
