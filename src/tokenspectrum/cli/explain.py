@@ -37,8 +37,8 @@ def text_of(value: Any) -> str:
 def realised_rows(realised: dict[str, Any]) -> list[tuple[str, ...]]:
     """Rows of (what, value at each point of the schedule): numbers first, then quantiles of the weight."""
     points = realised["realised"]
-    rows = [
-        (name, *(text_of(point[name]) for point in points))
+    rows: list[tuple[str, ...]] = [
+        (str(name), *(text_of(point[name]) for point in points))
         for name, value in points[0].items()
         if name != "s" and not isinstance(value, dict)
     ]
@@ -88,7 +88,7 @@ def _run(args: argparse.Namespace) -> None:
     rule, realised = read_json(weights / "rule.json"), read_json(weights / "realised.json")
     points = realised["realised"]
     console = Console()
-    fields = [(name, text_of(value)) for name, value in rule.items()]
+    fields: list[tuple[str, ...]] = [(name, text_of(value)) for name, value in rule.items()]
     draw(console, f"{args.run}: resolved rule, {weights / 'rule.json'}", ("field", "value"), fields)
     heads = ("on the base policy", *(f"s = {point['s']}" for point in points))
     title = f"realised on {realised['tokens']} tokens of {realised['responses']} responses"

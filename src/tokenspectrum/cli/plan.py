@@ -118,6 +118,7 @@ def volume_table(params: Params, count: int, response_tokens: int) -> Table:
 def plan_verl(params: Params, shape: HubShape, gpu_bytes: float, console: Console, show: bool) -> list[str]:
     """verl's configuration, GPU memory; the problems found, the first of which is worth a line."""
     train, verl, layers = params.train, params.systems.verl, params.policy.num_layers
+    assert verl is not None, "params are refused without it where the trainer is verl"
     here = Path("artifacts") / params.preset
     files = VerlFiles(here / "prompts/train", here / "prompts/train", here / "policy", here / "checkpoints")
     config = config_of(train, params.sampling, params.systems, params.seeds[0], files, name=params.methods[0])
@@ -174,7 +175,7 @@ def plan_vllm(params: Params, shape: HubShape, gpu_bytes: float, console: Consol
     vllm = params.systems.vllm
     sections = ((params.rollouts, params.sampling), (params.evaluate, params.evaluate))
     lengths = [of for section, of in sections if section.engine == "vllm"]
-    if not lengths or vllm.device == "cpu":
+    if not lengths or vllm is None or vllm.device == "cpu":
         return []
     seeds = len(params.seeds)
     jobs = {

@@ -33,7 +33,7 @@ def generated() -> dict[str, str]:
             }
             for field in schema
         ]
-        about = " ".join(module.__doc__.split())
+        about = " ".join((module.__doc__ or "").split())
         key = schema.metadata[b"key"].decode().split(",")
         files[f"tables/{name}.json"] = _text({"table": name, "about": about, "key": key, "columns": columns})
     return files
