@@ -44,7 +44,7 @@ EDITS = {
     "entropy/kernel_attention.py": "tokens train",
     "entropy/kernel_predictive.py": "tokens train",
     "policy/capture.py": "tokens train",
-    "rollout/score.py": "tokens train",
+    "rollout/measure.py": "tokens train",
     "rollout/judged.py": "rollouts train",
     # A rule: code.json says which training runs depend on it.
     "weighting/rules/_masks.py": "weights",
@@ -83,8 +83,8 @@ def test_whoever_runs_a_rule_depends_on_its_code(pipeline):
     "room", ["entropy", "weighting", "reward", "training", "rollout", "evaluation", "policy", "prompts"]
 )
 def test_every_file_that_bears_on_a_result_is_in_a_key(pipeline, room):
-    """Of the trainer and the engines, those that the params select."""
-    unselected = ("training/backends/verl", "rollout/engines/vllm")
+    """Of the trainer and the engines, those that the params select; `selfcheck` is for people, not for a stage."""
+    unselected = ("training/backends/verl", "rollout/engines/vllm", "prompts/selfcheck")
     for path in sorted(Path("src/tokenspectrum", room).rglob("*.py")):
         if not any(part in path.as_posix() for part in unselected):
             assert impact(pipeline, path.as_posix())[0], path
