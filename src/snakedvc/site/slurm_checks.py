@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,10 @@ def _rules(profile: Mapping[str, Any], rules: Mapping[str, Mapping[str, Any]]) -
     yield from ((", ".join(rules), list(found)) for found, rules in kinds.items())
 
 
-def profile(path: Path, rules: Mapping[str, Mapping[str, Any]]) -> Iterator[Check]:
+def profile(path: Path, rules: Callable[[], Mapping[str, Mapping[str, Any]]]) -> Iterator[Check]:
     """sbatch is there, the controller answers, and every kind of job would be accepted.
 
-    `rules`: what the jobs of each rule ask for, before the profile in `path` changes it.
+    `rules()`: what the jobs of each rule ask for, before the profile in `path` changes it.
     """
     settings = load_yaml(path)
     if shutil.which("sbatch") is None:
@@ -77,7 +77,7 @@ def profile(path: Path, rules: Mapping[str, Mapping[str, Any]]) -> Iterator[Chec
         return
     partitions = [line.split()[0] for line in done.stdout.splitlines()]
     yield Check("slurm", "ok", f"answers; partitions {', '.join(sorted(set(partitions)))} (* is the default)")
-    for names, found in _rules(settings, rules):
+    for names, found in _rules(settings, rules()):
         done = run("sbatch", "--test-only", *found, "--wrap=true")
         asked = " ".join(o for o in found if o.startswith(("--partition", "--account", "--gres", "--nodes")))
         if done.returncode:

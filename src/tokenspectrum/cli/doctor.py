@@ -31,7 +31,7 @@ def _run(args: argparse.Namespace) -> None:
     if args.gpu and not on_slurm:
         found.append(checks.gpu())
     if on_slurm:
-        found += slurm_checks.profile(path, {name: needs(name) for name in load_pipeline().templates})
+        found += slurm_checks.profile(path, lambda: {name: needs(name) for name in load_pipeline().templates})
         # Without a controller a job would only repeat what was said already.
         if args.submit and not any(c.name == "slurm" and c.state == "fail" for c in found):
             found += slurm_checks.submit(path, args.gpu, args.wait, ["torch", "tokenspectrum.stages"])
