@@ -8,8 +8,8 @@ import pytest
 from tokenspectrum.prompts.files import read_rows
 from tokenspectrum.prompts.formats import parse
 from tokenspectrum.prompts.selfcheck import self_check
+from tokenspectrum.reward.answer import normalise
 from tokenspectrum.reward.boxed import last_boxed
-from tokenspectrum.reward.normalise import normalise
 
 EXCEPTIONS = json.loads((Path(__file__).parent / "gold_exceptions.json").read_text())
 ROWS = {"aime24": 30, "math": 5000, "math500": 500, "minerva_math": 272, "olympiadbench": 675}

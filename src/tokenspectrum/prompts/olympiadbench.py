@@ -8,8 +8,8 @@ from typing import Any
 
 from tokenspectrum.prompts.files import Row
 from tokenspectrum.prompts.problem import Problem
+from tokenspectrum.reward.answer import split_answers
 from tokenspectrum.reward.gold import Gold, encode_gold
-from tokenspectrum.reward.normalise import split_answers
 
 _FACTS = {"id": "id", "subject": "subfield", "type": "answer_type"}
 _ASKED_FOR = {

@@ -7,17 +7,20 @@ those that close; one cut off by the length limit is no answer.  Knows no tokeni
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
+from tokenspectrum.reward.answer import Part, agrees, named_alike, read
 from tokenspectrum.reward.gold import Gold, decode_gold
-from tokenspectrum.reward.normalise import normalise, plain_text, split_answers
+from tokenspectrum.reward.units import own_name, split_unit, unit_name
 
 REWARD_UNBOXED, REWARD_WRONG, REWARD_RIGHT = -2.0, -1.0, 1.0
 
 # Published sources in which every answer is an integer: 025 equals 25 there, and nowhere else.
 INTEGER_SOURCES = frozenset({"aime24", "aime_1983_2023", "dapo_math_17k"})
 
-_PIECE = re.compile(r"\\+boxed\s*\{|\\.|[{}]", re.DOTALL)
+# A run of backslashes is one piece, read once: of an odd number the last escapes the sign behind it.
+_PIECE = re.compile(r"(?P<run>\\++)(?P<box>boxed\s*+\{)?|(?P<open>\{)|\}")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -36,16 +39,19 @@ def last_boxed(text: str) -> str | None:
         return None
     open_at: list[tuple[int, int] | None] = []  # (start of the macro, start of its content) of a box, None of a brace
     last, content = -1, None
+    escaped = -1
     for piece in _PIECE.finditer(text):
-        token = piece.group()
-        if token == "{":
+        kind, start = piece.lastgroup, piece.start()
+        if kind == "box":
+            open_at.append((start, piece.end()))
+        elif kind == "run":
+            escaped = piece.end() if (piece.end() - start) % 2 else -1
+        elif start == escaped:
+            continue
+        elif kind == "open":
             open_at.append(None)
-        elif token == "}":
-            box = open_at.pop() if open_at else None
-            if box is not None and box[0] > last:
-                last, content = box[0], text[box[1] : piece.start()]
-        elif token.endswith("{") and len(token) > 2:
-            open_at.append((piece.start(), piece.end()))
+        elif open_at and (box := open_at.pop()) is not None and box[0] > last:
+            last, content = box[0], text[box[1] : start]
     return content
 
 
@@ -60,26 +66,43 @@ def _within(tolerance: float) -> Callable[[str, str], bool]:
     return same
 
 
-def _without_unit(answer: str, unit: str) -> str:
-    """`answer` as plain text without `unit` (or its plural) at its end."""
-    return re.sub(rf"\s*{re.escape(plain_text(unit))}s?\s*\.?$", "", plain_text(answer))
+def _unit_of(unit: str | None) -> str | None:
+    """The name of the unit that a gold is published with: a known one, or its own."""
+    if unit is None:
+        return None
+    plain = unit.replace("$", "").strip()
+    known = unit_name(plain) or split_unit(f"1{plain}")[1]
+    return known or own_name(plain) or "own " + plain.lower()
+
+
+@lru_cache(maxsize=65536)
+def _wanted(gold: Gold, integer: bool) -> tuple[tuple[Part, ...], str | None]:
+    """The parts that `gold` demands, and the name of its unit."""
+    parts = [part for answer in gold.answers for part in read(answer, integer, gold=True)]
+    unit = _unit_of(gold.unit)
+    if unit is not None:
+        parts = [replace(part, unit=unit) for part in parts]
+    units = {part.unit for part in parts}
+    return tuple(parts), next(iter(units)) if len(units) == 1 else None
 
 
 def matches(answer: str, gold: Gold, integer: bool) -> bool:
-    """Whether `answer` says what `gold` demands: each of its answers once, in any order, in its unit or none."""
-    given = split_answers(answer) if len(gold.answers) > 1 else [answer]
-    if gold.unit is not None:
-        given = [_without_unit(part, gold.unit) for part in given]
-    left = [normalise(part, integer) for part in given]
-    wanted = [normalise(part, integer) for part in gold.answers]
-    if len(left) != len(wanted) or "" in left:
+    """Whether `answer` says what `gold` demands.
+
+    Each of several answers once and in any order; the parts of a single one in theirs; each in the gold's unit or none.
+    """
+    wanted, unit = _wanted(gold, integer)
+    several = len(gold.answers) > 1
+    given = list(read(answer, integer, own=unit, members=several))
+    if len(given) != len(wanted) or any(not part.value for part in given) or not named_alike(given, list(wanted)):
         return False
     same = str.__eq__ if gold.tolerance is None else _within(gold.tolerance)
     for part in wanted:
-        found = next((i for i, candidate in enumerate(left) if same(part, candidate)), None)
+        places = range(len(given)) if several else range(1)
+        found = next((i for i in places if same(part.value, given[i].value) and agrees(given[i], part)), None)
         if found is None:
             return False
-        del left[found]
+        del given[found]
     return True
 
 

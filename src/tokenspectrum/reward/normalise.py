@@ -1,67 +1,73 @@
-"""Ordered rewriting steps that bring two spellings of one answer to the same string.
+r"""Ordered rewriting steps that bring two spellings of one answer to the same string.
 
-STEPS lists them in the order in which they run; each is a small function from string to string.  They compare
-spellings, not values: 0.5 and 1/2 stay different (the alternative scorer counts what that costs).  Knows no benchmark;
-the one step that not every source gets, `drop_leading_zeros`, is asked for by the caller.
+LIST_STEPS prepare a whole answer, which is then split into its parts; PART_STEPS lists what each part goes through, in
+order.  Each step is a small function from string to string.  They compare spellings, not values: 0.5 and 1/2 stay
+different (the alternative scorer counts what that costs).  A blank stays where taking it away would run two numbers
+together, and behind every comma that separates, so that 32, 349 is not 32,349.
+Knows no benchmark, no unit, and not what is left over to the gold (answer.py).
 """
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 
 # Golds stay below 200 characters; a longer answer is a policy running on, and is compared as it stands.
 MAX_CHARACTERS = 2000
 
-_UNIT_MACRO = r"\\(?:text|mbox|mathrm|textrm|textnormal|operatorname)"
 _FONT_MACRO = r"\\(?:text|mbox|mathrm|textrm|textnormal|operatorname|textbf|mathbf|textit|mathit|boldsymbol|bm)"
-_HALF_DAY = r"\s*[ap]\.?\s?m\.?\s*\}"
-_ONE_UNIT = rf"(?:\s|/|\\cdot)*{_UNIT_MACRO}\s*\{{(?!{_HALF_DAY})[^{{}}]*\}}(?:\s*\^\s*\{{?-?\d+\}}?)?"
-_UNIT_TEXT = re.compile(rf"(?<=[^\s=,+\-<>(\[{{_^/&|])(?:{_ONE_UNIT})+\s*\.?\s*$")
-_UNIT_WORDS = (
-    "degrees?|radians?|percent|points?|units?|dollars?|cents?|inch(?:es)?|feet|foot|miles?|yards?|meters?|metres?|"
-    "kilometers?|centimeters?|km|cm|mm|ft|mph|seconds?|minutes?|hours?|days?|weeks?|months?|years?|grams?|kilograms?|"
-    "kg|pounds?|ounces?|gallons?|liters?|litres?|ways?|integers?|numbers?|students?|people|books?|edges?|digits?|terms?"
-)
-_UNIT_WORD = re.compile(rf"(?<=[\d}}])(?:\s+(?:square|cubic))?\s*(?:{_UNIT_WORDS})(?:\^\{{?\d\}}?)?\s*\.?\s*$")
 _SCIENTIFIC = re.compile(
     r"(?<![\w.}])(\d+(?:\.\d+)?)(?:[eE]([+-]?\d+)|(?:\\times|\\cdot|\*)10\^\{([+-]?\d+)\})(?![\w.])"
 )
-_VARIABLE = re.compile(r"(?:[A-Za-z]|\\[A-Za-z]+)(?:_\{[^{}]*\})?(?:\([A-Za-z]\))?(?:=|\\in(?![A-Za-z]))([^=]+)")
+_SIGNS = str.maketrans(
+    {"−": "-", "–": "-", "≤": r"\leq ", "≥": r"\geq ", "≠": r"\neq ", "π": r"\pi ", "∞": r"\infty ", "×": r"\times "}
+)
 _ATOM = re.compile(r"\\(?:[A-Za-z]+|.)|.", re.DOTALL)
+_GREEK = (
+    r"\\(?:alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|phi|varphi|"
+    r"chi|psi|omega|Gamma|Delta|Theta|Lambda|Pi|Sigma|Phi|Psi|Omega|hbar|ell|infty)(?![A-Za-z])"
+)
+_BRACED = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*+\})*+\}"
+# A number, letter, root, fraction or bracket with its powers.  Atomic, so that a long one is read once.
+_FACTOR = (
+    rf"(?>(?:\d+(?:\.\d+)?|\\frac{_BRACED}{_BRACED}|\\sqrt(?:\[\d+\])?{_BRACED}|{_GREEK}|[A-Za-z]|\([^()]*\))"
+    rf"(?:[\^_]{_BRACED})*)"
+)
+# What may stand before and behind a factor that is read by itself.
+_OPENS = r"(?:^|(?<=[+\-=,;(<>\[{ &|])|(?<=matrix\})|(?<=\\\\))"
+_CLOSES = r"(?=$|[+\-=,;)<>\]} &|]|\\(?:\\|\}|cdot|times|leq|geq|neq|in|cup|cap|pm|mp|end)(?![A-Za-z]))"
+_SLASH = re.compile(rf"{_OPENS}({_FACTOR}++)/({_FACTOR}){_CLOSES}")
+_PLAIN_ARGUMENT = r"(?:[^{}+\-]|\{[^{}]*\})+"
+_SIGNED_FRACTION = re.compile(
+    rf"(?:^|(?<=[=,;(\[{{ &])|(?<=matrix\}})|(?<=\\\\))\\frac\{{(-?{_PLAIN_ARGUMENT})\}}\{{(-?{_PLAIN_ARGUMENT})\}}"
+    r"(?![\^_])"
+)
 
 
 def drop_math_delimiters(s: str) -> str:
-    r"""$x$, \(x\), \$5 -> the bare text."""
-    return re.sub(r"\\?\$|(?<!\\)\\[()]", "", s)
+    r"""$x$, \(x\) -> a blank in the place of each, so that $7$$8$ is not 78; \$ is a currency and stays."""
+    return re.sub(r"(?<!\\)\$|(?<!\\)\\[()]", " ", s)
+
+
+def join_marked_thousands(s: str) -> str:
+    r"""1,\!000, 1{,}000 and 1\,000 -> 1000: groups of three digits under a mark that only a thousand has."""
+    s = re.sub(r"(?<=\d)(?:,\s*\\!\s*|\{,\}|\\!\s*,\s*)(?=\d{3}(?!\d))", ",", s)
+    marked = re.compile(r"(?<![\d.,])(\d{1,3}(?:\\,\d{3})+)(?!\d)")
+    return marked.sub(lambda m: m.group().replace("\\,", ""), s)
 
 
 def drop_spacing_macros(s: str) -> str:
-    r"""\! vanishes, {,} is a plain comma, \, \; \: \quad ~ are a space, and of spaces one is enough."""
-    s = re.sub(r",\s*\\!\s*|\{,\}", ",", s).replace("\\!", "")
+    r"""\! vanishes, \, \; \: \quad ~ are a space, and of spaces one is enough."""
+    s = s.replace("\\!", "").replace("{,}", ",")
     return re.sub(r"\s+", " ", re.sub(r"(?<!\\)\\[,;: ]|\\q?quad(?![A-Za-z])|~", " ", s))
 
 
-def drop_unit_text(s: str) -> str:
-    r"""5\text{ cm}^2 -> 5; \text{Evelyn}, x=\text{even} and 9\text{ a.m.} stay."""
-    return _UNIT_TEXT.sub("", s)
-
-
-def unwrap_text(s: str) -> str:
-    r"""\text{Evelyn} -> Evelyn, \textbf{(C)} -> (C), innermost first."""
-    before = None
-    while before != s:
-        before, s = s, re.sub(rf"{_FONT_MACRO}\s*\{{([^{{}}]*)\}}", r"\1", s)
-    return s
-
-
-def drop_unit_words(s: str) -> str:
-    """12 square inches -> 12: plain words of a short list, behind a number."""
-    return _UNIT_WORD.sub("", s)
+def unwrap_joined_text(s: str) -> str:
+    r"""7\text{ or 8} -> 7 or 8: a text that holds a number or joins two answers is part of the answer, not a unit."""
+    return re.sub(rf"{_FONT_MACRO}\s*\{{([^{{}}]*(?:\d|\b(?:and|or)\b)[^{{}}]*)\}}", r" \1 ", s)
 
 
 def and_to_comma(s: str) -> str:
     """7, -2, and -5 -> 7, -2, -5."""
-    return re.sub(r"\s*,?\s+(?:and|or)\s+", ", ", s)
+    return re.sub(r"(?<!\s)\s*(?:,\s*)?(?<=[\s,])(?:and|or)\s+", ", ", s)
 
 
 def drop_delimiter_sizes(s: str) -> str:
@@ -69,9 +75,31 @@ def drop_delimiter_sizes(s: str) -> str:
     return re.sub(r"\\(?:left|right)\.|\\(?:left|right|[bB]igg?[lrm]?)(?![A-Za-z])", "", s)
 
 
+def join_thousands(s: str) -> str:
+    """15,600 -> 15600 and 1,000, 5 -> 1000, 5; in brackets and behind a blank a comma separates."""
+    pieces, depth = [], 0
+    for piece in re.split(r"([(\[{}\])])", s):
+        depth += (piece in "([{") - (piece in ")]}") if piece else 0
+        if depth == 0:
+            piece = _THOUSANDS.sub(lambda m: m.group().replace(",", ""), piece)
+        pieces.append(piece)
+    return "".join(pieces)
+
+
+_THOUSANDS = re.compile(r"(?<![\w,.])\d{1,3}(?:,\d{3})+(?!\d|,\d)")
+
+
+def unwrap_text(s: str) -> str:
+    r"""\text{Evelyn} -> Evelyn, \textbf{(C)} -> (C), innermost first."""
+    before = None
+    while before != s:
+        before, s = s, re.sub(rf"{_FONT_MACRO}\s*\{{([^{{}}]*)\}}", r" \1 ", s)
+    return s
+
+
 def drop_degrees_and_percent(s: str) -> str:
-    r"""45^\circ -> 45, 30\% -> 30."""
-    return re.sub(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|°|\\?%", "", s)
+    r"""(30^\circ, 40\%) -> (30, 40): where they are not at the end of a part, which units.py reads."""
+    return re.sub(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|\\degree(?![A-Za-z])|°|\\?%|\\\$", " ", s)
 
 
 def one_fraction_macro(s: str) -> str:
@@ -79,10 +107,10 @@ def one_fraction_macro(s: str) -> str:
     return re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", s)
 
 
-def one_comparison_sign(s: str) -> str:
-    r"""\le \leqslant -> \leq, likewise \geq; \ne -> \neq; the typographic minus -> -."""
-    s = re.sub(r"\\(l|g)e(?:qslant)?(?![A-Za-z])", r"\\\1eq", s)
-    return re.sub(r"\\ne(?![A-Za-z])", r"\\neq", s).replace("−", "-")
+def one_sign(s: str) -> str:
+    r"""\le \leqslant ≤ -> \leq, likewise \geq and \neq; the typographic minus -> -; π -> \pi."""
+    s = re.sub(r"\\(l|g)e(?:qslant)?(?![A-Za-z])", r"\\\1eq", s.translate(_SIGNS))
+    return re.sub(r"\\ne(?![A-Za-z])", r"\\neq", s)
 
 
 def _argument(s: str, start: int) -> tuple[str, int]:
@@ -91,17 +119,16 @@ def _argument(s: str, start: int) -> tuple[str, int]:
     while i < len(s) and s[i].isspace():
         i += 1
     if i == len(s) or s[i] == "}":
-        return "", i
+        return "", start
     if s[i] == "{":
         depth = 0
-        for j in range(i, len(s)):
-            depth += (s[j] == "{") - (s[j] == "}")
+        for end in range(i, len(s)):
+            depth += (s[end] == "{") - (s[end] == "}")
             if depth == 0:
-                return s[i : j + 1], j + 1
-        return s[i:], len(s)
+                return s[i : end + 1], end + 1
+        return "", start
     atom = _ATOM.match(s, i)
     end = atom.end()
-    # x^\frac{1}{2}: these two are always braced when their turn as an argument comes.
     for _ in range({"\\frac": 2, "\\sqrt": 1}.get(atom.group(), 0)):
         end = _argument(s, end)[1]
     return f"{{{s[i:end]}}}", end
@@ -120,13 +147,13 @@ def brace_arguments(s: str) -> str:
 
 
 def drop_spaces(s: str) -> str:
-    """All white space, so that ( 1, 2 ) is (1,2)."""
-    return re.sub(r"\s+", "", s)
+    """( 1,2 ) -> (1, 2): no blank but one behind a comma, and one where two numbers would run together, as in 2 1/3."""
+    return re.sub(r",(?=.)", ", ", re.sub(r"(?<![\d.])\s++|\s++(?![\d.])", "", s).strip())
 
 
 def drop_trailing_punctuation(s: str) -> str:
-    """A full stop, comma or semicolon at the end."""
-    return s.rstrip(".,;")
+    """A full stop, comma or semicolon at the end; three dots stay, since they say that more follows."""
+    return s if s.endswith("..") else s[:-1] if s[-1:] in (".", ",", ";") else s
 
 
 def drop_enclosing(s: str) -> str:
@@ -142,21 +169,6 @@ def drop_enclosing(s: str) -> str:
             return s
         s = s[1:-1]
     return s
-
-
-def drop_variable(s: str) -> str:
-    r"""x=3 -> 3, f(x)=2x -> 2x, x\in[1,2] -> [1,2]; an equation in more than one letter's place stays."""
-    match = _VARIABLE.fullmatch(s)
-    return match.group(1) if match else s
-
-
-def drop_thousands_commas(s: str) -> str:
-    """15,600 -> 15600; not inside a tuple or an interval."""
-    return re.sub(
-        r"(?<![\w,.(\[\\])(\d{1,3}(?:,\d{3})+)(?![\d,)\]])",
-        lambda m: m.group().replace(",", ""),
-        s,
-    )
 
 
 def trim_decimals(s: str) -> str:
@@ -175,19 +187,34 @@ def one_scientific_form(s: str) -> str:
     return _SCIENTIFIC.sub(rewrite, s)
 
 
+def _unbracketed(s: str) -> str:
+    return s[1:-1] if re.fullmatch(r"\([^()]*\)", s) else s
+
+
 def slash_to_fraction(s: str) -> str:
-    r"""3/4 -> \frac{3}{4}, of whole numbers standing alone."""
-    return re.sub(r"(?<![\w.})/])(\d+)/(\d+)(?![\w.{(/^])", r"\\frac{\1}{\2}", s)
+    r"""3/4 -> \frac{3}{4}, 5\pi/6 -> \frac{5\pi}{6}, (x+1)/2 -> \frac{x+1}{2}; 1/2x and 1/2/3 stay: who knows."""
+    return _SLASH.sub(lambda m: rf"\frac{{{_unbracketed(m.group(1))}}}{{{_unbracketed(m.group(2))}}}", s)
 
 
 def sign_before_fraction(s: str) -> str:
-    r"""\frac{-1}{2} -> -\frac{1}{2}."""
-    return re.sub(r"\\frac\{-([^{}+\-]*)\}", r"-\\frac{\1}", s)
+    r"""\frac{-1}{2} and \frac{1}{-2} -> -\frac{1}{2}; not in 3\frac{-1}{2}, which is no difference."""
+
+    def rewrite(match: re.Match[str]) -> str:
+        above, below = match.groups()
+        sign = "-" if above.startswith("-") != below.startswith("-") else ""
+        return rf"{sign}\frac{{{above.removeprefix('-')}}}{{{below.removeprefix('-')}}}"
+
+    return _SIGNED_FRACTION.sub(rewrite, s)
+
+
+def close_mixed_number(s: str) -> str:
+    r"""2 \frac{1}{3} -> 2\frac{1}{3}: behind the fraction that a slash became."""
+    return re.sub(r"(?<=\d) (?=\\frac)", "", s)
 
 
 def drop_unary_plus(s: str) -> str:
-    r"""+2 -> 2, (-\infty,+\infty) -> (-\infty,\infty)."""
-    return re.sub(r"(?:^|(?<=[(\[,=]))\+", "", s)
+    r"""+2 -> 2, (-\infty, +\infty) -> (-\infty, \infty)."""
+    return re.sub(r"(?:^|(?<=[(\[=])|(?<=, ))\+", "", s)
 
 
 def drop_leading_zeros(s: str) -> str:
@@ -195,64 +222,52 @@ def drop_leading_zeros(s: str) -> str:
     return re.sub(r"^(-?)0+(?=\d+$)", r"\1", s)
 
 
-# What a list of answers goes through before it is split.
-TEXT_STEPS: tuple[Callable[[str], str], ...] = (
+# What a whole answer goes through before it is split at its commas.
+LIST_STEPS: tuple[Callable[[str], str], ...] = (
     drop_math_delimiters,
+    join_marked_thousands,
     drop_spacing_macros,
-    drop_unit_text,
-    unwrap_text,
-    drop_unit_words,
+    unwrap_joined_text,
     and_to_comma,
     drop_delimiter_sizes,
-    drop_degrees_and_percent,
+    join_thousands,
 )
-FORM_STEPS: tuple[Callable[[str], str], ...] = (
+# What each part goes through once its unit is off.
+PART_STEPS: tuple[Callable[[str], str], ...] = (
+    unwrap_text,
+    drop_degrees_and_percent,
     one_fraction_macro,
-    one_comparison_sign,
+    one_sign,
     brace_arguments,
     drop_spaces,
     drop_trailing_punctuation,
     drop_enclosing,
-    drop_variable,
-    drop_thousands_commas,
     trim_decimals,
     one_scientific_form,
     slash_to_fraction,
     sign_before_fraction,
+    close_mixed_number,
     drop_unary_plus,
 )
-STEPS = TEXT_STEPS + FORM_STEPS
 
 
-def _run(steps: tuple[Callable[[str], str], ...], s: str) -> str:
+def run(steps: tuple[Callable[[str], str], ...], s: str) -> str:
+    """`s` after `steps`; as it stands where it is longer than any answer."""
     if len(s) <= MAX_CHARACTERS:
         for step in steps:
             s = step(s)
     return s
 
 
-def plain_text(answer: str) -> str:
-    """`answer` after TEXT_STEPS, stripped: still with the spaces and commas that separate its parts."""
-    return _run(TEXT_STEPS, answer).strip()
-
-
-@lru_cache(maxsize=65536)
-def normalise(answer: str, integer: bool = False) -> str:
-    """`answer` after STEPS, and after drop_leading_zeros where the source's answers are all integers."""
-    answer = _run(STEPS, answer)
-    return drop_leading_zeros(answer) if integer else answer
-
-
-def split_answers(answer: str) -> list[str]:
-    r"""The members of `1, (2,3) \text{ and } 4` or `\{1, 2\}`, split at the commas and semicolons outside brackets."""
-    answer = plain_text(answer)
-    if answer.startswith("\\{") and answer.endswith("\\}"):
-        answer = answer[2:-2]
-    parts, depth = [""], 0
-    for c in answer:
-        depth += (c in "([{") - (c in ")]}")
+def split_top(s: str) -> list[str]:
+    """`s` split at the commas and semicolons outside brackets; one at the very end separates nothing."""
+    parts, depth, start = [], 0, 0
+    s = s.strip()
+    s = s[:-1] if s.endswith((",", ";")) else s
+    for i, c in enumerate(s):
         if c in ",;" and depth == 0:
-            parts.append("")
+            parts.append(s[start:i])
+            start = i + 1
         else:
-            parts[-1] += c
-    return parts
+            depth += (c in "([{") - (c in ")]}")
+    return [*parts, s[start:]]
