@@ -20,6 +20,8 @@ _SCIENTIFIC = re.compile(
 _SIGNS = str.maketrans(
     {"−": "-", "–": "-", "≤": r"\leq ", "≥": r"\geq ", "≠": r"\neq ", "π": r"\pi ", "∞": r"\infty ", "×": r"\times "}
 )
+_MARKED = re.compile(r"(?<![\d.,])\d{1,3}(?:\\,\d{3})+(?!\d)")
+_THOUSANDS = re.compile(r"(?<![\w,.])\d{1,3}(?:,\d{3})+(?!\d|,\d)")
 _ATOM = re.compile(r"\\(?:[A-Za-z]+|.)|.", re.DOTALL)
 _GREEK = (
     r"\\(?:alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|phi|varphi|"
@@ -50,14 +52,28 @@ def drop_math_delimiters(s: str) -> str:
 def join_marked_thousands(s: str) -> str:
     r"""1,\!000, 1{,}000 and 1\,000 -> 1000: groups of three digits under a mark that only a thousand has."""
     s = re.sub(r"(?<=\d)(?:,\s*\\!\s*|\{,\}|\\!\s*,\s*)(?=\d{3}(?!\d))", ",", s)
-    marked = re.compile(r"(?<![\d.,])(\d{1,3}(?:\\,\d{3})+)(?!\d)")
-    return marked.sub(lambda m: m.group().replace("\\,", ""), s)
+    return _MARKED.sub(lambda m: m.group().replace("\\,", ""), s)
 
 
 def drop_spacing_macros(s: str) -> str:
     r"""\! vanishes, \, \; \: \quad ~ are a space, and of spaces one is enough."""
     s = s.replace("\\!", "").replace("{,}", ",")
     return re.sub(r"\s+", " ", re.sub(r"(?<!\\)\\[,;: ]|\\q?quad(?![A-Za-z])|~", " ", s))
+
+
+def drop_group(s: str) -> str:
+    """{1, 2} -> 1, 2: braces around the whole only group, and print nothing."""
+    s = s.strip()
+    while s.startswith("{") and s.endswith("}"):
+        depth = 0
+        for i, c in enumerate(s):
+            depth += (c == "{") - (c == "}")
+            if depth == 0 and i < len(s) - 1:
+                return s
+        if depth:
+            return s
+        s = s[1:-1].strip()
+    return s
 
 
 def unwrap_joined_text(s: str) -> str:
@@ -84,9 +100,6 @@ def join_thousands(s: str) -> str:
             piece = _THOUSANDS.sub(lambda m: m.group().replace(",", ""), piece)
         pieces.append(piece)
     return "".join(pieces)
-
-
-_THOUSANDS = re.compile(r"(?<![\w,.])\d{1,3}(?:,\d{3})+(?!\d|,\d)")
 
 
 def unwrap_text(s: str) -> str:
@@ -227,6 +240,7 @@ LIST_STEPS: tuple[Callable[[str], str], ...] = (
     drop_math_delimiters,
     join_marked_thousands,
     drop_spacing_macros,
+    drop_group,
     unwrap_joined_text,
     and_to_comma,
     drop_delimiter_sizes,
