@@ -53,7 +53,7 @@ def _bump(s: str) -> str | None:
 RESPELLINGS: dict[str, Rule] = {
     "as published": lambda s: s,
     "in dollar signs": lambda s: f"${s}$",
-    "full stop behind": lambda s: f"{s}.",
+    "full stop behind": lambda s: None if s.endswith(".") else f"{s}.",
     "dfrac": lambda s: s.replace(r"\frac", r"\dfrac"),
     "without blanks": lambda s: re.sub(r"(?<=[^A-Za-z\d,]) | (?=[^A-Za-z\d\\])", "", s),
     "blanks around commas": lambda s: s.replace(",", " , ") if s.startswith(("(", "[")) else None,
@@ -87,6 +87,9 @@ OTHERS: dict[str, Rule] = {
     "not": _where(_INTEGER, lambda s: rf"\neq {s}"),
 }
 
+# Rules that are right, or wrong, of one answer without a unit.
+ONE_ANSWER = {"a unit behind", "currency before", "degrees", *OTHERS}
+
 
 def golds(data: Path) -> dict[str, str]:
     """Every distinct gold of the published files, as a ground truth, with its data source."""
@@ -103,11 +106,10 @@ def pairs(chosen: list[tuple[str, str]]) -> Iterator[tuple[str, bool, str, str, 
     """(rule, right?, ground truth, data source, boxed answer) of every rule that changes a gold, and of the cases."""
     for truth, source in chosen:
         published = ", ".join(decode_gold(truth).answers)
-        single = truth == published
+        single = truth == published  # not several answers, and no unit or tolerance apart
         for right, rules in ((True, RESPELLINGS), (False, OTHERS)):
             for rule, change in rules.items():
-                # The rules of values read one answer.
-                answer = change(published) if single or right else None
+                answer = change(published) if single or rule not in ONE_ANSWER else None
                 if answer is not None and (answer != published or rule == "as published"):
                     yield rule, right, truth, source, answer
     with (Path(__file__).parent / "verifier_cases.csv").open(newline="") as file:

@@ -105,6 +105,6 @@ def test_clean_against_brute_force(training, first, second):
 
 
 def test_seen_carries_over_to_the_next_source():
-    seen = set()
+    seen = {}
     assert clean(problems(["a"]), {}, seen).duplicates == 0
     assert clean(problems(["A "]), {}, seen).duplicates == 1

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.prompts import Columns, Dataset, FileSource
-from tokenspectrum.prompts.files import Row, read_rows
+from tokenspectrum.prompts.files import read_rows
 from tokenspectrum.prompts.formats import parse
+from tokenspectrum.prompts.row import Row
 from tokenspectrum.prompts.sources import load
 
 FLAT = [{"q": "1+1?", "a": "2", "hardness": 3, "key": "x"}, {"q": "2+2?", "a": "4", "hardness": 5, "key": "y"}]

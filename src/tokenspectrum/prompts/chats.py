@@ -5,7 +5,7 @@ A published chat wraps an instruction around its problem; it comes off here.  Kn
 
 from typing import Any
 
-from tokenspectrum.prompts.files import Row
+from tokenspectrum.prompts.row import Row
 
 # Instructions that published prompts wrap around the problem; this project adds its own, and compares bare problems.
 WRAPPERS = (

@@ -18,6 +18,12 @@ def of_levels(problems: Sequence[Problem], levels: Sequence[int] | None, dataset
     for problem in problems:
         if "level" not in problem.extra:
             raise UserError(f"dataset {dataset}: problem {problem.prompt_id} has no level; remove `levels` from it")
+        level = problem.extra["level"]
+        if type(level) is not int:
+            raise UserError(
+                f"{problem.where or problem.prompt_id}: level {level!r:.40} is no whole number, such as 3 or Level 3; "
+                f"correct it, or remove `levels` from dataset {dataset}"
+            )
     kept = [problem for problem in problems if problem.extra["level"] in levels]
     if not kept:
         there = sorted({problem.extra["level"] for problem in problems})

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tokenspectrum.prompts.golds import contradiction, contradicts
 from tokenspectrum.prompts.problem import Problem
 
 _TYPESETTING = re.compile(
@@ -26,22 +27,25 @@ def normalised_text(text: str) -> str:
 class Clean:
     """Problems left, and how many were dropped: as repeats of an earlier one, and as part of a benchmark.
 
-    `by_benchmark` counts a problem once in every benchmark that has it, `contaminated` counts it once.
+    Each of `contradictions` names a repeat with another gold.  `by_benchmark` counts a problem once in every benchmark
+    that has it, `contaminated` counts it once.
     """
 
     problems: list[Problem]
     duplicates: int
     contaminated: int
     by_benchmark: dict[str, int]
+    contradictions: tuple[str, ...] = ()
 
 
 def clean(
-    problems: Sequence[Problem], benchmarks: Mapping[str, Sequence[Problem]], seen: set[str] | None = None
+    problems: Sequence[Problem], benchmarks: Mapping[str, Sequence[Problem]], seen: dict[str, Problem] | None = None
 ) -> Clean:
-    """`problems` without those in a benchmark and those in `seen`, to which the texts of the ones kept are added."""
-    seen = set() if seen is None else seen
+    """`problems` without those in a benchmark and those in `seen`, to which the ones kept are added by their text."""
+    seen = {} if seen is None else seen
     texts = {name: {normalised_text(p.text) for p in members} for name, members in benchmarks.items()}
     by_benchmark, kept, duplicates, contaminated = dict.fromkeys(texts, 0), [], 0, 0
+    contradictions: list[str] = []
     for problem in problems:
         text = normalised_text(problem.text)
         found = [name for name, members in texts.items() if text in members]
@@ -49,9 +53,11 @@ def clean(
             by_benchmark[name] += 1
         if found:
             contaminated += 1
-        elif text in seen:
-            duplicates += 1
-        else:
-            seen.add(text)
+        elif text not in seen:
+            seen[text] = problem
             kept.append(problem)
-    return Clean(kept, duplicates, contaminated, by_benchmark)
+        elif contradicts(seen[text], problem):
+            contradictions.append(contradiction(seen[text], problem))
+        else:
+            duplicates += 1
+    return Clean(kept, duplicates, contaminated, by_benchmark, tuple(contradictions))

@@ -5,17 +5,19 @@ returns None for a row to leave out: a training problem that was published witho
 Knows no paths.
 """
 
+import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from tokenspectrum.params.prompts import Columns, GoldForm
 from tokenspectrum.prompts.chats import problem_of
-from tokenspectrum.prompts.files import Row
 from tokenspectrum.prompts.olympiadbench import parse_olympiadbench
 from tokenspectrum.prompts.problem import Problem
+from tokenspectrum.prompts.row import Row
 from tokenspectrum.reward.boxed import last_boxed
 
 _UNBRACED_BOX = re.compile(r"\\boxed\s+([^\s${}]+)")
@@ -92,9 +94,11 @@ def _answer(row: Row, layout: Layout) -> str:
     name = layout.answer
     value = row.value(name)
     if value is None and layout.solution is not None:
+        if row.value(layout.solution) is None:
+            raise row.missing(name, f"missing, and so is {layout.solution!r}")
         return _boxed(row, layout.solution)
-    if type(value) in (int, float):
-        return str(value)
+    if type(value) in (int, float, Decimal):
+        return _number(row, name, value)
     match layout.gold:
         case "boxed":
             return _boxed(row, name)
@@ -103,16 +107,29 @@ def _answer(row: Row, layout: Layout) -> str:
     return row.text(name)
 
 
-def _level(row: Row, names: Names) -> dict[str, int]:
-    """Level 3, 3 and 3.0 are level 3; MATH's two problems of unknown level are level 0."""
-    name = row.first(*names) if names else ""
-    value = row.value(name) if names else None
-    if value is None:
+def _number(row: Row, name: str, value: int | float | Decimal) -> str:
+    """A number as a person writes it: 3 for 3.0, 10000000000000000 for 1e16."""
+    if not math.isfinite(value):
+        raise row.error(name, f"is {value}, which is no answer; give the row one, or take the row out")
+    if value == int(value):
+        return str(int(value))
+    return f"{Decimal(str(value)).normalize():f}"
+
+
+def _level(row: Row, names: Names) -> dict[str, Any]:
+    """Level 3, 3 and 3.0 are level 3; MATH's problems of unknown level are level 0; what is no level stays as it is.
+
+    Only `levels` reads it (choose.py), and complains there.
+    """
+    value = row.value(row.first(*names)) if names else None
+    if value is None or value != value:  # NaN: a table's way to say null
         return {}
-    digits = re.fullmatch(r"(?:Level )?(\d+)(?:\.0)?", str(value))
-    if digits is None and value != "Level ?":
-        raise row.error(name, f"expected Level 1 to 5, found {value!r:.40}")
-    return {"level": int(digits.group(1)) if digits else 0}
+    digits = re.fullmatch(r"(?:[Ll]evel )?\s*(\d{1,9})(?:\.0+)?", str(value).strip())
+    if digits is not None:
+        return {"level": int(digits.group(1))}
+    if value == "Level ?":
+        return {"level": 0}
+    return {"level": value if isinstance(value, int | float) else str(value)}
 
 
 def _facts(row: Row, layout: Layout) -> dict[str, Any]:
@@ -142,7 +159,7 @@ def parse_columns(layout: Layout, row: Row, data_source: str) -> Problem | None:
     if layout.data_source is not None and row.value(layout.data_source) is not None:
         data_source = row.text(layout.data_source)
     facts = _facts(row, layout) | system | _level(row, layout.level)
-    return Problem(data_source, text, _answer(row, layout), facts)
+    return Problem(data_source, text, _answer(row, layout), facts, row.place)
 
 
 def parse_aime(layout: Layout, row: Row, data_source: str) -> Problem:
@@ -158,7 +175,7 @@ def parse_dapo_math(layout: Layout, row: Row, data_source: str) -> Problem | Non
     problem = parse_columns(layout, row, data_source)
     if problem is None or problem.data_source not in ("dapo_math", "math_dapo"):
         return problem
-    return Problem("dapo_math_17k", problem.text, problem.answer, problem.extra)
+    return replace(problem, data_source="dapo_math_17k")
 
 
 _LEVELS = ("level", "difficulty")
@@ -176,6 +193,7 @@ _VERL: dict[str, Any] = {
     "answer": "reward_model.ground_truth",
     "data_source": "data_source",
     "facts_of": "extra_info",
+    "level": ("extra_info.level", "extra_info.difficulty"),
     "chat": True,
     "required": ("data_source",),
 }

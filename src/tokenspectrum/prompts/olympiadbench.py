@@ -6,8 +6,8 @@ Knows no paths and no params.
 
 from typing import Any
 
-from tokenspectrum.prompts.files import Row
 from tokenspectrum.prompts.problem import Problem
+from tokenspectrum.prompts.row import Row
 from tokenspectrum.reward.answer import split_answers
 from tokenspectrum.reward.gold import Gold, encode_gold
 
@@ -42,7 +42,7 @@ def parse_olympiadbench(row: Row, data_source: str) -> Problem | None:
     text = row.text("question")
     if row.values.get("context") is not None:
         text = f"{row.text('context')}\n{text}"
-    return Problem(data_source, text, encode_gold(gold), _facts(row))
+    return Problem(data_source, text, encode_gold(gold), _facts(row), row.place)
 
 
 def _unit(row: Row) -> str | None:

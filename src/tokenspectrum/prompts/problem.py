@@ -7,12 +7,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem with its gold answer; `extra` holds further facts about it, such as its level."""
+    """One problem with its gold answer.
+
+    `extra` holds further facts about it, such as its level; `where` names its file and row, for messages alone.
+    """
 
     data_source: str
     text: str
     answer: str
     extra: dict[str, Any] = field(default_factory=dict)
+    where: str = field(default="", compare=False)
 
     @property
     def prompt_id(self) -> str:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenspectrum.prompts.files import Row, read_rows
+from tokenspectrum.prompts.files import read_rows
 from tokenspectrum.prompts.formats import parse
 from tokenspectrum.prompts.problem import Problem
+from tokenspectrum.prompts.row import Row
 from tokenspectrum.reward.alternative import math_verify_correct
 from tokenspectrum.reward.boxed import last_boxed, verify
 

@@ -11,34 +11,44 @@ from tokenspectrum.params.prompts import Dataset, FileSource, HubSource, StandIn
 from tokenspectrum.prompts import synthetic
 from tokenspectrum.prompts.files import read_rows
 from tokenspectrum.prompts.formats import parse
+from tokenspectrum.prompts.golds import contradiction, contradicts
 from tokenspectrum.prompts.hub import check_sha256, fetch
 from tokenspectrum.prompts.problem import Problem
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """Problems in the source's order; of its `read` rows, `repeated` repeat an earlier one word for word and
-    `left_out` are not what the format asks for (formats.py says which)."""
+    """Problems in the source's order.
+
+    Of its `read` rows, `repeated` repeat an earlier one word for word, `left_out` are not what the format asks for
+    (formats.py says which), and each of `contradictions` names a repeat with another gold; the first row's counts.
+    """
 
     problems: list[Problem]
     read: int
     repeated: int
     left_out: int
+    contradictions: tuple[str, ...] = ()
 
 
 def _from_file(path: Path, source: FileSource | HubSource, dataset: str) -> Loaded:
     problems: dict[str, Problem] = {}
     read = repeated = left_out = 0
+    contradictions: list[str] = []
     for row in read_rows(path):
         read += 1
         problem = parse(row, source.format, dataset, source.columns)
         if problem is None:
             left_out += 1
-        elif problems.setdefault(problem.prompt_id, problem) is not problem:
+        elif (earlier := problems.setdefault(problem.prompt_id, problem)) is problem:
+            continue
+        elif contradicts(earlier, problem):
+            contradictions.append(contradiction(earlier, problem))
+        else:
             repeated += 1
     if not problems:
         raise UserError(f"{path}: no problem of format {source.format} in {read} rows")
-    return Loaded(list(problems.values()), read, repeated, left_out)
+    return Loaded(list(problems.values()), read, repeated, left_out, tuple(contradictions))
 
 
 def load(dataset: Dataset, folder: str) -> Loaded:

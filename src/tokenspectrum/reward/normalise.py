@@ -165,8 +165,9 @@ def drop_spaces(s: str) -> str:
 
 
 def drop_trailing_punctuation(s: str) -> str:
-    """A full stop, comma or semicolon at the end; three dots stay, since they say that more follows."""
-    return s if s.endswith("..") else s[:-1] if s[-1:] in (".", ",", ";") else s
+    """Full stops, commas and semicolons at the end; three dots stay, since they say that more follows."""
+    bare = s.rstrip(".,;")
+    return s if "..." in s[len(bare) :] else bare
 
 
 def drop_enclosing(s: str) -> str:

@@ -12,6 +12,7 @@ from tokenspectrum.params.base import read_sections
 from tokenspectrum.params.prompts import PromptsParams
 from tokenspectrum.prompts.choose import by_hash, of_levels
 from tokenspectrum.prompts.decontaminate import clean
+from tokenspectrum.prompts.golds import doubts
 from tokenspectrum.prompts.problem import Problem
 from tokenspectrum.prompts.render import columns
 from tokenspectrum.prompts.sources import Loaded, load
@@ -22,8 +23,29 @@ from tokenspectrum.tokenlog.writer import write_file, write_json, write_manifest
 _log = logging.getLogger(__name__)
 
 
-def _counts(loaded: Loaded, chosen: Sequence[Problem]) -> dict[str, Any]:
-    return {"read": loaded.read, "left_out": loaded.left_out, "repeated": loaded.repeated, "chosen": len(chosen)}
+# So many of a kind are named in the report and the log; their number is always there.
+_NAMED = 20
+
+
+def _counts(name: str, loaded: Loaded, chosen: Sequence[Problem], contradictions: Sequence[str] = ()) -> dict[str, Any]:
+    """The report of one dataset; contradictions and golds in doubt are there only where there are any, and loudly."""
+    counts: dict[str, Any] = {"read": loaded.read, "left_out": loaded.left_out, "repeated": loaded.repeated}
+    counts["chosen"] = len(chosen)
+    found = {
+        "contradictions": [*loaded.contradictions, *contradictions],
+        "golds_in_doubt": doubts(chosen),
+    }
+    told = {
+        "contradictions": "rows give a problem another gold than an earlier row, which counts",
+        "golds_in_doubt": "golds that no answer may match",
+    }
+    for kind, lines in found.items():
+        if lines:
+            counts[kind] = {"count": len(lines), "first": lines[:_NAMED]}
+            _log.warning("WARNING: dataset %s: %d %s:", name, len(lines), told[kind])
+            for line in lines[:_NAMED]:
+                _log.warning("  %s", line)
+    return counts
 
 
 def choose_benchmarks(
@@ -35,7 +57,7 @@ def choose_benchmarks(
         loaded = load(dataset, params.folder)
         whole[dataset.name] = loaded.problems
         chosen[dataset.name] = by_hash(of_levels(loaded.problems, dataset.levels, dataset.name), dataset)
-        report[dataset.name] = _counts(loaded, chosen[dataset.name])
+        report[dataset.name] = _counts(dataset.name, loaded, chosen[dataset.name])
     return whole, chosen, report
 
 
@@ -48,14 +70,14 @@ def choose_training(
     """
     problems: list[Problem] = []
     report: dict[str, Any] = {}
-    seen: set[str] = set()
+    seen: dict[str, Problem] = {}
     for dataset in params.train:
         loaded = load(dataset, params.folder)
         of_level = of_levels(loaded.problems, dataset.levels, dataset.name)
         cleaned = clean(of_level, benchmarks if params.decontaminate else {}, seen)
         chosen = by_hash(cleaned.problems, dataset)
         problems += chosen
-        report[dataset.name] = _counts(loaded, chosen) | {
+        report[dataset.name] = _counts(dataset.name, loaded, chosen, cleaned.contradictions) | {
             "other_levels": len(loaded.problems) - len(of_level),
             "duplicates": cleaned.duplicates,
             "contaminated": cleaned.contaminated,
