@@ -18,6 +18,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
+from machine import cpu_name
+
 from tokenspectrum.prompts.files import read_rows
 from tokenspectrum.prompts.formats import parse
 from tokenspectrum.reward.boxed import score
@@ -155,13 +158,13 @@ def main() -> None:
             if args.show and verdict is not right:
                 print(f"{name}: {'refused' if right else 'accepted'}: {rule}: {truth} | {answer}", file=sys.stderr)
     table = csv.writer(sys.stdout, lineterminator="\n")
-    table.writerow(["answers", "rule", "pairs", "strict_mistakes", "math_verify_mistakes"])
+    table.writerow(["answers", "rule", "pairs", "strict_mistakes", "math_verify_mistakes", "device"])
     for (right, rule), row in sorted(counts.items(), key=lambda item: not item[0][0]):
-        table.writerow(["right" if right else "wrong", rule, *row])
+        table.writerow(["right" if right else "wrong", rule, *row, ""])
     for right in (True, False):
         sums = [sum(row[i] for (r, _), row in counts.items() if r is right) for i in range(3)]
-        table.writerow(["right" if right else "wrong", "all", *sums])
-    table.writerow(["both", "CPU-seconds", "", *(f"{s:.2f}" for s in seconds.values())])
+        table.writerow(["right" if right else "wrong", "all", *sums, ""])
+    table.writerow(["both", "CPU-seconds", "", *(f"{s:.2f}" for s in seconds.values()), cpu_name()])
 
 
 if __name__ == "__main__":

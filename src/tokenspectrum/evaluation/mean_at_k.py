@@ -11,6 +11,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.policy.text import response_texts
 from tokenspectrum.reward import boxed
 from tokenspectrum.reward.alternative import math_verify_correct
 from tokenspectrum.rollout.engine import RolloutEngine, check_groups
@@ -57,7 +58,7 @@ def sample_benchmark(
         prompts = encode_questions(part, tokenizer, max_prompt_tokens)
         responses = engine.generate(prompts, sampling, seed, 0, domain=DOMAIN)
         check_groups(responses, prompts, sampling.n)
-        texts = tokenizer.batch_decode([list(r.token_ids) for r in responses], skip_special_tokens=True)
+        texts = response_texts(tokenizer, [r.token_ids for r in responses])
         for i, (response, text) in enumerate(zip(responses, texts, strict=True)):
             question, prompt = part[i // sampling.n], prompts[i // sampling.n]
             verdict = boxed.verify(text, question.ground_truth, question.data_source, integer_sources)

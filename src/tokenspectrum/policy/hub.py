@@ -22,8 +22,11 @@ from transformers import AddedToken, AutoConfig, AutoTokenizer, PreTrainedTokeni
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.policy import HubPolicy
 from tokenspectrum.policy.load import load_tokenizer, read_config
+from tokenspectrum.policy.neutral import neutralise
 from tokenspectrum.policy.save import strip_provenance
 from tokenspectrum.policy.shape import shape_of
+from tokenspectrum.policy.supported import check_architecture
+from tokenspectrum.policy.template import check_template
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +43,9 @@ _TOKENIZER = (
     "*.jinja",
     "*.model",
 )
-# Real checkpoints pad to a multiple of at most 512 or so; a wider gap is another model's tokenizer.
-MAX_SPARE_ROWS = 1024
+# DeepSeek's 102,400 rows for 100,015 tokens are its own; a much wider gap is another model's tokenizer.
+MIN_SPARE_ROWS = 1024
+SPARE_SHARE = 8
 _EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
 
 
@@ -64,16 +68,18 @@ def fetch_checkpoint(params: HubPolicy) -> Path:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The checkpoint's safetensors files, every one of them there."""
+    """The safetensors files that transformers would load: the single one if there is one, else the index's shards."""
     index = folder / INDEX
-    if index.is_file():
+    if (folder / SINGLE).is_file() or not index.is_file():
+        names = [SINGLE]
+    else:
         try:
             names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, AttributeError, TypeError):
             raise UserError(f"{index}: not a safetensors index; fetch the checkpoint again") from None
-    else:
-        names = [SINGLE]
     for name in names:
+        if Path(name).name != name:
+            raise UserError(f"{index}: the shard {name!r:.80} is not a file of this folder; fetch the checkpoint again")
         if not (folder / name).is_file():
             raise UserError(f"{folder / name}: no such file; only safetensors weights are read")
     return [folder / name for name in names]
@@ -107,7 +113,7 @@ def fill_vocabulary(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -
             f"{where}: the tokenizer has {len(tokenizer)} tokens but the model only {rows} embedding rows; "
             "use the tokenizer that belongs to this checkpoint"
         )
-    if spare > MAX_SPARE_ROWS:
+    if spare > max(MIN_SPARE_ROWS, rows // SPARE_SHARE):
         raise UserError(
             f"{where}: the model has {rows} embedding rows but the tokenizer only {len(tokenizer)} tokens, too few "
             "for padding; use the tokenizer that belongs to this checkpoint"
@@ -139,6 +145,26 @@ def _checked_config(folder: Path, params: HubPolicy) -> Any:
     return config
 
 
+def _tokenizer(folder: Path, params: HubPolicy) -> PreTrainedTokenizerBase:
+    """The checkpoint's own tokenizer."""
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    # A missing file, damaged JSON and an unknown class raise what they like.
+    except Exception as e:
+        reason = (str(e).splitlines() or [type(e).__name__])[0]
+        raise UserError(
+            f"policy.source {params.source}: no loadable tokenizer ({reason:.160}); put its tokenizer files "
+            "(tokenizer.json, tokenizer_config.json) into the folder"
+        ) from None
+
+
+def _name_layers(file: Path, layers: int) -> None:
+    """Some architectures write n_layer; the later stages read num_hidden_layers."""
+    config = json.loads(file.read_text())
+    if "num_hidden_layers" not in config:
+        file.write_text(json.dumps(config | {"num_hidden_layers": layers}, indent=2) + "\n")
+
+
 def import_checkpoint(params: HubPolicy, out: Path) -> dict[str, Any]:
     """Write the policy folder `out`, all of it or nothing; returns what the report says about the checkpoint.
 
@@ -147,16 +173,25 @@ def import_checkpoint(params: HubPolicy, out: Path) -> dict[str, Any]:
     folder = fetch_checkpoint(params)
     config, files = _checked_config(folder, params), weight_files(folder)
     rows = embedding_rows(files) or config.vocab_size
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    check_architecture(config, f"policy.source {params.source}")
+    tokenizer = _tokenizer(folder, params)
     if params.chat_template is not None:
         tokenizer.chat_template = params.chat_template
+    if not tokenizer.chat_template:
+        raise UserError(
+            f"policy.source {params.source}: its tokenizer has no chat template; give one in policy.chat_template"
+        )
+    check_template(tokenizer, f"policy.source {params.source}")
     spare = fill_vocabulary(tokenizer, rows, params.source)
     temporary = out.parent / f".{out.name}.{os.getpid()}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        for file in [*files, *(folder / name for name in (*_CONFIGS, INDEX) if (folder / name).is_file())]:
+        others = _CONFIGS if files[0].name == SINGLE else (*_CONFIGS, INDEX)
+        for file in [*files, *(folder / name for name in others if (folder / name).is_file())]:
             shutil.copyfile(file, temporary / file.name)
+        _name_layers(temporary / "config.json", config.num_hidden_layers)
+        changed = neutralise(temporary)
         tokenizer.save_pretrained(temporary)
         strip_provenance(temporary)
         load_tokenizer(temporary)
@@ -164,4 +199,7 @@ def import_checkpoint(params: HubPolicy, out: Path) -> dict[str, Any]:
         temporary.rename(out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return {"layers": config.num_hidden_layers, "vocab_size": rows, "reserved_tokens": spare}
+    if changed:
+        log.warning("%s: not taken from the checkpoint, since params say it: %s", params.source, ", ".join(changed))
+    report = {"layers": config.num_hidden_layers, "vocab_size": rows, "reserved_tokens": spare}
+    return report | ({"not_taken": changed} if changed else {})

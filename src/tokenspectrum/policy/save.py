@@ -9,6 +9,8 @@ from pathlib import Path
 from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tokenspectrum.policy.neutral import neutral_generation
+
 # Written by transformers, but about the machine and not the policy.
 _PROVENANCE = ("transformers_version", "_name_or_path", "name_or_path", "is_local", "local_files_only")
 
@@ -29,12 +31,17 @@ def strip_provenance(folder: Path) -> None:
 
 def _save_model(model: PreTrainedModel, folder: Path) -> None:
     """`save_pretrained`, its full disk an OSError as everywhere else: safetensors has an error type of its own."""
+    generation = getattr(model, "generation_config", None)
     try:
+        # transformers refuses to save settings of sampling that contradict one another, and a run would be lost to it.
+        model.generation_config = neutral_generation(generation)
         model.save_pretrained(folder)
     except SafetensorError as e:
         if f"os error {errno.ENOSPC}" in str(e):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from None
         raise
+    finally:
+        model.generation_config = generation
 
 
 def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:

@@ -21,6 +21,7 @@ from tokenspectrum.policy.check import check_policy, mean_and_error, require_ben
 from tokenspectrum.policy.hub import import_checkpoint
 from tokenspectrum.policy.load import load_policy, load_tokenizer
 from tokenspectrum.policy.save import save_policy
+from tokenspectrum.policy.text import response_texts
 from tokenspectrum.policy.tiny import train_tiny
 from tokenspectrum.policy.tokenizer import build_tokenizer
 from tokenspectrum.policy.vocab import write_vocab
@@ -115,7 +116,7 @@ def benchmark_accuracies(
         rows = benchmarks[name]
         prompts = [Prompt(row["prompt_id"], *encode_prompt(tokenizer, row["prompt"], room)) for row in rows]
         responses = engine.generate(prompts, sampling, seed=0, step=0, domain="policy-check")
-        texts = [tokenizer.decode(r.token_ids, skip_special_tokens=True) for r in responses]
+        texts = response_texts(tokenizer, [r.token_ids for r in responses])
         asked = [row for row in rows for _ in range(check.samples)]
         correct_N = [
             verify(text, row["reward_model"]["ground_truth"], row["data_source"]).correct

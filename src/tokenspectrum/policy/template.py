@@ -1,0 +1,52 @@
+"""Is a chat template fit to make prompts?  It must parse, show the problem, and say the same tomorrow.
+
+Knows tokenizers by their interface alone.
+"""
+
+from jinja2 import TemplateError, nodes
+from transformers import PreTrainedTokenizerBase
+from transformers.utils.chat_template_utils import _compile_jinja_template
+
+from tokenspectrum.errors import UserError
+
+# What gives another text at another time, or at another call.
+_CLOCKS = ("strftime_now", "now", "datetime", "time")
+_CHANCE = ("random", "shuffle")
+_PROBE = "What is 1+2?"
+
+
+def _changing(template: str) -> str | None:
+    """The name in `template` whose value is not the same every time, if there is one."""
+    tree = _compile_jinja_template(template).environment.parse(template)
+    set_here = {name.name for name in tree.find_all(nodes.Name) if name.ctx in ("store", "param")}
+    for name in tree.find_all(nodes.Name):
+        if name.name == "lipsum" or (name.name in _CLOCKS and name.name not in set_here):
+            return name.name
+    filters = {node.name for node in tree.find_all(nodes.Filter)}
+    return next((name for name in _CHANCE if name in filters), None)
+
+
+def check_template(tokenizer: PreTrainedTokenizerBase, where: str) -> None:
+    """A UserError that starts with `where` for a template that does not parse, reads a clock, or loses the problem."""
+    help_ = "give another in policy.chat_template"
+    try:
+        template = tokenizer.get_chat_template()
+        if (name := _changing(template)) is not None:
+            raise UserError(
+                f"{where}: the chat template reads {name}, so that the same params would give other prompts another "
+                f"day; {help_}, with the date written out"
+            )
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": _PROBE}], add_generation_prompt=True, tokenize=False
+        )
+    except UserError:
+        raise
+    # A template is a program of somebody else's: it may raise anything.
+    except Exception as e:
+        line = f" line {e.lineno}" if isinstance(e, TemplateError) and getattr(e, "lineno", None) else ""
+        reason = (str(e).splitlines() or [""])[0]
+        raise UserError(
+            f"{where}: the chat template{line} fails ({type(e).__name__}: {reason:.160}); {help_}"
+        ) from None
+    if _PROBE not in text:
+        raise UserError(f"{where}: the chat template leaves out what the user says; {help_}")
