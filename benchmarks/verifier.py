@@ -23,7 +23,7 @@ from machine import cpu_name
 
 from tokenspectrum.prompts.files import read_rows
 from tokenspectrum.prompts.formats import parse
-from tokenspectrum.reward.boxed import score
+from tokenspectrum.reward import boxed
 from tokenspectrum.reward.gold import decode_gold
 
 FILES = {
@@ -122,7 +122,7 @@ def pairs(chosen: list[tuple[str, str]]) -> Iterator[tuple[str, bool, str, str, 
 
 def strict(truth: str, source: str, answer: str) -> bool:
     """The verifier of training."""
-    return score(f"\\boxed{{{answer}}}", truth, source).correct
+    return boxed.verify(f"\\boxed{{{answer}}}", truth, source).correct
 
 
 def math_verify(truth: str, source: str, answer: str) -> bool:

@@ -35,7 +35,7 @@ from tokenspectrum.policy.supported import check_architecture
 from tokenspectrum.policy.template import check_template
 from tokenspectrum.policy.text import response_texts
 from tokenspectrum.policy.tokenizer import CHAT_TEMPLATE, build_tokenizer
-from tokenspectrum.reward.boxed import score
+from tokenspectrum.reward.boxed import verify
 
 TOKENIZER = build_tokenizer()
 SIZE = len(TOKENIZER)
@@ -246,8 +246,8 @@ def test_a_spare_id_within_an_answer_is_not_read_over(tmp_path):
     four, two = (tokenizer.encode(text, add_special_tokens=False) for text in ("\\boxed{4", "2}"))
     for between in (SIZE + 3, tokenizer.pad_token_id, tokenizer.convert_tokens_to_ids("<|im_start|>")):
         (text,) = response_texts(tokenizer, [[*four, between, *two]])
-        assert not score(text, "42", "mine").correct
-        assert score(text, "42", "mine").reward_raw == -1
+        assert not verify(text, "42", "mine").correct
+        assert verify(text, "42", "mine").reward_raw == -1
     plain, ended = response_texts(tokenizer, [[*four, *two], [*four, *two, tokenizer.eos_token_id]])
     assert plain == ended == "\\boxed{42}"
 

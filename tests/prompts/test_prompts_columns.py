@@ -43,8 +43,8 @@ def write(path, rows):
 
 
 def problems(path, columns):
-    source = FileSource(kind="file", path=str(path), columns=Columns(**columns))
-    return load(Dataset(name="mine", source=source), "").problems
+    source = FileSource(kind="file", path=path.name, columns=Columns(**columns))
+    return load(Dataset(name="mine", source=source), str(path.parent)).problems
 
 
 def one(values, **columns):

@@ -1,5 +1,6 @@
 """Problem files as they are met in the wild: the right value, or one line that names file, row and column."""
 
+import hashlib
 import json
 
 import pyarrow as pa
@@ -16,12 +17,12 @@ from tokenspectrum.prompts.choose import of_levels
 from tokenspectrum.prompts.golds import contradicts, doubt
 from tokenspectrum.prompts.problem import Problem
 from tokenspectrum.prompts.sources import load
-from tokenspectrum.reward.boxed import score
+from tokenspectrum.reward.boxed import verify
 from tokenspectrum.stages.prompts import main
 
 
 def loaded(path, **source):
-    return load(Dataset(name="mine", source=FileSource(kind="file", path=str(path), **source)), "")
+    return load(Dataset(name="mine", source=FileSource(kind="file", path=path.name, **source)), str(path.parent))
 
 
 def written(folder, content, name="a.jsonl"):
@@ -122,8 +123,8 @@ def test_an_answer_of_five_thousand_digits_is_read_and_judged(tmp_path):
     digits = "9" * 5000
     path = written(tmp_path, f'{{"problem": "q", "answer": {digits}, "level": {digits}}}')
     assert answers(loaded(path)) == [digits]
-    assert score(f"\\boxed{{{digits}}}", digits, "mine").correct
-    assert not score(f"\\boxed{{{digits[1:]}}}", digits, "mine").correct
+    assert verify(f"\\boxed{{{digits}}}", digits, "mine").correct
+    assert not verify(f"\\boxed{{{digits[1:]}}}", digits, "mine").correct
 
 
 @pytest.mark.parametrize(
@@ -287,3 +288,21 @@ def test_golds_in_doubt_are_listed_loudly(report, caplog):
 
 def test_a_clean_report_says_nothing_of_either(report):
     assert set(report([("2+2?", "4")])) & {"contradictions", "golds_in_doubt"} == set()
+
+
+def test_a_file_that_no_dependency_covers_is_pinned_or_refused(tmp_path):
+    folder, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    own = written(elsewhere, '{"problem": "?", "answer": "2"}')
+    (folder / "file.jsonl").symlink_to(own)
+    (folder / "linked").symlink_to(elsewhere)
+    pinned = hashlib.sha256(own.read_bytes()).hexdigest()
+    for path in (str(own), "../elsewhere/a.jsonl", "file.jsonl", "linked/a.jsonl"):
+        source = {"kind": "file", "path": path}
+        with pytest.raises(UserError, match=f"lies outside prompts.folder .* sha256: {pinned}") as caught:
+            load(Dataset(name="mine", source=FileSource(**source)), str(folder))
+        assert "\n" not in str(caught.value)
+        assert answers(load(Dataset(name="mine", source=FileSource(**source, sha256=pinned)), str(folder))) == ["2"]
+    (tmp_path / "whole").symlink_to(elsewhere)
+    assert answers(load(Dataset(name="mine", source=FileSource(kind="file", path="a.jsonl")), str(tmp_path / "whole")))

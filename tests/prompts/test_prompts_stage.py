@@ -137,10 +137,10 @@ def test_two_training_sources_share_no_problem(own, stage):
     assert json.loads((out / "report.json").read_text())["train"]["b"]["duplicates"] == 41
 
 
-def test_a_verl_file_made_here_can_be_read_again(own, stage, tmp_path):
+def test_a_verl_file_made_here_can_be_read_again(own, stage):
     out = stage(section(own))
-    (tmp_path / "again.parquet").write_bytes((out / "train/train.parquet").read_bytes())
-    again = {"name": "again", "source": {"kind": "file", "path": str(tmp_path / "again.parquet"), "format": "verl"}}
+    (own / "again.parquet").write_bytes((out / "train/train.parquet").read_bytes())
+    again = {"name": "again", "source": {"kind": "file", "path": "again.parquet", "format": "verl"}}
     out = stage(section(own, train=[again], instruction=""))
     assert {row["data_source"] for row in rows(out / "train/train.parquet")} == {"own"}
     assert {row["prompt"][0]["content"][-len(INSTRUCTION) :] for row in rows(out / "train/train.parquet")} == {

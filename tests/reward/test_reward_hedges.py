@@ -11,14 +11,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tokenspectrum.reward.answer import normalise
-from tokenspectrum.reward.boxed import score
+from tokenspectrum.reward.boxed import verify
 from tokenspectrum.reward.gold import Gold, encode_gold
 from tokenspectrum.reward.normalise import MAX_CHARACTERS
 
 
 def accepts(box, gold):
     ground_truth = encode_gold(gold) if isinstance(gold, Gold) else gold
-    return score(f"Hence \\boxed{{{box}}}.", ground_truth, "math").correct
+    return verify(f"Hence \\boxed{{{box}}}.", ground_truth, "math").correct
 
 
 RIGHT = [
@@ -360,7 +360,7 @@ LONG = [
 def test_a_megabyte_of_anything_is_judged_in_under_a_second(text, gold):
     ground_truth = encode_gold(gold) if isinstance(gold, Gold) else gold
     started = time.process_time()
-    score(text, ground_truth, "math")
+    verify(text, ground_truth, "math")
     assert time.process_time() - started < 1
 
 

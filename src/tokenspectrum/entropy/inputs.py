@@ -152,6 +152,10 @@ def _check_lse(lse: Tensor, shape: tuple[int, ...], q: Tensor) -> None:
         raise TypeError(f"lse has dtype {lse.dtype}: float32 is needed, lower precision would not do")
     if lse.device != q.device:
         raise ValueError(f"lse is on {lse.device} but q is on {q.device}")
+    # One number tells: it is NaN or infinite if any entry is.
+    if not torch.isfinite(lse.sum()) and not torch.isfinite(lse).all():
+        where = (~torch.isfinite(lse)).nonzero()[0].tolist()
+        raise ValueError(f"NaN or infinity in lse at {where}")
 
 
 def _offsets(cu_seqlens: Tensor | Sequence[int] | None, tokens: int) -> tuple[int, ...]:

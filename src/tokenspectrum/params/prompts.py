@@ -85,11 +85,16 @@ class _Described(Frozen):
 
 
 class FileSource(_Described):
-    """A file on this machine."""
+    """A file on this machine.
+
+    Only files under prompts.folder are dependencies of the stage, so one elsewhere is pinned by its checksum.
+    """
 
     kind: Literal["file"]
     path: str = Field(..., description="The file: .jsonl, .json, .csv or .parquet; relative to prompts.folder")
-    sha256: Annotated[Sha256 | None, LEFT_OUT] = Field(None, description="Its checksum; null takes whatever is there")
+    sha256: Annotated[Sha256 | None, LEFT_OUT] = Field(
+        None, description="Its checksum; a file outside prompts.folder needs it"
+    )
 
 
 class HubSource(_Described):

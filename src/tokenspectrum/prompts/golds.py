@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from tokenspectrum.prompts.problem import Problem
-from tokenspectrum.reward.boxed import matches, score
+from tokenspectrum.reward.boxed import matches, verify
 from tokenspectrum.reward.gold import decode_gold
 
 # What a gold holds that is still wrapped in its solution, and what to do about it.
@@ -27,7 +27,7 @@ def doubt(problem: Problem) -> str | None:
     for pattern, why in _WRAPPED:
         if pattern.search(gold):
             return why
-    if not score(f"\\boxed{{{gold}}}", problem.answer, problem.data_source).correct:
+    if not verify(f"\\boxed{{{gold}}}", problem.answer, problem.data_source).correct:
         return "does not match itself in a box"
     return None
 

@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from tokenspectrum.params.reward import RewardParams
+from tokenspectrum.policy.text import response_texts
 from tokenspectrum.reward.rewarded import Rewarded, reward_response
 from tokenspectrum.rollout.advantage import group_advantages
 from tokenspectrum.rollout.questions import Question
@@ -46,7 +47,7 @@ def judge(
     same rewards in other processes.
     """
     n = len(responses) // len(questions)
-    texts = tokenizer.batch_decode([list(response.token_ids) for response in responses], skip_special_tokens=True)
+    texts = response_texts(tokenizer, [response.token_ids for response in responses])
     if elsewhere is not None:
         rewarded = list(elsewhere(questions, responses))
     else:

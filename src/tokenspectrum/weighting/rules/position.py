@@ -1,5 +1,6 @@
 """A fraction of the tokens by their place in the response."""
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -32,4 +33,5 @@ class Back(HardRule):
         from tokenspectrum.weighting.rules._masks import keep, progress
 
         progress_N = progress(batch)
-        return keep(progress_N > 1 - self.p, progress_N)
+        # In binary 1 - 0.8 lies below 0.2, and one token more would be kept.
+        return keep(progress_N > float(1 - Decimal(str(self.p))), progress_N)

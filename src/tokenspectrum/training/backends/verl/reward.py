@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from tokenspectrum.params.reward import RewardParams
+from tokenspectrum.policy.text import response_texts
 from tokenspectrum.reward.rewarded import Rewarded, reward_response
 from tokenspectrum.rollout.questions import Question
 from tokenspectrum.rollout.types import Response
@@ -32,7 +33,7 @@ class BoxedRewardManager(RewardManagerBase):
         ids = item.batch["responses"]
         n_tokens = int(item.batch["attention_mask"][-len(ids) :].sum())
         rewarded = reward_response(
-            self.tokenizer.decode(ids[:n_tokens].tolist(), skip_special_tokens=True),
+            response_texts(self.tokenizer, [ids[:n_tokens].tolist()])[0],
             n_tokens,
             item.non_tensor_batch["reward_model"]["ground_truth"],
             item.non_tensor_batch["data_source"],
