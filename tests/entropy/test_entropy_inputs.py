@@ -14,6 +14,8 @@ from tokenspectrum.entropy import attention_entropy, attention_rows, backends, p
 
 Q, K = random_qk([6], 4, 2, 8)
 TWO = {"cu_seqlens": [0, 3, 6]}
+LSE = torch.zeros(4, 6)
+LSE[0, 5] = float("nan")
 
 
 def changed(x, token, head, value):
@@ -31,6 +33,8 @@ def changed(x, token, head, value):
         (ValueError, "got shape", (Q[0], K[0]), {}),
         (ValueError, "other masks are refused", (Q, K), {"causal": False}),
         (ValueError, "NaN or infinity in q: sequence 1, head 3, position 1", (changed(Q, 4, 3, float("nan")), K), TWO),
+        (ValueError, "NaN or infinity in lse at \\[0, 5\\]", (Q, K), {"lse": LSE}),
+        (ValueError, "NaN or infinity in lse at \\[0, 5\\]", (Q, K), {"lse": -LSE.nan_to_num(float("inf"))}),
         (ValueError, "NaN or infinity in k: sequence 0, head 1, position 2", (Q, changed(K, 2, 1, float("inf"))), TWO),
         (ValueError, "sequence 1 is empty", (Q, K), {"cu_seqlens": [0, 3, 3, 6]}),
         (ValueError, "sequence 0 is empty", (Q[:0], K[:0]), {}),

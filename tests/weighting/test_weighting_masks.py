@@ -1,6 +1,7 @@
 """Hard rules against loops over plain lists: ragged, with ties, T = 1, every scope, any order of the batch."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -176,7 +177,16 @@ def test_front_and_back_against_their_definition(raw, p):
     front = selected(apply(make_rule(kind="front", denominator="selected", p=p), batch), batch)
     back = selected(apply(make_rule(kind="back", denominator="selected", p=p), batch), batch)
     assert front == {(r, t) for r, t, size in tokens if (t + 1) / size <= p}
-    assert back == {(r, t) for r, t, size in tokens if (t + 1) / size > 1 - p}
+    # Exact: in binary 1 - 0.8 lies below 1/5.
+    assert back == {(r, t) for r, t, size in tokens if Fraction(t + 1, size) > 1 - Fraction(str(p))}
+
+
+@pytest.mark.parametrize("tenths", range(1, 10))
+@pytest.mark.parametrize("size", [5, 10, 20, 50])
+def test_back_keeps_p_of_a_response_that_p_divides(tenths, size):
+    batch = make_batch([[0.1] * size], [("a", 0)], [0])
+    back = selected(apply(make_rule(kind="back", denominator="selected", p=tenths / 10), batch), batch)
+    assert len(back) == size - (10 - tenths) * size // 10
 
 
 def test_front_is_empty_below_one_over_p_and_back_is_not():

@@ -1,7 +1,7 @@
 """Is the base policy what the params say it must be?  Ranges, gaps between benchmarks, and a floor above guessing.
 
-A tiny policy's training sits on a phase transition, and a policy on its wrong side makes every later comparison
-meaningless.  Knows accuracies, not models.
+A tiny policy learns its task suddenly, and some seeds do not get there in time.  Comparisons on such a policy mean
+nothing.  Knows accuracies, not models.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,9 +1,10 @@
 """Import a Hugging Face checkpoint as a policy folder: from a folder, or from the hub at a pinned revision.
 
-Weights are copied as they are, safetensors only; nothing of the checkpoint is executed.  A padded vocabulary (more
-embedding rows than tokens, as in Qwen3: 151,936 rows for 151,669 tokens) is normal, and here the tokenizer gets a
-reserved token for each spare row.  So no weight changes and "full vocabulary" is what the model was trained with, yet a
-spare id that an engine samples decodes to text, earns a wrong answer's reward, and has its row in the table `vocab`.
+Weights are copied as they are, safetensors only.  No code of the checkpoint runs.
+
+Many models have more embedding rows than tokens: Qwen3 has 151,936 rows for 151,669 tokens.  The tokenizer gets a
+reserved token for each spare row.  So no weight changes, and "full vocabulary" is what the model was trained with.
+An engine may sample a spare id.  It then has a text, earns a wrong answer's reward, and has a row in the table `vocab`.
 A tokenizer larger than the model is a UserError: its last tokens have no embedding.  Knows nothing of tiny policies.
 """
 
@@ -107,7 +108,8 @@ def fill_vocabulary(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -
 
     Raises UserError for a tokenizer larger than the model, or more spare rows than padding explains.
     """
-    spare = rows - len(tokenizer)
+    tokens = len(tokenizer)  # once: the library counts them all each time
+    spare = rows - tokens
     if spare < 0:
         raise UserError(
             f"{where}: the tokenizer has {len(tokenizer)} tokens but the model only {rows} embedding rows; "
@@ -118,7 +120,7 @@ def fill_vocabulary(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -
             f"{where}: the model has {rows} embedding rows but the tokenizer only {len(tokenizer)} tokens, too few "
             "for padding; use the tokenizer that belongs to this checkpoint"
         )
-    names = [f"<|reserved_{len(tokenizer) + i}|>" for i in range(spare)]
+    names = [f"<|reserved_{tokens + i}|>" for i in range(spare)]
     if spare:
         log.info("%s: vocabulary padded: %d embedding rows without a token get reserved tokens", where, spare)
         tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in names], special_tokens=True)
@@ -148,7 +150,10 @@ def _checked_config(folder: Path, params: HubPolicy) -> Any:
 def _tokenizer(folder: Path, params: HubPolicy) -> PreTrainedTokenizerBase:
     """The checkpoint's own tokenizer."""
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        if tokenizer is None:
+            raise ValueError("its class is not known")
+        return tokenizer
     # A missing file, damaged JSON and an unknown class raise what they like.
     except Exception as e:
         reason = (str(e).splitlines() or [type(e).__name__])[0]

@@ -1,7 +1,7 @@
 """Load a policy folder: model and tokenizer that fit each other, safetensors only, no remote code.
 
-The invariant that every stage relies on: the model has exactly one embedding row for each token of its tokenizer, so
-that whatever an engine samples can be decoded and "full vocabulary" means one thing.  The policy stage sees to it.
+Every stage relies on this: the model has exactly one embedding row for each token of its tokenizer.  So whatever an
+engine samples can be decoded, and "full vocabulary" means one thing.  The policy stage sees to it.
 """
 
 import json

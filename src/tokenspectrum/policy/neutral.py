@@ -25,8 +25,8 @@ def plain_settings(generation: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in generation.items() if name in (*_TOKENS, *_PLAIN)}
 
 
-def neutral_generation(config: GenerationConfig | None) -> GenerationConfig | None:
-    """A generation config with the token ids of `config` and no way of sampling, which can always be saved."""
+def neutral_generation(config: Any) -> Any:
+    """A GenerationConfig with the token ids of `config` and no way of sampling, which can be saved; None for None."""
     return None if config is None else GenerationConfig(**plain_settings(config.to_diff_dict()))
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -31,7 +32,7 @@ def strip_provenance(folder: Path) -> None:
 
 def _save_model(model: PreTrainedModel, folder: Path) -> None:
     """`save_pretrained`, its full disk an OSError as everywhere else: safetensors has an error type of its own."""
-    generation = getattr(model, "generation_config", None)
+    generation: Any = getattr(model, "generation_config", None)
     try:
         # transformers refuses to save settings of sampling that contradict one another, and a run would be lost to it.
         model.generation_config = neutral_generation(generation)

@@ -3,7 +3,7 @@
 Knows tokenizers by their interface alone.
 """
 
-from jinja2 import TemplateError, nodes
+from jinja2 import TemplateSyntaxError, nodes
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
@@ -43,7 +43,7 @@ def check_template(tokenizer: PreTrainedTokenizerBase, where: str) -> None:
         raise
     # A template is a program of somebody else's: it may raise anything.
     except Exception as e:
-        line = f" line {e.lineno}" if isinstance(e, TemplateError) and getattr(e, "lineno", None) else ""
+        line = f" line {e.lineno}" if isinstance(e, TemplateSyntaxError) else ""
         reason = (str(e).splitlines() or [""])[0]
         raise UserError(
             f"{where}: the chat template{line} fails ({type(e).__name__}: {reason:.160}); {help_}"

@@ -1,4 +1,4 @@
-"""Which problems of a dataset are taken: a choice by level, and a choice by hash that does not depend on their order.
+"""Which problems of a dataset are taken: by level, and by a hash, which does not depend on their order.
 
 Knows no files.
 """

@@ -1,7 +1,8 @@
 """Training problems that are a benchmark's, or one another's, up to how they are typeset.
 
-Two problems are the same here when their normalised texts are: Unicode compatibility forms, upper and lower case, white
-space, dollar signs and LaTeX's spacing, sizes and styles do not count; every other sign does.  Knows no files.
+Two problems are the same here if their normalised texts are.  These do not count: Unicode compatibility forms, upper
+and lower case, white space, dollar signs, and LaTeX's spacing, sizes and styles.  Every other sign does.
+Knows no files.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""A dataset file from the Hugging Face hub: at a pinned revision and with the checksum that params name, or not at all.
+"""A dataset file from the Hugging Face hub.  Revision and checksum are those of the params; nothing else is taken.
 
 Knows no format.
 """

@@ -12,7 +12,6 @@ from typing import Any
 from tokenspectrum.errors import UserError
 from tokenspectrum.prompts.row import Row
 
-_SPACE = re.compile(r"\s*")
 # An integer longer than Python turns into a number stays as it is written.
 _MAX_DIGITS = 4000
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -73,10 +72,10 @@ def _decoded(path: Path, line: int, text: str, position: int) -> tuple[Any, int]
 def json_rows(path: Path, text: str) -> Iterator[Row]:
     """Objects of a JSON array, with the line on which each begins."""
     index, line, counted = 0, 1, 0
-    position = _SPACE.match(text).end()
+    position = _behind_space(text, 0)
     if not text.startswith("[", position):
         raise UserError(f"{path} line {_line(text, position)}: expected a JSON array of objects")
-    position = _SPACE.match(text, position + 1).end()
+    position = _behind_space(text, position + 1)
     if text.startswith("]", position):
         return
     while True:
@@ -84,12 +83,18 @@ def json_rows(path: Path, text: str) -> Iterator[Row]:
         values, position = _decoded(path, 1, text, position)
         yield _row(f"{path} line {line}", index, values)
         index += 1
-        position = _SPACE.match(text, position).end()
+        position = _behind_space(text, position)
         if text.startswith("]", position):
             return
         if not text.startswith(",", position):
             raise UserError(f"{path} line {_line(text, position)}: not valid JSON (expected ',' or ']')")
-        position = _SPACE.match(text, position + 1).end()
+        position = _behind_space(text, position + 1)
+
+
+def _behind_space(text: str, position: int) -> int:
+    while position < len(text) and text[position].isspace():
+        position += 1
+    return position
 
 
 def _line(text: str, position: int) -> int:

@@ -1,7 +1,7 @@
 r"""Does the verifier agree with a published benchmark about itself?
 
-Every problem's published gold (the last \boxed{} of its solution, or its final_answer) must be accepted for it, and the
-golds of other problems refused where they are different.  "Different" is math-verify's word, not the strict verifier's.
+The published gold of a problem is the last \boxed{} of its solution, or its final_answer.  It must be accepted.  The
+golds of other problems must be refused if they are different.  Whether they are, math-verify says.
 Knows nothing of training; no stage imports it.
 """
 
@@ -22,8 +22,11 @@ STRIDES = (1, 2, 3, 5, 8, 13, 21, 34)
 
 @dataclass(frozen=True)
 class SelfCheck:
-    """Of `problems` checked, the ids of those whose own gold is refused, and (id, id of the other) of those that accept
-    a different gold; `pairs` is how many golds of other problems were tried."""
+    """What a check of `problems` problems found.
+
+    refused: ids of problems whose own gold is refused.
+    accepted: (id, id of the other) of problems that accept another's different gold; `pairs` of them were tried.
+    """
 
     problems: int
     pairs: int

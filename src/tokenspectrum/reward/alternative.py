@@ -1,8 +1,10 @@
 """The alternative scorer: math-verify's opinion on the same last boxed answer, by mathematical equality.
 
-It differs from the strict verifier in how it compares (0.5 equals 1/2), not in what it reads.  The library's timeouts
-work on a process's main thread only, and without them an answer may hang it, so it runs in a process of its own: safe
-from any thread, bounded in CPU time, memory and, in the last resort, wall time.  What runs out of any counts as wrong.
+It reads what the strict verifier reads, but it compares values: 0.5 equals 1/2.
+
+An answer may hang the library.  Its own timeouts work on the main thread of a process only.  So it runs in a process of
+its own, which any thread may ask.  CPU time, memory and wall time of each question are bounded; past a bound the
+answer counts as wrong.
 """
 
 import atexit

@@ -1,8 +1,8 @@
 r"""The strict verifier: the last \boxed{} of a response against the gold answer, by string match after normalisation.
 
-Only \boxed{...} counts: spaces before the brace are allowed, \fbox and \framebox are not, as the prompt asks for
-\boxed{}.  Braces balance as LaTeX reads them, so \{ and \} do not count.  The last box is the one that opens last among
-those that close; one cut off by the length limit is no answer.  Knows no tokenizer and no length.
+Only \boxed{...} counts, since the prompt asks for it: \fbox and \framebox do not.  Spaces may stand before the brace.
+Braces balance as LaTeX reads them, so \{ and \} do not count.  Of the boxes that close, the last is the one that opens
+last.  A box that the length limit cut off is no answer.  Knows no tokenizer and no length.
 """
 
 import re

@@ -166,8 +166,8 @@ def drop_spaces(s: str) -> str:
 
 def drop_trailing_punctuation(s: str) -> str:
     """Full stops, commas and semicolons at the end; three dots stay, since they say that more follows."""
-    bare = s.rstrip(".,;")
-    return s if "..." in s[len(bare) :] else bare
+    bare = s.rstrip(" .,;")
+    return s if "..." in s[len(bare) :].replace(" ", "") else bare
 
 
 def drop_enclosing(s: str) -> str:

@@ -9,7 +9,10 @@ from tokenspectrum.reward.overlong import overlong_penalty
 
 @dataclass(frozen=True)
 class Rewarded:
-    """`reward_raw` is the verifier's, `reward` has the overlong penalty on it; `correct` ignores the penalty."""
+    """What a response earned.
+
+    `reward_raw` is the verifier's.  `reward` is that with the overlong penalty, which `correct` ignores.
+    """
 
     answer: str | None
     correct: bool
