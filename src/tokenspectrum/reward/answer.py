@@ -23,6 +23,7 @@ from tokenspectrum.reward.units import split_unit
 _NAME = r"(?:[A-Za-z]|[A-Z]{2}|\\[A-Za-z]+)(?:_\{(?:[A-Za-z]+|\d+|\\[A-Za-z]+)\})?(?:\([A-Za-z]\))?"
 _NAMED = re.compile(rf"({_NAME})(?:=|\\in(?![A-Za-z]))([^=]+)")
 _NAMED_TUPLE = re.compile(r"(\((?:[A-Za-z]|\\[a-z]+)(?:, (?:[A-Za-z]|\\[a-z]+))+\))=([^=]+)")
+_INDEXED = re.compile(r"([A-Za-z])_\{(\d{1,3})\}")
 # Coordinates whose order is agreed on, though it is not the alphabet's.
 _POLAR = (["r", "\\theta"], ["r", "\\theta", "z"], ["\\rho", "\\theta", "\\phi"])
 _SET = re.compile(rf"\s*(?:{_NAME}\s*(?:=|\\in(?![A-Za-z])))?\s*\\\{{(.*)\\\}}\s*\.?\s*", re.DOTALL)
@@ -100,11 +101,15 @@ def split_answers(answer: str) -> list[str]:
 def named_alike(given: list[Part], wanted: list[Part]) -> bool:
     """Whether the variables of `given` say no more than the gold's do.
 
-    A name that the gold has too is compared part by part.  Where the gold has none, all given names are one: from
-    x=2, y=3 no order of 2 and 3 follows.
+    A name that the gold has too is compared part by part.  Where the gold has none, all given names are one, or x_1,
+    x_2, ... in their order: from x=2, y=3 no order of 2 and 3 follows.
     """
-    names = {part.variable for part in given if part.variable is not None}
-    return len(names) <= 1 or any(part.variable is not None for part in wanted)
+    names = [part.variable for part in given if part.variable is not None]
+    if len(set(names)) <= 1 or any(part.variable is not None for part in wanted):
+        return True
+    indexed = [match for name in names if (match := _INDEXED.fullmatch(name)) is not None]
+    same = len(indexed) == len(names) and len({match.group(1) for match in indexed}) == 1
+    return same and all(int(a.group(2)) < int(b.group(2)) for a, b in pairwise(indexed))
 
 
 def agrees(given: Part, wanted: Part) -> bool:

@@ -78,12 +78,13 @@ def drop_group(s: str) -> str:
 
 def unwrap_joined_text(s: str) -> str:
     r"""7\text{ or 8} -> 7 or 8: a text that holds a number or joins two answers is part of the answer, not a unit."""
-    return re.sub(rf"{_FONT_MACRO}\s*\{{([^{{}}]*(?:\d|\b(?:and|or)\b)[^{{}}]*)\}}", r" \1 ", s)
+    return re.sub(rf"{_FONT_MACRO}\s*\{{([^{{}}]*(?:\d|[,;]|\b(?:and|or)\b)[^{{}}]*)\}}", r" \1 ", s)
 
 
 def and_to_comma(s: str) -> str:
-    """7, -2, and -5 -> 7, -2, -5."""
-    return re.sub(r"(?<!\s)\s*(?:,\s*)?(?<=[\s,])(?:and|or)\s+", ", ", s)
+    r"""7, -2, and -5 -> 7, -2, -5; 7 \lor 8 -> 7, 8."""
+    s = re.sub(r"\\(?:lor|vee)(?![A-Za-z])", " or ", s)
+    return re.sub(r"(?<!\s)\s*(?:,\s*)?(?<=[\s,])(?:and|or)\s+(?=\S)", ", ", s)
 
 
 def drop_delimiter_sizes(s: str) -> str:
