@@ -20,7 +20,7 @@ define skip
 printf '\n!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!\n!! SKIPPED: %s\n!! %s\n!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!\n\n'
 endef
 
-.PHONY: setup setup-cluster setup-slurm table1 test test-cluster test-slurm lint clean help
+.PHONY: setup setup-cluster setup-slurm setup-browser table1 test test-cluster test-slurm lint clean help
 
 setup: $(VENV)/.ready
 
@@ -46,10 +46,17 @@ setup-slurm:
 	command -v slurmctld slurmd munged sbatch >/dev/null || \
 		{ test "$$(id -u)" = 0 && apt-get install --yes --quiet --no-install-recommends slurm-wlm munge; }
 
+# Debian's chromium, which the tests of `spectrum view` drive.
+setup-browser:
+	command -v chromium >/dev/null || \
+		{ test "$$(id -u)" = 0 && apt-get install --yes --quiet --no-install-recommends chromium; }
+
 table1: setup
 	snakemake --profile local results/table1.csv
 
 test: setup
+	@$(MAKE) setup-browser || \
+		$(skip) 'make test: the pages of spectrum view were not opened' 'chromium cannot be installed; apt-get says why above'
 	python -m pytest -n 2 --dist loadfile
 
 test-cluster: export PATH := $(CLUSTER_BIN):$(SEARCH)

@@ -36,6 +36,7 @@ COMMANDS = {
         "ask the token database: SELECT, DESCRIBE, EXPLAIN or SUMMARIZE",
         'sql "SELECT run, avg(reward) FROM responses GROUP BY ALL"',
     ),
+    "view": Command("look at the tokens in the browser, live while a run trains", "view --port 8765", False),
     "impact": Command(
         "list the stages that a change of a file would invalidate",
         "impact src/tokenspectrum/counter.py",

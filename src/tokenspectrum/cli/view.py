@@ -1,0 +1,74 @@
+"""`spectrum view`: the tokens of a preset as a page in the browser, or as one file.  Changes nothing."""
+
+import argparse
+import sys
+import webbrowser
+from pathlib import Path
+
+from tokenspectrum.errors import UserError
+
+PORT = 8765
+CHECKPOINTS = Path(".ckpt")
+
+
+def _artifacts(folder: Path | None) -> Path:
+    """The folder given, else the one of this preset; it may not be there yet, but a folder that was given must."""
+    from tokenspectrum.params.base import read_sections
+    from tokenspectrum.params.values import Name
+
+    if folder is not None:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder")
+        return folder
+    (preset,) = read_sections(preset=Name)
+    return Path("artifacts") / preset.root
+
+
+def _run(args: argparse.Namespace) -> None:
+    from tokenspectrum.view.store import Store
+
+    store = Store(_artifacts(args.folder), CHECKPOINTS, threads=args.threads)
+    if args.export is not None:
+        from tokenspectrum.view.export import Wanted, export
+
+        if args.run is None and args.prompt is None:
+            raise UserError("view: --export wants --run, --prompt or both, to choose the responses")
+        wanted = Wanted(args.run or [], args.seed or [], args.step, args.prompt or "", args.limit)
+        n = export(store, wanted, args.export)
+        print(f"{args.export}: {n} responses", file=sys.stderr)
+        return
+    from tokenspectrum.view.guard import new_token
+    from tokenspectrum.view.server import listen, serve
+
+    listener, token = listen(args.port, PORT), new_token()
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}/{token}/"
+
+    def ready() -> None:
+        print(address)
+        print("Ctrl-C ends it.  From another machine: ssh -L PORT:127.0.0.1:PORT, with the same PORT twice", flush=True)
+        if not args.no_browser and not _open(address):
+            print("no browser could be opened here; open the address above", file=sys.stderr)
+
+    serve(store, token, listener, ready)
+
+
+def _open(address: str) -> bool:
+    try:
+        return webbrowser.open(address)
+    except (webbrowser.Error, OSError):
+        return False
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The subcommand's arguments."""
+    parser.add_argument("folder", nargs="?", type=Path, help="tables to show; default: artifacts/<preset>")
+    parser.add_argument("--port", type=int, help=f"port on 127.0.0.1 (default {PORT}, or a free one; 0: any)")
+    parser.add_argument("--no-browser", action="store_true", help="print the address alone")
+    parser.add_argument("--threads", type=int, default=2, help="threads that questions may use (default 2)")
+    parser.add_argument("--export", type=Path, metavar="PAGE.html", help="write one self-contained file instead")
+    parser.add_argument("--run", action="append", help="with --export: responses of this run; may be given again")
+    parser.add_argument("--seed", type=int, action="append", help="with --export: of this seed; may be given again")
+    parser.add_argument("--step", type=int, help="with --export: of this step")
+    parser.add_argument("--prompt", help="with --export: of the problem with this prompt_id")
+    parser.add_argument("--limit", type=int, default=32, help="with --export: at most so many responses (default 32)")
+    parser.set_defaults(func=_run)

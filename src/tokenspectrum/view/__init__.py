@@ -1,0 +1,1 @@
+"""View: the page of `spectrum view`.  Reads finished tables and shows them; no stage imports it."""

@@ -1,0 +1,127 @@
+"""What a request asks for, read strictly from its query string: filters, order, page and brush.  Knows no SQL."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from starlette.datastructures import QueryParams
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.view.bins import BINS
+
+SORTS = ("logged", "reward", "length", "advantage", "step", "hits")
+PAGE = 50
+_ANSWERS = {"": None, "yes": True, "no": False}
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which responses: an empty value or None lets everything through."""
+
+    runs: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    step_from: int | None = None
+    step_to: int | None = None
+    source: str = ""
+    correct: bool | None = None
+    reward_from: float | None = None
+    reward_to: float | None = None
+    length_from: int | None = None
+    length_to: int | None = None
+    text: str = ""
+    prompt: str = ""
+
+    @property
+    def all(self) -> bool:
+        return self == Filters()
+
+    def values(self) -> dict[str, Any]:
+        return asdict(self) | {"runs": list(self.runs), "seeds": list(self.seeds)}
+
+
+@dataclass(frozen=True)
+class Brush:
+    """A rectangle of bins of two columns; both ends are in it."""
+
+    x: str
+    y: str
+    x_from: int
+    x_to: int
+    y_from: int
+    y_to: int
+
+    def values(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in ("x_from", "x_to", "y_from", "y_to")}
+
+
+def read_filters(query: QueryParams) -> Filters:
+    """The filters of a request; a value that is no number where one is due is a UserError naming it."""
+    return Filters(
+        runs=tuple(query.getlist("run")),
+        seeds=tuple(_numbers("seed", query.getlist("seed"))),
+        step_from=_number(query, "step_from", int),
+        step_to=_number(query, "step_to", int),
+        source=query.get("source", ""),
+        correct=_choice(query, "correct", _ANSWERS),
+        reward_from=_number(query, "reward_from", float),
+        reward_to=_number(query, "reward_to", float),
+        length_from=_number(query, "length_from", int),
+        length_to=_number(query, "length_to", int),
+        text=query.get("text", ""),
+        prompt=query.get("prompt", ""),
+    )
+
+
+def read_brush(query: QueryParams) -> Brush | None:
+    """`x`, `y` and `brush=x_from,x_to,y_from,y_to` in bins, or None without one."""
+    text = query.get("brush", "")
+    if not text:
+        return None
+    ends = list(_numbers("brush", text.split(",")))
+    if len(ends) != 4 or not all(0 <= end < BINS for end in ends):
+        raise UserError(f"brush: four bins from 0 to {BINS - 1} are wanted (got {text!r})")
+    return Brush(query.get("x", ""), query.get("y", ""), *ends)
+
+
+def read_page(query: QueryParams) -> dict[str, Any]:
+    """sort, down, limit and offset."""
+    sort = query.get("sort", "logged")
+    if sort not in SORTS:
+        raise UserError(f"sort: one of {', '.join(SORTS)} is wanted (got {sort!r})")
+    limit = _number(query, "limit", int)
+    return {
+        "sort": sort,
+        "down": query.get("down", "") == "1",
+        "limit": min(PAGE if limit is None else max(0, limit), 500),
+        "offset": max(0, _number(query, "offset", int) or 0),
+    }
+
+
+def _numbers(name: str, values: Iterable[str]) -> Iterable[int]:
+    for value in values:
+        try:
+            yield _in_range(int(value))
+        except ValueError:
+            raise UserError(f"{name}: a whole number is wanted (got {value!r})") from None
+
+
+def _number(query: QueryParams, name: str, kind: type) -> Any:
+    text = query.get(name, "")
+    try:
+        value = kind(text) if text else None
+        return _in_range(value) if isinstance(value, int) else value
+    except ValueError:
+        raise UserError(f"{name}: a number is wanted (got {text!r})") from None
+
+
+def _in_range(value: int) -> int:
+    if abs(value) >= 2**31:
+        raise ValueError(value)
+    return value
+
+
+def _choice(query: QueryParams, name: str, choices: dict[str, Any]) -> Any:
+    value = query.get(name, "")
+    if value not in choices:
+        raise UserError(f"{name}: one of {', '.join(c for c in choices if c)} is wanted (got {value!r})")
+    return choices[value]

@@ -1,0 +1,206 @@
+// The cloud: how many tokens lie where in two columns, with a histogram along each side.  A brush there filters; a filter
+// elsewhere changes the cloud.  The server counts; the chosen response's tokens, which the page has, are drawn on top.
+
+import { askCloud, embedded } from "./api.js";
+import { BINS, binOf, css, edgeOf, rampAt, theme } from "./colour.js";
+import { columnSelect } from "./controls.js";
+import { byId, fill, h, number } from "./dom.js";
+import { mainPane } from "./reader.js";
+import { scaleOf } from "./scales.js";
+import { change, state } from "./state.js";
+
+const PLOT = 256; // pixels of the density, four a bin
+const SIDE = 44; // of each histogram
+let counts = null;
+let asked = 0;
+let drag = null;
+let pointed = null;
+let context;
+
+export function startCloud(tables) {
+  if (embedded) {
+    fill(byId("cloud"), h("p", { class: "quiet" }, "This page carries its responses alone; the cloud of all tokens is in spectrum view."));
+    return;
+  }
+  const canvas = h("canvas", { id: "density", width: (PLOT + SIDE) * 2, height: (PLOT + SIDE) * 2, role: "img", tabindex: 0,
+    "aria-label": "density of tokens; drag to brush, or type the ends below" });
+  context = canvas.getContext("2d");
+  context.scale(2, 2);
+  fill(byId("cloud"), h("div", { class: "line" }, columnSelect("x", "across", tables.columns), columnSelect("y", "up", tables.columns, "choose")),
+    canvas, h("div", { id: "axis", class: "quiet" }), h("div", { id: "brush-line", class: "line" }));
+  canvas.addEventListener("pointerdown", (event) => begin(event, canvas));
+  canvas.addEventListener("pointermove", (event) => drag && extend(event, canvas));
+  canvas.addEventListener("pointerup", (event) => finish(event, canvas));
+  canvas.addEventListener("dblclick", () => change({ brush: "" }));
+}
+
+export async function loadCloud() {
+  const view = state();
+  if (embedded || !view.x || !view.y) return;
+  const mine = (asked += 1);
+  byId("cloud").classList.add("waiting");
+  if (!counts) byId("axis").textContent = "reading these columns of all tokens …";
+  try {
+    const reply = await askCloud(view);
+    if (mine !== asked) return;
+    counts = tally(reply);
+    drawCloud();
+  } catch (error) {
+    if (mine === asked) byId("axis").textContent = error.message;
+  }
+  if (mine === asked) byId("cloud").classList.remove("waiting");
+}
+
+function tally({ x, y, n }) {
+  const out = { grid: new Float64Array(BINS * BINS), x: new Float64Array(BINS), y: new Float64Array(BINS), total: 0, missing: 0 };
+  n.forEach((count, i) => {
+    if (x[i] >= BINS || y[i] >= BINS) {
+      out.missing += count;
+      return;
+    }
+    out.grid[y[i] * BINS + x[i]] += count;
+    out.x[x[i]] += count;
+    out.y[y[i]] += count;
+    out.total += count;
+  });
+  return out;
+}
+
+// Which bins the pointer is over; along a histogram the other column is whole.
+function binsAt(event, canvas) {
+  const box = canvas.getBoundingClientRect();
+  const px = ((event.clientX - box.left) / box.width) * (PLOT + SIDE);
+  const py = ((event.clientY - box.top) / box.height) * (PLOT + SIDE);
+  const bin = (v) => Math.min(BINS - 1, Math.max(0, Math.floor((v / PLOT) * BINS)));
+  return { x: bin(px), y: bin(PLOT + SIDE - py), alongX: py < SIDE, alongY: px > PLOT };
+}
+
+function begin(event, canvas) {
+  drag = { from: binsAt(event, canvas), to: null };
+  canvas.setPointerCapture(event.pointerId);
+}
+
+function extend(event, canvas) {
+  drag.to = binsAt(event, canvas);
+  drawCloud();
+}
+
+function dragged() {
+  const { from, to } = drag;
+  const span = (a, b) => [Math.min(a, b), Math.max(a, b)];
+  const whole = [0, BINS - 1];
+  const x = from.alongY ? whole : span(from.x, to.x);
+  const y = from.alongX && !from.alongY ? whole : span(from.y, to.y);
+  return [...x, ...y];
+}
+
+function finish(event, canvas) {
+  if (!drag) return;
+  const done = drag;
+  done.to = binsAt(event, canvas);
+  const moved = Math.abs(done.to.x - done.from.x) + Math.abs(done.to.y - done.from.y);
+  const bins = moved ? dragged() : null;
+  drag = null;
+  if (bins) change({ brush: bins.join(",") });
+  else nearest(done.to);
+}
+
+// A click takes the chosen response's token that is drawn nearest.
+function nearest(at) {
+  const dots = dotsOf();
+  const far = (dot) => (dot.x - at.x) ** 2 + (dot.y - at.y) ** 2;
+  const best = dots.reduce((one, dot) => (!one || far(dot) < far(one) ? dot : one), null);
+  if (best && far(best) <= 9) change({ token: best.i, rows: "" });
+}
+
+function dotsOf() {
+  const pane = mainPane();
+  const view = state();
+  const [sx, sy] = [scaleOf(view.x, drawCloud), scaleOf(view.y, drawCloud)];
+  const [vx, vy] = [pane?.response.values[view.x], pane?.response.values[view.y]];
+  if (!sx || !sy || !vx || !vy) return [];
+  return Array.from(vx, (v, i) => ({ i, x: binOf(sx, v), y: binOf(sy, vy[i]) })).filter((dot) => dot.x < BINS && dot.y < BINS);
+}
+
+export function pointCloud(position) {
+  pointed = position;
+  drawCloud();
+}
+
+export function drawCloud() {
+  if (!context) return;
+  const view = state();
+  for (const name of ["x", "y"]) byId(`choose-${name}`).value = view[name];
+  const ink = theme() === "dark" ? "#c8ccd4" : "#3a3f48";
+  context.clearRect(0, 0, PLOT + SIDE, PLOT + SIDE);
+  if (!counts) return;
+  const most = Math.log1p(counts.grid.reduce((a, b) => Math.max(a, b), 0)) || 1;
+  const cell = PLOT / BINS;
+  context.fillStyle = css(rampAt("value", 0));
+  context.fillRect(0, SIDE, PLOT, PLOT);
+  counts.grid.forEach((n, at) => {
+    if (!n) return;
+    context.fillStyle = css(rampAt("value", 0.12 + 0.88 * (Math.log1p(n) / most)));
+    context.fillRect((at % BINS) * cell, SIDE + PLOT - (Math.floor(at / BINS) + 1) * cell, cell, cell);
+  });
+  sides(ink, cell);
+  dots(cell);
+  const bins = drag?.to ? dragged() : view.brush ? view.brush.split(",").map(Number) : null;
+  if (bins) {
+    const [x0, x1, y0, y1] = bins;
+    context.strokeStyle = ink;
+    context.lineWidth = 1.5;
+    context.strokeRect(x0 * cell, SIDE + PLOT - (y1 + 1) * cell, (x1 - x0 + 1) * cell, (y1 - y0 + 1) * cell);
+  }
+  words(bins);
+}
+
+function sides(ink, cell) {
+  const [mx, my] = [counts.x, counts.y].map((side) => side.reduce((a, b) => Math.max(a, b), 0) || 1);
+  context.fillStyle = ink;
+  context.globalAlpha = 0.55;
+  counts.x.forEach((n, i) => {
+    const height = (n / mx) * (SIDE - 4);
+    context.fillRect(i * cell, SIDE - 2 - height, cell - 0.5, height);
+  });
+  counts.y.forEach((n, i) => context.fillRect(PLOT + 2, SIDE + PLOT - (i + 1) * cell, (n / my) * (SIDE - 4), cell - 0.5));
+  context.globalAlpha = 1;
+}
+
+function dots(cell) {
+  const orange = theme() === "dark" ? "#f8b66c" : "#c8591a";
+  for (const dot of dotsOf()) {
+    context.beginPath();
+    context.arc((dot.x + 0.5) * cell, SIDE + PLOT - (dot.y + 0.5) * cell, dot.i === pointed ? 5 : 2, 0, 7);
+    context.fillStyle = orange;
+    context.fill();
+    if (dot.i !== pointed) continue;
+    context.strokeStyle = theme() === "dark" ? "#000" : "#fff";
+    context.stroke();
+  }
+}
+
+function words(bins) {
+  const view = state();
+  const [sx, sy] = [scaleOf(view.x, drawCloud), scaleOf(view.y, drawCloud)];
+  if (!sx || !sy) return;
+  byId("axis").textContent = `across ${number(sx.low)} to ${number(sx.high)}, up ${number(sy.low)} to ${number(sy.high)}; ` +
+    `${number(counts.total)} tokens, shade by log count${counts.missing ? `, ${number(counts.missing)} without a value` : ""}`;
+  if (byId("brush-line").contains(document.activeElement)) return;
+  if (!bins) {
+    fill(byId("brush-line"), h("span", { class: "quiet" }, "Drag on the cloud, or on a histogram, to keep the responses with tokens there."));
+    return;
+  }
+  const ends = bins.map((bin, i) => edgeOf(i < 2 ? sx : sy, i % 2 ? bin + 1 : bin));
+  const inputs = ends.map((end, i) =>
+    h("input", { type: "number", step: "any", value: Number(end.toPrecision(4)), "aria-label": ["across from", "across to", "up from", "up to"][i] }));
+  for (const [i, input] of inputs.entries()) {
+    input.addEventListener("change", () => {
+      const next = [...bins];
+      const bin = binOf(i < 2 ? sx : sy, Number(input.value));
+      next[i] = i % 2 ? Math.max(next[i - 1], bin) : Math.min(next[i + 1], bin);
+      change({ brush: next.join(",") });
+    });
+  }
+  fill(byId("brush-line"), inputs, h("button", { type: "button", class: "quiet", id: "unbrush", onclick: () => change({ brush: "" }) }, "clear brush"));
+}

@@ -1,0 +1,81 @@
+// The filter form: every field is one entry of the view.
+
+import { byId, fill, h } from "./dom.js";
+import { change, FILTERS, state } from "./state.js";
+
+const chosen = (name) => new Set(state()[name] ? state()[name].split(",") : []);
+
+function chips(name, values, live = new Set()) {
+  return h("div", { class: "chips", role: "group", "aria-label": name },
+    values.map((value) => {
+      const button = h("button", { type: "button", class: "chip", "aria-pressed": chosen(name).has(String(value)) ? "true" : "false",
+        data: { name, value } }, String(value), live.has(value) ? h("span", { class: "dot", title: "still training" }) : null);
+      button.addEventListener("click", () => {
+        const now = chosen(name);
+        if (!now.delete(String(value))) now.add(String(value));
+        change({ [name]: [...now].join(",") });
+      });
+      return button;
+    }));
+}
+
+function field(name, label, props = {}) {
+  let timer;
+  const input = h("input", { name, value: state()[name], "aria-label": label, placeholder: label, autocomplete: "off", ...props });
+  input.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => change({ [name]: input.value.trim() }), 200);
+  });
+  return input;
+}
+
+const range = (label, name, step) =>
+  h("div", { class: "range" }, h("span", { class: "label" }, label),
+    field(`${name}_from`, `${label} from`, { type: "number", step, placeholder: "from" }),
+    field(`${name}_to`, `${label} to`, { type: "number", step, placeholder: "to" }));
+
+export function select(name, label, options) {
+  const element = h("select", { name, "aria-label": label },
+    options.map(([value, text]) => h("option", { value, selected: state()[name] === value }, text)));
+  element.addEventListener("change", () => change({ [name]: element.value }));
+  return element;
+}
+
+let drawn = "";
+export function drawFilters(tables) {
+  const runs = [...new Set(tables.runs.map((entry) => entry.run))];
+  const seeds = [...new Set(tables.runs.map((entry) => entry.seed))].sort((a, b) => a - b);
+  const live = new Set(tables.runs.filter((entry) => entry.live).map((entry) => entry.run));
+  const steps = tables.runs.flatMap((entry) => entry.steps);
+  const mark = JSON.stringify([runs, seeds, [...live], tables.sources, Math.max(0, ...steps)]);
+  if (mark === drawn) return;
+  drawn = mark;
+  fill(byId("filters"),
+    field("text", "Text in the response", { type: "search", id: "search" }),
+    runs.length ? chips("run", runs, live) : null,
+    h("div", { class: "line" }, h("span", { class: "label" }, "seed"), chips("seed", seeds)),
+    h("div", { class: "line" },
+      select("correct", "correct", [["", "right or wrong"], ["yes", "right"], ["no", "wrong"]]),
+      select("source", "source", [["", "every source"], ...tables.sources.map((source) => [source, source])])),
+    range(`step (to ${Math.max(0, ...steps)})`, "step", 1), range("reward", "reward", "any"), range("length", "length", 1),
+    h("div", { class: "line" },
+      field("prompt", "prompt id"),
+      h("button", { type: "button", class: "quiet", id: "clear" }, "Clear")));
+  byId("clear").addEventListener("click", () => {
+    change({ ...Object.fromEntries(FILTERS.map((name) => [name, ""])), brush: "" });
+    syncFilters();
+  });
+}
+
+// The form follows the view: after a link, the back button, or a click elsewhere.
+export function syncFilters() {
+  const view = state();
+  for (const input of byId("filters").querySelectorAll("input, select")) {
+    if (input !== document.activeElement && input.value !== view[input.name]) input.value = view[input.name];
+  }
+  for (const chip of byId("filters").querySelectorAll(".chip")) {
+    chip.setAttribute("aria-pressed", chosen(chip.dataset.name).has(chip.dataset.value) ? "true" : "false");
+  }
+  const used = FILTERS.filter((name) => view[name]).length + (view.brush ? 1 : 0);
+  byId("filters-used").textContent = used ? `${used} set` : "";
+}

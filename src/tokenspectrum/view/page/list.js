@@ -1,0 +1,107 @@
+// The list of responses: what the filters let through, in order, page by page as one scrolls or steps down.
+
+import { askResponses } from "./api.js";
+import { byId, fill, h, number, percent } from "./dom.js";
+import { change, keyOf, state } from "./state.js";
+import { oneLine } from "./text.js";
+
+let rows = [];
+let total = 0;
+let asked = 0;
+let fetching = false;
+
+function item(row) {
+  const key = keyOf(row);
+  return h("li", { class: "row", role: "option", id: `row-${key}`, data: { key }, "aria-selected": state().sel === key ? "true" : "false" },
+    h("span", { class: row.correct ? "mark right" : "mark wrong", title: row.correct ? "right" : "wrong" }, row.correct ? "✓" : "✗"),
+    h("span", { class: "head" }, oneLine(row.head ?? row.text)),
+    h("span", { class: "meta" }, `${row.run} · s${row.seed} · step ${row.step}`),
+    h("span", { class: "meta figures" },
+      row.hits ? h("b", { title: "tokens in the brush" }, `${row.hits} in brush · `) : null,
+      `${number(row.n_tokens)} tok · R ${number(row.reward)}`));
+}
+
+function show() {
+  fill(byId("list"), rows.map(item));
+  if (!rows.length) fill(byId("list"), h("li", { class: "empty" }, "No response passes these filters."));
+}
+
+// Asks anew.  A list that only grew behind the reader keeps its place.
+export async function loadList({ keep = false } = {}) {
+  const mine = (asked += 1);
+  const list = byId("list");
+  const scroll = list.scrollTop;
+  try {
+    const page = await askResponses(state(), 0, keep ? Math.min(500, Math.max(50, rows.length)) : 50);
+    if (mine !== asked) return;
+    rows = page.rows;
+    total = page.total;
+    byId("count").textContent =
+      `${number(total)} responses · ${number(page.tokens)} tokens · ${percent(page.correct)} right`;
+    show();
+    if (keep) list.scrollTop = scroll;
+    if (!state().sel && rows.length) change({ sel: keyOf(rows[0]) });
+    mark();
+  } catch (error) {
+    if (mine === asked) byId("count").textContent = error.message;
+  }
+}
+
+async function more() {
+  if (fetching || rows.length >= total) return;
+  fetching = true;
+  const mine = asked;
+  try {
+    const page = await askResponses(state(), rows.length);
+    if (mine === asked) {
+      rows.push(...page.rows);
+      byId("list").append(...page.rows.map(item));
+    }
+  } catch (error) {
+    byId("count").textContent = error.message;
+  }
+  fetching = false;
+}
+
+// The chosen row is marked, and seen when it was reached by key.
+export function mark(scroll = false) {
+  for (const element of byId("list").children) {
+    const is = element.dataset.key === state().sel;
+    element.setAttribute("aria-selected", is ? "true" : "false");
+    if (is) {
+      byId("list").setAttribute("aria-activedescendant", element.id);
+      if (scroll) element.scrollIntoView({ block: "nearest" });
+    }
+  }
+}
+
+export async function step(by) {
+  const at = rows.findIndex((row) => keyOf(row) === state().sel);
+  let next = at < 0 ? 0 : at + by;
+  if (next >= rows.length) await more();
+  next = Math.min(rows.length - 1, Math.max(0, next));
+  if (rows[next]) change({ sel: keyOf(rows[next]), token: "", rows: "" });
+  mark(true);
+}
+
+export function startList() {
+  const list = byId("list");
+  list.addEventListener("click", (event) => {
+    const key = event.target.closest(".row")?.dataset.key;
+    if (!key) return;
+    if (event.shiftKey) change({ cmp: key });
+    else change({ sel: key, token: "", rows: "", pane: "read" });
+  });
+  list.addEventListener("scroll", () => {
+    if (list.scrollTop + list.clientHeight > list.scrollHeight - 400) more();
+  });
+  byId("sort").addEventListener("change", (event) => {
+    const [sort, down] = event.target.value.split(" ");
+    change({ sort, down: down ?? "" });
+  });
+}
+
+export function syncSort() {
+  const { sort, down } = state();
+  byId("sort").value = down ? `${sort} 1` : sort;
+}

@@ -1,0 +1,1 @@
+chosen AS (SELECT m.*, NULL::BIGINT AS hits FROM matching AS m)

@@ -1,0 +1,19 @@
+-- A page of the chosen responses in order; each row carries the sums over all of them, so that they are found once.
+SELECT
+    run, seed, step, response_id, prompt_id, source, sample, left(text, 200) AS head, n_prompt, n_tokens, finish_reason,
+    answer, reward, reward_raw, correct, advantage, hits,
+    count(*) OVER () AS all_responses,
+    sum(n_tokens) OVER ()::BIGINT AS all_tokens,
+    avg(correct::INTEGER) OVER () AS all_correct
+FROM chosen
+ORDER BY
+    CASE $sort
+        WHEN 'reward' THEN reward
+        WHEN 'length' THEN n_tokens
+        WHEN 'advantage' THEN advantage
+        WHEN 'step' THEN step
+        WHEN 'hits' THEN hits
+        ELSE 0
+    END::DOUBLE * if($down, -1, 1) NULLS LAST,
+    run <> 'base', run, seed, step, response_id
+LIMIT $limit OFFSET $offset

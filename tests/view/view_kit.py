@@ -1,0 +1,175 @@
+"""A small preset with hostile token texts, written with the token log's own writer, and a server over it."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import uvicorn
+
+from tokenspectrum.tables.registry import TABLES
+from tokenspectrum.tokenlog.writer import write_file, write_manifest, write_step
+from tokenspectrum.view.server import listen, make_app
+from tokenspectrum.view.store import Store
+
+TOKEN = "test-token"
+# What no page may run, turn round or swallow; a character in three bytes over two tokens, and a byte that is none.
+HOSTILE = (
+    "<script>window.hacked=1</script>",
+    "</script>",
+    "<img src=x onerror=window.hacked=1>",
+    '"',
+    "'",
+    "&lt;b&gt;",
+    "${window.hacked=1}",
+    "שלום",
+    " مرحبا",
+    "\u202e",
+    "😀",
+    "👨\u200d👩\u200d👧",
+    "\u0301",
+    "\x00",
+    "\n",
+    "\n\n",
+    "  ",
+    "\t",
+    "\u2028",
+    "<0xE2><0x88>",
+    "<0x91>",
+    "<0xFF>",
+    "",
+)
+PLAIN = ("the", " sum", " is", " so", "7", "+", "\\boxed", "{", "}")
+VOCAB = (*HOSTILE, *PLAIN)
+LAYERS = (0, 1)
+N_PROMPT = 4
+LENGTHS = (len(HOSTILE), 1, 2, 40, 7, 30)
+KEYS = [("base", 0, 0), *(("full", seed, step) for seed in (1, 2) for step in (1, 2))]
+
+
+def token_columns(rng: np.random.Generator, lengths: tuple[int, ...] = LENGTHS) -> dict:
+    """Tokens of one step; the first response is every hostile text in order.  Few distinct scores, so that many tie."""
+    n = sum(lengths)
+    ids = rng.integers(len(HOSTILE), len(VOCAB), n)
+    ids[: len(HOSTILE)] = range(len(HOSTILE))
+    return {
+        "response_id": np.repeat(np.arange(len(lengths)), lengths),
+        "position": np.concatenate([np.arange(t) for t in lengths]),
+        "token_id": ids,
+        "logprob": -rng.random(n),
+        "rollout_logprob": -rng.random(n),
+        "predictive_entropy": rng.integers(0, 6, n) / 4,
+        "advantage": rng.normal(size=n),
+    }
+
+
+def attention_columns(rng: np.random.Generator, tokens: dict, layers: tuple[int, ...]) -> dict:
+    n = len(tokens["position"])
+    return {
+        **{k: np.tile(tokens[k], len(layers)) for k in ("response_id", "position")},
+        "layer": np.repeat(layers, n),
+        "visible": np.tile(tokens["position"] + N_PROMPT, len(layers)),
+        **{k: rng.integers(0, 5, n * len(layers)) / 5 for k in ("entropy_raw", "entropy_norm")},
+        **{k: rng.random(n * len(layers)) for k in ("distance", "local_mass")},
+    }
+
+
+def response_columns(lengths: tuple[int, ...] = LENGTHS) -> dict:
+    n = len(lengths)
+    right = np.arange(n) % 2 == 0
+    return {
+        "response_id": np.arange(n),
+        "prompt_id": [f"prompt-{i // 3}" for i in range(n)],
+        "sample": np.arange(n) % 3,
+        "text": ["".join(HOSTILE), *(f"so \\boxed{{{i}}}" for i in range(1, n))],
+        "n_prompt": [N_PROMPT] * n,
+        "n_tokens": lengths,
+        "finish_reason": ["stop"] * n,
+        "answer": [str(i) for i in range(n)],
+        "reward": np.where(right, 1.0, -1.0) - np.arange(n) / 10,
+        "reward_raw": np.where(right, 1.0, -1.0),
+        "correct": right,
+        "advantage": np.where(right, 0.5, -0.5),
+    }
+
+
+def write_tables(root: Path, key: tuple[str, int, int], layers: tuple[int, ...] = LAYERS, **more) -> None:
+    """One step of one run, its attention last, as the trainers do; rows of tokens 0 and 3 of responses 0 and 3."""
+    run, seed, step = key
+    keys = {"run": run, "seed": seed, "step": step}
+    rng = np.random.default_rng([seed, step])
+    tokens = token_columns(rng, more.get("lengths", LENGTHS))
+    write_step(root, "responses", TABLES["responses"], response_columns(more.get("lengths", LENGTHS)), **keys)
+    write_step(root, "tokens", TABLES["tokens"], tokens, **keys)
+    if layers:
+        at = [(r, p) for r in (0, 3) for p in (0, 3)] * len(layers)
+        rows = [np.full(N_PROMPT + p, 1 / (N_PROMPT + p), np.float16) for _, p in at]
+        for row in rows:
+            row[1] = 0.5
+        columns = {"response_id": [r for r, _ in at], "position": [p for _, p in at]}
+        columns |= {"layer": np.repeat(layers, 4), "row": pa.array(rows, pa.list_(pa.float16()))}
+        write_step(root, "attention_rows", TABLES["attention_rows"], columns, **keys)
+        write_step(root, "attention", TABLES["attention"], attention_columns(rng, tokens, layers), **keys)
+
+
+def write_prompts(root: Path) -> None:
+    ids = ["prompt-0", "prompt-1"]
+    texts = ["What is <b>1 + 1</b>?", "And\nthen?"]
+    columns = {
+        "prompt_id": ids,
+        "data_source": ["small", "other"],
+        "prompt": [[{"role": "user", "content": text}] for text in texts],
+        "ability": ["math"] * 2,
+        "reward_model": [{"style": "rule", "ground_truth": "2"}] * 2,
+        "extra_info": [{"split": "train", "index": i, "problem": t, "meta": "{}"} for i, t in enumerate(texts)],
+    }
+    write_file(root / "train.parquet", TABLES["prompts"], columns)
+    write_manifest(root)
+
+
+def write_preset(artifacts: Path, layers: tuple[int, ...] = LAYERS) -> Path:
+    """prompts, vocab, the probe of the base policy with weights and prompt tokens, and run `full` under two seeds."""
+    write_prompts(artifacts / "prompts" / "train")
+    kinds = ["word"] * len(VOCAB)
+    vocab = {"policy": ["p"] * len(VOCAB), "token_id": range(len(VOCAB)), "text": VOCAB, "type": kinds}
+    write_file(artifacts / "vocab" / "vocab.parquet", TABLES["vocab"], vocab)
+    write_manifest(artifacts / "vocab")
+    for run, seed, step in KEYS:
+        root = artifacts / ("rollouts" if run == "base" else f"train/{run}-s{seed}/tokenlog")
+        write_tables(root, (run, seed, step), layers if run == "base" else layers[-1:])
+        if run == "base":
+            keys = {"run": run, "seed": seed, "step": step}
+            prompt = {"prompt_id": ["prompt-0"], "token_ids": [[0, 23, 24, 25]], "n_dropped": [0]}
+            write_step(root, "prompt_tokens", TABLES["prompt_tokens"], prompt, **keys)
+            n = sum(LENGTHS)
+            tokens = token_columns(np.random.default_rng([seed, step]))
+            weights = {k: tokens[k] for k in ("response_id", "position")}
+            weights |= {"rule": ["anchor20"] * n, "score": np.linspace(0, 1, n), "selected": np.arange(n) % 2 == 0}
+            weights["weight"] = np.ones(n)
+            write_step(artifacts / "weights/anchor20/table", "weights", TABLES["weights"], weights, **keys)
+            write_manifest(artifacts / "weights/anchor20/table")
+        write_manifest(root)
+    return artifacts
+
+
+@contextmanager
+def served(store: Store) -> Iterator[str]:
+    """The address of a server over this store; nothing but the test refreshes it."""
+    listener = listen(0, 0)
+    port = listener.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(make_app(store, TOKEN, port), log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{port}/{TOKEN}/"
+    finally:
+        server.should_exit = True
+        thread.join(5)
+
+
+def ready_store(artifacts: Path, checkpoints: Path | None = None) -> Store:
+    store = Store(artifacts, checkpoints)
+    store.refresh()
+    return store
