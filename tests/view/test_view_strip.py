@@ -8,8 +8,9 @@ import torch
 from view_kit import HOSTILE, LENGTHS, VOCAB, attention_columns, token_columns
 
 from tokenspectrum.view.filters import Filters
-from tokenspectrum.weighting import masks
+from tokenspectrum.weighting.apply import apply
 from tokenspectrum.weighting.batch import TokenBatch
+from tokenspectrum.weighting.registry import make_rule
 
 TOKENS = ".panes .tok"
 BASE = np.random.default_rng([0, 0])
@@ -162,11 +163,12 @@ def test_hovering_and_walking_show_every_value(open_page):
     assert marked(page, "current") == {1}
 
 
-def repo_mask(rule_of, score: str, values: np.ndarray, p: float) -> set[int]:
-    """The tokens that the weighting room keeps of one response."""
-    n = len(values)
+def kept(kind: str, score: str, values: np.ndarray, p: float) -> set[int]:
+    """The tokens of one response that this rule of the weighting room keeps."""
+    row = {"layer": 1, "alignment": "decision"} if kind in ("anchor", "explorer") else {}
+    rule = make_rule(kind=kind, denominator="selected", p=p, score=score, scope="response", entropy_of="old", **row)
     batch = TokenBatch(
-        lengths_R=torch.tensor([n]),
+        lengths_R=torch.tensor([len(values)]),
         seed=0,
         step=0,
         prompt_ids=["q"],
@@ -174,11 +176,7 @@ def repo_mask(rule_of, score: str, values: np.ndarray, p: float) -> set[int]:
         minibatch_R=torch.tensor([0]),
         scores={score: torch.tensor(values, dtype=torch.float32)},
     )
-    size_N = torch.tensor([n] * n)
-    rank_N, _ = masks.rank_in_segment(batch.scores[score], batch, torch.zeros(n, dtype=torch.int64))
-    k_N = masks.kept_count(size_N, p)
-    kept_N = rank_N < k_N if rule_of == "anchor" else rank_N >= size_N - k_N
-    return set(torch.nonzero(kept_N).flatten().tolist())
+    return set(torch.nonzero(apply(rule, batch).selected_N).flatten().tolist())
 
 
 @pytest.mark.parametrize("response", [0, 1, 2, 3, 4])
@@ -189,9 +187,9 @@ def test_outlines_are_the_partitions_of_the_weighting_room(open_page, response):
     for p in (0.01, 0.2, 0.3, 0.5):
         page.locator("#p").fill(str(p))
         assert float(page.locator("#p-shown").text_content()) == p
-        assert marked(page, "anchors") == repo_mask("anchor", "entropy_norm", entropy, p)
-        assert marked(page, "explorers") == repo_mask("explorer", "entropy_norm", entropy, p)
-        assert marked(page, "forks") == repo_mask("explorer", "predictive_entropy", predictive, p)
+        assert marked(page, "anchors") == kept("anchor", "entropy_norm", entropy, p)
+        assert marked(page, "explorers") == kept("explorer", "entropy_norm", entropy, p)
+        assert marked(page, "forks") == kept("predictive-high", "predictive_entropy", predictive, p)
 
 
 def test_outlines_can_be_put_away_and_told_apart_without_colour(open_page):
