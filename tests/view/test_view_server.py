@@ -13,10 +13,12 @@ from pathlib import Path
 import duckdb
 import pytest
 import yaml
-from view_kit import HOSTILE, LENGTHS, TOKEN, ready_store, served, write_preset, write_tables
+from view_kit import HOSTILE, LENGTHS, TOKEN, ready_store, served, write_preset, write_prompts, write_tables
 
 from tokenspectrum.cli.main import main
 from tokenspectrum.errors import UserError
+from tokenspectrum.policy.chat import encode_prompt
+from tokenspectrum.policy.tokenizer import build_tokenizer
 from tokenspectrum.tokenlog.writer import write_manifest
 from tokenspectrum.view.bundle import script
 from tokenspectrum.view.filters import Brush, Filters
@@ -184,6 +186,18 @@ def test_a_brush_and_the_list_agree(store):
     found = store.responses(Filters(), brush, FIRST | {"sort": "hits", "down": True})
     assert found["total"] == 30
     assert sum(row["hits"] for row in found["rows"]) == 5 * sum(LENGTHS)
+
+
+def test_a_prompt_is_encoded_as_the_policy_saw_it_or_not_at_all(tmp_path):
+    tokenizer = build_tokenizer()
+    tokenizer.save_pretrained(tmp_path / "small" / "policy")
+    write_prompts(tmp_path / "small" / "prompts" / "train")
+    problems = ready_store(tmp_path / "small").problems
+    for i, text in enumerate(("What is <b>1 + 1</b>?", "And\nthen?")):
+        ids, _ = encode_prompt(tokenizer, [{"role": "user", "content": text}], 1000)
+        assert problems.prompt_ids(f"prompt-{i}", len(ids), None) == list(ids)
+        assert problems.prompt_ids(f"prompt-{i}", len(ids) - 1, None) is None  # cut on the left, or of another policy
+    assert problems.prompt_ids("none", 4, None) is None
 
 
 # --- bad input ---

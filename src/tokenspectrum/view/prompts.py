@@ -1,7 +1,7 @@
 """The problems and the tokens' texts: what was asked, what was right, and how each token reads.
 
-A prompt's own tokens come from the table `prompt_tokens`, else from the policy's tokenizer.  Where they are fewer
-than was logged, they are not used.  Knows no responses.
+A prompt's own tokens come from the table `prompt_tokens`, else from the policy's tokenizer.  Where they are not
+as many as was logged, they are not used.  Knows no responses.
 """
 
 import json
@@ -59,9 +59,7 @@ class Problems:
     def prompt_ids(self, prompt_id: str, n_prompt: int, logged: Sequence[int] | None) -> list[int] | None:
         """The prompt's `n_prompt` token ids, or None where they cannot be told for certain."""
         ids = list(logged) if logged is not None else self._encoded(prompt_id)
-        if ids is None or len(ids) < n_prompt:
-            return None
-        return ids[len(ids) - n_prompt :]  # cut on the left, as the policy saw it
+        return ids if ids is not None and len(ids) == n_prompt else None
 
     def _encoded(self, prompt_id: str) -> list[int] | None:
         row = self._rows.get(prompt_id)
@@ -82,6 +80,7 @@ class _Tokenizer:
         self._tokenizer = self._template = None
         try:
             config = json.loads((policy / "tokenizer_config.json").read_text())
+            self._special = {name: text for name, text in config.items() if name.endswith("_token")}
             own = policy / "chat_template.jinja"
             template = own.read_text() if own.exists() else config["chat_template"]
             environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
@@ -94,7 +93,7 @@ class _Tokenizer:
         if self._tokenizer is None or self._template is None:
             return None
         try:
-            text = self._template.render(messages=chat, add_generation_prompt=True)
+            text = self._template.render(messages=chat, add_generation_prompt=True, **self._special)
         except Exception:
             return None
         return self._tokenizer.encode(text, add_special_tokens=False).ids

@@ -1,6 +1,6 @@
 // What the strip shows: colour, bar, outlines and p.  Each is one entry of the view.
 
-import { byId, columnGroup, columnLabel, fill, h } from "./dom.js";
+import { byId, columnGroup, columnLabel, fill, h, number } from "./dom.js";
 import { differenceScale } from "./align.js";
 import { legend, scaleOf } from "./scales.js";
 import { change, state } from "./state.js";
@@ -56,7 +56,9 @@ export function syncControls(tables, comparing, redraw) {
     const scale = scaleOf(id, redraw);
     if (!scale || !find(id)) return null;
     if (i === 0 && comparing && view.diff) return legend(`difference of ${columnLabel(find(id))}`, differenceScale(scale), "sided");
-    return i === 0 ? legend(columnLabel(find(id)), scale) : h("p", { class: "quiet bar-legend" }, `bar: ${columnLabel(find(id))}, same ends for all`);
+    if (i === 0) return legend(columnLabel(find(id)), scale);
+    const ends = `bar: ${number(scale.low)} to ${number(scale.high)}`;
+    return h("p", { class: "legend", title: `${columnLabel(find(id))}: the bar is empty at the low end and full at the high one` }, ends);
   });
   if (byId("legend")) fill(byId("legend"), shown);
 }

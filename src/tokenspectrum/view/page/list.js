@@ -10,6 +10,8 @@ let total = 0;
 let asked = 0;
 let fetching = false;
 
+const short = (n) => (n < 1e5 ? number(n) : n.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 3 }));
+
 function item(row) {
   const key = keyOf(row);
   return h("li", { class: "row", role: "option", id: `row-${key}`, data: { key }, "aria-selected": state().sel === key ? "true" : "false" },
@@ -17,7 +19,7 @@ function item(row) {
     h("span", { class: "head" }, oneLine(row.head ?? row.text)),
     h("span", { class: "meta" }, `${row.run} · s${row.seed} · step ${row.step}`),
     h("span", { class: "meta figures" },
-      row.hits ? h("b", { title: "tokens in the brush" }, `${row.hits} in brush · `) : null,
+      row.hits ? h("b", { title: "tokens in the brush" }, `${row.hits} hit${row.hits > 1 ? "s" : ""} · `) : null,
       `${number(row.n_tokens)} tok · R ${number(row.reward)}`));
 }
 
@@ -37,7 +39,7 @@ export async function loadList({ keep = false } = {}) {
     rows = page.rows;
     total = page.total;
     byId("count").textContent =
-      `${number(total)} responses · ${number(page.tokens)} tokens · ${percent(page.correct)} right`;
+      `${number(total)} responses · ${short(page.tokens)} tokens · ${percent(page.correct)} right`;
     show();
     if (keep) list.scrollTop = scroll;
     if (!state().sel && rows.length) change({ sel: keyOf(rows[0]) });

@@ -47,6 +47,9 @@ export async function openResponses() {
     panes = responses.map(makePane);
     partners = panes.length === 2 ? align(panes[0].response.ids, panes[1].response.ids) : null;
     for (const pane of panes) listenTo(pane);
+    if (panes[1] && responses[1].facts.prompt_id !== responses[0].facts.prompt_id) {
+      panes[1].above.before(h("div", { class: "own-problem" }, problemBox(responses[1])));
+    }
     fill(byId("reading"), problemBox(responses[0]), chooser(responses[0]),
       h("div", { class: panes.length === 2 ? "panes two" : "panes" }, panes.map((pane) => pane.element)));
     redraw();
