@@ -4,6 +4,7 @@ A token costs four bytes for its response's number and one for each column in us
 steps and bins; knows no filters.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -31,7 +32,8 @@ class Packed:
         self.has, self.notice = has, notice
         self.steps: list[tuple[Step, np.ndarray, int]] = []  # a step, its response ids, the number of the first
         self._numbers: list[np.ndarray] = []
-        self._bins: dict[str, list[np.ndarray]] = {}
+        self._bins: dict[str, tuple[Scale, list[np.ndarray]]] = {}
+        self._scaling = threading.Lock()
         self._scales: dict[str, tuple[Scale, int]] = {}
         self.names: dict[str, str] = {}
 
@@ -40,15 +42,15 @@ class Packed:
         self.steps.append((step, response_ids, first))
 
     def scale(self, column: Column) -> Scale:
-        """The column's scale; bins made with an outgrown one are dropped."""
-        n = len(self.steps)
-        if column.id not in self._scales or n > _OUTGROWN * self._scales[column.id][1]:
-            logged = [i for i in range(n) if self.has(self.steps[i][0], column)]
-            sample = logged[:: max(1, len(logged) // _SAMPLED)]
-            values = [np.zeros(0, np.float32), *(self._values(i, column) for i in sample)]
-            self._scales[column.id] = make_scale(np.concatenate(values), column.centre), n
-            self._bins.pop(column.id, None)
-        return self._scales[column.id][0]
+        """The column's scale.  It may be asked for while a column is read."""
+        with self._scaling:
+            n = len(self.steps)
+            if column.id not in self._scales or n > _OUTGROWN * self._scales[column.id][1]:
+                logged = [i for i in range(n) if self.has(self.steps[i][0], column)]
+                sample = logged[:: max(1, len(logged) // _SAMPLED)]
+                values = [np.zeros(0, np.float32), *(self._values(i, column) for i in sample)]
+                self._scales[column.id] = make_scale(np.concatenate(values), column.centre), n
+            return self._scales[column.id][0]
 
     def load(self, columns: Sequence[Column]) -> bool:
         """Read these columns for the steps that they lack; whether anything was read."""
@@ -59,7 +61,10 @@ class Packed:
 
     def _load(self, column: Column, n: int) -> bool:
         scale = self.scale(column)
-        have = self._bins.setdefault(column.id, [])
+        made_with, have = self._bins.get(column.id, (scale, []))
+        if made_with != scale:
+            have = []
+        self._bins[column.id] = scale, have
         self.names.setdefault(column.id, f"c{len(self.names)}")
         if len(have) == n:
             return False
@@ -71,7 +76,7 @@ class Packed:
 
     def table(self) -> pa.Table:
         """r and the bins of every column that has all steps read so far, as c0, c1, ..."""
-        whole = {i: bins for i, bins in self._bins.items() if len(bins) == len(self._numbers)}
+        whole = {i: bins for i, (_, bins) in self._bins.items() if len(bins) == len(self._numbers)}
         columns = {"r": np.concatenate([np.zeros(0, np.int32), *self._numbers])}
         columns |= {self.names[i]: np.concatenate([np.zeros(0, np.uint8), *bins]) for i, bins in whole.items()}
         return pa.table(columns)

@@ -205,9 +205,7 @@ class Store:
 
     def scale(self, name: str) -> dict[str, Any]:
         """The range that colours and the cloud share for a column."""
-        with self._packing:
-            scale = self.packed.scale(self.column(name))
-        return asdict(scale)
+        return asdict(self.packed.scale(self.column(name)))
 
     @contextmanager
     def _packed_turn(self, *names: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, tuple[tuple[str, str], ...]]]:

@@ -39,7 +39,7 @@ export async function loadCloud() {
   if (embedded || !view.x || !view.y) return;
   const mine = (asked += 1);
   byId("cloud").classList.add("waiting");
-  if (!counts) byId("axis").textContent = "reading these columns of all tokens …";
+  if (!counts) drawCloud();
   try {
     const reply = await askCloud(view);
     if (mine !== asked) return;
@@ -133,7 +133,12 @@ export function drawCloud() {
   for (const name of ["x", "y"]) byId(`choose-${name}`).value = view[name];
   const ink = theme() === "dark" ? "#c8ccd4" : "#3a3f48";
   context.clearRect(0, 0, PLOT + SIDE, PLOT + SIDE);
-  if (!counts) return;
+  if (!counts) {
+    context.fillStyle = ink;
+    context.font = "12px sans-serif";
+    context.fillText(view.y ? "reading these columns of all tokens …" : "choose two columns", 8, SIDE + 20);
+    return;
+  }
   const most = Math.log1p(counts.grid.reduce((a, b) => Math.max(a, b), 0)) || 1;
   const cell = PLOT / BINS;
   context.fillStyle = css(rampAt("value", 0));

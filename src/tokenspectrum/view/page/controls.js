@@ -28,6 +28,7 @@ export function drawControls(tables) {
   fill(byId("controls"),
     columnSelect("colour", "colour", tables.columns),
     columnSelect("bar", "bar below", tables.columns, "none"),
+    scores.length ? columnSelect("by", "anchors by", scores, "first layer logged") : null,
     h("div", { class: "control marks" },
       MARKS.map(([name, label]) => {
         const box = h("input", { type: "checkbox", name: "mark", value: name });
@@ -40,7 +41,6 @@ export function drawControls(tables) {
         return h("label", { class: `mark-${name}` }, box, h("span", { class: `tok sample ${name}` }, label));
       }),
       h("label", { class: "slider" }, h("span", { class: "label" }, "p = "), h("output", { id: "p-shown" }, state().p), p)),
-    scores.length ? columnSelect("by", "anchors by", scores, "first layer logged") : null,
     h("div", { id: "legend" }));
 }
 

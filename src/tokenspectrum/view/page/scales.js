@@ -52,6 +52,6 @@ export function legend(label, scale, ramp = rampOf(scale)) {
     h("span", { class: "legend-name" }, label), canvas,
     h("span", { class: "ends" },
       h("span", {}, `${under ? "≤ " : ""}${number(scale.low)}`),
-      h("span", {}, number((scale.low + scale.high) / 2)),
+      scale.centre === null ? null : h("span", {}, number(scale.centre)),
       h("span", {}, `${over ? "≥ " : ""}${number(scale.high)}`)));
 }
