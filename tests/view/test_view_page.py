@@ -1,6 +1,7 @@
 """The page around the strip in a real browser: list, compare, cloud, links, themes, phone, live steps, export."""
 
 import itertools
+import json
 import time
 
 import numpy as np
@@ -239,18 +240,21 @@ def test_a_link_holds_the_whole_view(open_page):
         "&marks=forks&colour=tokens.logprob&bar=attention.entropy_raw.1&by=attention.entropy_raw.1&brush=0,40,0,63"
     )
     facts = """() => [document.querySelector('#count').textContent, document.querySelector('#list').textContent,
-        document.querySelector('.panes').innerHTML, document.querySelector('#values').textContent,
-        document.querySelector('#legend').textContent, document.querySelector('#sort').value]"""
-    pages = []
-    for _ in range(2):
-        page = open_page(view if not pages else pages[0][0].evaluate("location.hash.slice(1)"))
-        page.wait_for_selector(".panes.two .tok.current")
-        page.wait_for_selector("#brush-line input")
-        page.wait_for_selector(".row b")
-        pages.append((page, page.evaluate(facts)))
-    assert pages[0][1] == pages[1][1]
-    assert pages[0][1][5] == "length 1"
-    assert pages[0][0].locator(".panes .forks").count() == 16  # 0.35 of 22, rounded to 8, twice
+        Array.from(document.querySelectorAll('.panes .tok'), (token) => [token.textContent, [...token.classList].sort(),
+            token.style.backgroundColor, token.style.getPropertyValue('--bar')]),
+        document.querySelector('#values').textContent, document.querySelector('#legend').textContent,
+        document.querySelector('#sort').value]"""
+    page = open_page(view)
+    for wanted in (".panes.two .bars .tok.current", "#brush-line input", ".row b", ".panes .tok.outside"):
+        page.wait_for_selector(wanted, state="attached")
+    first = page.evaluate(facts)
+    again = open_page(page.evaluate("location.hash.slice(1)"))
+    until(
+        again,
+        f"JSON.stringify(({facts})()) === {json.dumps(json.dumps(first, ensure_ascii=False, separators=(',', ':')))}",
+    )
+    assert first[5] == "length 1"
+    assert again.locator(".panes .forks").count() == 16  # 0.35 of 22, rounded to 8, twice
 
 
 def test_light_and_dark(open_page):

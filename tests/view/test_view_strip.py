@@ -103,6 +103,37 @@ def test_the_legend_names_the_column_and_its_ends(open_page, store):
     assert high == pytest.approx(scale["high"], rel=1e-3)
 
 
+def test_by_rank_equal_shares_of_the_tokens_take_equal_steps_of_colour(open_page, store):
+    page = open_page("sel=base/0/0/3&colour=tokens.logprob")
+    before = colours(page)
+    page.locator("#spread").check()
+    values = of_response(COLUMNS["logprob"], 3).astype(np.float32)
+    every = np.concatenate(
+        [
+            token_columns(np.random.default_rng([seed, step]))["logprob"]
+            for seed, step in ((0, 0), (1, 1), (1, 2), (2, 1), (2, 2))
+        ]
+    )
+    share = np.array([(every < value).mean() for value in values])
+    place = page.evaluate(
+        """async ([scale, values]) => {
+            const { rankPlace } = await import("./colour.js");
+            return values.map((value) => rankPlace(scale, value));
+        }""",
+        [store.scale("tokens.logprob"), values.tolist()],
+    )
+    np.testing.assert_allclose(place, share, atol=0.03)
+    assert colours(page) != before
+    wanted = page.evaluate(
+        """async (shares) => {
+            const { css, rampAt } = await import("./colour.js");
+            return shares.map((t) => css(rampAt("value", t)).replaceAll(" ", ", "));
+        }""",
+        place,
+    )
+    assert colours(page) == wanted
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_ramps_rise_in_lightness_alone_and_the_text_on_them_can_be_read(open_page, scheme):
     page = open_page("sel=base/0/0/3", scheme=scheme)

@@ -10,17 +10,19 @@ import numpy as np
 
 BINS = 64
 MISSING = BINS  # the bin of a token that has no value
+QUANTILES = 32  # equal shares of the tokens, by which colours can be spread evenly
 _SAMPLE = 1_000_000
 
 
 @dataclass(frozen=True)
 class Scale:
-    """low < high: the ends of the range.  beyond: whether values lie past each end."""
+    """low < high: the ends of the range.  beyond: whether values lie past each end.  quantiles: 33 of them, rising."""
 
     low: float
     high: float
     centre: float | None = None
     beyond: tuple[bool, bool] = (False, False)
+    quantiles: tuple[float, ...] = ()
 
 
 def make_scale(value_N: np.ndarray, centre: float | None) -> Scale:
@@ -38,7 +40,8 @@ def make_scale(value_N: np.ndarray, centre: float | None) -> Scale:
         low, high = centre - reach, centre + reach
     if low == high:
         low, high = low - 0.5, high + 0.5
-    return Scale(low, high, centre, (least < low, most > high))
+    quantiles = tuple(np.quantile(sample, np.linspace(0, 1, QUANTILES + 1)).tolist())
+    return Scale(low, high, centre, (least < low, most > high), quantiles)
 
 
 def to_bins(value_N: np.ndarray, scale: Scale) -> np.ndarray:

@@ -17,10 +17,21 @@ from tokenspectrum.tokenlog.reader import read_file
 from tokenspectrum.view.columns import PARTS, Column, fields
 from tokenspectrum.view.steps import Step
 
+_SMALL = 200_000  # rows
+
 
 def read_parts(paths: Sequence[Path], columns: list[str]) -> pa.Table:
     """These columns of a table's files, one after the other; a UserError names the file that cannot be read."""
-    return pa.concat_tables([read_file(path, columns=columns) for path in paths])
+    return pa.concat_tables([_read(path, columns) for path in paths])
+
+
+def _read(path: Path, columns: list[str]) -> pa.Table:
+    file = _open(path)
+    try:
+        # A run leaves thousands of small files: handing each to other threads takes longer than reading it.
+        return file.read(columns=columns, use_threads=file.metadata.num_rows > _SMALL)
+    except (pa.ArrowException, OSError) as e:
+        raise _damaged(path, e) from None
 
 
 def token_keys(step: Step) -> np.ndarray:

@@ -45,6 +45,20 @@ export function ink(rgb) {
 }
 
 export const place = (scale, value) => (value - scale.low) / (scale.high - scale.low);
+// The share of all tokens that lie below the value: by it, colours are spread evenly over tokens and not over values.
+export function rankPlace(scale, value) {
+  const edges = scale.quantiles;
+  let [below, upTo] = [0, 0];
+  while (below < edges.length && edges[below] < value) below += 1;
+  upTo = below;
+  while (upTo < edges.length && edges[upTo] <= value) upTo += 1;
+  if (upTo > below) return (below + upTo - 1) / 2 / (edges.length - 1); // on an edge, or on several of one value
+  if (below === 0 || below === edges.length) return below === 0 ? 0 : 1;
+  return (below - 1 + (value - edges[below - 1]) / (edges[below] - edges[below - 1])) / (edges.length - 1);
+}
+
+export const canSpread = (scale) => scale.centre === null && (scale.quantiles?.length ?? 0) > 1;
+
 export const rampOf = (scale) => (scale.centre === null ? "value" : "sided");
 
 // The bin of a value, as the server counts it.

@@ -1,5 +1,6 @@
 // What the strip shows: colour, bar, outlines and p.  Each is one entry of the view.
 
+import { canSpread } from "./colour.js";
 import { byId, columnGroup, columnLabel, fill, h, number } from "./dom.js";
 import { differenceScale } from "./align.js";
 import { legend, scaleOf } from "./scales.js";
@@ -56,9 +57,20 @@ export function syncControls(tables, comparing, redraw) {
     const scale = scaleOf(id, redraw);
     if (!scale || !find(id)) return null;
     if (i === 0 && comparing && view.diff) return legend(`difference of ${columnLabel(find(id))}`, differenceScale(scale), "sided");
-    if (i === 0) return legend(columnLabel(find(id)), scale);
+    if (i === 0) {
+      const spread = canSpread(scale) && Boolean(view.spread);
+      return [legend(columnLabel(find(id)), scale, undefined, spread), canSpread(scale) ? spreadBox(spread) : null];
+    }
     const ends = `bar: ${number(scale.low)} to ${number(scale.high)}`;
     return h("p", { class: "legend", title: `${columnLabel(find(id))}: the bar is empty at the low end and full at the high one` }, ends);
   });
-  if (byId("legend")) fill(byId("legend"), shown);
+  if (byId("legend")) fill(byId("legend"), shown.flat());
+}
+
+// Most tokens of a policy are sure: by value they share one shade, by rank they part.
+function spreadBox(spread) {
+  const box = h("input", { type: "checkbox", id: "spread", title: "equal shares of all tokens take equal steps of colour" });
+  box.checked = spread;
+  box.addEventListener("change", () => change({ spread: box.checked ? "1" : "" }));
+  return h("label", { class: "spread" }, box, " by rank");
 }

@@ -15,6 +15,7 @@ const KEYS = [
   [["]"], "p up", () => nudge(0.01)],
   [["c"], "put the chosen response aside, to compare the next one with it", () => change({ cmp: state().cmp ? "" : state().sel })],
   [["d"], "difference as colour", () => change({ diff: state().diff ? "" : "1" })],
+  [["r"], "colours by rank or by value", () => change({ spread: state().spread ? "" : "1" })],
   [["t"], "light or dark", () => byId("theme").click()],
   [["/"], "search the responses' text", () => byId("search").focus()],
   [["Escape"], "put away: attention, brush, token, comparison", () => putAway()],

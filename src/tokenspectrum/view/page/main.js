@@ -94,9 +94,9 @@ listen((view, changed) => {
   if (any("sort", "down")) syncSort();
   if (any(...FILTERS, "x", "y")) loadCloud();
   if (any("sel", "cmp")) openResponses().then(drawCloud);
-  else if (any("colour", "bar", "p", "marks", "by", "brush", "diff", "theme", "token", "rows", "layer", "x", "y")) redraw();
+  else if (any("colour", "bar", "spread", "p", "marks", "by", "brush", "diff", "theme", "token", "rows", "layer", "x", "y")) redraw();
   if (any("sel")) mark();
-  if (any("colour", "bar", "p", "marks", "by", "cmp", "diff", "theme")) drawAround();
+  if (any("colour", "bar", "spread", "p", "marks", "by", "cmp", "diff", "theme")) drawAround();
   if (any("brush", "theme", "x", "y")) drawCloud();
 });
 

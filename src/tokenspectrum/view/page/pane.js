@@ -55,7 +55,7 @@ export function dress(pane, columns, redraw, difference = null) {
   outline(tokens, pane.sets, new Set(view.marks.split(",")));
   const scale = scaleOf(view.colour, redraw);
   if (difference) paint(tokens, difference.values, difference.scale, "sided");
-  else paint(tokens, response.values[view.colour] ?? new Float32Array(tokens.length).fill(Number.NaN), scale);
+  else paint(tokens, response.values[view.colour] ?? new Float32Array(tokens.length).fill(Number.NaN), scale, undefined, Boolean(view.spread));
   drawBars(strip, tokens, response.values[view.bar], view.bar ? scaleOf(view.bar, redraw) : null);
   brush(pane, redraw);
   setCurrent(tokens, view.token === "" ? -1 : Number(view.token));

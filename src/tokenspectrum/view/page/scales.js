@@ -40,7 +40,8 @@ export function setVersion(next) {
 }
 
 // A strip of the ramp with its ends and middle; "≤" and "≥" where values lie beyond an end.
-export function legend(label, scale, ramp = rampOf(scale)) {
+export function legend(label, scale, ramp = rampOf(scale), spread = false) {
+  const middle = spread ? scale.quantiles[(scale.quantiles.length - 1) / 2] : scale.centre;
   const canvas = h("canvas", { width: 128, height: 1, class: "ramp", "aria-hidden": "true" });
   const context = canvas.getContext("2d");
   for (let i = 0; i < 128; i += 1) {
@@ -52,6 +53,6 @@ export function legend(label, scale, ramp = rampOf(scale)) {
     h("span", { class: "legend-name" }, label), canvas,
     h("span", { class: "ends" },
       h("span", {}, `${under ? "≤ " : ""}${number(scale.low)}`),
-      scale.centre === null ? null : h("span", {}, number(scale.centre)),
+      middle === null ? null : h("span", { title: spread ? "half of all tokens lie below" : null }, number(middle)),
       h("span", {}, `${over ? "≥ " : ""}${number(scale.high)}`)));
 }

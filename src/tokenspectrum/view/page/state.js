@@ -4,7 +4,7 @@ const defaults = {
   run: "", seed: "", step_from: "", step_to: "", source: "", correct: "", reward_from: "", reward_to: "",
   length_from: "", length_to: "", text: "", prompt: "", sort: "logged", down: "",
   sel: "", cmp: "", diff: "", token: "", rows: "", layer: "",
-  colour: "tokens.predictive_entropy", bar: "", p: "0.2", marks: "anchors,explorers", by: "",
+  colour: "tokens.predictive_entropy", bar: "", spread: "", p: "0.2", marks: "anchors,explorers", by: "",
   x: "tokens.predictive_entropy", y: "", brush: "", theme: "", pane: "list",
 };
 export const FILTERS = ["run", "seed", "step_from", "step_to", "source", "correct", "reward_from", "reward_to",

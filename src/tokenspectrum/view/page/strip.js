@@ -1,6 +1,6 @@
 // The strip: a response's tokens as text, one element a token, painted by a column.  Knows nothing of where values come from.
 
-import { css, ink, place, rampAt, rampOf } from "./colour.js";
+import { canSpread, css, ink, place, rampAt, rampOf, rankPlace } from "./colour.js";
 import { h } from "./dom.js";
 import { readable } from "./text.js";
 
@@ -21,8 +21,9 @@ export function buildStrip(response, label) {
   return { strip, tokens };
 }
 
-// Background by value; a token without one is hatched.
-export function paint(tokens, values, scale, ramp = scale && rampOf(scale)) {
+// Background by value, or by its rank among all tokens; a token without a value is hatched.
+export function paint(tokens, values, scale, ramp = scale && rampOf(scale), spread = false) {
+  const at = spread && scale && canSpread(scale) ? rankPlace : place;
   tokens.forEach((token, i) => {
     const value = values ? values[i] : Number.NaN;
     const missing = !scale || Number.isNaN(value);
@@ -31,7 +32,7 @@ export function paint(tokens, values, scale, ramp = scale && rampOf(scale)) {
       token.style.backgroundColor = token.style.color = "";
       return;
     }
-    const rgb = rampAt(ramp, place(scale, value));
+    const rgb = rampAt(ramp, at(scale, value));
     token.style.backgroundColor = css(rgb);
     token.style.color = ink(rgb);
   });
