@@ -3,7 +3,7 @@
 Read off the tables' schemas: a column that joins a table is shown without a change here.  Knows no files.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -42,7 +42,7 @@ def fields(table: str) -> list[pa.Field]:
     return [f for f in TABLES[table] if f.name not in _KEYS and _is_number(f.type)]
 
 
-def columns(parts: dict[str, Iterable[str | None]], empty: Iterable[str] = ()) -> list[Column]:
+def columns(parts: Mapping[str, Iterable[str | None]], empty: Iterable[str] = ()) -> list[Column]:
     """Every column, for the parts (layers, rules) that each table has; `empty` holds ids to leave out."""
     every = [
         Column(table, f.name, part, (f.metadata or {}).get(b"description", b"").decode(), f.nullable)

@@ -45,15 +45,21 @@ def column_values(step: Step, column: Column) -> np.ndarray:
         return np.full(len(token_keys(step)), np.nan, np.float32)
     if column.table == "tokens":
         return _floats(read_parts(step.files["tokens"], [column.field])[column.field])
-    key = PARTS[column.table]
     paths = [path for path in step.files[column.table] if may_hold(path, column)]
     wanted_N = token_keys(step)
     if not paths:
         return np.full(len(wanted_N), np.nan, np.float32)
-    rows = read_parts(paths, ["response_id", "position", column.field, *filter(None, [key])])
+    key = PARTS[column.table]
+    rows = read_parts(paths, ["response_id", "position", column.field, *([] if key is None else [key])])
     if key is not None:
-        rows = rows.filter(pc.equal(rows[key].cast(pa.string()), column.part))
+        rows = where(rows, key, column.part)
     return align(wanted_N, _keys(rows), _floats(rows[column.field]))
+
+
+def where(rows: pa.Table, name: str, value: object) -> pa.Table:
+    """The rows with this value in a column; text is read as the column's type."""
+    wanted = pa.scalar(value).cast(rows.schema.field(name).type)
+    return rows.filter(pc.call_function("equal", [rows[name], wanted]))
 
 
 def align(wanted_N: np.ndarray, key_M: np.ndarray, value_M: np.ndarray) -> np.ndarray:
@@ -73,13 +79,15 @@ def may_hold(path: Path, column: Column) -> bool:
     """Whether a rule's rows can be in this file: by its statistics, without reading it."""
     if column.table != "weights":
         return True
-    low, high = _range(path, "rule")
-    return low is None or low <= (column.part or "") <= high
+    ends = _range(path, "rule")
+    return ends is None or ends[0] <= (column.part or "") <= ends[1]
 
 
 def parts_of(step: Step, table: str) -> list[str]:
     """The layers or rules that the table has at this step, as text in order."""
     key = PARTS[table]
+    if key is None:
+        return []
     values = read_parts(step.files[table], [key])[key].unique().to_pylist()
     return [str(value) for value in sorted(values)]
 
@@ -106,7 +114,7 @@ def response_rows(paths: Sequence[Path], response_id: int) -> pa.Table:
         groups = _groups(path, response_id)
         for g in groups:
             part = _group(path, path.stat().st_mtime_ns, g)
-            parts.append(part.filter(pc.equal(part["response_id"], response_id)))
+            parts.append(where(part, "response_id", response_id))
     if not parts:
         return read_file(paths[0]).slice(0, 0) if paths else pa.table({})
     return pa.concat_tables(parts)
@@ -144,12 +152,13 @@ def _damaged(path: Path, error: Exception) -> UserError:
     return UserError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); run its stage again")
 
 
-def _range(path: Path, name: str) -> tuple[str | None, str | None]:
+def _range(path: Path, name: str) -> tuple[str, str] | None:
+    """The least and the largest value of a column, by the file's statistics; None where it has none."""
     meta = _open(path).metadata
     at = next(i for i in range(meta.num_columns) if meta.schema.column(i).name == name)
     all_stats = [meta.row_group(g).column(at).statistics for g in range(meta.num_row_groups)]
     if not all_stats or any(stats is None or not stats.has_min_max for stats in all_stats):
-        return None, None
+        return None
     return min(stats.min for stats in all_stats), max(stats.max for stats in all_stats)
 
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.view.columns import PARTS
-from tokenspectrum.view.read import align, response_rows
+from tokenspectrum.view.read import align, response_rows, where
 from tokenspectrum.view.sealed import checked, rows
 from tokenspectrum.view.steps import Key, Step
 from tokenspectrum.view.store import Store
@@ -58,7 +57,7 @@ def attention(store: Store, key: Key, response_id: int, position: int) -> dict[s
     if "attention_rows" not in step.files:
         raise UserError("no attention rows were logged at this step")
     found = response_rows(step.files["attention_rows"], response_id)
-    found = found.filter(pc.equal(found["position"], position))
+    found = where(found, "position", position)
     if not found.num_rows:
         raise UserError(f"the attention row of token {position} was not logged")
     layers = {
@@ -90,7 +89,7 @@ def _values(store: Store, step: Step, table: str, response_id: int, position_T: 
             continue
         mine, key = found, PARTS[table]
         if key is not None:
-            mine = found.filter(pc.equal(found[key].cast(pa.string()), column.part))
+            mine = where(found, key, column.part)
         if mine.num_rows:
             number_M = mine[column.field].cast(pa.float32()).to_numpy(zero_copy_only=False)
             value_T = align(position_T, mine["position"].to_numpy().astype(np.int64), number_M)

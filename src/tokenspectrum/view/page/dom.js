@@ -30,6 +30,9 @@ export function number(value) {
   return value.toPrecision(4).replace("-", "−");
 }
 
+// For the ends of a scale: two digits.
+export const brief = (value) => String(Number(value.toPrecision(2))).replaceAll("-", "−");
+
 export const percent = (share) => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);
 
 // "attention.entropy_norm.1" as words, short enough for a menu.

@@ -2,7 +2,7 @@
 
 import { askScale } from "./api.js";
 import { css, rampAt, rampOf } from "./colour.js";
-import { h, number } from "./dom.js";
+import { brief, h, number } from "./dom.js";
 
 let version = 0;
 const ready = new Map();
@@ -52,7 +52,7 @@ export function legend(label, scale, ramp = rampOf(scale), spread = false) {
   return h("div", { class: "legend", role: "img", "aria-label": `${label}: ${number(scale.low)} to ${number(scale.high)}` },
     h("span", { class: "legend-name" }, label), canvas,
     h("span", { class: "ends" },
-      h("span", {}, `${under ? "≤ " : ""}${number(scale.low)}`),
-      middle === null ? null : h("span", { title: spread ? "half of all tokens lie below" : null }, number(middle)),
-      h("span", {}, `${over ? "≥ " : ""}${number(scale.high)}`)));
+      h("span", {}, `${under ? "≤ " : ""}${brief(scale.low)}`),
+      middle === null ? null : h("span", { title: spread ? "half of all tokens lie below" : null }, brief(middle)),
+      h("span", {}, `${over ? "≥ " : ""}${brief(scale.high)}`)));
 }
