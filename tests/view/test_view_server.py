@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import webbrowser
 from pathlib import Path
 
 import duckdb
@@ -16,6 +17,7 @@ import yaml
 from view_kit import HOSTILE, LENGTHS, TOKEN, ready_store, served, write_preset, write_prompts, write_tables
 
 from tokenspectrum.cli.main import main
+from tokenspectrum.cli.view import open_browser
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.chat import encode_prompt
 from tokenspectrum.policy.tokenizer import build_tokenizer
@@ -348,6 +350,23 @@ def test_the_command_prints_an_address_and_ends_at_ctrl_c(project):
         _, errors = process.communicate(timeout=20)
         assert process.returncode in (0, 130)
         assert "Traceback" not in errors
+
+
+def test_a_browser_that_is_not_there_is_no_mistake(monkeypatch):
+    opened = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    assert not open_browser("http://127.0.0.1:1/")
+    assert opened == []  # no browser in the terminal either
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert open_browser("http://127.0.0.1:1/")
+
+    def fail(address):
+        raise webbrowser.Error("gone")
+
+    monkeypatch.setattr(webbrowser, "open", fail)
+    assert not open_browser("http://127.0.0.1:1/")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`spectrum view`: the tokens of a preset as a page in the browser, or as one file.  Changes nothing."""
 
 import argparse
+import os
 import sys
 import webbrowser
 from pathlib import Path
@@ -46,13 +47,17 @@ def _run(args: argparse.Namespace) -> None:
     def ready() -> None:
         print(address)
         print("Ctrl-C ends it.  From another machine: ssh -L PORT:127.0.0.1:PORT, with the same PORT twice", flush=True)
-        if not args.no_browser and not _open(address):
+        if not args.no_browser and not open_browser(address):
             print("no browser could be opened here; open the address above", file=sys.stderr)
 
     serve(store, token, listener, ready)
 
 
-def _open(address: str) -> bool:
+def open_browser(address: str) -> bool:
+    """Whether a browser with a window was started; one in the terminal would take it from the server."""
+    screens = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    if sys.platform.startswith("linux") and not any(os.environ.get(name) for name in screens):
+        return False
     try:
         return webbrowser.open(address)
     except (webbrowser.Error, OSError):

@@ -15,7 +15,9 @@ let counts = null;
 let asked = 0;
 let drag = null;
 let pointed = null;
-let context;
+let context; // of the canvas that is seen
+let base; // all but the pointed token, drawn apart: pointing must not draw thousands of dots
+let shownDots = [];
 
 export function startCloud(tables) {
   if (embedded) {
@@ -25,7 +27,8 @@ export function startCloud(tables) {
   const canvas = h("canvas", { id: "density", width: (PLOT + SIDE) * 2, height: (PLOT + SIDE) * 2, role: "img", tabindex: 0,
     "aria-label": "density of tokens; drag to brush, or type the ends below" });
   context = canvas.getContext("2d");
-  context.scale(2, 2);
+  base = h("canvas", { width: canvas.width, height: canvas.height }).getContext("2d");
+  base.scale(2, 2);
   fill(byId("cloud"), h("div", { class: "line" }, columnSelect("x", "across", tables.columns), columnSelect("y", "up", tables.columns, "choose")),
     canvas, h("div", { id: "axis", class: "quiet" }), h("div", { id: "brush-line", class: "line" }));
   canvas.addEventListener("pointerdown", (event) => begin(event, canvas));
@@ -124,64 +127,83 @@ function dotsOf() {
 
 export function pointCloud(position) {
   pointed = position;
-  drawCloud();
+  show();
 }
 
-export function drawCloud() {
+// What was drawn, and the token that is pointed at on top.
+function show() {
   if (!context) return;
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, context.canvas.width, context.canvas.height);
+  context.drawImage(base.canvas, 0, 0);
+  const dot = counts && shownDots.find((one) => one.i === pointed);
+  if (!dot) return;
+  const cell = PLOT / BINS;
+  context.scale(2, 2);
+  context.beginPath();
+  context.arc((dot.x + 0.5) * cell, SIDE + PLOT - (dot.y + 0.5) * cell, 5, 0, 7);
+  context.fillStyle = dotColour();
+  context.fill();
+  context.strokeStyle = theme() === "dark" ? "#000" : "#fff";
+  context.stroke();
+}
+
+const dotColour = () => (theme() === "dark" ? "#f8b66c" : "#c8591a");
+
+export function drawCloud() {
+  if (!base) return;
   const view = state();
   for (const name of ["x", "y"]) byId(`choose-${name}`).value = view[name];
   const ink = theme() === "dark" ? "#c8ccd4" : "#3a3f48";
-  context.clearRect(0, 0, PLOT + SIDE, PLOT + SIDE);
+  base.clearRect(0, 0, PLOT + SIDE, PLOT + SIDE);
   if (!counts) {
-    context.fillStyle = ink;
-    context.font = "12px sans-serif";
-    context.fillText(view.y ? "reading these columns of all tokens …" : "choose two columns", 8, SIDE + 20);
+    base.fillStyle = ink;
+    base.font = "12px sans-serif";
+    base.fillText(view.y ? "reading these columns of all tokens …" : "choose two columns", 8, SIDE + 20);
+    show();
     return;
   }
   const most = Math.log1p(counts.grid.reduce((a, b) => Math.max(a, b), 0)) || 1;
   const cell = PLOT / BINS;
-  context.fillStyle = css(rampAt("value", 0));
-  context.fillRect(0, SIDE, PLOT, PLOT);
+  base.fillStyle = css(rampAt("value", 0));
+  base.fillRect(0, SIDE, PLOT, PLOT);
   counts.grid.forEach((n, at) => {
     if (!n) return;
-    context.fillStyle = css(rampAt("value", 0.12 + 0.88 * (Math.log1p(n) / most)));
-    context.fillRect((at % BINS) * cell, SIDE + PLOT - (Math.floor(at / BINS) + 1) * cell, cell, cell);
+    base.fillStyle = css(rampAt("value", 0.12 + 0.88 * (Math.log1p(n) / most)));
+    base.fillRect((at % BINS) * cell, SIDE + PLOT - (Math.floor(at / BINS) + 1) * cell, cell, cell);
   });
   sides(ink, cell);
   dots(cell);
   const bins = drag?.to ? dragged() : view.brush ? view.brush.split(",").map(Number) : null;
   if (bins) {
     const [x0, x1, y0, y1] = bins;
-    context.strokeStyle = ink;
-    context.lineWidth = 1.5;
-    context.strokeRect(x0 * cell, SIDE + PLOT - (y1 + 1) * cell, (x1 - x0 + 1) * cell, (y1 - y0 + 1) * cell);
+    base.strokeStyle = ink;
+    base.lineWidth = 1.5;
+    base.strokeRect(x0 * cell, SIDE + PLOT - (y1 + 1) * cell, (x1 - x0 + 1) * cell, (y1 - y0 + 1) * cell);
   }
+  show();
   words(bins);
 }
 
 function sides(ink, cell) {
   const [mx, my] = [counts.x, counts.y].map((side) => side.reduce((a, b) => Math.max(a, b), 0) || 1);
-  context.fillStyle = ink;
-  context.globalAlpha = 0.55;
+  base.fillStyle = ink;
+  base.globalAlpha = 0.55;
   counts.x.forEach((n, i) => {
     const height = (n / mx) * (SIDE - 4);
-    context.fillRect(i * cell, SIDE - 2 - height, cell - 0.5, height);
+    base.fillRect(i * cell, SIDE - 2 - height, cell - 0.5, height);
   });
-  counts.y.forEach((n, i) => context.fillRect(PLOT + 2, SIDE + PLOT - (i + 1) * cell, (n / my) * (SIDE - 4), cell - 0.5));
-  context.globalAlpha = 1;
+  counts.y.forEach((n, i) => base.fillRect(PLOT + 2, SIDE + PLOT - (i + 1) * cell, (n / my) * (SIDE - 4), cell - 0.5));
+  base.globalAlpha = 1;
 }
 
 function dots(cell) {
-  const orange = theme() === "dark" ? "#f8b66c" : "#c8591a";
-  for (const dot of dotsOf()) {
-    context.beginPath();
-    context.arc((dot.x + 0.5) * cell, SIDE + PLOT - (dot.y + 0.5) * cell, dot.i === pointed ? 5 : 2, 0, 7);
-    context.fillStyle = orange;
-    context.fill();
-    if (dot.i !== pointed) continue;
-    context.strokeStyle = theme() === "dark" ? "#000" : "#fff";
-    context.stroke();
+  shownDots = dotsOf();
+  base.fillStyle = dotColour();
+  for (const dot of shownDots) {
+    base.beginPath();
+    base.arc((dot.x + 0.5) * cell, SIDE + PLOT - (dot.y + 0.5) * cell, 2, 0, 7);
+    base.fill();
   }
 }
 

@@ -8,7 +8,7 @@ import { byId, fill, h } from "./dom.js";
 import { drawFilters, syncFilters } from "./filters.js";
 import { startKeys } from "./keys.js";
 import { loadList, mark, startList, syncSort } from "./list.js";
-import { follow, forget, openResponses, redraw, setTables } from "./reader.js";
+import { follow, forget, moveToken, openResponses, redraw, redrawOutlines, setTables } from "./reader.js";
 import { setVersion } from "./scales.js";
 import { change, FILTERS, listen, state } from "./state.js";
 
@@ -94,6 +94,8 @@ listen((view, changed) => {
   if (any("sort", "down")) syncSort();
   if (any(...FILTERS, "x", "y")) loadCloud();
   if (any("sel", "cmp")) openResponses().then(drawCloud);
+  else if ([...changed].every((name) => name === "token" || (name === "layer" && !view.rows))) moveToken();
+  else if ([...changed].every((name) => ["p", "marks", "by"].includes(name)) && !view.rows) redrawOutlines();
   else if (any("colour", "bar", "spread", "p", "marks", "by", "brush", "diff", "theme", "token", "rows", "layer", "x", "y")) redraw();
   if (any("sel")) mark();
   if (any("colour", "bar", "spread", "p", "marks", "by", "cmp", "diff", "theme")) drawAround();

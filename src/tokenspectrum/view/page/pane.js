@@ -49,10 +49,7 @@ export function scoreOf(response, by) {
 export function dress(pane, columns, redraw, difference = null) {
   const view = state();
   const { response, tokens, strip } = pane;
-  const p = Math.min(1, Math.max(0, Number(view.p) || 0));
-  pane.by = scoreOf(response, view.by);
-  pane.sets = partition(response.values, pane.by, p);
-  outline(tokens, pane.sets, new Set(view.marks.split(",")));
+  drawOutlines(pane);
   const scale = scaleOf(view.colour, redraw);
   if (difference) paint(tokens, difference.values, difference.scale, "sided");
   else paint(tokens, response.values[view.colour] ?? new Float32Array(tokens.length).fill(Number.NaN), scale, undefined, Boolean(view.spread));
@@ -62,6 +59,15 @@ export function dress(pane, columns, redraw, difference = null) {
   const label = (id) => columnLabel(columns.find((column) => column.id === id) ?? { table: "", field: id });
   const missing = !response.values[view.colour] ? h("p", { class: "note" }, `${label(view.colour)} was not logged for this response`) : null;
   fill(pane.above, missing, scaleProblem(view.colour) ? h("p", { class: "note" }, scaleProblem(view.colour)) : null);
+}
+
+// The partitions at p, and their outlines.
+export function drawOutlines(pane) {
+  const view = state();
+  const p = Math.min(1, Math.max(0, Number(view.p) || 0));
+  pane.by = scoreOf(pane.response, view.by);
+  pane.sets = partition(pane.response.values, pane.by, p);
+  outline(pane.tokens, pane.sets, new Set(view.marks.split(",")));
 }
 
 function brush(pane, redraw) {

@@ -3,9 +3,12 @@
 
 export const sizeOf = (p, n) => Math.max(1, Math.floor(p * n + 0.5));
 
+const orders = new WeakMap(); // of each score, so that the slider sorts once
+
 // Positions in ascending order of the score; equal scores keep the order of positions.
 export function order(score) {
-  return Array.from(score.keys()).sort((a, b) => score[a] - score[b] || a - b);
+  if (!orders.has(score)) orders.set(score, Array.from(score.keys()).sort((a, b) => score[a] - score[b] || a - b));
+  return orders.get(score);
 }
 
 // Sets of positions, empty where a score is missing for some token.

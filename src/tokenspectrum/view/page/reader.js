@@ -5,7 +5,7 @@ import { askResponse } from "./api.js";
 import { decodeResponse } from "./decode.js";
 import { byId, fill, h } from "./dom.js";
 import { inspect } from "./inspect.js";
-import { clearRow, dress, makePane, problemBox, showRow } from "./pane.js";
+import { clearRow, drawOutlines, dress, makePane, problemBox, showRow } from "./pane.js";
 import { scaleOf } from "./scales.js";
 import { change, keyOf, shortKey, state } from "./state.js";
 import { setCurrent, tokenAt } from "./strip.js";
@@ -141,6 +141,17 @@ export function walk(by) {
   const next = Math.min(pane.tokens.length - 1, Math.max(0, at + by));
   change({ token: next, rows: "" });
   pane.tokens[next].scrollIntoView({ block: "nearest" });
+}
+
+// Only another token is chosen, or only p or the marks changed: nothing is painted again.
+export function moveToken() {
+  for (const pane of panes) setCurrent(pane.tokens, state().token === "" ? -1 : Number(state().token));
+  rest();
+}
+
+export function redrawOutlines() {
+  for (const pane of panes) drawOutlines(pane);
+  rest();
 }
 
 // Paints again what is on the page; no question is asked but for scales and rows that are not here yet.

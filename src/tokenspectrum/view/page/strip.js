@@ -48,12 +48,20 @@ export function drawBars(strip, tokens, values, scale) {
   });
 }
 
+// What each strip shows now, by class: a long response has thousands of tokens, and few change at a time.
+const shownNow = new WeakMap();
+
+function showSet(tokens, name, wanted) {
+  if (!shownNow.has(tokens)) shownNow.set(tokens, {});
+  const now = shownNow.get(tokens);
+  for (const i of now[name] ?? []) if (!wanted.has(i)) tokens[i].classList.remove(name);
+  for (const i of wanted) if (!now[name]?.has(i)) tokens[i].classList.add(name);
+  now[name] = wanted;
+}
+
 // Outlines of partitions: a class for each set that is shown.
 export function outline(tokens, sets, marks) {
-  for (const name of ["anchors", "explorers", "forks"]) {
-    const shown = marks.has(name) ? sets[name] : new Set();
-    tokens.forEach((token, i) => token.classList.toggle(name, shown.has(i)));
-  }
+  for (const name of ["anchors", "explorers", "forks"]) showSet(tokens, name, marks.has(name) ? sets[name] : new Set());
 }
 
 // Tokens outside of the brush step back.
@@ -62,10 +70,7 @@ export function dim(tokens, isIn) {
 }
 
 export function setCurrent(tokens, position, name = "current") {
-  tokens.forEach((token, i) => {
-    const is = i === position;
-    if (token.classList.contains(name) !== is) token.classList.toggle(name, is);
-  });
+  showSet(tokens, name, new Set(position >= 0 && position < tokens.length ? [position] : []));
 }
 
 export function tokenAt(event) {
