@@ -1,6 +1,5 @@
-"""Who is let in, what bad input becomes, and that the database can only look.  Real requests, no browser."""
+"""Who is let in, what wrong questions become, and that the database can only look.  Real requests, no browser."""
 
-import http.client
 import json
 import os
 import re
@@ -14,34 +13,17 @@ from pathlib import Path
 import duckdb
 import pytest
 import yaml
-from view_kit import HOSTILE, LENGTHS, TOKEN, ready_store, served, write_preset, write_prompts, write_tables
+from view_kit import HOSTILE, LENGTHS, TOKEN, ask, ready_store, write_preset, write_prompts
 
 from tokenspectrum.cli.main import main
 from tokenspectrum.cli.view import open_browser
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.chat import encode_prompt
 from tokenspectrum.policy.tokenizer import build_tokenizer
-from tokenspectrum.tokenlog.writer import write_manifest
-from tokenspectrum.view.bundle import script
 from tokenspectrum.view.filters import Brush, Filters
 from tokenspectrum.view.sealed import checked, open_sealed
-from tokenspectrum.view.server import listen
-from tokenspectrum.view.steps import complete_steps
-from tokenspectrum.view.strip import attention, strip
 
 FIRST = {"sort": "logged", "down": False, "limit": 50, "offset": 0}
-
-
-def ask(address: str, path: str = "", *, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], str]:
-    """Status, headers and body of one request; `host` and others as given, underscores for dashes."""
-    port = int(address.split(":")[2].split("/")[0])
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    given = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, path, headers={"host": f"127.0.0.1:{port}"} | given)
-    reply = connection.getresponse()
-    answer = reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read().decode()
-    connection.close()
-    return answer
 
 
 def test_the_page_and_its_files_are_served_behind_the_token(address):
@@ -200,129 +182,6 @@ def test_a_prompt_is_encoded_as_the_policy_saw_it_or_not_at_all(tmp_path):
         assert problems.prompt_ids(f"prompt-{i}", len(ids), None) == list(ids)
         assert problems.prompt_ids(f"prompt-{i}", len(ids) - 1, None) is None  # cut on the left, or of another policy
     assert problems.prompt_ids("none", 4, None) is None
-
-
-# --- bad input ---
-
-
-def test_no_tables_yet_is_one_line_and_the_page_fills_later(tmp_path):
-    store = ready_store(tmp_path / "small")
-    assert store.notices == [f"{tmp_path}/small: no responses yet; the page fills when the rollouts stage is done"]
-    assert store.state()["runs"] == []
-    with served(store) as address:
-        assert ask(address, f"/{TOKEN}/api/responses")[0] == 200
-    write_preset(tmp_path / "small")
-    store.refresh()
-    assert store.notices == []
-    assert store.responses(Filters(), None, FIRST)["total"] == 30
-
-
-def test_a_preset_without_layers_is_one_line(tmp_path):
-    store = ready_store(write_preset(tmp_path / "small", layers=()))
-    assert store.notices == ["no attention was logged here: outlines go by predictive entropy alone"]
-    body = strip(store, ("full", 1, 1), 3)
-    assert body["rows"] == {}
-    assert set(body["values"]) == {
-        f"tokens.{n}" for n in ("logprob", "rollout_logprob", "predictive_entropy", "advantage")
-    }
-    with pytest.raises(UserError, match="no attention rows were logged at this step"):
-        attention(store, ("full", 1, 1), 3, 0)
-
-
-@pytest.mark.parametrize("table", ["responses", "tokens", "attention"])
-def test_a_damaged_parquet_costs_its_own_step_alone(tmp_path, table):
-    artifacts = write_preset(tmp_path / "small")
-    (path,) = artifacts.glob(f"train/full-s1/tokenlog/{table}/run=full/seed=1/step=2/*.parquet")
-    path.write_bytes(path.read_bytes()[:-40])
-    store = ready_store(artifacts)
-    cloud = store.cloud("tokens.predictive_entropy", "attention.entropy_norm.1", Filters())
-    (line,) = store.notices
-    assert line.startswith(f"{path}: not a readable Parquet file")
-    assert line.endswith("run its stage again")
-    assert sum(cloud["n"]) == (5 if table == "attention" else 4) * sum(LENGTHS)
-    assert store.responses(Filters(), None, FIRST)["total"] == (24 if table == "responses" else 30)
-    if table == "tokens":
-        with pytest.raises(UserError, match="not a readable Parquet file"):
-            strip(store, ("full", 1, 2), 3)
-    if table == "attention":
-        body = strip(store, ("full", 1, 2), 3)
-        assert body["notes"][0].startswith(str(path))
-        assert "tokens.logprob" in body["values"]
-
-
-def test_a_damaged_manifest_and_a_folder_without_one(tmp_path):
-    artifacts = write_preset(tmp_path / "small")
-    (artifacts / "train/full-s1/tokenlog/manifest.json").write_text("{")
-    (artifacts / "train/full-s2/tokenlog/manifest.json").unlink()
-    store = ready_store(artifacts)
-    (line,) = store.notices
-    assert "full-s1/tokenlog/manifest.json: not a manifest" in line
-    assert {entry["run"] for entry in store.state()["runs"]} == {"base"}
-
-
-def test_a_half_written_step_waits(tmp_path):
-    artifacts = write_preset(tmp_path / "small")
-    outputs = tmp_path / "ckpt" / "train@x-1" / "key" / "outputs" / "tokenlog"
-    for step in (1, 2, 3):
-        write_tables(outputs, ("x", 1, step))
-    (attention_file,) = outputs.glob("attention/run=x/seed=1/step=3/*.parquet")
-    hidden = attention_file.with_name(".part-0.parquet.1.tmp")
-    attention_file.rename(hidden)
-    store = ready_store(artifacts, tmp_path / "ckpt")
-    entry = next(entry for entry in store.state()["runs"] if entry["run"] == "x")
-    assert (entry["steps"], entry["live"]) == ([1, 2], True)
-    assert store.notices == ["run x seed 1: step 3 is being written; it shows when it is whole"]
-    hidden.rename(attention_file)
-    store.refresh()
-    assert store.notices == []
-    assert next(entry for entry in store.state()["runs"] if entry["run"] == "x")["steps"] == [1, 2, 3]
-
-
-def test_a_run_that_ends_moves_and_one_that_begins_again_loses_steps(tmp_path):
-    artifacts = write_preset(tmp_path / "small")
-    outputs = tmp_path / "ckpt" / "train@x-1" / "key" / "outputs" / "tokenlog"
-    for step in (1, 2, 3):
-        write_tables(outputs, ("x", 1, step))
-    store = ready_store(artifacts, tmp_path / "ckpt")
-    for path in outputs.glob("*/run=x/seed=1/step=3/*.parquet"):
-        path.unlink()
-    store.refresh()
-    assert store.responses(Filters(runs=("x",)), None, FIRST)["total"] == 2 * len(LENGTHS)
-    published = artifacts / "train" / "x-s1" / "tokenlog"
-    published.parent.mkdir(parents=True)
-    outputs.rename(published)
-    write_manifest(published)
-    store.refresh()
-    entry = next(entry for entry in store.state()["runs"] if entry["run"] == "x")
-    assert (entry["steps"], entry["live"]) == ([1, 2], False)
-    assert strip(store, ("x", 1, 2), 3)["facts"]["n_tokens"] == 40
-
-
-def test_which_steps_of_a_training_run_are_whole():
-    whole = {"responses", "tokens", "attention"}
-    assert complete_steps({}) == []
-    assert complete_steps({1: whole}) == []  # nothing to measure it by
-    assert complete_steps({1: whole, 2: {"responses"}}) == [1]
-    assert complete_steps({1: whole | {"attention_rows"}, 2: whole}) == [1, 2]
-    assert complete_steps({1: whole, 2: whole, 3: {"responses", "tokens"}}) == [1, 2]
-
-
-def test_a_port_that_is_taken_is_one_line_and_the_usual_one_gives_way():
-    with listen(0, 0) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=rf"view: port {port} cannot be used .*give another by --port, or 0"):
-            listen(port, 8765)
-        with listen(None, port) as other:
-            assert other.getsockname()[1] not in (0, port)
-
-
-def test_the_page_can_be_bundled_without_an_import_left():
-    code = script()
-    assert not re.search(r"^\s*(import|export)\b", code, re.MULTILINE)
-    assert "</script" not in code
-
-
-# --- the command ---
 
 
 @pytest.fixture

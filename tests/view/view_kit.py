@@ -1,5 +1,6 @@
 """A small preset with hostile token texts, written with the token log's own writer, and a server over it."""
 
+import http.client
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -167,6 +168,18 @@ def served(store: Store) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(5)
+
+
+def ask(address: str, path: str = "", *, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], str]:
+    """Status, headers and body of one request; `host` and others as given, underscores for dashes."""
+    port = int(address.split(":")[2].split("/")[0])
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, headers={"host": f"127.0.0.1:{port}"} | given)
+    reply = connection.getresponse()
+    answer = reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read().decode()
+    connection.close()
+    return answer
 
 
 def ready_store(artifacts: Path, checkpoints: Path | None = None) -> Store:
