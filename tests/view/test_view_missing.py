@@ -2,16 +2,20 @@
 
 import re
 
+import numpy as np
 import pytest
 from view_kit import LENGTHS, TOKEN, ask, ready_store, served, write_preset, write_tables
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.tokenlog.writer import write_manifest
+from tokenspectrum.tables.registry import TABLES
+from tokenspectrum.tokenlog.reader import read_file
+from tokenspectrum.tokenlog.writer import write_file, write_manifest
 from tokenspectrum.view.bundle import script
 from tokenspectrum.view.filters import Filters
+from tokenspectrum.view.read import align, column_values
 from tokenspectrum.view.server import listen
 from tokenspectrum.view.steps import complete_steps
-from tokenspectrum.view.strip import attention, strip
+from tokenspectrum.view.strip import attention, floats, strip
 
 FIRST = {"sort": "logged", "down": False, "limit": 50, "offset": 0}
 
@@ -131,3 +135,28 @@ def test_the_page_can_be_bundled_without_an_import_left():
     code = script()
     assert not re.search(r"^\s*(import|export)\b", code, re.MULTILINE)
     assert "</script" not in code
+
+
+def test_values_go_to_their_own_tokens_whatever_the_order_of_the_rows():
+    wanted_N = np.array([5, 1, 9, 3])
+    value_M = align(wanted_N, np.array([3, 5, 7, 1]), np.array([0.3, 0.5, 0.7, 0.1], np.float32))
+    np.testing.assert_array_equal(value_M, np.array([0.5, 0.1, np.nan, 0.3], np.float32))
+    nothing = align(wanted_N, np.zeros(0, np.int64), np.zeros(0, np.float32))
+    assert np.isnan(nothing).all()
+
+
+def test_a_layer_that_lies_in_another_order_is_read_alike(tmp_path):
+    artifacts = write_preset(tmp_path / "small")
+    column = "attention.distance.1"
+    before = strip(ready_store(artifacts), ("full", 1, 1), 3)["values"][column]
+    root = artifacts / "train" / "full-s1" / "tokenlog"
+    path = root / "attention/run=full/seed=1/step=1/part-0.parquet"
+    table = read_file(path)
+    write_file(path, TABLES["attention"], table.take(np.random.default_rng(0).permutation(table.num_rows)))
+    write_manifest(root)
+    store = ready_store(artifacts)
+    assert strip(store, ("full", 1, 1), 3)["values"][column] == before
+    (step,) = [step for key, step in store.steps.items() if key == ("full", 1, 1)]
+    values = column_values(step, store.column(column))
+    start = sum(LENGTHS[:3])
+    assert floats(values[start : start + LENGTHS[3]]) == before

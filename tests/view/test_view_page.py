@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from view_kit import KEYS, LENGTHS, attention_columns, ready_store, served, token_columns, write_preset, write_tables
 
-from tokenspectrum.view.bins import to_bins
+from tokenspectrum.view.bins import Scale, to_bins
 from tokenspectrum.view.export import Wanted, export
 
 ROWS = "#list .row"
@@ -197,6 +197,21 @@ def test_a_brush_on_the_cloud_filters_the_list_and_the_strip(open_page, store):
     page.locator("#unbrush").click()
     wait_count(page, 30)
     assert page.locator(".panes .tok.outside").count() == 0
+
+
+def test_the_page_bins_as_the_server_does(open_page):
+    page = open_page()
+    rng = np.random.default_rng(1)
+    for low, high in ((0.0, 1.0), (-3.7, 11.3), (8.6e-5, 0.94), (-0.5, 0.5)):
+        scale = Scale(low, high)
+        edges = low + (high - low) * np.arange(65) / 64
+        values = np.concatenate([rng.uniform(low - 1, high + 1, 200), edges]).astype(np.float32)
+        got = page.evaluate(
+            "async ([scale, values]) => { const c = await import('./colour.js'); return values.map((v) => c.binOf(scale, v)); }",
+            [{"low": low, "high": high}, values.tolist()],
+        )
+        assert got == to_bins(values, scale).tolist()
+    assert to_bins(np.array([np.nan], np.float32), scale).tolist() == [64]
 
 
 def test_a_brush_on_a_histogram_takes_the_other_column_whole(open_page):
