@@ -207,7 +207,10 @@ def test_the_page_bins_as_the_server_does(open_page):
         edges = low + (high - low) * np.arange(65) / 64
         values = np.concatenate([rng.uniform(low - 1, high + 1, 200), edges]).astype(np.float32)
         got = page.evaluate(
-            "async ([scale, values]) => { const c = await import('./colour.js'); return values.map((v) => c.binOf(scale, v)); }",
+            """async ([scale, values]) => {
+                const { binOf } = await import("./colour.js");
+                return values.map((value) => binOf(scale, value));
+            }""",
             [{"low": low, "high": high}, values.tolist()],
         )
         assert got == to_bins(values, scale).tolist()
