@@ -13,6 +13,7 @@ COMMANDS = {
     "impact": "list the stages that a change of a file reruns",
     "deps": "write each stage's exact code deps into dvc.yaml",
     "accept": "keep the results of stages whose code was only refactored",
+    "gc": "say what the cache holds and what of it can go; delete that with --force",
     "push": "send all results, older variants too, to the DVC remote",
 }
 

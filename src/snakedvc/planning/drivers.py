@@ -11,10 +11,12 @@ import json
 import os
 import socket
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from snakedvc.dvcfiles.locks import attempt, exclusive
 from snakedvc.dvcfiles.store import say
+from snakedvc.errors import ProjectError
 
 DRIVERS = Path(".dvc/tmp/drivers")
 # Held until this process ends, and never inherited.
@@ -32,6 +34,15 @@ def _dead() -> tuple[list[Path], bool]:
             else:
                 dead.append(path)
     return dead, alive
+
+
+@contextlib.contextmanager
+def none_may_start() -> Iterator[None]:
+    """Keep drivers from starting within the block; a ProjectError if one lives already."""
+    with exclusive(DRIVERS / ".lock"):
+        if _dead()[1]:
+            raise ProjectError("Snakemake runs in this project: wait until it has ended, or stop it")
+        yield
 
 
 def _name(path: Path) -> dict[str, str]:

@@ -136,7 +136,7 @@ def disk(config: DvcConfig) -> Iterator[Check]:
     for name, path in (("disk", Path()), ("disk of the cache", existing)):
         free = shutil.disk_usage(path).free / GIB
         state = "fail" if free < 1 else "warn" if free < 20 else "ok"
-        advice = "" if state == "ok" else ": `dvc gc` frees room in the cache, artifacts/ may be deleted"
+        advice = "" if state == "ok" else ": `spectrum gc` says what in the cache can go; artifacts/ may be deleted"
         yield Check(name, state, f"{free:.0f} GiB free{advice}")
 
 

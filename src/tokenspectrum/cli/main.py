@@ -47,6 +47,9 @@ COMMANDS = {
         "keep the results of stages whose code was only refactored", 'accept --all --reason "a rename"', room=BRIDGE
     ),
     "push": Command("send all results, older variants too, to the DVC remote", "push", room=BRIDGE),
+    "gc": Command(
+        "say what the cache holds and what of it can go; delete that with --force", "gc --keep-days 7", room=BRIDGE
+    ),
     "doctor": Command(
         "check that this site is ready: environment, cache, locks, Slurm", "doctor --profile slurm --submit", False
     ),

@@ -42,5 +42,5 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"error: {e}")
     except OSError as e:
         if e.errno in (errno.ENOSPC, errno.EDQUOT):
-            sys.exit(f"error: {e.filename or 'output'}: the disk is full; free some room and run again")
+            sys.exit(f"error: {e.filename or 'output'}: the disk is full; free some room (`spectrum gc`) and run again")
         raise

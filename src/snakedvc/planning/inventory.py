@@ -1,0 +1,141 @@
+"""What DVC's cache holds: every run record with its stage, its age, and whether the present params need it.
+
+Changes nothing.  A record is needed if its inputs are the present ones, or if dvc.lock names it.
+"""
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from snakedvc.dvcfiles.cache import Cache
+from snakedvc.dvcfiles.pipeline import VARIABLE, Pipeline
+from snakedvc.dvcfiles.record import Record
+from snakedvc.dvcfiles.store import Store
+from snakedvc.errors import ProjectError
+from snakedvc.planning.audit import Audit
+from snakedvc.running.journal import RUNNER_LOG
+from snakedvc.yamlfile import Loader, load_yaml
+
+# What stands for the stage of a record whose outputs fit no stage of dvc.yaml.
+OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run record: its file, its template of dvc.yaml, the hashes that it names, when it was last used (s since 1970).
+
+    `key` is the run-cache key, which names the folder that the file lies in.
+    """
+
+    path: Path
+    key: str
+    stage: str
+    hashes: frozenset[str]
+    used: float
+    needed: bool
+
+
+def _hashes(document: Any) -> frozenset[str]:
+    """The hashes of the outputs in a record or a .dvc file as it is written; none if it is neither."""
+    try:
+        return frozenset(out["md5"] for out in document.get("outs") or () if out.get("md5"))
+    except (AttributeError, KeyError, TypeError):
+        return frozenset()
+
+
+def _document(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        with contextlib.suppress(yaml.YAMLError, UnicodeDecodeError, ValueError):
+            return yaml.load(content, Loader)
+    return None
+
+
+def _patterns(pipeline: Pipeline) -> dict[str, list[re.Pattern[str]]]:
+    """For each template of dvc.yaml, what its outputs look like under any params."""
+    return {
+        name: [re.compile("[^/]+".join(map(re.escape, VARIABLE.split(out)[::2]))) for out in template.get("outs", [])]
+        for name, template in pipeline.templates.items()
+    }
+
+
+def _stage(document: Any, patterns: dict[str, list[re.Pattern[str]]]) -> str:
+    try:
+        outs = [out["path"] for out in document["outs"]]
+    except (KeyError, TypeError):
+        return OTHER
+    for name, of_template in patterns.items():
+        if outs and all(any(pattern.fullmatch(out) for pattern in of_template) for out in outs):
+            return name
+    return OTHER
+
+
+def _journal() -> dict[str, float]:
+    """When each run-cache key was last used here, as the runner's log says."""
+    used: dict[str, float] = {}
+    with contextlib.suppress(FileNotFoundError):
+        for line in RUNNER_LOG.read_text(errors="replace").splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                entry = json.loads(line)
+                used[entry["key"]] = max(used.get(entry["key"], 0.0), float(entry["at"]))
+    return used
+
+
+def _tracked() -> Iterator[str]:
+    """Hashes in the .dvc files of this project: data that `dvc add` put into the cache."""
+    for folder, folders, names in os.walk("."):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = Path(folder, name)
+            if name.endswith(".dvc") and path.is_file():
+                yield from _hashes(load_yaml(path))
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All runs, and the hashes that are needed whether or not a run names them."""
+
+    runs: tuple[Run, ...]
+    needed: frozenset[str]
+    audit: Audit
+
+
+def take(pipeline: Pipeline, store: Store) -> Inventory:
+    """The inventory of the cache of `store`, for the present params."""
+    audit = Audit(pipeline, store)
+    keys, hashes = set(), set(_tracked())
+    for stage in pipeline.topological():
+        if result := audit.result(stage):
+            keys.add(result.key)
+            hashes |= {md5 for md5 in result.made.values() if md5}
+    for addr, document in store.records.documents().items():
+        hashes |= _hashes(document)
+        if record := Record.read(document):
+            keys.add(record.key)
+        elif not _hashes(document):
+            raise ProjectError(f"dvc.lock: the entry of {addr} cannot be read, so nothing says what it needs")
+    return Inventory(tuple(_runs(store.cache, pipeline, keys)), frozenset(hashes), audit)
+
+
+def _runs(cache: Cache, pipeline: Pipeline, needed: Iterable[str]) -> Iterator[Run]:
+    patterns, journal, needed = _patterns(pipeline), _journal(), set(needed)
+    for path in sorted((cache.root / "runs").glob("*/*/*")):
+        key = path.parent.name
+        with contextlib.suppress(FileNotFoundError):  # deleted by another user of the cache
+            document, used = _document(path.read_bytes()), path.stat().st_mtime
+            yield Run(
+                path=path,
+                key=key,
+                stage=_stage(document, patterns),
+                hashes=_hashes(document),
+                used=max(used, journal.get(key, 0.0)),
+                needed=key in needed,
+            )
