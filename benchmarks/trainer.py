@@ -35,9 +35,9 @@ def train(method: str, seed: int, artifacts: Path, params: Path, folder: Path) -
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
-        "TOKENSPECTRUM_PARAMS": str(params),
-        "TOKENSPECTRUM_LOG_DIR": str(folder / "logs"),
-        "CHECKPOINT_DIR": str(folder / "checkpoints"),
+        "SNAKEDVC_PARAMS": str(params),
+        "SNAKEDVC_LOG_DIR": str(folder / "logs"),
+        "SNAKEDVC_CHECKPOINT_DIR": str(folder / "checkpoints"),
     }
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([str(word) for word in words], env=environment, check=True, cwd=ROOT)

@@ -67,6 +67,38 @@ def test_a_rule_reruns_the_runs_that_use_it_and_no_other(toy):
     assert toy.ran() == {"weights@full", "weights@anchor"}
 
 
+def test_code_that_changed_after_its_hash_was_written_does_not_run_under_that_hash(toy):
+    """As when a rule is edited after `weights` ended, before its `train` job starts."""
+    toy.edit("params.yaml", "steps: 3", "steps: 4")
+    records = set((toy.root / ".dvc/cache/runs").rglob("*"))
+    toy.edit("src/toy/rules/anchor.py", "return p", "return p / 2")
+    done = toy.run("train@anchor-1", check=False)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: train@anchor-1: refused: src/toy/rules changed after stage weights@anchor read it: run again\n",
+    )
+    assert toy.last() == ("train@anchor-1", "refused")
+    assert set((toy.root / ".dvc/cache/runs").rglob("*")) == records
+    assert not (toy.root / "artifacts/t/train/anchor-s1/policy").exists()
+    assert {"weights@anchor", "train@anchor-1"} <= toy.ran("artifacts/t/train/anchor-s1/policy")
+
+
+def test_an_accepted_edit_of_such_code_is_no_change(toy):
+    toy.edit("params.yaml", "steps: 3", "steps: 4")
+    toy.edit("src/toy/rules/anchor.py", "A part of it", "Some of it")
+    toy.snakedvc("accept", "weights", "--reason", "a docstring")
+    toy.run("train@anchor-1")
+    assert toy.last() == ("train@anchor-1", "ran")
+
+
+def test_a_file_that_keys_a_folder_comes_from_a_stage_that_reads_it(toy):
+    toy.edit("params.yaml", "steps: 3", "steps: 4")
+    toy.edit("dvc.yaml", "      - src/toy/rules\n", "      - src/toy/rules/__init__.py\n")
+    done = toy.run("train@full-1", check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: dvc.yaml: stage weights makes artifacts/t/weights/full/code.json: list src/")
+
+
 def test_an_import_at_the_top_of_what_params_may_not_select_is_refused(toy):
     toy.edit("src/toy/stages/train.py", "from toy.gate", "from toy.backends.fancy.step import move\nfrom toy.gate")
     done = toy.snakedvc("deps", check=False)

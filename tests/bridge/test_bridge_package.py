@@ -37,6 +37,12 @@ def test_it_knows_nothing_of_tokens():
         assert not [n for n in imports(path, everywhere=True) if n.split(".")[0] == "tokenspectrum"], module
 
 
+def test_it_names_no_project():
+    for path in PACKAGE.rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            assert "spectrum" not in path.read_text().lower(), path
+
+
 def test_only_the_command_line_knows_it():
     for path in (ROOT / "src/tokenspectrum").rglob("*.py"):
         if "cli" not in path.parts:

@@ -115,8 +115,8 @@ def start(job: TrainJob, root: Path) -> subprocess.Popen:
     command += [word for name, value in words.items() for word in (f"--{name}", str(value))]
     env = os.environ | {
         "OMP_NUM_THREADS": "1",
-        "TOKENSPECTRUM_LOG_DIR": str(root / "logs"),
-        "CHECKPOINT_DIR": str(job.checkpoints),
+        "SNAKEDVC_LOG_DIR": str(root / "logs"),
+        "SNAKEDVC_CHECKPOINT_DIR": str(job.checkpoints),
     }
     with (root / "stage.out").open("ab") as out:
         return subprocess.Popen(command, cwd=root, env=env, stdout=out, stderr=subprocess.STDOUT)

@@ -25,9 +25,9 @@ def home(tmp_path_factory) -> Path:
 
 
 def use(monkeypatch, path: Path, **changes) -> None:
-    monkeypatch.delenv("TOKENSPECTRUM_LOG_DIR", raising=False)
+    monkeypatch.delenv("SNAKEDVC_LOG_DIR", raising=False)
     systems = changes.pop("systems", SYSTEMS)
-    monkeypatch.setenv("TOKENSPECTRUM_PARAMS", str(kit.write_params(path, systems=systems, **changes)))
+    monkeypatch.setenv("SNAKEDVC_PARAMS", str(kit.write_params(path, systems=systems, **changes)))
 
 
 def test_rollouts_by_vllm_are_scored_by_the_tokens_stage_as_they_were_sampled(home, tmp_path, monkeypatch):

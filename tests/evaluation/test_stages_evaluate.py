@@ -25,8 +25,8 @@ def home(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _params(tmp_path, monkeypatch):
-    monkeypatch.delenv("TOKENSPECTRUM_LOG_DIR", raising=False)
-    monkeypatch.setenv("TOKENSPECTRUM_PARAMS", str(kit.write_params(tmp_path / "params.yaml")))
+    monkeypatch.delenv("SNAKEDVC_LOG_DIR", raising=False)
+    monkeypatch.setenv("SNAKEDVC_PARAMS", str(kit.write_params(tmp_path / "params.yaml")))
 
 
 def run_evaluate(home: Path, out: Path, seed: int = 1) -> Path:
@@ -69,7 +69,7 @@ def test_one_file_a_benchmark_and_a_summary(home, tmp_path):
 def test_runs_of_a_seed_meet_the_same_draws_and_seeds_differ(home, tmp_path, monkeypatch):
     params = kit.write_params(tmp_path / "steps.yaml", evaluate={"steps": [2, "final"]})
     base = read_table(run_base(home, tmp_path / "base"), "scores")
-    monkeypatch.setenv("TOKENSPECTRUM_PARAMS", str(params))
+    monkeypatch.setenv("SNAKEDVC_PARAMS", str(params))
     out = run_evaluate(home, tmp_path / "out")
     assert set(json.loads((out / "summary.json").read_text())["steps"]) == {"2", "10"}
     same, other = read_table(out, "scores", step=2), read_table(out, "scores", step=10)
@@ -84,7 +84,7 @@ def test_runs_of_a_seed_meet_the_same_draws_and_seeds_differ(home, tmp_path, mon
 def test_the_batch_of_the_engine_changes_nothing(home, tmp_path, monkeypatch):
     before = run_base(home, tmp_path / "base")
     params = kit.write_params(tmp_path / "small.yaml", systems={"generate_batch": 3})
-    monkeypatch.setenv("TOKENSPECTRUM_PARAMS", str(params))
+    monkeypatch.setenv("SNAKEDVC_PARAMS", str(params))
     after = run_base(home, tmp_path / "small")
     assert (before / "manifest.json").read_bytes() == (after / "manifest.json").read_bytes()
 
@@ -93,16 +93,14 @@ def test_every_sampling_option_counts(home, tmp_path, monkeypatch):
     found = []
     for name, value in {"samples": 8, "temperature": 0.2, "top_p": 0.01, "max_response_tokens": 3}.items():
         params = kit.write_params(tmp_path / f"{name}.yaml", evaluate={name: value})
-        monkeypatch.setenv("TOKENSPECTRUM_PARAMS", str(params))
+        monkeypatch.setenv("SNAKEDVC_PARAMS", str(params))
         found.append(tuple(read_table(run_base(home, tmp_path / name), "scores")["n_tokens"].to_pylist()))
     assert len(set(found)) == 4
     assert max(found[3]) == 3
 
 
 def test_bad_input_is_one_clear_line(home, tmp_path, monkeypatch):
-    monkeypatch.setenv(
-        "TOKENSPECTRUM_PARAMS", str(kit.write_params(tmp_path / "p.yaml", evaluate={"steps": ["final", 7]}))
-    )
+    monkeypatch.setenv("SNAKEDVC_PARAMS", str(kit.write_params(tmp_path / "p.yaml", evaluate={"steps": ["final", 7]})))
     with pytest.raises(UserError, match=r"evaluate\.steps: step 7 is not in .*, which has 2, 10; add it to train"):
         run_evaluate(home, tmp_path / "out")
     empty = tmp_path / "empty"

@@ -31,8 +31,8 @@ def home(tmp_path_factory) -> Path:
     kit.write_policy(root / "policy")
     kit.write_questions(root / "prompts", {"train": kit.sums(12)})
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("TOKENSPECTRUM_LOG_DIR", raising=False)
-        patch.setenv("TOKENSPECTRUM_PARAMS", str(kit.write_params(root / "params.yaml")))
+        patch.delenv("SNAKEDVC_LOG_DIR", raising=False)
+        patch.setenv("SNAKEDVC_PARAMS", str(kit.write_params(root / "params.yaml")))
         kit.run_rollouts(root, root / "rollouts")
         run_tokens(root, root / "rollouts", root)
     return root
@@ -44,7 +44,7 @@ def run_tokens(home: Path, given: Path, out: Path) -> None:
 
 
 def use_params(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **changes) -> None:
-    monkeypatch.setenv("TOKENSPECTRUM_PARAMS", str(kit.write_params(tmp_path / "params.yaml", **changes)))
+    monkeypatch.setenv("SNAKEDVC_PARAMS", str(kit.write_params(tmp_path / "params.yaml", **changes)))
 
 
 def as_responses(home: Path) -> list[Response]:

@@ -22,7 +22,7 @@ def prompts_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def make_job(policy_dir: Path, prompts_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """make_job(name, ...): a job whose out and checkpoints lie under tmp_path/name."""
-    monkeypatch.delenv("TOKENSPECTRUM_LOG_DIR", raising=False)
+    monkeypatch.delenv("SNAKEDVC_LOG_DIR", raising=False)
 
     def make(name: str, *, policy: Path = policy_dir, **fields):
         return trainer_kit.make_job(tmp_path / name, prompts_dir, policy, **fields)

@@ -56,7 +56,7 @@ def test_the_stage_finds_it_by_its_name_alone(toy_job, tmp_path) -> None:
     (tmp_path / "rule.json").write_text(job.rule.to_json())
     words = f"--run method --seed 1 --preset test --policy-name random --rule {tmp_path}/rule.json --out {job.out} "
     words += f"--metrics {job.metrics} --prompts {job.prompts} --policy {job.policy}"
-    environment = {**os.environ, "TOKENSPECTRUM_PARAMS": str(tmp_path / "params.yaml"), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "SNAKEDVC_PARAMS": str(tmp_path / "params.yaml"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", STAGE, *words.split()], env=environment, capture_output=True, text=True
     )

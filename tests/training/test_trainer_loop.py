@@ -217,13 +217,13 @@ def test_cut_prompts_are_counted(make_job, caplog) -> None:
 def test_tensorboard_and_progress_go_to_the_log_folder_alone(make_job, monkeypatch, tmp_path) -> None:
     plain = run(make_job("a"))
     job, logs = make_job("b", systems={"tensorboard": True}), tmp_path / "logs"
-    monkeypatch.setenv("TOKENSPECTRUM_LOG_DIR", str(logs))
+    monkeypatch.setenv("SNAKEDVC_LOG_DIR", str(logs))
     assert run(job) == plain
     events = EventAccumulator(str(logs / "tensorboard")).Reload()
     rewards = [(event.step, event.value) for event in events.Scalars("train/reward")]
     logged = read_table(job.out / "metrics", "metrics").sort_by("step")["reward"].to_pylist()
     assert rewards == [(i + 1, pytest.approx(value)) for i, value in enumerate(logged)]
     assert not any("tfevents" in name for name in tree(job.out))
-    monkeypatch.setenv("TOKENSPECTRUM_LOG_DIR", str(tmp_path / "quiet"))
+    monkeypatch.setenv("SNAKEDVC_LOG_DIR", str(tmp_path / "quiet"))
     train(make_job("c"))
     assert not (tmp_path / "quiet" / "tensorboard").exists()

@@ -175,8 +175,8 @@ def test_killed_and_terminated_processes_go_on(make_job, tmp_path, caplog) -> No
     command += ["--prompts", str(job.prompts), "--policy", str(job.policy)]
     environment = {
         **os.environ,
-        "TOKENSPECTRUM_PARAMS": str(tmp_path / "params.yaml"),
-        "CHECKPOINT_DIR": str(checkpoints),
+        "SNAKEDVC_PARAMS": str(tmp_path / "params.yaml"),
+        "SNAKEDVC_CHECKPOINT_DIR": str(checkpoints),
         "OMP_NUM_THREADS": "1",
     }
 

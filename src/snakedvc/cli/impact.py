@@ -1,4 +1,4 @@
-"""`spectrum impact FILE`: the stages that a change of FILE would invalidate."""
+"""`snakedvc impact FILE`: the stages that a change of FILE would invalidate."""
 
 import argparse
 from collections import Counter

@@ -21,7 +21,7 @@ def impact(pipeline: Pipeline, file: str) -> tuple[list[Stage], list[Stage]]:
         except ValueError:
             raise ProjectError(f"{file}: outside the project") from None
     if path in (PARAMS_YAML, DVC_YAML):
-        raise ProjectError(f"{path}: it depends on which entry you change; edit it and see `spectrum status`")
+        raise ProjectError(f"{path}: it depends on which entry you change; edit it and see `snakedvc status`")
     direct = readers(pipeline, path.as_posix())
     if not direct and not path.exists():
         raise ProjectError(f"{file}: no such file, and no stage reads it")

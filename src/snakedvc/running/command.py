@@ -14,7 +14,7 @@ from snakedvc.dvcfiles.pipeline import Stage
 from snakedvc.dvcfiles.record import CODE_ROOT
 from snakedvc.errors import ProjectError
 
-PARAMS_ENV, LOG_DIR_ENV, CHECKPOINT_ENV = "TOKENSPECTRUM_PARAMS", "TOKENSPECTRUM_LOG_DIR", "CHECKPOINT_DIR"
+PARAMS_ENV, LOG_DIR_ENV, CHECKPOINT_ENV = "SNAKEDVC_PARAMS", "SNAKEDVC_LOG_DIR", "SNAKEDVC_CHECKPOINT_DIR"
 STOPPED = 75
 
 

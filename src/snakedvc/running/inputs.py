@@ -10,10 +10,11 @@ from pathlib import Path
 from snakedvc.code.freeze import code_entries
 from snakedvc.dvcfiles.cache import Cache, DamagedObjectError, MissingObjectError
 from snakedvc.dvcfiles.digest import digest, files_under, hash_files
-from snakedvc.dvcfiles.pipeline import Pipeline, Stage
+from snakedvc.dvcfiles.pipeline import DVC_YAML, Pipeline, Stage
 from snakedvc.dvcfiles.record import Entry, Record
 from snakedvc.dvcfiles.store import Store
 from snakedvc.errors import ProjectError
+from snakedvc.settings import load_settings
 
 ALTERED = Path(".dvc/tmp/altered")
 
@@ -91,3 +92,22 @@ def check_inputs(pipeline: Pipeline, stage: Stage, store: Store) -> None:
                 f"{stage.addr}: refused: {path} is not what stage {maker.addr} made{where}; "
                 f"it is now {aside}: run the same command again to make {path} anew"
             )
+
+
+def check_keyed_code(pipeline: Pipeline, stage: Stage, frozen: Path, store: Store) -> None:
+    """Refuse code whose hash travels in an input, if the stage that made the input read other code.
+
+    Such a folder of `keyed-by` is in no key of `stage`.  Code edited since then would run under the old code's hash.
+    """
+    for folder, file in load_settings().keyed_by.items():
+        for path in (d for d in stage.data if Path(d).name == file):
+            maker = pipeline.producers.get(path)
+            if maker is None:
+                continue
+            if folder not in maker.code:
+                raise ProjectError(f"{DVC_YAML}: stage {maker.name} makes {path}: list {folder} in its deps")
+            last = store.records.get(maker.addr)
+            if last and last.code.get(folder) != digest(frozen / folder).md5:
+                raise RefusedError(
+                    f"{stage.addr}: refused: {folder} changed after stage {maker.addr} read it: run again"
+                )

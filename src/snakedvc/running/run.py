@@ -30,7 +30,7 @@ from snakedvc.dvcfiles.store import Store, remove, say
 from snakedvc.errors import ProjectError
 from snakedvc.running import journal
 from snakedvc.running.command import STOPPED, StoppedError, execute
-from snakedvc.running.inputs import RefusedError, check_inputs, data_entries
+from snakedvc.running.inputs import RefusedError, check_inputs, check_keyed_code, data_entries
 from snakedvc.settings import Systems, load_settings
 from snakedvc.site import slurm
 
@@ -112,6 +112,7 @@ def make(stage: Stage, pipeline: Pipeline, log: Path, lock: int) -> tuple[journa
                 break
         else:
             check_inputs(pipeline, stage, store)
+            check_keyed_code(pipeline, stage, frozen, store)
             started = Started(stage, pipeline, wanted, frozen, systems)
             record = run_and_store(started, log, lock, store)
     save_fragment(stage.addr, record)

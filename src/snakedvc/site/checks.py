@@ -1,20 +1,20 @@
-"""What `spectrum doctor` checks on this machine: the Python environment, DVC's cache and remote, disk, locks, GPU, hub.
+"""Checks of this machine: the Python environment, DVC's cache and remote, the disk, locks.
 
-Every check is one line: ok, a warning, or a failure with what to do about it.  Nothing is left behind.
+Every check is one line: ok, a warning, or a failure with what to do about it.  Nothing is left behind.  Knows no
+project: what one needs beyond this it adds as further `Check`s.
 """
 
 import contextlib
 import importlib.metadata
-import os
 import re
 import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from packaging.requirements import Requirement
 
@@ -24,7 +24,6 @@ from snakedvc.errors import ProjectError
 
 CONSTRAINTS = Path("constraints.txt")
 TEMPORARY = Path(".dvc/tmp/doctor")
-LIBRARIES = ("torch", "transformers", "duckdb", "pyarrow", "pydantic", "snakemake")
 GIB = 2**30
 
 
@@ -57,9 +56,12 @@ def _pins() -> dict[str, str]:
     return dict(line.split("==") for line in lines if re.match(r"[\w.-]+==", line))
 
 
-def python() -> Iterator[Check]:
-    """Versions against the bounds and the pins, and whether the libraries can be imported."""
-    requirements = [Requirement(r) for r in importlib.metadata.requires("tokenspectrum") or [] if "extra ==" not in r]
+def python(distribution: str, modules: Sequence[str], install: str) -> Iterator[Check]:
+    """Versions against the bounds of `distribution` and the pins of constraints.txt, and whether `modules` import.
+
+    `install`: the command that puts it right.
+    """
+    requirements = [Requirement(r) for r in importlib.metadata.requires(distribution) or [] if "extra ==" not in r]
     pins = {name.lower(): version for name, version in _pins().items()}
     wrong, other = [], []
     for requirement in requirements:
@@ -73,16 +75,16 @@ def python() -> Iterator[Check]:
         elif found.split("+")[0] != pins.get(requirement.name.lower(), found).split("+")[0]:
             other.append(f"{requirement.name} {found}, not {pins[requirement.name.lower()]}")
     if wrong:
-        yield Check("versions", "fail", f"{'; '.join(wrong)}: install with `make setup`")
+        yield Check("versions", "fail", f"{'; '.join(wrong)}: install with `{install}`")
     elif other:
         yield Check("versions", "warn", f"within the bounds, but not those that the tests ran with: {'; '.join(other)}")
     else:
         yield Check("versions", "ok", f"{len(requirements)} packages as pinned, Python {sys.version.split()[0]}")
-    done = run(sys.executable, "-c", f"import {', '.join(LIBRARIES)}", seconds=180)
+    done = run(sys.executable, "-c", f"import {', '.join(modules)}", seconds=180)
     if done.returncode:
-        yield Check("imports", "fail", f"{last_line(done)}: install with `make setup`")
+        yield Check("imports", "fail", f"{last_line(done)}: install with `{install}`")
     else:
-        yield Check("imports", "ok", ", ".join(LIBRARIES))
+        yield Check("imports", "ok", ", ".join(modules))
 
 
 def _writable(folder: Path) -> OSError | None:
@@ -136,7 +138,7 @@ def disk(config: DvcConfig) -> Iterator[Check]:
     for name, path in (("disk", Path()), ("disk of the cache", existing)):
         free = shutil.disk_usage(path).free / GIB
         state = "fail" if free < 1 else "warn" if free < 20 else "ok"
-        advice = "" if state == "ok" else ": `spectrum gc` says what in the cache can go; artifacts/ may be deleted"
+        advice = "" if state == "ok" else ": `snakedvc gc` says what in the cache can go; outputs may be deleted"
         yield Check(name, state, f"{free:.0f} GiB free{advice}")
 
 
@@ -157,35 +159,3 @@ def locks() -> Check:
     if held.returncode == 0:
         return Check("locks", "fail", "two processes got the same flock: mount this file system with flock")
     return Check("locks", "ok", "flock works between processes of this machine")
-
-
-def gpu() -> Check:
-    """A GPU that CUDA sees."""
-    done = run(sys.executable, "-c", "import torch; print(torch.cuda.device_count())", seconds=180)
-    if done.returncode == 0 and done.stdout.strip() not in ("", "0"):
-        return Check("gpu", "ok", f"{done.stdout.strip()} seen by torch")
-    return Check("gpu", "fail", "torch sees none: check nvidia-smi, the driver, and that torch is a CUDA build")
-
-
-def _asks_the_hub(node: Any) -> bool:
-    if isinstance(node, Mapping):
-        return node.get("kind") == "hub" or any(map(_asks_the_hub, node.values()))
-    return isinstance(node, list) and any(map(_asks_the_hub, node))
-
-
-def hub(params: Mapping[str, Any]) -> Check:
-    """The Hugging Face hub answers, if params take anything from it and offline mode is not on."""
-    from huggingface_hub import constants
-
-    if not (_asks_the_hub(params.get("policy")) or _asks_the_hub(params.get("prompts"))):
-        return Check("hub", "ok", "not needed: params take nothing from it")
-    if constants.HF_HUB_OFFLINE:
-        return Check("hub", "ok", f"offline mode: models and data are taken from {constants.HF_HUB_CACHE}")
-    import httpx
-
-    try:
-        httpx.head(os.environ.get("HF_ENDPOINT", constants.ENDPOINT), timeout=10)
-    except httpx.HTTPError as e:
-        what = f"{constants.ENDPOINT} does not answer ({type(e).__name__}): run where it does, or fetch first and set"
-        return Check("hub", "fail", f"{what} HF_HUB_OFFLINE=1")
-    return Check("hub", "ok", f"{constants.ENDPOINT} answers")

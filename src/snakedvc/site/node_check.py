@@ -1,6 +1,8 @@
-"""The job of `spectrum doctor --submit`: what a compute node sees, written into a folder of the repository.
+"""The tiny job of slurm_checks.py: what a compute node sees, written into a folder of the repository.
 
-python -m snakedvc.site.node_check FOLDER MODULE...       the modules are those that stages import
+    python -m snakedvc.site.node_check FOLDER [MODULE:FUNCTION]
+
+The function says in words what the node has for stages.  It raises an error if something is not there.
 """
 
 import fcntl
@@ -23,20 +25,19 @@ def _lock(path: Path) -> str:
     return "free"
 
 
-def main(folder: Path, modules: list[str]) -> None:
-    """Read the question, try the lock, import what stages need, and answer."""
+def main(folder: Path, words: str | None = None) -> None:
+    """Read the question, try the lock, ask for the project's own words, and answer."""
     asked_by = (folder / "question").read_text()
     answer = {
         "host": socket.gethostname(),
         "same_host": asked_by == socket.gethostname(),
         "lock": _lock(folder / "lock"),
     }
-    answer |= {"python": platform.python_version(), "torch": None, "gpus": 0, "problem": None}
+    answer |= {"python": platform.python_version(), "has": None, "problem": None}
     try:
-        for module in modules:
-            importlib.import_module(module)
-        if torch := sys.modules.get("torch"):
-            answer |= {"torch": torch.__version__, "gpus": torch.cuda.device_count()}
+        if words:
+            module, _, function = words.partition(":")
+            answer["has"] = getattr(importlib.import_module(module), function)()
     except Exception as e:  # whatever a broken environment raises is the answer
         answer["problem"] = f"{type(e).__name__}: {e}"
     temporary = folder / "answer.tmp"
@@ -45,4 +46,4 @@ def main(folder: Path, modules: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -9,9 +9,9 @@ import subprocess
 import time
 from pathlib import Path
 
-# Set by workflow/profiles/slurm/job.sh: where the guard of this job looks for the process to stop.
-PID_ENV = "TOKENSPECTRUM_PID"
-GUARD_ENV = "TOKENSPECTRUM_JOB"
+# Set by job.sh of the Slurm profile: where the guard of this job looks for the process to stop.
+PID_ENV = "SNAKEDVC_PID"
+GUARD_ENV = "SNAKEDVC_JOB"
 # After a requeue Slurm ends the job itself; longer than any site's KillWait.
 _PATIENCE_S = 600.0
 

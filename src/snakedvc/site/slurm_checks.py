@@ -1,4 +1,4 @@
-"""What `spectrum doctor` checks of a Slurm site: the controller, the profile's partitions and accounts, one tiny job.
+"""Checks of a Slurm site: the controller, the profile's partitions and accounts, one tiny job.
 
 Everything is asked of Slurm itself: `sbatch --test-only` says whether a job of a rule would be accepted.
 """
@@ -13,12 +13,13 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from snakedvc.dvcfiles.locks import exclusive
 from snakedvc.site.checks import TEMPORARY, Check, last_line, run
+from snakedvc.site.slurm import GUARD_ENV
 from snakedvc.yamlfile import load_yaml
 
 # Resources of the profile and the options of sbatch that they become.
@@ -69,7 +70,7 @@ def profile(path: Path, rules: Callable[[], Mapping[str, Mapping[str, Any]]]) ->
     settings = load_yaml(path)
     if shutil.which("sbatch") is None:
         what = "no sbatch on this machine: log in where Slurm's commands are, or load its module"
-        yield Check("slurm", "fail", f"{what}; `spectrum doctor --profile local` checks the rest")
+        yield Check("slurm", "fail", f"{what}; `--profile local` checks the rest")
         return
     done = run("sinfo", "--noheader", "--format=%P %a %D")
     if done.returncode or not done.stdout.strip():
@@ -101,8 +102,11 @@ def _status(settings: Mapping[str, Any], path: Path) -> Check:
     return Check("job states", "ok", "by sacct")
 
 
-def submit(path: Path, gpu: bool, seconds: float, modules: Sequence[str]) -> Iterator[Check]:
-    """A tiny job: it sees a file written here, this machine's lock, imports `modules`; and we see its answer."""
+def submit(path: Path, gpu: bool, seconds: float, words: str) -> Iterator[Check]:
+    """A tiny job: it sees a file written here and this machine's lock, and we see its answer.
+
+    `words`: the function, as MODULE:FUNCTION, that says on the node what it has for stages (node_check.py).
+    """
     settings = load_yaml(path)
     folder = TEMPORARY / uuid.uuid4().hex
     folder.mkdir(parents=True)
@@ -111,14 +115,14 @@ def submit(path: Path, gpu: bool, seconds: float, modules: Sequence[str]) -> Ite
         {k: v for k, v in settings.get("default-resources", {}).items() if k not in ("mem_mb", "runtime")}
     )
     wish = ["--gpus=1"] if gpu else []
-    node = f"{shlex.quote(sys.executable)} -m snakedvc.site.node_check {shlex.join([str(folder), *modules])}"
+    node = f"{shlex.quote(sys.executable)} -m snakedvc.site.node_check {shlex.join([str(folder), words])}"
     # The site's set-up of a node runs as for a stage; its guard, which is for stages, does not.
     before = settings.get("precommand")
-    script = f'export TOKENSPECTRUM_JOB="$SLURM_JOB_ID"; {before}; {node}' if before else node
+    script = f'export {GUARD_ENV}="$SLURM_JOB_ID"; {before}; {node}' if before else node
     command = ["sbatch", "--parsable", *default, *wish, "--time=5", "--mem=1000", f"--output={folder}/log"]
     try:
         with exclusive(folder / "lock"):
-            done = run(*command, "--job-name=tokenspectrum-doctor", f"--wrap={script}")
+            done = run(*command, "--job-name=snakedvc-doctor", f"--wrap={script}")
             if done.returncode:
                 yield Check("node", "fail", f"{last_line(done)}: edit {path}")
                 return
@@ -154,4 +158,4 @@ def _answer(folder: Path, job: str, seconds: float) -> Iterator[Check]:
     if found["problem"]:
         yield Check("python on nodes", "fail", f"{found['problem']}: see job.sh beside the profile")
     else:
-        yield Check("python on nodes", "ok", f"{found['python']}, torch {found['torch']}, {found['gpus']} GPUs")
+        yield Check("python on nodes", "ok", f"{found['python']}, {found['has']}")

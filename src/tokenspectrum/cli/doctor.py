@@ -18,6 +18,7 @@ def _run(args: argparse.Namespace) -> None:
     from snakedvc.dvcfiles.config import read_config
     from snakedvc.dvcfiles.pipeline import load_pipeline
     from snakedvc.site import checks, slurm_checks
+    from tokenspectrum.cli import checks as own
     from tokenspectrum.cli.jobs import needs
 
     path = Path(args.profile)
@@ -26,15 +27,15 @@ def _run(args: argparse.Namespace) -> None:
         raise UserError(f"--profile {args.profile}: no such profile; there are local and slurm")
     on_slurm = load_yaml(path).get("executor") == "slurm"
     config = read_config()
-    found = [*checks.python(), *checks.cache(config), checks.remote(config), *checks.disk(config), checks.locks()]
-    found.append(checks.hub(load_yaml(params_path())))
+    found = [*own.python(), *checks.cache(config), checks.remote(config), *checks.disk(config), checks.locks()]
+    found.append(own.hub(load_yaml(params_path())))
     if args.gpu and not on_slurm:
-        found.append(checks.gpu())
+        found.append(own.gpu())
     if on_slurm:
         found += slurm_checks.profile(path, lambda: {name: needs(name) for name in load_pipeline().templates})
         # Without a controller a job would only repeat what was said already.
         if args.submit and not any(c.name == "slurm" and c.state == "fail" for c in found):
-            found += slurm_checks.submit(path, args.gpu, args.wait, ["torch", "tokenspectrum.stages"])
+            found += slurm_checks.submit(path, args.gpu, args.wait, "tokenspectrum.cli.checks:node")
     table = Table("check", "", "what", box=None)
     for check in found:
         table.add_row(check.name, f"[{COLOURS[check.state]}]{check.state}[/]", check.what.replace("[", r"\["))

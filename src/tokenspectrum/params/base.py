@@ -17,7 +17,7 @@ from tokenspectrum.params.yaml_file import load_yaml
 
 M = TypeVar("M", bound=BaseModel)
 
-PARAMS_ENV = "TOKENSPECTRUM_PARAMS"
+PARAMS_ENV = "SNAKEDVC_PARAMS"
 
 # A mark of a field, by Annotated: a params.yaml that is written whole leaves the field out while it has its default.
 # A field that is added later wears it, so that the keys of what was made before stay equal.

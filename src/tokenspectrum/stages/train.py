@@ -1,8 +1,9 @@
 """Stage `train`: one method under one seed, from the base policy to the last step, with every token logged.
 
 Out: policy/step=NNNNN/ (the final step and those of train.keep_steps), tokenlog/ (tables runs, responses, tokens,
-attention, attention_rows) and, apart, the table metrics.  Checkpoints go to $CHECKPOINT_DIR, or beside the output
-folder where nobody set it.  Exit code 75: stopped by SIGTERM after a checkpoint; the same command goes on from there.
+attention, attention_rows) and, apart, the table metrics.  Checkpoints go to $SNAKEDVC_CHECKPOINT_DIR, or beside the
+output folder where nobody set it.  Exit code 75: stopped by SIGTERM after a checkpoint; the same command goes on from
+there.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.trainers import trainer
 from tokenspectrum.weighting.registry import read_rule
 
-CHECKPOINT_ENV = "CHECKPOINT_DIR"
+CHECKPOINT_ENV = "SNAKEDVC_CHECKPOINT_DIR"
 
 
 def main(argv: list[str] | None = None) -> None:

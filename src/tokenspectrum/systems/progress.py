@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-LOG_DIR_ENV = "TOKENSPECTRUM_LOG_DIR"
+LOG_DIR_ENV = "SNAKEDVC_LOG_DIR"
 _log = logging.getLogger("tokenspectrum.systems.progress")
 _WRITE_EVERY_S = 0.5
 _LOG_EVERY_S = 10.0

@@ -12,17 +12,17 @@
 # the time limit; it passes that on to the stage's runner, which has training write a checkpoint and requeues the job.
 # The stage itself is started once, in the batch step: what the job step plugin would do is start Snakemake a second
 # time below `srun -n1`, which takes seconds and gives a stage no more than the batch step has.
-if [ "${TOKENSPECTRUM_JOB:-}" = "${SLURM_JOB_ID:-none}" ]; then
+if [ "${SNAKEDVC_JOB:-}" = "${SLURM_JOB_ID:-none}" ]; then
     trap : TERM # Slurm may signal every process of a job: this shell waits for the stage, which ends when it can
 elif [ -n "${SLURM_JOB_ID:-}" ] && [ -r "$0" ]; then
-    export TOKENSPECTRUM_JOB="$SLURM_JOB_ID"
-    export TOKENSPECTRUM_PID="${TMPDIR:-/tmp}/tokenspectrum-$SLURM_JOB_ID.pid"
-    python -m snakedvc.site.jobscript "$0" >"$TOKENSPECTRUM_PID.sh" || exit
-    trap 'kill -TERM "$(cat "$TOKENSPECTRUM_PID" 2>/dev/null)" 2>/dev/null' TERM
-    sh "$TOKENSPECTRUM_PID.sh" &
+    export SNAKEDVC_JOB="$SLURM_JOB_ID"
+    export SNAKEDVC_PID="${TMPDIR:-/tmp}/snakedvc-$SLURM_JOB_ID.pid"
+    python -m snakedvc.site.jobscript "$0" >"$SNAKEDVC_PID.sh" || exit
+    trap 'kill -TERM "$(cat "$SNAKEDVC_PID" 2>/dev/null)" 2>/dev/null' TERM
+    sh "$SNAKEDVC_PID.sh" &
     stage=$!
     # A signal that was trapped ends `wait` early.
     while wait "$stage"; status=$?; kill -0 "$stage" 2>/dev/null; do :; done
-    rm -f "$TOKENSPECTRUM_PID" "$TOKENSPECTRUM_PID.sh"
+    rm -f "$SNAKEDVC_PID" "$SNAKEDVC_PID.sh"
     exit "$status"
 fi

@@ -8,7 +8,7 @@ import yaml
 
 
 def param(dotted):
-    node = yaml.safe_load(Path(os.environ.get("TOKENSPECTRUM_PARAMS", "params.yaml")).read_text())
+    node = yaml.safe_load(Path(os.environ.get("SNAKEDVC_PARAMS", "params.yaml")).read_text())
     for key in dotted.split("."):
         node = node[key]
     return node

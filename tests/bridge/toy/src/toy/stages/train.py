@@ -25,7 +25,7 @@ def main():
     for flag in ("source", "rule", "method", "seed", "out"):
         parser.add_argument(f"--{flag}")
     args = parser.parse_args()
-    folder = os.environ.get("CHECKPOINT_DIR")
+    folder = os.environ.get("SNAKEDVC_CHECKPOINT_DIR")
     saved = Path(folder, "state.json") if folder else Path("no-checkpoint")
     state, done = read(saved) if saved.exists() else (float(args.seed), 0)
     report(f"from step {done}")
