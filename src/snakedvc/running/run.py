@@ -163,7 +163,7 @@ def main(argv: list[str] | None = None) -> None:
     except OSError as e:
         if e.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        sys.exit(f"error: {args.addr}: the disk is full: free some room (`spectrum gc`), run again; nothing was kept")
+        sys.exit(f"error: {args.addr}: the disk is full: free some room (`snakedvc gc`), run again; nothing was kept")
     finally:
         journal.note(args.addr, how, key, time.time() - began)
     if how == "stopped":
