@@ -50,6 +50,7 @@ COMMANDS = {
     "gc": Command(
         "say what the cache holds and what of it can go; delete that with --force", "gc --keep-days 7", room=BRIDGE
     ),
+    "check": Command("check that the files of a run, or of all, agree with each other", "check full"),
     "doctor": Command(
         "check that this site is ready: environment, cache, locks, Slurm", "doctor --profile slurm --submit", False
     ),

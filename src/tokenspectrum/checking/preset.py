@@ -1,0 +1,161 @@
+"""All of a preset, or one run of it: which folders there are, and what is compared with what.
+
+What is not made yet is left out.  What is compared is said in the summary.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+
+from tokenspectrum.checking.folders import check_folder
+from tokenspectrum.checking.found import Report
+from tokenspectrum.checking.responses import check_responses, check_scores
+from tokenspectrum.checking.sums import check_sums
+from tokenspectrum.checking.tokens import check_attention, check_losses, check_tokens
+from tokenspectrum.checking.weights import check_probe, check_weights, numbered_types
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.root import Params
+from tokenspectrum.rollout.probe import BASE
+from tokenspectrum.rollout.questions import Question, read_questions
+from tokenspectrum.tables.registry import TABLES
+from tokenspectrum.tokenlog.reader import read_file
+from tokenspectrum.tokenlog.writer import MANIFEST, step_path
+from tokenspectrum.training.dapo import Clip
+from tokenspectrum.weighting.probe import Probe
+from tokenspectrum.weighting.registry import read_rule
+from tokenspectrum.weighting.rule import Rule
+
+
+class Checked:
+    """A preset's artifacts in `root` under the params that made them; `report` gets what is found."""
+
+    def __init__(self, root: Path, params: Params) -> None:
+        self.root, self.params, self.report = root, params, Report()
+        self._prompts = self._questions("prompts/train")
+        self._benchmarks = self._questions("prompts/benchmarks")
+        self._types = None
+        self._vocabulary = 2**31
+        if vocab := self._read(root / "vocab/vocab.parquet", "vocab"):
+            self._types = numbered_types(vocab)
+            self._vocabulary = vocabulary_size(root, vocab.num_rows)
+
+    def everything(self) -> None:
+        """Every folder with a manifest, the base policy, and every run that params name."""
+        for manifest in sorted(self.root.rglob(MANIFEST)):
+            check_folder(manifest.parent, self.report)
+        self._base()
+        for method in self.params.methods:
+            self._run(method)
+
+    def one_run(self, method: str) -> None:
+        """The folders of one method, under every seed."""
+        seeds = [f"{method}-s{seed}" for seed in self.params.seeds]
+        for name in (f"weights/{method}", *(f"{top}/{s}" for top in ("train", "metrics", "evaluate") for s in seeds)):
+            for manifest in sorted((self.root / name).rglob(MANIFEST)):
+                check_folder(manifest.parent, self.report)
+        self._run(method)
+
+    def _read(self, path: Path, table: str) -> pa.Table | None:
+        """A table that is there and can be read; one that cannot is found."""
+        if not path.exists():
+            return None
+        try:
+            return read_file(path, TABLES[table])
+        except UserError as e:
+            self.report.wrong(path, None, "columns", str(e).removeprefix(f"{path}: "))
+            return None
+
+    def _questions(self, folder: str) -> dict[str, dict[str, Question]]:
+        """Problems by file and id; none where the folder is not made or is damaged, which its manifest tells."""
+        try:
+            found = read_questions(self.root / folder)
+        except UserError:
+            return {}
+        return {name: {q.prompt_id: q for q in questions} for name, questions in found.items()}
+
+    def _step(self, root: Path, run: str, seed: int, step: int, tables: Path | None = None) -> dict[str, pa.Table]:
+        """The tables of one step that agree with their responses: responses, and tokens if they do."""
+        path = step_path(root, "responses", run, seed, step)
+        responses = self._read(path, "responses")
+        if responses is None:
+            return {}
+        if self._prompts:
+            golds = {i: q for of_file in self._prompts.values() for i, q in of_file.items()}
+            limit = self.params.sampling.max_response_tokens
+            check_responses(path, responses, golds, self.params.reward, limit, self.report)
+        path = step_path(tables or root, "tokens", run, seed, step)
+        tokens = self._read(path, "tokens")
+        if tokens is None or not check_tokens(path, tokens, responses, self._vocabulary, self.report):
+            return {"responses": responses}
+        return {"responses": responses, "tokens": tokens}
+
+    def _base(self) -> None:
+        seed, rollouts = self.params.rollouts.seed, self.root / "rollouts"
+        found = self._step(rollouts, BASE, seed, 0, self.root / "tokens")
+        path = step_path(self.root / "attention", "attention", BASE, seed, 0)
+        if "tokens" not in found:
+            return
+        if attention := self._read(path, "attention"):
+            check_attention(path, attention, found["tokens"], found["responses"], self.report)
+        drawn = step_path(rollouts, "sampled", BASE, seed, 0)
+        if sampled := self._read(drawn, "sampled"):
+            for name in sampled.column_names:
+                tokens = found["tokens"][name].to_numpy()
+                self.report.same("tokens", drawn, name, sampled[name].to_numpy(), tokens)
+        self._scores(self.root / "evaluate_base", (f"s{seed}" for seed in self.params.seeds))
+
+    def _run(self, method: str) -> None:
+        path = self.root / "weights" / method / "rule.json"
+        if not path.exists():
+            return
+        try:
+            rule = read_rule(path)
+        except UserError as e:
+            self.report.wrong(path, None, "rule", str(e).removeprefix(f"{path}: "))
+            return
+        parts = [self.root / name for name in ("rollouts", "tokens", "attention", "vocab")]
+        if all(part.exists() for part in parts):
+            try:
+                check_probe(path.parent / "table", method, rule, Probe(*parts), self.report)
+            except UserError as e:
+                self.report.wrong(path.parent / "table", None, "weight", f"cannot be compared: {e}")
+        for seed in self.params.seeds:
+            log, metrics = self.root / f"train/{method}-s{seed}/tokenlog", self.root / f"metrics/{method}-s{seed}"
+            runs = step_path(log, "runs", method, seed, None)
+            if table := self._read(runs, "runs"):
+                self.report.same("rules", runs, "rule", table["rule"].to_pylist(), [rule.to_json()])
+            for step in range(1, self.params.train.steps + 1):
+                self._trained(log, method, seed, step, rule)
+            check_sums(log, metrics, method, seed, self.report)
+        self._scores(self.root / "evaluate", (f"{method}-s{seed}" for seed in self.params.seeds))
+
+    def _trained(self, log: Path, method: str, seed: int, step: int, rule: Rule) -> None:
+        found = self._step(log, method, seed, step)
+        if "tokens" not in found:
+            return
+        tokens, responses = found["tokens"], found["responses"]
+        path = step_path(log, "attention", method, seed, step)
+        if (attention := self._read(path, "attention")) is not None:
+            check_attention(path, attention, tokens, responses, self.report)
+        path, clip = step_path(log, "tokens", method, seed, step), self.params.train.clip
+        check_losses(path, tokens, Clip(clip.low, clip.high, clip.dual), self.report)
+        if self._types is not None:
+            where = {"seed": seed, "step": step, "report": self.report}
+            check_weights(path, rule, tokens, responses, attention, self._types, **where)
+
+    def _scores(self, root: Path, leaves: Iterable[str]) -> None:
+        for leaf in leaves:
+            for path in sorted((root / leaf / "scores").rglob("*.parquet")):
+                if (table := self._read(path, "scores")) is not None and path.stem in self._benchmarks:
+                    questions, k = self._benchmarks[path.stem], self.params.evaluate.samples
+                    check_scores(path, table, questions, self.params.reward, k, self.report)
+
+
+def vocabulary_size(root: Path, tokens: int) -> int:
+    """Rows of the policy's embedding, which may be more than the tokenizer has `tokens`."""
+    try:
+        return max(tokens, int(json.loads((root / "policy/config.json").read_text())["vocab_size"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return tokens

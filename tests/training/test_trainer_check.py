@@ -1,0 +1,228 @@
+"""`spectrum check` on a small preset that was really trained: clean, and with one value of each kind changed.
+
+The one who changes a value is careful: the manifest's hash is made anew.
+"""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import trainer_kit
+
+from tokenspectrum.checking.found import MOST, Report
+from tokenspectrum.checking.preset import Checked
+from tokenspectrum.cli.main import main
+from tokenspectrum.params.evaluate import EvaluateParams
+from tokenspectrum.params.presets import read_preset
+from tokenspectrum.params.root import Params
+from tokenspectrum.policy.load import load_tokenizer
+from tokenspectrum.policy.vocab import write_vocab
+from tokenspectrum.rollout.questions import read_questions
+from tokenspectrum.tables.registry import TABLES
+from tokenspectrum.tokenlog.writer import write_manifest, write_step
+from tokenspectrum.training.backends.local.trainer import train
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN, SEED, K = "anchor20", 1, 2
+TRAIN = f"train/{RUN}-s{SEED}/tokenlog"
+STEP = f"run={RUN}/seed={SEED}/step=2/part-0.parquet"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> tuple[Path, object]:
+    """(artifacts of the preset, its params): one method, one seed, four steps."""
+    root = tmp_path_factory.mktemp("check") / "tiny"
+    policy = trainer_kit.write_policy(root / "policy")
+    prompts = root / "prompts/train"
+    trainer_kit.write_prompts(prompts, 24)
+    shutil.copytree(prompts, root / "prompts/benchmarks")
+    write_vocab(root / "vocab", load_tokenizer(policy), "random")
+    job = trainer_kit.make_job(root, prompts, policy, run=RUN, method=RUN, train={"token_log": {"layers": ["rule"]}})
+    job = replace(job, out=root / f"train/{RUN}-s{SEED}", metrics=root / f"metrics/{RUN}-s{SEED}")
+    train(job)
+    shutil.rmtree(root / "checkpoints", ignore_errors=True)
+    (root / "weights" / RUN).mkdir(parents=True)
+    (root / "weights" / RUN / "rule.json").write_text(job.rule.to_json())
+    (questions,) = read_questions(root / "prompts/benchmarks").values()
+    rows = [(q, sample) for q in questions for sample in range(K)]
+    columns = {
+        "benchmark": ["train"] * len(rows),
+        "prompt_id": [q.prompt_id for q, _ in rows],
+        "sample": [sample for _, sample in rows],
+        "answer": [q.ground_truth if sample else None for q, sample in rows],
+        "correct": [bool(sample) for _, sample in rows],
+        "correct_alt": [bool(sample) for _, sample in rows],
+        "n_tokens": [3] * len(rows),
+    }
+    scores = root / f"evaluate/{RUN}-s{SEED}"
+    write_step(scores, "scores", TABLES["scores"], columns, run=RUN, seed=SEED, step=4, name="train")
+    write_manifest(scores)
+    return root, job
+
+
+@pytest.fixture
+def tampered(made, tmp_path, monkeypatch):
+    """tampered(file, field, row, value): the findings after one value was changed; nothing changed without a file."""
+    source, job = made
+    root = tmp_path / "tiny"
+    shutil.copytree(source, root)
+    monkeypatch.chdir(tmp_path)
+
+    def check(file=None, field="", row=0, value=None, honest=True) -> Report:
+        if file is not None:
+            path = root / file
+            table = pq.read_table(path, partitioning=None)
+            column = table[field].to_pylist()
+            column[row] = value(column[row])
+            kind = table.schema.field(field)
+            table = table.set_column(table.schema.get_field_index(field), kind, pa.array(column, kind.type))
+            pq.write_table(table, path)
+            folder = next(p for p in path.parents if (p / "manifest.json").exists())
+            if honest:
+                write_manifest(folder)
+        checked = Checked(root, params_of(job))
+        checked.everything()
+        return checked.report
+
+    return check
+
+
+def params_of(job) -> Params:
+    """The preset tiny with what the small run differs in."""
+    params = read_preset("tiny", ROOT / "presets").params
+    evaluate = EvaluateParams(**params.evaluate.model_dump() | {"samples": K})
+    own = {"methods": (RUN,), "seeds": (SEED,), "train": job.train, "sampling": job.sampling, "reward": job.reward}
+    return params.model_copy(update=own | {"evaluate": evaluate})
+
+
+def test_a_sound_preset_has_nothing_wrong(tampered):
+    report = tampered()
+    assert not report.findings
+    kinds = (
+        "files",
+        "responses",
+        "rewards",
+        "advantages",
+        "tokens",
+        "attention",
+        "losses",
+        "weights",
+        "sums",
+        "scores",
+    )
+    assert all(report.compared[kind] > 0 for kind in (*kinds, "rules"))
+
+
+def other_json(text):
+    return text.replace('"p": 0.3', '"p": 0.4')
+
+
+CHANGES = {
+    # what is changed: table, field, how
+    "reward": ("responses", "reward", lambda v: v + 0.5),
+    "reward_raw": ("responses", "reward_raw", lambda v: -v),
+    "correct": ("responses", "correct", lambda v: not v),
+    "answer": ("responses", "answer", lambda v: "42"),
+    "text": ("responses", "text", lambda v: r"\boxed{7}"),
+    "advantage of a response": ("responses", "advantage", lambda v: v + 0.01),
+    "n_tokens": ("responses", "n_tokens", lambda v: v + 1),
+    "prompt_id": ("responses", "prompt_id", lambda v: "no such"),
+    "logprob": ("tokens", "logprob", lambda v: 0.01),
+    "rollout_logprob": ("tokens", "rollout_logprob", lambda v: 0.01),
+    "entropy below 0": ("tokens", "predictive_entropy", lambda v: -0.1),
+    "entropy above ln n": ("tokens", "predictive_entropy", lambda v: 99.0),
+    "advantage of a token": ("tokens", "advantage", lambda v: v + 0.01),
+    "position": ("tokens", "position", lambda v: v + 1),
+    "weight": ("tokens", "weight", lambda v: 1.0 - v),
+    "minibatch": ("tokens", "minibatch", lambda v: 1 - v),
+    "loss of a token": ("tokens", "loss", lambda v: v + 0.1),
+    "token_id": ("tokens", "token_id", lambda v: 10**6),
+    "entropy_norm": ("attention", "entropy_norm", lambda v: v * 0.9 + 0.01),
+    "visible": ("attention", "visible", lambda v: v + 1),
+}
+NAMED = {
+    "text": "reward_raw",
+    "n_tokens": "n_tokens",
+    "entropy below 0": "predictive_entropy",
+    "entropy above ln n": "predictive_entropy",
+    "advantage of a response": "advantage",
+    "advantage of a token": "advantage",
+    "loss of a token": "loss",
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_one_changed_value_is_named_with_its_file(tampered, what):
+    table, field, value = CHANGES[what]
+    report = tampered(f"{TRAIN}/{table}/{STEP}", field, 1, value)
+    named = {(finding.file.parts[-5], finding.field) for finding in report.findings}
+    tables = {"tokens"} if what == "n_tokens" else {table}
+    assert named & {(t, NAMED.get(what, field)) for t in tables}
+    assert all(
+        finding.file.as_posix().endswith(STEP) or finding.field in ("s_m[0]", "s_m[1]", "loss")
+        for finding in report.findings
+    )
+
+
+def test_the_row_is_named(tampered):
+    report = tampered(f"{TRAIN}/tokens/{STEP}", "logprob", 3, lambda v: 0.25)
+    lines = [str(finding) for finding in report.findings]
+    assert any(line.endswith(f"tokens/{STEP}: row 3: logprob: 0.25, outside -inf to 1e-05") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [("s_m", lambda v: [v[0], v[1] + 0.01], "s_m[1]"), ("loss", lambda v: v + 0.01, "loss")],
+)
+def test_a_changed_sum(tampered, field, value, named):
+    report = tampered(f"metrics/{RUN}-s{SEED}/metrics/{STEP}", field, 0, value)
+    assert {finding.field for finding in report.findings} == {named}
+    assert all(finding.file.as_posix().endswith(f"metrics/{STEP}") for finding in report.findings)
+
+
+def test_a_changed_score(tampered):
+    file = f"evaluate/{RUN}-s{SEED}/scores/run={RUN}/seed={SEED}/step=4/train.parquet"
+    (found,) = tampered(file, "correct", 0, lambda v: True).findings
+    assert (found.row, found.field, found.what) == (0, "correct", "True, should be False")
+    fields = {finding.field for finding in tampered(file, "sample", 2, lambda v: 1).findings}
+    assert "sample" in fields
+
+
+def test_a_changed_rule(tampered):
+    report = tampered(f"{TRAIN}/runs/run={RUN}/seed={SEED}/part-0.parquet", "rule", 0, other_json)
+    assert [finding.field for finding in report.findings] == ["rule"]
+
+
+def test_a_careless_change_is_told_by_the_manifest(tampered):
+    report = tampered(f"{TRAIN}/tokens/{STEP}", "rollout_logprob", 0, lambda v: v - 0.125, honest=False)
+    assert [(f.field, f.what) for f in report.findings] == [("sha256", "is not the manifest's")]
+
+
+def test_many_rows_are_a_few_lines(tmp_path):
+    report = Report()
+    report.same("x", tmp_path, "y", range(10), [-1] * 10)
+    assert len(report.findings) == MOST + 1
+    assert str(report.findings[-1]) == f"{tmp_path}: y: and {10 - MOST} more rows"
+
+
+def test_the_command_says_what_it_compared_and_fails_on_a_finding(tampered, made, monkeypatch, capsys):
+    tampered()
+    Path("dvc.yaml").touch()
+    Path("artifacts").mkdir()
+    Path("tiny").rename("artifacts/tiny")
+    params = params_of(made[1])
+    monkeypatch.setattr("tokenspectrum.params.root.load_params", lambda: params)
+    main(["check", RUN])
+    said = capsys.readouterr().out
+    assert said.startswith("compared: ")
+    assert said.endswith("; none wrong\n")
+    (Path("artifacts/tiny") / TRAIN / "tokens" / STEP).unlink()
+    with pytest.raises(SystemExit) as stop:
+        main(["check"])
+    assert stop.value.code == 1
+    assert "listed in the manifest but missing" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="error: check: nothing: no such method; there are anchor20"):
+        main(["check", "nothing"])
