@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 MOST = 3  # lines of one field of one file
+Values = Sequence[Any] | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,7 @@ class Report:
         """Note one thing that is wrong."""
         self.findings.append(Finding(file, row, name, what))
 
-    def same(
-        self, kind: str, file: Path, name: str, logged: Sequence[Any], wanted: Sequence[Any], tolerance: float = 0.0
-    ) -> None:
+    def same(self, kind: str, file: Path, name: str, logged: Values, wanted: Values, tolerance: float = 0.0) -> None:
         """Compare a column with what it should be; `tolerance` is absolute and relative to what it should be."""
         logged_n, wanted_n = np.asarray(logged), np.asarray(wanted)
         self.compared[kind] += len(logged_n)

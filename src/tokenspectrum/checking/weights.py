@@ -52,7 +52,9 @@ class _Logged:
         return None if self.rows is None else self.rows.filter(pa.array(self.rows["layer"].to_numpy() == score.layer))
 
     def attention(self, score: Score) -> torch.Tensor:
-        return self._tensor(self._at(score)[score.name].to_numpy())
+        rows = self._at(score)
+        assert rows is not None
+        return self._tensor(rows[score.name].to_numpy())
 
     def predictive_entropy(self) -> torch.Tensor:
         return self._tensor(self.tokens["predictive_entropy"].to_numpy())
