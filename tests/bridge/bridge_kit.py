@@ -1,4 +1,4 @@
-"""A toy project in a temporary folder, run by the product's own bridge, Snakefile rules and profiles."""
+"""A toy project in a temporary folder, a repository as snakedvc's README has it, with a profile of its own."""
 
 import json
 import os
@@ -97,15 +97,11 @@ class Toy:
 def new_toy(root: Path) -> Toy:
     """The toy project, never run, its code deps written."""
     shutil.copytree(TOY, root, ignore=shutil.ignore_patterns("__pycache__"))
-    (root / "workflow").symlink_to(ROOT / "workflow")
-    (root / "local").symlink_to("workflow/profiles/local")
     (root / ".dvc").mkdir()
-    for name in (".dvc/config", ".dvc/.gitignore", ".dvcignore"):
-        shutil.copy(ROOT / name, root / name)
+    (root / ".dvc/config").touch()
+    (root / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
     toy = Toy(root)
     toy.command("git", "init", "-q")
-    (root / ".gitignore").write_text(
-        "artifacts/\nresults/\nlogs/\n.snakemake/\n.ckpt/\n.site/\n__pycache__/\nworkflow\n"
-    )
+    (root / ".gitignore").write_text("artifacts/\nresults/\nlogs/\n.snakemake/\n.ckpt/\n.site/\n__pycache__/\n")
     toy.snakedvc("deps")
     return toy

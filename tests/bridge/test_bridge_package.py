@@ -66,5 +66,5 @@ def test_no_module_and_no_folder_is_in_an_import_circle():
 def test_jobs_run_where_the_working_folder_is_not_on_the_path(fresh: Toy):
     """As under a site's PYTHONSAFEPATH, which Snakemake's jobs inherit."""
     assert fresh.make("artifacts/t/source", PYTHONSAFEPATH="1") == {"source": "ran"}
-    done = fresh.command("snakedvc", "status", "source", check=False, PYTHONSAFEPATH="1")
+    done = fresh.command("python", "-m", "snakedvc", "status", "source", check=False, PYTHONSAFEPATH="1")
     assert "Traceback" not in done.stderr
