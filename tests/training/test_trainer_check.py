@@ -175,7 +175,8 @@ def test_the_row_is_named(tampered):
 
 @pytest.mark.parametrize(
     ("field", "value", "named"),
-    [("s_m", lambda v: [v[0], v[1] + 0.01], "s_m[1]"), ("loss", lambda v: v + 0.01, "loss")],
+    [("s_m", lambda v: [v[0], v[1] + 0.01], "s_m[1]"), ("loss", lambda v: v + 0.01, "loss")]
+    + [(name, lambda v: v + 0.01, name) for name in ("reward", "accuracy", "length", "kept_fraction")],
 )
 def test_a_changed_sum(tampered, field, value, named):
     report = tampered(f"metrics/{RUN}-s{SEED}/metrics/{STEP}", field, 0, value)

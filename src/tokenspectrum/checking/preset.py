@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from tokenspectrum.checking.folders import check_folder
 from tokenspectrum.checking.found import Report
+from tokenspectrum.checking.means import check_means
 from tokenspectrum.checking.responses import check_responses, check_scores
 from tokenspectrum.checking.sums import check_sums
 from tokenspectrum.checking.tokens import check_attention, check_losses, check_tokens
@@ -133,6 +134,9 @@ class Checked:
 
     def _trained(self, log: Path, method: str, seed: int, step: int, rule: Rule) -> None:
         found = self._step(log, method, seed, step)
+        path = step_path(self.root / f"metrics/{method}-s{seed}", "metrics", method, seed, step)
+        if "responses" in found and (metrics := self._read(path, "metrics")) is not None:
+            check_means(path, metrics, found["responses"], found.get("tokens"), self.report)
         if "tokens" not in found:
             return
         tokens, responses = found["tokens"], found["responses"]
