@@ -1,6 +1,6 @@
-"""Counter-based uniforms: every random number is a hash of what it is for, never of when it was drawn.
+"""Counter-based uniforms: every random number is a hash of its purpose, and does not depend on when it is drawn.
 
-Masks and samples built on these do not depend on ranks, batching, sharding or resuming.
+So masks and samples do not depend on ranks, batching, sharding or resuming.
 Knows nothing of tokens or models.
 """
 
@@ -14,7 +14,7 @@ _MIX2 = np.uint64(0x94D049BB133111EB)
 
 
 def stream_key(domain: str, seed: int, step: int, prompt_id: str, sample: int) -> int:
-    """64-bit key of one response's stream; `domain` separates uses ("sample", "mask", "tie") of the same response."""
+    """64-bit key of one response's stream.  `domain` ("sample", "mask", "tie") separates the uses of one response."""
     text = f"{domain}\x1f{seed}\x1f{step}\x1f{prompt_id}\x1f{sample}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 

@@ -1,4 +1,4 @@
-"""The public door to attention entropy: checks the input, picks a backend, returns one frozen result."""
+"""The public functions of attention entropy: they check the input, pick a backend and return one frozen result."""
 
 from collections.abc import Sequence
 
@@ -38,29 +38,29 @@ def attention_entropy(
 
     For the query at position p of its sequence, which sees the N = p + 1 positions j <= p:
     a_j = mean_h softmax_j(scale q_h . k_j); H_raw = -sum_j a_j ln a_j; H_norm = H_raw / ln N (0 where N = 1).
-    Heads are averaged FIRST; the mean of the heads' own entropies is a smaller number.
+    Heads are averaged FIRST. The mean of the heads' own entropies would be a smaller number.
 
     Args:
         q: (N, H, D) packed, or (B, T, H, D) batched; after the rotary embedding. float16, bfloat16, float32, float64.
-        k: (N, K, D) or (B, T, K, D), H a multiple of K: query head h reads key head h // (H / K).
-        cu_seqlens: (B + 1) offsets of packed sequences, from 0 to N; None is one sequence. Batched rows are sequences
-            of length T; padding on the right is harmless to rows before it, so cut it off with `query_stop`.
-        query_start: first query position wanted, within each sequence (an int for all, or one each); default 0.
-        query_stop: one past the last position wanted; default the sequence's length. Response token t of a response of
-            T tokens behind P prompt tokens is emitted by the query at P + t - 1 (alignment "decision": query_start
-            P - 1, query_stop P + T - 1) and read by the one at P + t (alignment "token": P and P + T).
+        k: (N, K, D) or (B, T, K, D). H is a multiple of K: query head h reads key head h // (H / K).
+        cu_seqlens: (B + 1) offsets of packed sequences, from 0 to N; None means one sequence. In batched input every
+            row is a sequence of length T. Rows before right padding do not see it. `query_stop` leaves out its own.
+        query_start: first query position wanted in each sequence (one int for all, or one each); default 0.
+        query_stop: one past the last position wanted; default the sequence's length. Take a response of T tokens after
+            P prompt tokens. The query at P + t - 1 emits its token t: alignment "decision" has query_start P - 1 and
+            query_stop P + T - 1. The query at P + t reads that token: alignment "token" has P and P + T.
         scale: factor of the logits; default D ** -0.5.
-        lse: natural log-sum-exp of the scaled visible logits, float32, (H, N) packed or (B, H, T) batched, as flash
-            attention returns it: reused, not recomputed.
+        lse: natural log-sum-exp of the scaled visible logits, float32, (H, N) packed or (B, H, T) batched. Flash
+            attention returns it. If it is given, it is not computed again.
         causal: must be True; other masks are refused.
-        variants: any of "distance", "local_mass", "fixed" (one pass with the entropy), "topk", "support" (these
-            sort each row); all are in row_statistics.py.
-        local_window: positions that count as local, the query's own among them.
-        fixed_k: K of "fixed": first K visible positions.
-        top_k: k of "topk": k largest probabilities.
+        variants: any of "distance", "local_mass", "fixed" (computed in the same pass as the entropy), "topk", "support"
+            (these two sort each row). All are declared in row_statistics.py.
+        local_window: how many positions count as local; the query's own is one of them.
+        fixed_k: K of "fixed", which uses the first K visible positions.
+        top_k: k of "topk", which uses the k largest probabilities.
         backend: "auto" (triton on a GPU where it can run, else torch), "reference" (float64, slow), "torch", "triton".
-            Where |q| |k| scale is so large that float32 sums would miss the promised error, and for float64 inputs,
-            triton leaves the work to torch, in float64; the result names who did it.
+            triton passes the work to torch in float64 in two cases: float64 inputs, and |q| |k| scale so large that
+            float32 sums would miss the promised error. The result names the backend that did the work.
 
     Returns:
         AttentionEntropy: one entry a row, sequences in order, float32 (float64 for float64 inputs or the reference).
@@ -69,7 +69,7 @@ def attention_entropy(
     Raises:
         ValueError, TypeError: mismatched heads, shapes, devices or dtypes, an empty sequence, NaN or infinity (named by
             sequence and head), an unknown variant or one without its parameter, causal=False.
-        RuntimeError: the backend cannot run here; says why and what would.
+        RuntimeError: the backend cannot run here. The message says why, and which backend can.
     """
     if not causal:
         raise ValueError("attention_entropy knows causal attention only: other masks are refused (causal=False)")
@@ -103,7 +103,7 @@ def attention_rows(
     lse: Tensor | None = None,
     backend: str = "auto",
 ) -> list[Tensor]:
-    """The head-averaged attention rows themselves, for chosen queries (attention maps).
+    """The whole head-averaged attention rows of chosen queries (attention maps).
 
     Args:
         q, k, cu_seqlens, scale, lse: as in `attention_entropy`.
@@ -111,11 +111,11 @@ def attention_rows(
         backend: "auto", "torch" or "reference".
 
     Returns:
-        R tensors, the one of position p holding p + 1 probabilities that sum to 1; float32 (float64 for float64
+        R tensors. The row of position p holds p + 1 probabilities that sum to 1; float32 (float64 for float64
         inputs or the reference).
 
     Raises:
-        ValueError, TypeError: as `attention_entropy`, and for a query outside its sequence.
+        ValueError, TypeError: as in `attention_entropy`, and for a query outside its sequence.
     """
     problem = make_problem(q, k, cu_seqlens, None, None, scale, lse)
     pairs = [(int(b), int(p)) for b, p in (queries.tolist() if isinstance(queries, Tensor) else queries)]
@@ -133,9 +133,10 @@ def attention_rows(
 
 
 def _mend_fixed(stats: dict[str, Tensor], problem: Problem, options: Options) -> None:
-    """Compute again, in float64, the fixed-K entropy of rows whose first K positions hold next to nothing.
+    """Compute the fixed-K entropy again in float64, for rows whose first K positions hold almost no mass.
 
-    Dividing by so small a mass would show what float32 has lost to underflow; ordinary rows are never here.
+    float32 loses digits of so small a mass to underflow, and the division by it would show that. Ordinary rows do not
+    need this.
     """
     weak = (stats.pop("fixed_mass") < LEAST_MASS).nonzero().squeeze(1).tolist()
     positions, sequences = problem.positions().tolist(), problem.sequences().tolist()
@@ -157,7 +158,7 @@ def _result(stats: dict[str, Tensor], problem: Problem, options: Options, backen
             s.slot: visible.clone() if s.counts else torch.empty(0, dtype=dtype, device=visible.device) for s in found
         }
         return AttentionEntropy(visible=visible, backend=backend, **empty)
-    # Rounding may not take a result out of its range.
+    # Rounding must not push a result out of its range.
     raw = clamp_entropy(stats.pop("raw"), visible)
     norm = (raw / visible.to(raw.dtype).log()).clamp_(max=1.0).masked_fill_(visible == 1, 0.0)
     if "fixed" in stats:

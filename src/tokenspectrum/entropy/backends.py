@@ -1,4 +1,4 @@
-"""Which backend computes: `auto` picks, a named one either runs or says why not and what would."""
+"""Choose the backend: `auto` picks one.  A named backend runs, or an error says why not and which one can."""
 
 import importlib.util
 import os
@@ -25,7 +25,7 @@ def pick_backend(backend: str, device: torch.device) -> str:
 
 
 def interpreted() -> bool:
-    """Whether triton's kernels run in its interpreter here: decided by the environment when triton was imported."""
+    """Whether triton's kernels run in its interpreter.  The environment decided this when triton was imported."""
     if os.environ.get("TRITON_INTERPRET") != "1":
         return False
     import triton.language
@@ -34,7 +34,7 @@ def interpreted() -> bool:
 
 
 def why_no_triton(device: torch.device) -> str | None:
-    """None where the triton backend can run, else one line: why it cannot and what would."""
+    """None where the triton backend can run; else one line that says why it cannot, and which backend can."""
     if importlib.util.find_spec("triton") is None:
         return "backend 'triton' cannot run: triton is not installed; pip install triton, or use backend='torch'"
     if device.type == "cpu" and not interpreted():

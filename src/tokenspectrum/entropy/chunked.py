@@ -1,9 +1,9 @@
-"""Attention entropy in plain torch, block of rows by block of rows, on any device.
+"""Attention entropy in plain torch on any device, one block of rows at a time.
 
-For a block of R query rows and a few key heads at a time: one matrix product gives the logits of the query heads that
-share them, exp2 in place makes them exponentials, one sum normalises them, and one product adds their weighted sum to
-the head mean.  Only the (R, S) head mean is ever read by the logarithm.  What a causal row does not see is not
-computed, but for the corner of each block.  Memory: one tile of exponentials, whatever the length.
+A block has R query rows and takes a few key heads at a time.  One matrix product gives the logits of the query heads
+that share these key heads.  exp2 in place makes them exponentials, and one sum normalises them.  One more product adds
+their weighted sum to the head mean.  The logarithm is taken of the (R, S) head mean alone.  Positions that a causal row
+does not see are not computed, except in the corner of each block.  Memory is one tile of exponentials at any length.
 
 Shapes: b sequences of a block, R rows of each, k key heads at a time, G query heads of a key head, S positions,
 D head dimension.
@@ -24,20 +24,22 @@ from tokenspectrum.entropy.types import Options
 
 LOG2_E = math.log2(math.e)
 
-# A tile of exponentials: 2**19 floats (2 MiB) stay in a core's caches, where the passes after the matrix product are
-# cheap; smaller ones cost more calls.  A GPU wants enough rows to fill it instead.
+# Size of a tile of exponentials.  2**19 floats (2 MiB) stay in a core's caches, so the passes after the matrix product
+# are cheap.  Smaller tiles cost more calls.  A GPU needs larger tiles, since it needs enough rows to be busy.
 TILE_CPU, TILE_GPU = 2**19, 2**26
 ROWS_CPU, ROWS_GPU = 96, 1024
-# From this width on, one small product a row adds up heads faster than a pass over memory a head (measured).
+# From this width on it is faster to add up heads by one small product a row than by one pass over memory a head
+# (measured).
 PRODUCT_WIDTH = 512
 
 # Largest possible |logit| (scale |q| |k|) for which float32 arithmetic keeps the promised error: 2e-5 nats on float32
-# inputs, 1e-3 on 16-bit ones (whose products are exact in float32).  Beyond, a block is computed in float64.
+# inputs, 1e-3 on 16-bit ones (whose products are exact in float32).  Above it a block is computed in float64.
 # Measured worst errors at 64, 128, 256: 3e-6, 1e-5, 6e-5 nats.
 LIMIT_FLOAT32, LIMIT_HALF = 64.0, 4096.0
-# Up to here exp needs no shift by the row's maximum: sums of exp(+-64) over any length are normal float32 numbers.
+# Up to this |logit| exp needs no shift by the row's maximum: sums of exp(+-64) over any length are normal float32.
 LIMIT_UNSHIFTED = 64.0
-# What a row's head mean starts from: no log of zero, no visible trace (a ln a = 1e-34 or less).
+# A row's head mean starts from this instead of 0, so that no log of zero is taken.  Its a ln a is 1e-34 or less, which
+# rounding hides.
 TINY = {torch.float32: 1e-36, torch.float64: 1e-300}
 
 
@@ -87,7 +89,7 @@ def head_mean_rows(problem: Problem, block: Block, limits: Sequence[float]) -> t
     q_bRKGD = q_bRHD.to(dtype).mul(problem.scale * LOG2_E).view(batch, rows, key_heads, groups, dim)
     q_bKMD = q_bRKGD.transpose(1, 2).reshape(batch, key_heads, rows * groups, dim)
     k_bKDS = k_bSKD.to(dtype).permute(0, 2, 3, 1)
-    # Columns up to the block's first position are seen by every row: the mask is needed only behind them.
+    # Every row sees the columns up to the block's first position.  Only later columns need the mask.
     corner = min(block.first) + 1
     mask_b1R1C = _triangle(rows, dtype, device) if batch == 1 else _ragged_mask(position_bR, corner, width, dtype)
     mean_bRS = torch.full((batch, rows, width), TINY[dtype], dtype=dtype, device=device)
@@ -113,7 +115,7 @@ def head_mean_rows(problem: Problem, block: Block, limits: Sequence[float]) -> t
             weight_bkRG1 = (shift_bkRG1 - lse_bkRG1 * LOG2_E).exp2_().div_(heads)
         _add_heads(mean_bRS, e_bkRGS, weight_bkRG1)
     if lse_bHR is not None:
-        # A given log-sum-exp carries its own rounding: divide the row's sum out, 1 but for that.
+        # A log-sum-exp that was given has its own rounding error.  The row's sum shows it, so divide by that sum.
         mean_bRS.div_(mean_bRS.sum(-1, keepdim=True))
     return mean_bRS, position_bR
 
@@ -129,20 +131,20 @@ def _positions(block: Block, rows: int, device: torch.device) -> Tensor:
 
 @functools.lru_cache(maxsize=8)
 def _triangle(rows: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """(1, 1, R, 1, R - 1): what the rows of one sequence may not see of the columns behind the first row's own."""
+    """(1, 1, R, 1, R - 1): mask of the columns after the first row's own, where the rows of one sequence see less."""
     mask_RC = torch.full((rows, rows - 1), -math.inf, dtype=dtype, device=device).triu_()
     return mask_RC[None, None, :, None]
 
 
 def _ragged_mask(position_bR: Tensor, corner: int, width: int, dtype: torch.dtype) -> Tensor:
-    """(b, 1, R, 1, C): -inf where a column from `corner` on lies behind the row's position, else 0."""
+    """(b, 1, R, 1, C), columns from `corner` on: -inf where a column is later than the row's position, else 0."""
     unseen_bRC = torch.arange(corner, width, device=position_bR.device) > position_bR[:, :, None]
     mask_bRC = torch.zeros(unseen_bRC.shape, dtype=dtype, device=position_bR.device)
     return mask_bRC.masked_fill_(unseen_bRC, -math.inf)[:, None, :, None]
 
 
 def _add_heads(mean_bRS: Tensor, e_bkRGS: Tensor, weight_bkRG1: Tensor) -> None:
-    """mean += the weighted sum of the exponentials over their heads."""
+    """Add the weighted sum of the exponentials over their heads to `mean_bRS`."""
     batch, rows, width = mean_bRS.shape
     if mean_bRS.device.type == "cpu" and batch == 1 and width >= PRODUCT_WIDTH:
         for e_RGS, weight_RG1 in zip(e_bkRGS[0], weight_bkRG1[0], strict=True):
@@ -154,7 +156,7 @@ def _add_heads(mean_bRS: Tensor, e_bkRGS: Tensor, weight_bkRG1: Tensor) -> None:
 
 
 def logit_limits(problem: Problem) -> list[float]:
-    """The largest |logit| that each sequence can hold, scale |q| |k| at most (Cauchy-Schwarz).
+    """An upper bound of |logit| for each sequence: scale |q| |k| (Cauchy-Schwarz).
 
     Raises:
         ValueError: a NaN or an infinity in q or k, named by sequence and head.
@@ -162,7 +164,7 @@ def logit_limits(problem: Problem) -> list[float]:
     dtype = torch.promote_types(problem.q_NHD.dtype, torch.float32)
     norms = [torch.linalg.vector_norm(x, dim=-1, dtype=dtype).amax(-1) for x in (problem.q_NHD, problem.k_NKD)]
     q_N, k_N = torch.stack(norms).cpu()
-    # A finite vector may still have an infinite norm: then the limit is infinite, and float64 takes over.
+    # The norm of a finite vector may overflow.  Then the bound is infinite, and float64 is used.
     finite = all(bool(torch.isfinite(norm_N).all()) for norm_N in (q_N, k_N))
     if not finite and not all(bool(torch.isfinite(x).all()) for x in (problem.q_NHD, problem.k_NKD)):
         raise name_not_finite(problem)
@@ -196,7 +198,7 @@ def _row_bases(problem: Problem) -> list[int]:
 
 
 def _plan(problem: Problem) -> Iterator[Block]:
-    """Cut the rows into blocks: many short sequences of like length at once, or a few rows of a long one."""
+    """Cut the rows into blocks: many short sequences of similar length together, or a few rows of a long one."""
     on_cpu = problem.q_NHD.device.type == "cpu"
     tile, most_rows = (TILE_CPU, ROWS_CPU) if on_cpu else (TILE_GPU, ROWS_GPU)
     wanted = [b for b in range(len(problem.start)) if problem.stop[b] > problem.start[b]]

@@ -1,7 +1,7 @@
-"""The triton backend: lays out the work of the kernels, launches them and combines their partial sums.
+"""The triton backend: divides the work among the kernels, launches them and combines their partial sums.
 
-Imported only when the backend is used, since it needs triton.  Memory beyond q and k: log-sum-exps (H, N) and at most
-MOST_CHUNKS x 6 sums a row, whatever the length; rows that must be sorted are made a slab at a time.
+It needs triton, so it is imported only when the backend is used.  Memory beyond q and k is (H, N) log-sum-exps and at
+most MOST_CHUNKS x 6 sums a row, at any length.  Rows that must be sorted are computed one slab at a time.
 """
 
 from dataclasses import dataclass
@@ -31,19 +31,19 @@ class Tile:
     """Predictive: slice of the hidden size."""
 
 
-# Chosen by counting (LOG.md of the benchmark) and by what the compiler reports for an H200: next to no spills, and at
-# most 227 KiB of shared memory.  `python -m benchmarks.entropy tune` times the alternatives on the device at hand.  The
-# choice is a constant and not tuned at run time, so that results repeat.
+# Chosen by counting (LOG.md of the benchmark) and by what the compiler reports for an H200: almost no spills, and at
+# most 227 KiB of shared memory.  `python -m benchmarks.entropy tune` times the alternatives on the present device.  The
+# tiles are constants and are not tuned at run time, so that results repeat.
 LSE_TILE = Tile(128, 128, 8, 3)
 MEAN_TILE = Tile(128, 128, 8, 3, nested=True)
 PREDICTIVE_TILE = Tile(128, 128, 8, 3)
-# float32 tiles are twice as large in shared memory, and IEEE products are made in registers, not by tensor cores.
+# float32 tiles need twice the shared memory.  Their IEEE products are computed in registers, not by tensor cores.
 LSE_TILE_FLOAT32 = Tile(32, 64, 8, 2)
 MEAN_TILE_FLOAT32 = Tile(32, 64, 8, 2)
 PREDICTIVE_TILE_FLOAT32 = Tile(64, 64, 8, 2, depth=32)
 
 MOST_CHUNKS = 16
-SLAB = 2**23  # floats of whole rows held at once for the statistics that sort
+SLAB = 2**23  # floats of whole rows in memory at once, for the statistics that sort
 
 
 def fused_entropy(
@@ -60,7 +60,7 @@ def fused_entropy(
     table = _row_blocks(problem, mean_tile.rows)
     sums_6Q = _launch_mean(problem, options, lse_HN, table, mean_tile, None)
     mass_Q, plogp_Q, distance_Q, local_Q, fixed_mass_Q, fixed_plogp_Q = sums_6Q
-    # The row's own sum, 1 but for rounding, is divided out: H of a / M is ln M - (sum a ln a) / M.
+    # A row's sum M differs from 1 by rounding, so divide by it: H of a / M is ln M - (sum a ln a) / M.
     out = {"raw": mass_Q.log() - plogp_Q / mass_Q}
     if "distance" in options.variants:
         out["distance"] = distance_Q / mass_Q
@@ -75,7 +75,7 @@ def fused_entropy(
 
 
 def fused_lse(problem: Problem, tile: Tile) -> Tensor:
-    """(H, N) float32 log-sum-exp of the scaled visible logits, of the rows wanted; the rest is not written."""
+    """(H, N) float32 log-sum-exp of the scaled visible logits; only the rows wanted are written."""
     table = _row_blocks(problem, tile.rows)
     tokens, heads, dim = problem.q_NHD.shape
     lse_HN = torch.empty(heads, tokens, dtype=torch.float32, device=problem.q_NHD.device)
@@ -93,7 +93,7 @@ def fused_lse(problem: Problem, tile: Tile) -> Tensor:
 def _launch_mean(
     problem: Problem, options: Options, lse_HN: Tensor, table: Tensor, tile: Tile, rows_QS: Tensor | None
 ) -> Tensor:
-    """(6, Q) sums of the head-mean rows of the blocks in `table`; fills rows_QS if given, numbered as in `table`."""
+    """(6, Q) sums of the head-mean rows of the blocks in `table`.  If rows_QS is given, the rows are written to it."""
     tokens, heads, dim = problem.q_NHD.shape
     blocks = table.shape[1]
     longest = max(problem.stop)
@@ -116,7 +116,7 @@ def _launch_mean(
 
 
 def _sorted(problem: Problem, options: Options, lse_HN: Tensor, table: Tensor, tile: Tile) -> dict[str, Tensor]:
-    """Statistics that sort whole rows, a slab of row blocks at a time."""
+    """The statistics that sort whole rows, computed one slab of row blocks at a time."""
     width = max(problem.stop)
     per_slab = max(1, SLAB // (tile.rows * width))
     pieces: dict[str, Tensor] = {}
@@ -136,7 +136,7 @@ def _sorted(problem: Problem, options: Options, lse_HN: Tensor, table: Tensor, t
 
 
 def _row_blocks(problem: Problem, rows: int) -> Tensor:
-    """(4, blocks) int32, latest rows first: they have most to do, and should not be left for the end."""
+    """(4, blocks) int32.  The latest rows come first: they see most, and the device should not end with them."""
     table, base = [], 0
     for b, (start, stop) in enumerate(zip(problem.start, problem.stop, strict=True)):
         table += [(problem.offset[b], first, stop, base + first - start) for first in range(start, stop, rows)]
@@ -161,7 +161,7 @@ def fused_predictive(
     tile = tile or (PREDICTIVE_TILE_FLOAT32 if hidden_ND.dtype == torch.float32 else PREDICTIVE_TILE)
     tokens, vocabulary = len(hidden_ND), len(weight_VD)
     token_blocks = triton.cdiv(tokens, tile.rows)
-    # Enough programs to fill a large device several times over, in chunks of whole vocabulary blocks.
+    # Chunks are whole vocabulary blocks, and many enough to fill a large device several times.
     wanted = max(1, min(triton.cdiv(1024, max(1, token_blocks)), MOST_CHUNKS))
     per_chunk = triton.cdiv(triton.cdiv(vocabulary, tile.columns), wanted) * tile.columns
     chunks = triton.cdiv(vocabulary, per_chunk)

@@ -1,7 +1,7 @@
-"""Checks of what callers pass in, and the one layout that every backend works on.
+"""Check what callers pass in, and bring it into the one layout that every backend uses.
 
-A `Problem` is the packed form: tokens of all sequences behind one another, with offsets.  A batched input becomes a
-Problem without a copy of q or k.  Every complaint is one line that says what is wrong and where.
+A `Problem` is packed: the tokens of all sequences follow one another, with offsets.  A batched input becomes a Problem
+without a copy of q or k.  Every error is one line that says what is wrong and where.
 """
 
 import itertools
@@ -47,7 +47,7 @@ class Problem:
         return sum(b - a for a, b in zip(self.start, self.stop, strict=True))
 
     def positions(self) -> Tensor:
-        """(Q,) int64: position, within its sequence, of every row wanted."""
+        """(Q,) int64: position of every row wanted, within its sequence."""
         spans = [torch.arange(a, b) for a, b in zip(self.start, self.stop, strict=True)]
         return torch.cat(spans).to(self.q_NHD.device)
 
@@ -114,7 +114,7 @@ def check_options(variants: Sequence[str], local_window: int, fixed_k: int | Non
 
 
 def name_not_finite(problem: Problem) -> ValueError:
-    """The error for a NaN or an infinity in q or k, which names the first sequence and head that holds one."""
+    """The error for a NaN or an infinity in q or k.  It names the first sequence and head that hold one."""
     for name, x_NHD in (("q", problem.q_NHD), ("k", problem.k_NKD)):
         bad = (~torch.isfinite(x_NHD)).any(-1).nonzero()
         if len(bad):
@@ -152,7 +152,7 @@ def _check_lse(lse: Tensor, shape: tuple[int, ...], q: Tensor) -> None:
         raise TypeError(f"lse has dtype {lse.dtype}: float32 is needed, lower precision would not do")
     if lse.device != q.device:
         raise ValueError(f"lse is on {lse.device} but q is on {q.device}")
-    # One number tells: it is NaN or infinite if any entry is.
+    # It is enough to test one number: it is NaN or infinite if any entry is.
     if not torch.isfinite(lse.sum()) and not torch.isfinite(lse).all():
         where = (~torch.isfinite(lse)).nonzero()[0].tolist()
         raise ValueError(f"NaN or infinity in lse at {where}")

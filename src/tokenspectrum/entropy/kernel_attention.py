@@ -1,13 +1,13 @@
-"""Triton kernels of attention entropy: per-head log-sum-exp, then the head mean tile by tile, reduced on the fly.
+"""Triton kernels of attention entropy: first each head's log-sum-exp, then the sums over the rows of the head mean.
 
-Pass 1 is the forward of flash attention without values: online softmax over key tiles, one program a row block and
-head.  Pass 2 holds one (BM, BN) tile of the head mean in registers, adds exp2(logit - lse) of every head to it, and
-only then, with the tile complete, reduces it to sums over the row: a tile never leaves the chip.  One program covers a
-row block and a chunk of key tiles of equal size, so that early and late rows load the device evenly; the chunks' sums
-are added up outside, in a fixed order, so the result repeats bit for bit.
+Pass 1 is the forward pass of flash attention without values: an online softmax over key tiles, with one program for
+each row block and head.  Pass 2 keeps one (BM, BN) tile of the head mean in registers.  It adds exp2(logit - lse) of
+every head to the tile.  When the tile is complete, it reduces the tile to sums over the row, so a tile never leaves the
+chip.  One program covers a row block and a chunk of key tiles.  Chunks have equal size, so early and late rows load the
+device evenly.  The chunks' sums are added up outside in a fixed order, so the result repeats bit for bit.
 
-UPCAST makes tiles float32 before their product, which changes nothing, products of 16-bit numbers being exact in
-float32, except that Triton's interpreter, which multiplies bfloat16 as if it were integers, then gets them right.
+UPCAST makes tiles float32 before their product.  This changes no result, since products of 16-bit numbers are exact in
+float32.  Triton's interpreter needs it: it multiplies bfloat16 as if it were integers.
 
 Row blocks come in a table (4, blocks) of int32: first token of the sequence in the packed input, first row and end of
 rows within the sequence, first row in the output.  BM rows, BN keys, BD the head dimension padded to a power of two.
@@ -69,7 +69,7 @@ def _add_head(
     mean, q_rows, k_tile, lse, head, row, end, slope, stride_qn, stride_qh,
     D: tl.constexpr, BD: tl.constexpr, UPCAST: tl.constexpr,
 ):  # fmt: skip
-    """mean + the attention probabilities of one head on the tile (unmasked; exp2 of what is not seen may be inf)."""
+    """mean plus one head's attention probabilities on the tile.  No mask yet: exp2 of what is not seen may be inf."""
     q_tile = _load_tile(q_rows + head * stride_qh, row, end, stride_qn, D, BD, UPCAST)
     lse_row = tl.load(lse + row, mask=row < end, other=0.0)
     logit = tl.dot(q_tile, tl.trans(k_tile), input_precision="ieee") * slope
@@ -85,9 +85,9 @@ def mean_kernel(
     WITH_DISTANCE: tl.constexpr, WITH_LOCAL: tl.constexpr, WITH_FIXED: tl.constexpr, STORE_ROWS: tl.constexpr,
     NESTED: tl.constexpr, UPCAST: tl.constexpr,
 ):  # fmt: skip
-    """Sums over one chunk of the head-mean rows of one block; with STORE_ROWS the rows themselves too.
+    """Sums over one chunk of the head-mean rows of one block; with STORE_ROWS also the rows themselves.
 
-    sums is (chunks, 6, queries) float32, every element written; rows_out is (queries, width) float32.
+    sums is (chunks, 6, queries) float32, and every element is written; rows_out is (queries, width) float32.
     """
     block, part = tl.program_id(0), tl.program_id(1)
     begin = tl.load(table + block).to(tl.int64)
@@ -107,7 +107,7 @@ def mean_kernel(
     for start in range(part * chunk * BN, tl.minimum((part + 1) * chunk * BN, last), BN):
         column = start + tl.arange(0, BN)
         mean = tl.zeros([BM, BN], tl.float32)
-        # Nested: a key tile is read once for its group of heads.  Flat: one loop, which pipelines further ahead.
+        # Nested loops read a key tile once for its group of heads.  One flat loop can load tiles further ahead.
         if NESTED:
             for key_head in range(HEADS // GROUPS):
                 k_tile = _load_tile(k_rows + key_head * stride_kh, column, last, stride_kn, D, BD, UPCAST)

@@ -1,7 +1,7 @@
-"""Triton kernel of predictive entropy: logits made and reduced on the chip, block of the vocabulary by block.
+"""Triton kernel of predictive entropy: it computes and reduces the logits on the chip, one vocabulary block at a time.
 
-One program covers BM tokens and a chunk of the vocabulary.  It keeps, of the logits l of its chunk, the maximum m,
-Z = sum exp(l - m), U = sum exp(l - m)(l - m), the target's logit and the largest |l|; the chunks are combined outside.
+One program covers BM tokens and a chunk of the vocabulary.  For the logits l of its chunk it keeps the maximum m,
+Z = sum exp(l - m), U = sum exp(l - m)(l - m), the target's logit and the largest |l|.  The chunks are combined outside.
 BM tokens, BN entries of the vocabulary, BK a slice of the hidden size.  UPCAST as in `kernel_attention`.
 """
 
@@ -20,8 +20,8 @@ def predictive_kernel(
     DIM: tl.constexpr, HAS_BIAS: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
     UPCAST: tl.constexpr,
 ):  # fmt: skip
-    """sums (chunks, 5, tokens) float32, every element written; per_chunk is a multiple of BN."""
-    # Programs of one vocabulary chunk run together, so its weights are read from memory once.
+    """sums is (chunks, 5, tokens) float32, and every element is written; per_chunk is a multiple of BN."""
+    # Programs of one vocabulary chunk run together, so that its weights are read from memory only once.
     token_block, chunk = tl.program_id(0), tl.program_id(1)
     token = token_block * BM + tl.arange(0, BM)
     real = token < tokens
@@ -50,7 +50,7 @@ def predictive_kernel(
         chosen += tl.sum(tl.where(entry[None, :] == target[:, None], logit, 0.0), 1)
         largest = tl.maximum(largest, tl.max(tl.where(known[None, :], tl.abs(logit), 0.0), 1))
         higher = tl.maximum(top, tl.max(tl.where(known[None, :], logit, -float("inf")), 1))
-        # The first block carries zeros, whose shift must not be infinite.
+        # Before the first block m is -inf and the sums are 0.  The shift must still be finite: 0 * inf is NaN.
         drop = tl.where(top == -float("inf"), 0.0, top - higher)
         shrink = tl.exp(drop)
         shifted = tl.where(known[None, :], logit - higher[:, None], 0.0)

@@ -1,7 +1,7 @@
-"""Log-probability and entropy of the next-token distribution, block of the vocabulary by block, logits never whole.
+"""Log-probability and entropy of the next-token distribution, without ever holding all logits.
 
-With logits l_v (divided by the temperature) and a running maximum m: Z = sum exp(l_v - m) and
-U = sum exp(l_v - m)(l_v - m); then logprob = l_target - m - ln Z and H = ln Z - U / Z.
+The vocabulary is read block by block.  With logits l_v (divided by the temperature) and a running maximum m:
+Z = sum exp(l_v - m) and U = sum exp(l_v - m)(l_v - m); then logprob = l_target - m - ln Z and H = ln Z - U / Z.
 Shapes: N tokens, D hidden size, V vocabulary, C a block of the vocabulary.
 """
 
@@ -17,10 +17,10 @@ from tokenspectrum.entropy.rows import clamp_entropy
 from tokenspectrum.entropy.types import PredictiveEntropy
 
 LOG2_E = math.log2(math.e)
-# A tile of logits: on a CPU it stays in the second-level cache, on a GPU it must fill the device.
+# Size of a tile of logits.  On a CPU it stays in the second-level cache; on a GPU it must keep the device busy.
 TILE_CPU, TILE_GPU = 2**18, 2**26
 BLOCK_CPU, BLOCK_GPU = 2048, 16384
-# Logits beyond this size carry a rounding error that the entropy would show: those rows are computed in float64.
+# Rounding errors of larger logits would show in the entropy.  Such rows are computed in float64.
 LIMIT_FLOAT32, LIMIT_HALF = 32.0, 2048.0
 
 
@@ -40,7 +40,7 @@ def predictive_entropy(
 
     Args:
         hidden: (N, D) last hidden states (after the final norm), at the queries that emit the targets.
-        lm_head_weight: (V, D), same dtype and device. V needs not divide by anything.
+        lm_head_weight: (V, D), same dtype and device. V may be any number.
         targets: (N,) int64 token ids in [0, V).
         temperature: > 0.
         bias: (V,) of the head, if it has one.
@@ -53,7 +53,7 @@ def predictive_entropy(
     Raises:
         ValueError, TypeError: shapes, dtypes or devices that do not fit, targets outside the vocabulary, a temperature
             that is not positive, NaN or infinity in the logits (the row is named).
-        RuntimeError: the backend cannot run here; says why and what would.
+        RuntimeError: the backend cannot run here. The message says why, and which backend can.
     """
     _check(hidden, lm_head_weight, targets, temperature, bias)
     chosen = pick_backend(backend, hidden.device)
@@ -70,7 +70,7 @@ def predictive_entropy(
 def _fast(
     hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor, temperature: float, bias_V: Tensor | None, backend: str
 ) -> tuple[Tensor, Tensor]:
-    """(logprob_N, entropy_N): float32 sums, but float64 for the rows whose logits are too large for those."""
+    """(logprob_N, entropy_N) by float32 sums; by float64 sums for rows whose logits are too large for float32."""
     if backend == "triton" and hidden_ND.dtype != torch.float64:
         from tokenspectrum.entropy.fused import fused_predictive as run
     else:
@@ -122,7 +122,8 @@ def _rows(
         low_N1, high_N1 = logit_NC.aminmax(dim=1, keepdim=True)
         least_N1 = torch.minimum(least_N1, low_N1)
         top_N1 = torch.maximum(max_N1, high_N1)
-        # Carry the sums over to the new maximum; the first block carries zeros, whose shift must not be infinite.
+        # Move the sums to the new maximum.  Before the first block the maximum is -inf and the sums are 0.  The shift
+        # must still be finite: 0 * inf is NaN.
         drop_N1 = (max_N1 - top_N1).masked_fill_(max_N1 == -math.inf, 0.0)
         shrink_N1 = drop_N1.exp()
         logit_NC.sub_(top_N1)
@@ -137,7 +138,7 @@ def _rows(
 
 
 def _matmul(hidden_ND: Tensor, weight_CD: Tensor, dtype: torch.dtype) -> Tensor:
-    """hidden @ weight.T with sums and result in `dtype`."""
+    """hidden @ weight.T; the sums and the result are in `dtype`."""
     if hidden_ND.dtype == dtype:
         return hidden_ND @ weight_CD.T
     if hidden_ND.is_cuda:

@@ -1,7 +1,7 @@
-"""The definition, written out in float64: what every backend is tested against.
+"""The definition in float64: every backend is tested against it.
 
-One row at a time, every step of the equations visible; slow on purpose.  `a_tj = mean_h softmax_j(scale q_th . k_j)`
-over j <= t, averaged over heads FIRST; then H = -sum_j a_tj ln a_tj.
+It computes one row at a time and shows every step of the equations, so it is slow on purpose.
+`a_tj = mean_h softmax_j(scale q_th . k_j)` over j <= t, averaged over heads FIRST; then H = -sum_j a_tj ln a_tj.
 """
 
 import torch
@@ -59,7 +59,7 @@ def _statistics(a_S: Tensor, options: Options) -> dict[str, Tensor]:
     if "support" in options.variants:
         cumulative_S = descending_S.cumsum(0) / descending_S.sum()
         for mass in SUPPORT_MASSES:
-            # The tolerance of support_size: exact ties are reached.
+            # The same tolerance as support_size: a share that is met exactly counts as reached.
             out[f"support_{round(mass * 100)}"] = (cumulative_S < mass - 1e-6).sum() + 1
     for statistic in STATISTICS:
         if statistic.whole and statistic.variant in options.variants and statistic.slot not in out:
@@ -70,7 +70,7 @@ def _statistics(a_S: Tensor, options: Options) -> dict[str, Tensor]:
 def reference_predictive(
     hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor, temperature: float, bias_V: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """(logprob_N, entropy_N) in float64 with the logits whole."""
+    """(logprob_N, entropy_N) in float64 from all logits at once."""
     logits_NV = hidden_ND.double() @ weight_VD.double().T
     if bias_V is not None:
         logits_NV = logits_NV + bias_V.double()

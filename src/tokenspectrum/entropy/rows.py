@@ -1,6 +1,6 @@
-"""Statistics of attention rows that are at hand: entropy, moments, top-k, support sizes.
+"""Statistics of attention rows that are already computed: entropy, moments, top-k, support sizes.
 
-Works on plain rows of probabilities, zero beyond what a row sees; where the rows come from it does not know.
+Works on plain rows of probabilities, zero beyond what a row sees.  It does not know where the rows come from.
 Shapes: R rows, S positions.
 """
 
@@ -15,7 +15,8 @@ from torch import Tensor
 from tokenspectrum.entropy.types import Options
 from tokenspectrum.row_statistics import STATISTICS, SUPPORT_MASSES
 
-# Mass below which rounding decides: a uniform row of ten holds 80 % in eight positions, however the sum is rounded.
+# A share counts as reached if this much mass is missing, so that rounding does not decide.  Example: eight positions of
+# a uniform row of ten hold 80 %, however the sum is rounded.
 SUPPORT_TOLERANCE = 1e-6
 
 
@@ -23,8 +24,8 @@ def row_statistics(a_RS: Tensor, position_R: Tensor, options: Options) -> dict[s
     """Every statistic in `options` (and `raw`) of head-averaged rows.  a_RS is overwritten.
 
     Args:
-        a_RS: rows of probabilities, position j in column j, and where j > position a number so small that neither it
-            nor its a ln a shows (not 0, whose logarithm is not finite).
+        a_RS: rows of probabilities; column j is position j. Where j > position it holds a number so small that neither
+            it nor its a ln a changes a sum. It is not 0, because the logarithm must be finite.
         position_R: int64 position of each row's query; the row sees position + 1 positions.
 
     Returns:
@@ -33,7 +34,8 @@ def row_statistics(a_RS: Tensor, position_R: Tensor, options: Options) -> dict[s
     variants = options.variants
     out = sorted_statistics(a_RS, options) if options.sorts else {}
     if "distance" in variants:
-        # sum_j a_j (p - j), with j counted from the row block's last position: small terms where the mass usually is.
+        # sum_j a_j (p - j).  j is counted from the row block's last position: there most of the mass is, so most terms
+        # are small.
         last = a_RS.shape[1] - 1
         back_S = torch.arange(last, -1, -1, dtype=a_RS.dtype, device=a_RS.device)
         out["distance"] = a_RS @ back_S - (last - position_R).to(a_RS.dtype) * a_RS.sum(1)
@@ -54,7 +56,7 @@ class SortedRows:
 
     @cached_property
     def cumulative_RS(self) -> Tensor:
-        """float64: mass of the first positions."""
+        """float64: cumulative sums, the mass of the first 1, 2, ... positions."""
         return self.descending_RS.cumsum(1, dtype=torch.float64)
 
     def top_entropy(self, k: int) -> Tensor:
@@ -64,7 +66,7 @@ class SortedRows:
     def support(self, masses: Sequence[float]) -> Tensor:
         """(R, M) int64: fewest positions that hold each share of a row's mass."""
         total_R1 = self.cumulative_RS[:, -1:]
-        # searchsorted counts the prefixes that hold too little; one position more holds enough.
+        # searchsorted counts the prefixes that hold too little.  One more position is enough.
         wanted_M = torch.tensor(masses, dtype=torch.float64, device=self.descending_RS.device) - SUPPORT_TOLERANCE
         return torch.searchsorted(self.cumulative_RS, total_R1 * wanted_M) + 1
 
@@ -86,7 +88,7 @@ def renormalised_entropy(a_RS: Tensor) -> Tensor:
 
 
 def clamp_entropy(entropy: Tensor, count: Tensor | int) -> Tensor:
-    """Clamp entropies over `count` outcomes to [0, ln count], the bound rounded down to the entropies' dtype."""
+    """Clamp entropies over `count` outcomes to [0, ln count].  The bound is rounded down to the entropies' dtype."""
     if isinstance(count, int):
         exact = torch.tensor(math.log(count), dtype=torch.float64, device=entropy.device)
     else:
@@ -104,7 +106,7 @@ def support_size(rows: Tensor, masses: Sequence[float] = SUPPORT_MASSES) -> Tens
         masses: M shares in (0, 1].
 
     Returns:
-        (..., M) int64. A share counts as reached within 1e-6, so that exact ties do not hang on rounding.
+        (..., M) int64. A share counts as reached within 1e-6, so that rounding does not decide exact ties.
 
     Raises:
         ValueError: a share outside (0, 1], or a row with a negative or NaN entry or without any mass.
@@ -122,7 +124,7 @@ def support_size(rows: Tensor, masses: Sequence[float] = SUPPORT_MASSES) -> Tens
 
 
 def _local_mass(a_RS: Tensor, position_R: Tensor, window: int) -> Tensor:
-    """Mass on the last `window` positions up to the query's own, summed over the columns that some row needs."""
+    """Mass on the last `window` positions up to the query's own.  Columns that no row needs are not read."""
     first = max(int(position_R.min()) - window + 1, 0)
     columns = torch.arange(first, a_RS.shape[1], device=a_RS.device)
     near_RS = columns[None, :] > position_R[:, None] - window

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from tokenspectrum.row_statistics import STATISTICS
 
-# What a caller may ask for beside the entropy itself: sums over the row, and what needs the whole row sorted.  Sorting
-# costs more, and is meant for sampled rows.
+# What a caller may ask for beside the entropy.  Some are sums over the row.  The others need the whole row sorted.
+# Sorting costs more, and is meant for sampled rows.
 STREAMING = tuple(s.variant for s in STATISTICS if s.variant and not s.whole)
 SORTED = tuple(dict.fromkeys(s.variant for s in STATISTICS if s.variant and s.whole))
 VARIANTS = STREAMING + SORTED
@@ -18,7 +18,7 @@ VARIANTS = STREAMING + SORTED
 
 @dataclass(frozen=True)
 class _Always:
-    """What comes with every row."""
+    """The fields that every result has."""
 
     raw: Tensor
     """(Q,) H = -sum_j a_tj ln a_tj, with 0 <= H <= ln N_t."""

@@ -1,1 +1,1 @@
-"""Token log: how tables lie on disk.  Atomic writers, a manifest of content, and a reader that trusts neither."""
+"""Token log: how tables are stored on disk, with atomic writers, a manifest, and a reader that checks both."""

@@ -1,6 +1,7 @@
-"""Read tables through their folder's manifest: nothing without one, nothing damaged, nothing left over.
+"""Read tables through their folder's manifest.  A folder without one and a damaged file are refused.  Files that the
+manifest does not list are never read.
 
-Knows Hive paths and manifests, not what the columns mean.
+Knows Hive paths and manifests.  Does not know what the columns mean.
 """
 
 import json
@@ -36,7 +37,7 @@ def read_manifest(root: Path) -> dict[str, Any]:
 
 
 def check_file(root: Path, name: str, manifest: dict[str, Any]) -> Path:
-    """The path of a listed file whose bytes are those that the manifest names, else a UserError naming it."""
+    """The path of a listed file.  If its bytes are not those of the manifest, a UserError names it."""
     path = root / name
     if name not in manifest["files"]:
         raise UserError(f"{path}: not in {MANIFEST}; run the stage that makes it")
@@ -46,7 +47,7 @@ def check_file(root: Path, name: str, manifest: dict[str, Any]) -> Path:
 
 
 def check_folder(root: Path) -> dict[str, Any]:
-    """Check every listed file's bytes; returns the manifest."""
+    """Check the bytes of every listed file, and return the manifest."""
     manifest = read_manifest(root)
     for name in manifest["files"]:
         check_file(root, name, manifest)
@@ -54,7 +55,7 @@ def check_folder(root: Path) -> dict[str, Any]:
 
 
 def read_file(path: Path, schema: pa.Schema | None = None, columns: list[str] | None = None) -> pa.Table:
-    """Read one Parquet file; with a schema, its columns must be exactly those."""
+    """Read one Parquet file.  If a schema is given, the file's columns must be exactly those."""
     try:
         table = pq.ParquetFile(path).read(columns=columns)
     except FileNotFoundError:
@@ -69,7 +70,7 @@ def read_file(path: Path, schema: pa.Schema | None = None, columns: list[str] | 
 
 
 def read_table(root: Path, table: str, *, step: int | None = None, columns: list[str] | None = None) -> pa.Table:
-    """All files of `table` in a complete folder (of one step if given), with run, seed, step appended as columns."""
+    """All files of `table` in a complete folder, or those of one step.  run, seed and step become columns."""
     manifest = read_manifest(root)
     parts = []
     for name in sorted(manifest["files"]):

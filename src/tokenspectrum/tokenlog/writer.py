@@ -1,6 +1,6 @@
-"""Write tables so that a reader sees a whole file or none, and the same rows give the same bytes.
+"""Write tables.  A reader sees a whole file or none, and the same rows always give the same bytes.
 
-Knows Arrow schemas as values and nothing of what the columns mean.
+Knows Arrow schemas.  Does not know what the columns mean.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ ROW_GROUP_ROWS = 1_000_000
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary neighbour of `path`: fsynced and renamed onto it when the block ends well, else removed."""
+    """A temporary file beside `path`.  If the block succeeds it is fsynced and renamed to `path`, else removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
@@ -45,9 +45,9 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def as_table(schema: pa.Schema, columns: pa.Table | Mapping[str, Any]) -> pa.Table:
-    """Columns in the schema's order and types, metadata dropped; missing nullable columns become null.
+    """Columns in the schema's order and types, without metadata.  Missing nullable columns become null.
 
-    Raises UserError for a column that the schema lacks, a missing one that may not be null, or a null in such a one.
+    Raises UserError for a column that the schema lacks, and for a non-null column that is missing or holds a null.
     """
     names = columns.column_names if isinstance(columns, pa.Table) else list(columns)
     if unknown := set(names) - set(schema.names):
@@ -75,7 +75,7 @@ def _encodings(schema: pa.Schema) -> dict[str, Any]:
 
 
 def write_file(path: Path, schema: pa.Schema, columns: pa.Table | Mapping[str, Any]) -> Path:
-    """Write one Parquet file atomically: temporary file, closed, re-read for its row count, fsynced, renamed."""
+    """Write one Parquet file atomically.  Its row count is read back before the file gets its name."""
     table = as_table(schema, columns)
     with atomic_path(path) as temporary:
         pq.write_table(
@@ -93,7 +93,7 @@ def write_file(path: Path, schema: pa.Schema, columns: pa.Table | Mapping[str, A
 
 
 def step_path(root: Path, table: str, run: str, seed: int, step: int | None, name: str = "part-0") -> Path:
-    """Hive path of a table's file; `step` None for tables without one (runs)."""
+    """Hive path of a table's file.  `step` is None for a table without steps (runs)."""
     folder = root / table / f"run={run}" / f"seed={seed}"
     return (folder if step is None else folder / f"step={step}") / f"{name}.parquet"
 
@@ -120,7 +120,7 @@ def sha256(path: Path) -> str:
 
 
 def write_manifest(root: Path) -> None:
-    """Write `root/manifest.json`, last: it declares the folder complete and lists every file's rows and sha256."""
+    """Write `root/manifest.json` last.  It lists every file's rows and sha256, and marks the folder as complete."""
     files = {}
     for path in sorted(p for p in root.rglob("*") if p.is_file() and p != root / MANIFEST):
         rows = pq.read_metadata(path).num_rows if path.suffix == ".parquet" else None

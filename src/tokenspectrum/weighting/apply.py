@@ -1,6 +1,6 @@
 """Apply a rule to a batch: the one call that the weights stage and both trainers make.
 
-Knows no rule by name.  Knows no advantage: weights multiply it later, and zero-advantage groups weigh like the others.
+Knows no rule by name.  Knows no advantage: weights multiply it later, so groups with advantage 0 get weights too.
 """
 
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from tokenspectrum.weighting.rule import Rule
 
 @dataclass(frozen=True)
 class Weights:
-    """A rule's word on every token of a batch, and what it came to.
+    """A rule's weight of every token of a batch, with summary numbers.
 
     weight_N        float32, >= 0;  selected_N bool
-    score_N         float32: what the rule looked at; NaN where it looks at nothing
+    score_N         float32: the score that the rule looked at; NaN if it looks at nothing
     kept_fraction   tokens with a positive weight / tokens
-    score_at_cut    mean over segments of the score of the last token kept; None where nothing is ranked
+    score_at_cut    mean over segments of the score of the last token kept; None if nothing is ranked
     extra           always "effective_sample_size" = (sum w)^2 / sum w^2; ranked rules add cut_min and cut_max; soft
                     rules add mean_abar, max_abar, h_min, h_max, flat (1: all equal), w_low, w_high, ramp
     """
@@ -35,8 +35,8 @@ class Weights:
 def apply(rule: Rule, batch: TokenBatch) -> Weights:
     """Weigh `batch` under `rule`.
 
-    The batch is the whole rollout batch, or, where `rule.needs_current`, one mini-batch with scores of the policy just
-    before that mini-batch's update.  Raises UserError for scores that are not finite.
+    The batch is the whole rollout batch.  If `rule.needs_current`, it is one mini-batch instead, and its scores are of
+    the policy just before that mini-batch's update.  Raises UserError for scores that are not finite.
     """
     outcome = rule.weigh(batch)
     extra = dict(outcome.extra, effective_sample_size=effective_sample_size(outcome.weight_N))
@@ -54,7 +54,7 @@ def apply(rule: Rule, batch: TokenBatch) -> Weights:
 
 
 def effective_sample_size(weight_N: torch.Tensor) -> float:
-    """(sum w)^2 / sum w^2, in tokens; 0 where all weights are 0."""
+    """(sum w)^2 / sum w^2, in tokens; 0 if all weights are 0."""
     weight_N = weight_N.double()
     square = float(weight_N.square().sum())
     return float(weight_N.sum()) ** 2 / square if square else 0.0

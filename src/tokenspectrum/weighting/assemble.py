@@ -1,6 +1,6 @@
-"""The batch that a rule weighs, put together in one place for the weights stage and for training.
+"""Build the batch that a rule weighs, in one place for the weights stage and for training.
 
-Knows what a rule looks at.  Knows no table and no model: whoever has the tokens hands in a Source.
+Knows what a rule looks at.  Knows no table and no model: the caller gives a Source of the numbers.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from tokenspectrum.weighting.rule import Rule, Score
 
 
 class Source(Protocol):
-    """The numbers of N response tokens: responses in order, positions ascending.  Each is found only when asked for."""
+    """The numbers of N response tokens: responses in order, positions ascending.  Each is computed only when needed."""
 
     def attention(self, score: Score) -> torch.Tensor:
         """float N: a statistic of the attention row, at the score's layer and alignment."""
@@ -39,7 +39,7 @@ def token_batch(
     samples_R: torch.Tensor,
     minibatch_R: torch.Tensor,
 ) -> TokenBatch:
-    """The tokens of R responses (see TokenBatch) with just those numbers that `rule` needs."""
+    """The tokens of R responses (see TokenBatch) with only the numbers that `rule` needs."""
     score = rule.looks_at
     if score is None:
         scores = {}

@@ -18,7 +18,7 @@ from tokenspectrum.errors import UserError
 class TokenBatch:
     """Tokens by response, then by position: response r owns the next `lengths_R[r]` entries of every _N tensor.
 
-    lengths_R       int64, tokens of each response (EOS included when emitted); 0 is allowed and simply owns nothing
+    lengths_R       int64, tokens of each response, with its EOS if it has one; 0 is allowed
     seed, step      of the rollout batch as in the tables (step 0: the base policy's probe, 1: the first update's batch)
     prompt_ids      R strings;  samples_R int64: which of the prompt's n samples this is
     minibatch_R     int64, the mini-batch that will train on the response; all equal where there is only one
@@ -73,7 +73,7 @@ class TokenBatch:
         return torch.arange(self.n_tokens) - start_R[self.response_N]
 
     def segment_N(self, scope: str) -> torch.Tensor:
-        """int64: the segment each token is ranked in, under a threshold scope (response | minibatch | rollout)."""
+        """int64: the segment in which each token is ranked, by the rule's scope (response | minibatch | rollout)."""
         if scope == "response":
             return self.response_N
         if scope == "minibatch":
@@ -83,7 +83,7 @@ class TokenBatch:
         raise ValueError(f"threshold scope {scope!r}: expected response, minibatch or rollout")
 
     def score_N(self, name: str) -> torch.Tensor:
-        """The named score; a missing one is a ValueError, a NaN or infinite one a UserError that names its token."""
+        """The named score.  ValueError if it is missing; UserError that names the token if one is NaN or infinite."""
         if name not in self.scores:
             raise ValueError(f"the batch has no score {name!r}, only {sorted(self.scores)}")
         score_N = self.scores[name]

@@ -1,7 +1,7 @@
-"""The code of one rule, as code.json names it: what training depends on in place of the whole folder rules/.
+"""The code of one rule, as code.json holds it.  Training depends on code.json instead of the whole folder rules/.
 
-The code of a rule is its own file and all files of the folder that it imports, at once or inside a function, directly
-or through another of them.  Code outside the folder serves all rules, and is a dep of training by itself.
+The code of a rule is its own file and all files of the folder that it imports, directly or through each other.  Imports
+inside a function count too.  Code outside the folder serves all rules, and training depends on it directly.
 """
 
 import ast
@@ -16,7 +16,7 @@ FOLDER = Path(rules.__file__).parent
 
 
 def rule_code(kind: str) -> dict[str, Any]:
-    """What code.json holds: the sha256 of each file that is code of the rules of that kind, by its name."""
+    """The content of code.json: for each file of this kind's code its name and sha256."""
     pending, found = ["__init__", RULES[kind].__module__.rpartition(".")[2]], {}
     while pending:
         name = pending.pop()
@@ -28,7 +28,7 @@ def rule_code(kind: str) -> dict[str, Any]:
 
 
 def _imported(content: bytes) -> list[str]:
-    """Names of the folder's modules that a file of it imports."""
+    """Names of the folder's modules that a file of the folder imports."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(content)):
         if isinstance(node, ast.Import):

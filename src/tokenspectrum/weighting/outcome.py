@@ -1,4 +1,4 @@
-"""What a rule says of each token of a batch.  Knows no rule."""
+"""What a rule decides for each token of a batch.  Knows no rule."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,11 +8,11 @@ import torch
 
 @dataclass(frozen=True)
 class Outcome:
-    """Weights of the N tokens of a batch, and how they came about.
+    """Weights of the N tokens of a batch, and the numbers that led to them.
 
-    weight_N    float, >= 0;  selected_N bool: a hard rule kept it; true throughout for soft rules
-    score_N     float: what was ranked, drawn or turned into a weight; None where the rule looks at nothing
-    cut_S       float: score of the boundary token of each segment (the last one kept); None where nothing is ranked
+    weight_N    float, >= 0;  selected_N bool: whether a hard rule kept the token; true everywhere for soft rules
+    score_N     float: what was ranked, drawn or turned into a weight; None if the rule looks at nothing
+    cut_S       float: score of the last token kept in each segment; None if nothing is ranked
     extra       further realised values, for the metrics
     """
 

@@ -1,4 +1,4 @@
-"""The base policy's rollouts with their scores, read from tables: what a rule is resolved and shown on.
+"""The base policy's rollouts with their scores, read from tables.  Rules are resolved and shown on them.
 
 Knows the tables responses, tokens, attention and vocab.  Knows no rule by name and no model.
 """
@@ -63,7 +63,7 @@ class Probe:
                 f"{root}: no rows of layer {score.layer}, only of {have}; add it to tokens.layers in params"
             )
         table = self._aligned(table.filter(pa.array(_numpy(table, "layer") == score.layer)), root)
-        # How much a row sees tells its alignment.
+        # The number of positions that a row sees tells its alignment.
         seen_N = self.position_N + np.repeat(_numpy(self.responses, "n_prompt"), self.lengths)
         seen_N = seen_N + (score.alignment == "token")
         if (_numpy(table, "visible") != seen_N).any():
@@ -77,7 +77,7 @@ class Probe:
         return torch.from_numpy(_numpy(self.tokens, "predictive_entropy").copy())
 
     def loss_magnitude(self) -> torch.Tensor:
-        """|A|: at ratio 1 the clipped term is -A."""
+        """|A|, since the clipped term is -A at ratio 1."""
         return torch.from_numpy(np.repeat(np.abs(_numpy(self.responses, "advantage")), self.lengths))
 
     def token_types(self) -> torch.Tensor:
@@ -97,7 +97,7 @@ class Probe:
         }
 
     def _types(self, vocab: Path) -> np.ndarray:
-        """Name of every token's type, by the policy's vocabulary."""
+        """Name of every token's type, from the policy's vocabulary."""
         table = read_file(check_file(vocab, "vocab.parquet", read_manifest(vocab)), VOCAB)
         type_of = dict(zip(_numpy(table, "token_id").tolist(), table["type"].to_pylist(), strict=True))
         ids = _numpy(self.tokens, "token_id")

@@ -1,4 +1,4 @@
-"""What a rule came to on a batch: numbers for a reader, overall, by quantile and by type of token.  Knows no rule."""
+"""What a rule did on a batch, in numbers to read: overall, by quantile and by type of token.  Knows no rule."""
 
 from typing import Any
 

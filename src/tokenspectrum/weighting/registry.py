@@ -22,7 +22,7 @@ AGAIN = "run its weights stage again"
 
 
 def kinds_of(model: type[Rule]) -> tuple[str, ...]:
-    """The names that a rule's `kind` may have; none for a base of rules."""
+    """The names that a rule's `kind` may have; none for a base class of rules."""
     annotation = model.model_fields["kind"].annotation
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
@@ -51,7 +51,7 @@ RULES = _found()
 
 
 def rule_of(record: Mapping[str, Any], where: str = "rule") -> Rule:
-    """The resolved rule in `record`, the object of a rule.json; an error is a UserError that begins with `where`."""
+    """The resolved rule in `record`, the content of a rule.json.  A UserError begins with `where`."""
     kind = record.get("kind")
     if kind not in RULES:
         raise UserError(f"{where}: rule kind {kind!r}: unknown; known are {', '.join(sorted(RULES))}")
@@ -73,7 +73,10 @@ def rule_of(record: Mapping[str, Any], where: str = "rule") -> Rule:
 
 
 def make_rule(**record: Any) -> Rule:
-    """The same by keywords, of which None is none: `make_rule(kind="front", p=0.2, denominator="selected")`."""
+    """The rule of these keywords; those that are None are left out.
+
+    Example: `make_rule(kind="front", p=0.2, denominator="selected")`.
+    """
     return rule_of({name: value for name, value in record.items() if value is not None})
 
 

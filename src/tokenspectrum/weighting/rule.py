@@ -1,9 +1,9 @@
-"""A weighting rule: one frozen model that goes from params through rule.json to the tokens.
+"""The base of all weighting rules: one frozen model that params and rule.json hold, and that weighs the tokens.
 
-Knows what every rule has in common.  Knows no rule; each has its own file in rules/.
+Knows what every rule has in common.  Knows no single rule; each has its own file in rules/.
 
-A rule's file is read when params are checked, before anything runs.  So neither this module nor a rule's file imports
-torch at its top.
+A rule's file is imported when params are checked, before anything runs.  So neither this module nor a rule's file
+imports torch at its top.
 """
 
 import json
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from tokenspectrum.weighting.batch import TokenBatch
     from tokenspectrum.weighting.outcome import Outcome
 
-# What training reads of a rule beside its options.  Where a rule leaves no choice it is a class constant, and rule.json
-# holds it like an option.
+# What training reads of a rule beside its options.  If a rule leaves no choice here, the value is a class constant, and
+# rule.json holds it like an option.
 CONSTANTS = ("denominator", "score", "entropy_of")
 
 
@@ -29,7 +29,7 @@ class Score:
 
     name        a statistic of the attention row, "predictive_entropy" or "loss_magnitude"
     layer       0-based layer of the attention row; None for the other two
-    alignment   which query's row it is, decision or token; None for the other two
+    alignment   the query whose row it is, decision or token; None for the other two
     """
 
     name: str
@@ -75,12 +75,12 @@ class Rule(Frozen):
 
     @property
     def needs_current(self) -> bool:
-        """Whether the rule ranks by the policy being updated: a mini-batch is scored anew before its update."""
+        """Whether the rule ranks by the policy being updated.  Then each mini-batch is measured before its update."""
         return getattr(self, "entropy_of", None) == "current"
 
     @property
     def shown_at(self) -> tuple[int, ...]:
-        """The s (rollout batches before this one) at which the weights stage shows what the rule comes to."""
+        """The values of s (rollout batches before this one) at which the weights stage shows what the rule does."""
         return (0,)
 
     def resolved(self, n_layers: int) -> Self:
@@ -90,12 +90,12 @@ class Rule(Frozen):
         return self.model_copy(update={"layer": resolve_layer(self.layer, n_layers)})
 
     def fitted(self, batch: "TokenBatch") -> Self:
-        """The rule with every option that is `auto` found on `batch`, the base policy's tokens."""
+        """The rule with a number for every option that is `auto`, found on `batch`, the base policy's tokens."""
         return self
 
     @classmethod
     def constants(cls) -> dict[str, Any]:
-        """What rule.json holds beside the options, the same for every rule of this kind."""
+        """What rule.json holds beside the options.  It is the same for every rule of this kind."""
         return {name: getattr(cls, name) for name in CONSTANTS if hasattr(cls, name)}
 
     def record(self) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class Rule(Frozen):
 
     @classmethod
     def options(cls, record: Mapping[str, Any]) -> dict[str, Any]:
-        """The inverse of `record`, not validated."""
+        """The options in a `record`, not validated."""
         return {name: value for name, value in record.items() if name not in cls.constants()}
 
     def to_json(self) -> str:

@@ -13,25 +13,25 @@ from tokenspectrum.weighting.rule import Rule
 
 
 def everything(batch: TokenBatch) -> Outcome:
-    """Every token, weight 1: full-token training."""
+    """Every token gets weight 1: full-token training."""
     return keep(torch.ones(batch.n_tokens, dtype=torch.bool))
 
 
 def bernoulli(rule: Rule, batch: TokenBatch) -> Outcome:
-    """Bernoulli(p) a token: u < p with u a hash of (seed, step, prompt_id, sample, position), whatever is around it."""
+    """Keep each token with probability p: u < p, where u is a hash of (seed, step, prompt_id, sample, position)."""
     u_N = torch.from_numpy(mask_uniforms(batch))
     return keep(u_N < rule.p, u_N)
 
 
 def lowest(rule: Rule, batch: TokenBatch) -> Outcome:
-    """The first k of each segment in ascending order of the rule's score: anchors, sure predictions, the least loss."""
+    """Keep the k tokens of each segment with the lowest score: anchors, sure predictions, the least loss."""
     score_N, rank_N, size_N = _ranked(rule, batch)
     k_N = kept_count(size_N, rule.p)
     return keep(rank_N < k_N, score_N, score_N[rank_N == k_N - 1])
 
 
 def highest(rule: Rule, batch: TokenBatch) -> Outcome:
-    """The last k of each segment in ascending order of the rule's score: explorers, forking tokens, the most loss."""
+    """Keep the k tokens of each segment with the highest score: explorers, forking tokens, the most loss."""
     score_N, rank_N, size_N = _ranked(rule, batch)
     k_N = kept_count(size_N, rule.p)
     return keep(rank_N >= size_N - k_N, score_N, score_N[rank_N == size_N - k_N])
@@ -47,9 +47,9 @@ def rank_in_segment(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """0-based rank of each token in its segment, and its segment's size (both int64 N).
 
-    One stable ascending sort by (score, position), or by (score, tie, position) where `tie_N` is given.  Where a
-    segment spans responses, tokens that tie in all of that go by (prompt_id, sample), so a rank depends on what the
-    batch holds and never on the order in which it holds it.
+    One stable ascending sort by (score, position), or by (score, tie, position) if `tie_N` is given.  A segment may
+    span responses.  Tokens that still tie there are sorted by (prompt_id, sample).  So a rank depends on what the batch
+    holds, and not on its order.
     """
     responses = range(len(batch.prompt_ids))
     by_name = sorted(responses, key=lambda r: (batch.prompt_ids[r], int(batch.samples_R[r])))
@@ -68,7 +68,7 @@ def rank_in_segment(
 
 
 def mask_uniforms(batch: TokenBatch) -> np.ndarray:
-    """float64 N in [0, 1): the counter-based draw behind every random mask."""
+    """float64 N in [0, 1): the counter-based draws that every random mask uses."""
     keys_R = [
         stream_key("mask", batch.seed, batch.step, prompt_id, int(sample))
         for prompt_id, sample in zip(batch.prompt_ids, batch.samples_R.tolist(), strict=True)
@@ -79,14 +79,14 @@ def mask_uniforms(batch: TokenBatch) -> np.ndarray:
 
 def _ranked(rule: Rule, batch: TokenBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     score_N = batch.score_N(rule.score)
-    # Tokens of equal loss are many: all of a response before the first update, all clipped ones after it.  By position
-    # they would make a front or a back mask.
+    # Many tokens have equal loss: all of a response before the first update, and all clipped ones after it.  Ranked by
+    # position they would make a front or a back mask, so chance breaks their ties.
     tie_N = torch.from_numpy(mask_uniforms(batch)) if rule.score == "loss_magnitude" else None
     return score_N, *rank_in_segment(score_N, batch, batch.segment_N(rule.scope), tie_N)
 
 
 def progress(batch: TokenBatch) -> torch.Tensor:
-    """(t+1)/T, float64: a float32 quotient would move tokens across the threshold."""
+    """(t+1)/T in float64, because a float32 quotient would move tokens across the threshold."""
     return (batch.position_N + 1).double() / batch.lengths_R[batch.response_N].double()
 
 

@@ -1,7 +1,7 @@
-"""Soft rules: every token weighs between w_low(s) and w_high(s) by its normalised attention entropy (ANCHOR eq. 26-30).
+"""Soft rules: a token's weight lies between w_low(s) and w_high(s), by its normalised attention entropy.
 
-Knows scores and the schedule.  All arithmetic is float64.  In `exact` mode the batch enters only by its smallest and
-its largest score; in `literal` mode also by a sum over its tokens.
+ANCHOR eq. 26-30.  All arithmetic is float64.  In `exact` mode a weight depends on the batch only by its smallest and
+largest score.  In `literal` mode it also depends on a sum over the batch's tokens.  Knows scores and the schedule.
 """
 
 import logging
@@ -21,7 +21,7 @@ TAU_MIN, TAU_MAX = 0.01, 10.0
 
 
 def soft(rule: Rule, batch: TokenBatch, s_warm: int | None) -> Outcome:
-    """w_t = (1 - abar_t) w_low(s) + abar_t w_high(s) over all tokens of the batch; the kinds differ in endpoints."""
+    """w_t = (1 - abar_t) w_low(s) + abar_t w_high(s) for all tokens of the batch.  Rules differ in the two ends."""
     score_N = batch.score_N(rule.score)
     r = ramp(batch.s, s_warm)
     w_low, w_high = between(rule.w_low, r), between(rule.w_high, r)
@@ -47,17 +47,18 @@ def soft(rule: Rule, batch: TokenBatch, s_warm: int | None) -> Outcome:
 
 
 def normalised(score_N: torch.Tensor, tau: float, eps_mode: str, eps: float | None = None) -> torch.Tensor:
-    """abar_N in [0, 1], float64: 0.5 everywhere when all scores are equal to within 1e-12.
+    """abar_N in [0, 1], float64.  It is 0.5 everywhere if all scores are equal to within 1e-12.
 
     exact:    (e_t - e_min) / (1 - e_min) with e_t = exp((H_t - H_max) / tau): eq. 26-27 with eps = 0.
     literal:  (a_t - a_min) / (a_max - a_min + eps) with a = softmax(H / tau) over the batch.  As a_t = e_t / Z with
-              Z = sum e, that is (e_t - e_min) / (1 - e_min + eps Z): Z grows with the batch, the largest abar sinks.
+              Z = sum e, this is (e_t - e_min) / (1 - e_min + eps Z).  Z grows with the batch, so the largest abar
+              becomes smaller.
     """
     score_N = score_N.double()
     h_min, h_max = score_N.aminmax()
     if h_max - h_min < FLAT:
         return torch.full_like(score_N, 0.5)
-    # expm1 keeps the digits of e_t - e_min where tau is large and every e is close to 1.
+    # For a large tau every e is close to 1.  expm1 keeps the digits of e_t - e_min then.
     drop_N = torch.expm1((score_N - h_max) / tau)
     drop_min = torch.expm1((h_min - h_max) / tau)
     span = -drop_min
@@ -67,7 +68,7 @@ def normalised(score_N: torch.Tensor, tau: float, eps_mode: str, eps: float | No
 
 
 def fitted_tau(rule: Rule, batch: TokenBatch) -> float:
-    """tau of a rule that has tau auto, on the base policy's tokens."""
+    """The number that replaces `tau: auto` of a rule, found on the base policy's tokens."""
     score_N = batch.score_N(rule.score)
     tau = solve_tau(score_N, rule.eps_mode, rule.eps)
     mean = float(normalised(score_N, tau, rule.eps_mode, rule.eps).mean())
@@ -78,7 +79,7 @@ def fitted_tau(rule: Rule, batch: TokenBatch) -> float:
 def solve_tau(score_N: torch.Tensor, eps_mode: str, eps: float | None = None) -> float:
     """tau in [0.01, 10] at which mean(abar) = 0.5 on these scores, by bisection, rounded to 3 significant digits.
 
-    Where no tau of that interval reaches 0.5 it is the bound that comes nearest, with a warning.
+    If no tau of that interval reaches 0.5, it is the bound that comes nearest, and a warning is logged.
     """
     return _bisect(lambda tau: float(normalised(score_N, tau, eps_mode, eps).mean()) - 0.5)
 

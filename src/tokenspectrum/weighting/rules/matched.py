@@ -1,7 +1,7 @@
-"""Controls: as many tokens of each class as another hard rule keeps of it, but which of them is left to chance.
+"""Controls of another hard rule: they keep as many tokens of each class as that rule does, but chosen by chance.
 
-A class is a token's type, or the tenth of its response that it lies in.  Classes are counted in each segment that the
-matched rule ranks, so the two masks have the same histogram there, and the same number of tokens.
+A class is a token's type, or the tenth of its response that holds it.  Classes are counted in each segment that the
+matched rule ranks.  So in every segment both masks have the same histogram and the same number of tokens.
 """
 
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ class MatchedRule(Rule):
         return {}
 
     def record(self) -> dict[str, Any]:
-        """The record of the matched rule, with this rule's kind; the other's is in `matches`."""
+        """The record of the matched rule with this rule's kind.  The matched rule's kind is in `matches`."""
         return self.of.record() | {"kind": self.kind, "matches": self.of.kind}
 
     @classmethod

@@ -33,5 +33,5 @@ class Back(HardRule):
         from tokenspectrum.weighting.rules._masks import keep, progress
 
         progress_N = progress(batch)
-        # In binary 1 - 0.8 lies below 0.2, and one token more would be kept.
+        # In binary 1 - 0.8 is less than 0.2, so the plain comparison would keep one token too many.
         return keep(progress_N > float(1 - Decimal(str(self.p))), progress_N)
