@@ -72,7 +72,9 @@ def test_localhost_and_our_own_origin_pass_and_nothing_can_be_changed(address):
     assert ask(address, f"/{TOKEN}/api/state", method="DELETE")[0] == 405
 
 
-@pytest.mark.parametrize("path", ["../server.py", "..%2fserver.py", "%2e%2e/guard.py", "none.js", "api/none"])
+@pytest.mark.parametrize(
+    "path", ["../server.py", "..%2fserver.py", "%2e%2e/guard.py", "none.js", "api/none", "a" * 300 + ".js", "%00.js"]
+)
 def test_no_file_but_the_pages_own_is_served(address, path):
     status, _, body = ask(address, f"/{TOKEN}/{path}")
     assert status == 404
@@ -101,7 +103,10 @@ def test_two_hosts_in_one_request_are_refused(address):
         ("response?run=base&seed=0&step=0", "run, seed, step and response name a response"),
         ("response?run=base&seed=0&step=0&response=99", "run base seed 0 step 0: no response 99 is shown here"),
         ("attention?run=base&seed=0&step=0&response=3&position=9", "the attention row of token 9 was not logged"),
-        ("attention?run=base&seed=0&step=0&response=3&position=x", "position: a whole number is wanted"),
+        ("attention?run=base&seed=0&step=0&response=3&position=x", "position: a number is wanted (got 'x')"),
+        ("attention?run=base&seed=0&step=0&response=3", "position: a whole number is wanted"),
+        ("attention?run=base&seed=0&step=0&response=3&position=2147483648", "position: a number is wanted (got"),
+        ("attention?run=base&seed=0&step=0&response=0&position=" + "9" * 30, "position: a number is wanted (got"),
     ],
 )
 def test_a_wrong_question_is_one_line(address, query, line):

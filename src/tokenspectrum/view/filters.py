@@ -97,6 +97,14 @@ def read_page(query: QueryParams) -> dict[str, Any]:
     }
 
 
+def read_whole(query: QueryParams, name: str) -> int:
+    """A whole number that must be there, as small as those of the tables: 32 bits."""
+    value = _number(query, name, int)
+    if value is None:
+        raise UserError(f"{name}: a whole number is wanted")
+    return value
+
+
 def _numbers(name: str, values: Iterable[str]) -> Iterable[int]:
     for value in values:
         try:

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.view.filters import read_brush, read_filters, read_page
+from tokenspectrum.view.filters import read_brush, read_filters, read_page, read_whole
 from tokenspectrum.view.guard import Guard
 from tokenspectrum.view.store import Store
 from tokenspectrum.view.strip import attention, strip
@@ -94,9 +94,10 @@ def _json(value: dict[str, Any], status: int = 200) -> Response:
 
 def _file(request: Request) -> Response:
     name = request.path_params.get("name", "index.html")
-    path = PAGE / name
     kind = KINDS.get("." + name.rpartition(".")[2])
-    if "/" in name or kind is None or not path.is_file():
+    # Looked up among the files that there are: a name of a request is never opened.
+    path = next((path for path in PAGE.iterdir() if path.name == name), None)
+    if kind is None or path is None or not path.is_file():
         return Response(f"{name}: no such page\n", 404, media_type="text/plain")
     return Response(path.read_bytes(), media_type=kind)
 
@@ -107,13 +108,6 @@ def _key(request: Request) -> tuple[tuple[str, int, int], int]:
         return (query["run"], int(query["seed"]), int(query["step"])), int(query["response"])
     except (KeyError, ValueError):
         raise UserError("run, seed, step and response name a response; one is missing or no number") from None
-
-
-def _position(request: Request) -> int:
-    try:
-        return int(request.query_params["position"])
-    except (KeyError, ValueError):
-        raise UserError("position: a whole number is wanted") from None
 
 
 def _responses(store: Store, request: Request) -> dict[str, Any]:
@@ -130,7 +124,7 @@ ANSWERS: dict[str, Callable[[Store, Request], dict[str, Any]]] = {
     "state": lambda store, request: store.state(),
     "responses": _responses,
     "response": lambda store, request: strip(store, *_key(request)),
-    "attention": lambda store, request: attention(store, *_key(request), _position(request)),
+    "attention": lambda store, request: attention(store, *_key(request), read_whole(request.query_params, "position")),
     "scale": lambda store, request: store.scale(request.query_params.get("column", "")),
     "cloud": _cloud,
 }
