@@ -130,5 +130,13 @@ def test_places_and_comments():
     }
 
 
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\x85", "\u2028"])
+def test_every_end_of_a_line_is_one(end):
+    text = "# Of the file.\n\na: 1  # one\n# above\nb:  # two\n  c: 3\n"
+    document = read_yaml(FILE, text.replace("\n", end))
+    assert document.data == {"a": 1, "b": {"c": 3}}
+    assert document.places == read_yaml(FILE, text).places
+
+
 def test_a_merge_is_no_second_key():
     assert read_yaml(FILE, "a: &a {b: 1, c: 2}\nd: {<<: *a, b: 3}\n").data["d"] == {"b": 3, "c": 2}

@@ -36,6 +36,8 @@ class Document:
     places: dict[Path_, Place] = field(default_factory=dict)
 
 
+# What the library counts as the end of a line: more than an editor may show.
+_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _OLD = yaml.resolver.Resolver()
 
 
@@ -84,7 +86,7 @@ class _Check:
     """Walks a document's nodes: notes places, refuses what readers disagree about."""
 
     def __init__(self, path: Path, text: str) -> None:
-        self.path, self.lines, self.places = path, text.split("\n"), {}
+        self.path, self.lines, self.places = path, _BREAK.split(text), {}
         self.said: set[int] = set()
         self.sizes: dict[int, int] = {}
         self.open: set[int] = set()
