@@ -1,4 +1,4 @@
-"""The one exception that says: whoever works in this project can mend this."""
+"""The one exception for mistakes that a user of the project can correct."""
 
 
 class ProjectError(Exception):

@@ -6,8 +6,9 @@
     [tool.snakedvc.keyed-by]
     "src/pkg/rules" = "code.json"            # a folder of code whose hash travels in a file of this name
 
-Systems code and systems params go with a stage's frozen copy and into its provenance.  They are in no key.  A folder of
-`keyed-by` is in no key of a stage that has an input of the file's name: that file says which part of the code counts.
+Systems code and systems params go into a stage's frozen copy and its provenance.  They are in no key.  A folder of
+`keyed-by` is not in the key of a stage that has an input with the file's name.  That file holds the hash of the part of
+the code that counts.
 """
 
 import re
@@ -24,7 +25,7 @@ PYPROJECT = Path("pyproject.toml")
 
 @dataclass(frozen=True)
 class Systems:
-    """What goes with a stage though it is in no key: paths of code, and sections of params with their values."""
+    """What a stage gets although it is in no key: paths of code, and sections of params with their values."""
 
     code: tuple[str, ...]
     params: Mapping[str, Any]
@@ -37,15 +38,15 @@ class Settings:
     systems_code: tuple[str, ...] = ()
     systems_params: tuple[str, ...] = ()
     keyed_by: Mapping[str, str] = field(default_factory=dict)
-    # The names of the libraries that the project asks for, for provenance.
+    # The names of the libraries that the project depends on, for provenance.
     libraries: tuple[str, ...] = ()
 
     def systems(self, data: Iterable[str], params: Mapping[str, Any]) -> Systems:
-        """What goes with a stage that has these data deps."""
+        """What a stage with these data deps gets although it is in no key."""
         return Systems(self.in_no_key(data), {name: params[name] for name in self.systems_params if name in params})
 
     def in_no_key(self, data: Iterable[str]) -> tuple[str, ...]:
-        """Folders and files of code that are in no key of a stage with these data deps."""
+        """Folders and files of code that are not in the key of a stage with these data deps."""
         names = {Path(d).name for d in data}
         return (*self.systems_code, *(folder for folder, file in self.keyed_by.items() if file in names))
 
@@ -63,7 +64,7 @@ def _texts(table: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 
 def load_settings(path: Path = PYPROJECT) -> Settings:
-    """The settings of the project in the current folder; the defaults where it has no pyproject.toml."""
+    """The settings of the project in the current folder; the defaults if it has no pyproject.toml."""
     try:
         document = tomllib.loads(path.read_text())
     except FileNotFoundError:

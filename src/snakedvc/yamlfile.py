@@ -13,7 +13,7 @@ TAG = "tag:yaml.org,2002:"
 
 
 class Loader(_Base):
-    """YAML 1.2's plain scalars, as DVC's library resolves them."""
+    """Resolves plain scalars by YAML 1.2, as DVC's library does."""
 
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - PyYAML's own attribute
 

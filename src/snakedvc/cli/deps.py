@@ -1,4 +1,4 @@
-"""`deps`: bring the code deps in dvc.yaml up to the import closures, or check that they are."""
+"""`deps`: write the import closures into dvc.yaml as code deps, or check that they stand there."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""`gc`: what the cache holds, by stage and age, and what can go.  Deletes only with --force."""
+"""`gc`: show what the cache holds, by stage and age, and what can be deleted.  Deletes only with --force."""
 
 import argparse
 import math

@@ -1,4 +1,4 @@
-"""`snakedvc`: the entry point.  Knows which subcommands there are and how they fail, not what they do."""
+"""`snakedvc`: the entry point.  Knows which subcommands there are and how they fail.  Does not know what they do."""
 
 import argparse
 import importlib
@@ -19,7 +19,7 @@ COMMANDS = {
 
 
 def enter_project() -> None:
-    """Change into the nearest folder upwards with a dvc.yaml."""
+    """Change into the nearest folder with a dvc.yaml: this one or one above it."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / "dvc.yaml").is_file():
@@ -29,7 +29,7 @@ def enter_project() -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run one subcommand in the project's root; a mistake is one line and exit 1."""
+    """Run one subcommand in the project's root.  A user's mistake gives one line and exit code 1."""
     parser = argparse.ArgumentParser(prog="snakedvc", description="Snakemake executes, DVC remembers.")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, what in COMMANDS.items():

@@ -1,4 +1,4 @@
-"""`push`: send every recorded variant of every stage to the DVC remote."""
+"""`push`: send all recorded results of every stage to the DVC remote."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""`status`: what would happen to each stage.  Exit 0 if all results stand, 2 if a stage has to run."""
+"""`status`: show what would happen to each stage.  Exit 0 if all results are valid, 2 if a stage has to run."""
 
 import argparse
 import json
@@ -22,7 +22,7 @@ def _counts(rows: "list[StageStatus]") -> str:
 
 
 def _table(rows: "list[StageStatus]", details: bool) -> Table:
-    """A line a template of dvc.yaml; with `details`, one a stage with all its reasons."""
+    """One line for each template of dvc.yaml; with `details`, one for each stage with all its reasons."""
     table = Table("stage", "state", "why", box=None)
     groups: dict[str, list[StageStatus]] = {}
     for row in rows:

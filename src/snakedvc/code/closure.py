@@ -1,9 +1,11 @@
-"""The first-party files that a stage's entry module needs: its import closure, found without importing anything.
+"""Find the first-party files that a stage's entry module needs: its import closure.  Nothing is imported for this.
 
-Followed are imports anywhere in a file, inside functions too, with the `__init__.py` of every parent package;
-`importlib.import_module` of a literal; modules that a literal names by their whole dotted name, as the arguments of a
-program that is started do; and data files that a literal names: `*.sql` below src, or a file beside the module.
-Imports under `if TYPE_CHECKING:` never run and are left out.  Knows Python, not stages.
+These count:
+- imports anywhere in a file, also inside functions, with the `__init__.py` of every parent package;
+- `importlib.import_module` of a literal;
+- modules whose whole dotted name is a literal, such as an argument of a program that is started;
+- data files that a literal names: `*.sql` below src, or a file beside the module.
+Imports under `if TYPE_CHECKING:` never run, so they do not count.  Knows Python.  Knows no stages.
 """
 
 import ast
@@ -38,7 +40,7 @@ def _is_type_checking(node: ast.AST) -> bool:
 def _walk(node: ast.AST, in_function: bool = False) -> Iterator[tuple[ast.AST, bool]]:
     """Every node that can run, and whether it is inside a function.
 
-    Bodies of `if TYPE_CHECKING:` are skipped, docstrings too.
+    Docstrings and the bodies of `if TYPE_CHECKING:` are skipped.
     """
     yield node, in_function
     inside = in_function or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
@@ -64,10 +66,10 @@ def _called_name(call: ast.Call) -> str:
 
 @dataclass(frozen=True)
 class _Scan:
-    """What one file names: dotted names that it imports or might (`from a import b`), and literals like file names.
+    """What one file names: dotted names that it imports or may import (`from a import b`), and literals.
 
-    `early`: the imports that run when the file itself is imported, outside any function.
-    `computed`: the first line that imports a computed name, None if there is none.
+    `early`: the imports outside any function, which run when the file itself is imported.
+    `computed`: the first line that imports a computed name; None if there is none.
     """
 
     names: frozenset[str]
@@ -131,7 +133,7 @@ def modules_in(folder: Path, source: Path = SOURCE) -> list[str]:
 
 
 def _with_parents(names: Iterable[str]) -> Iterator[str]:
-    """`import a.b.c` runs a and a.b too, even where a.b.c itself is an attribute and no module."""
+    """The names with their parents.  `import a.b.c` runs a and a.b too, even if a.b.c is an attribute, not a module."""
     for name in names:
         yield name
         yield from (name[: m.start()] for m in re.finditer(r"\.", name))
@@ -140,8 +142,9 @@ def _with_parents(names: Iterable[str]) -> Iterator[str]:
 def closure(entry: str, whole: Iterable[str] = (), listed: Iterable[str] = (), source: Path = SOURCE) -> list[str]:
     """Paths of all first-party files that `python -m entry` and the folders `whole` need, sorted.
 
-    Of a folder in `listed`, whoever reaches one file is taken to need all: code may find them by listing the folder.
-    Files in both may import a computed name.  ProjectError if another file does, or if there is no module `entry`.
+    Code may find the files of a folder by listing it.  So if one file of a folder in `listed` is needed, all are.
+    Files in `whole` and `listed` may import a computed name.  ProjectError if another file does, or if `entry` is no
+    module.
     """
     whole, listed = tuple(whole), tuple(listed)
     if module_file(entry, source) is None:
@@ -161,13 +164,13 @@ def closure(entry: str, whole: Iterable[str] = (), listed: Iterable[str] = (), s
         files |= {path, *_data_files(path, scan.literals, source)}
         for folder in (f for f in listed if under(path.as_posix(), (f,))):
             pending += modules_in(Path(folder), source)
-        # A program that is started, or a plug-in that is named: `[sys.executable, "-m", "package.a.b"]`.
+        # Such as a program that is started, `[sys.executable, "-m", "package.a.b"]`, or a plug-in's name.
         pending += _with_parents([*scan.names, *(literal for literal in scan.literals if "/" not in literal)])
     return sorted(p.as_posix() for p in files)
 
 
 def early_imports(file: Path, source: Path = SOURCE) -> set[str]:
-    """Paths of the first-party files that importing `file` imports at once, itself not among them."""
+    """Paths of the first-party files that are imported as soon as `file` is.  `file` itself is left out."""
     module = modules_in(file, source)[0]
     found = (module_file(n, source) for n in _with_parents(_scan(file, module, file.read_bytes()).early))
     return {p.as_posix() for p in found if p and p != file}

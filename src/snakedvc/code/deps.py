@@ -1,12 +1,12 @@
-"""Write each stage's code deps into dvc.yaml, or tell where they have drifted from the import closures.
+"""Write each stage's code deps into dvc.yaml, or say where they differ from the import closures.
 
 Code deps come in two forms.  The lines of single files are written here.  A folder is written by hand and stays:
 
     - src/pkg/backends/${train.backend}        only the folder that the params select is in the key
     - src/pkg/rules                            the whole folder
 
-The files in such folders get no lines of their own.  What they import from outside does.  Code that the settings
-keep out of the key (settings.py) gets no line either.  Everything else in dvc.yaml stays byte for byte.
+The files in such folders get no lines of their own, but the files that they import from outside do.  Code that the
+settings keep out of the key (settings.py) gets no line either.  Everything else in dvc.yaml keeps its bytes.
 """
 
 import re
@@ -27,7 +27,7 @@ _MODULE = re.compile(r"(?:^|\s)-m\s+([\w.]+)")
 
 
 def entry_modules(name: str, template: Mapping[str, Any]) -> list[str]:
-    """The module that a stage's command runs with `python -m`, and the first-party modules that its words name."""
+    """The module that a stage's command runs with `python -m`, and first-party modules among its arguments."""
     match = _MODULE.search(template["cmd"])
     if match is None:
         raise ProjectError(
@@ -37,12 +37,12 @@ def entry_modules(name: str, template: Mapping[str, Any]) -> list[str]:
 
 
 def is_folder(dep: str) -> bool:
-    """Whether `dep` is a folder of code, perhaps one that params select."""
+    """Whether `dep` is a folder of code.  Params may select it."""
     return dep.startswith(CODE_ROOT) and (VARIABLE.search(dep) is not None or Path(dep).is_dir())
 
 
 def choices(dep: str) -> list[str]:
-    """The folders of code that folder dep `dep` may mean: itself, or all that its params may select."""
+    """The folders that the folder dep `dep` may mean: itself, or all that params may select."""
     if not VARIABLE.search(dep):
         return [dep]
     return sorted(p.as_posix() for p in Path().glob(VARIABLE.sub("*", dep)) if any(p.glob("*.py")))
@@ -82,7 +82,7 @@ def _listed(template: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
 
 
 def drift(pipeline: Pipeline) -> list[str]:
-    """One line for each code dep that dvc.yaml lacks or lists without need; empty if it is exact."""
+    """One line for each code dep that dvc.yaml lacks or does not need; empty if all are exact."""
     lines, settings = [], load_settings()
     for name, template in pipeline.templates.items():
         wanted, listed = wanted_code(name, template, settings), {path for _, path in _listed(template)}
@@ -95,7 +95,7 @@ def rewritten(text: str) -> str:
     """dvc.yaml's text with exact code deps, before the data deps."""
     document = YAML().load(text)
     lines, settings = text.splitlines(keepends=True), load_settings()
-    # From the last stage to the first, so that line numbers above stay right.
+    # Work from the last stage to the first, so that the line numbers of earlier stages stay right.
     stages = sorted(document["stages"].items(), key=lambda item: item[1].lc.line, reverse=True)
     for name, template in stages:
         wanted = wanted_code(name, template, settings)
@@ -115,7 +115,7 @@ def rewritten(text: str) -> str:
 
 
 def write_deps() -> bool:
-    """Bring dvc.yaml up to date; whether anything changed."""
+    """Bring dvc.yaml up to date.  Returns whether anything changed."""
     old = DVC_YAML.read_text()
     new = rewritten(old)
     if new != old:

@@ -1,7 +1,7 @@
-"""A stage's frozen copy: the code and params that dvc.yaml lists for it, and what the settings keep out of keys.
+"""Make a stage's frozen copy: the code and params that dvc.yaml lists for it, and what the settings keep out of keys.
 
- First on PYTHONPATH the copy hides the working tree's package, so an undeclared import fails instead of passing
-unseen, and a section that is not listed cannot be read.  Edits made while the stage runs do not reach it.
+The copy is first on PYTHONPATH, so it hides the working tree's package.  An import that is not declared fails instead
+of passing unseen, and params that are not listed cannot be read.  Edits during the run do not reach the stage.
 """
 
 import shutil
@@ -21,7 +21,7 @@ FROZEN = Path(".dvc/tmp/frozen")
 
 
 class Quoting(yaml.SafeDumper):
-    """Quotes every text, so that no reader takes 1e3 or yes for anything else."""
+    """Quotes every text, so that no reader takes 1e3 for a number or yes for true."""
 
 
 Quoting.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
@@ -44,7 +44,7 @@ def _gone(stage: Stage, path: str) -> ProjectError:
 
 
 def code_entries(stage: Stage, root: Path = Path()) -> list[Entry]:
-    """Entries of the stage's code deps as they are below `root`; a listed file that is gone is a ProjectError."""
+    """Entries of the stage's code deps as they are below `root`.  ProjectError if a listed file is missing."""
     entries = []
     for path in stage.code:
         try:
@@ -65,12 +65,13 @@ def _copy(source: Path, target: Path) -> None:
 def frozen_copy(
     stage: Stage, values: Mapping[str, Any], systems: Mapping[str, Any], beside: Iterable[str] = ()
 ) -> Iterator[Path]:
-    """A private folder with `src/` and `params.yaml`, deleted at the end; in the project, so that all nodes see it.
+    """A private folder with `src/` and `params.yaml`.  It is deleted at the end.
 
-    `beside` and `systems` are the code and the sections of params that the stage gets and that are in no key.
+    It lies in the project, so that all nodes see it.  `beside` and `systems` are the code and the sections of params
+    that the stage gets although they are in no key.
     """
     root = FROZEN / stage.addr
-    shutil.rmtree(root, ignore_errors=True)  # of a killed run; this one holds the stage's lock
+    shutil.rmtree(root, ignore_errors=True)  # left by a killed run: nobody else uses it, since we hold the stage's lock
     try:
         for path in (*stage.code, *beside):
             try:

@@ -1,4 +1,4 @@
-"""Which stages a file's change would invalidate.  Knows dvc.yaml alone."""
+"""Find the stages that a change of a file would invalidate.  Knows dvc.yaml alone."""
 
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +13,7 @@ def readers(pipeline: Pipeline, file: str) -> list[Stage]:
 
 
 def impact(pipeline: Pipeline, file: str) -> tuple[list[Stage], list[Stage]]:
-    """The stages that run again when `file` changes, and those below them, which run if their inputs' bytes change."""
+    """The stages that run again if `file` changes, and those below, which run only if their inputs' bytes change."""
     path = Path(file)
     if path.is_absolute():
         try:

@@ -1,1 +1,1 @@
-"""DVC's files on disk: dvc.yaml, dvc.lock, the cache, the remote, and hashes as DVC takes them.  Runs nothing."""
+"""DVC's files on disk: dvc.yaml, dvc.lock, the cache, the remote, and hashes as DVC computes them.  Runs nothing."""

@@ -1,7 +1,7 @@
 """DVC's cache as it lies on disk: objects by their MD5, and the run cache that says which inputs gave which objects.
 
- Reads and writes the same files as DVC 3 (a test holds them against DVC itself) without importing it.  What is
-restored is hashed again; an object whose bytes do not match its name is deleted and reported, never handed out.
+Reads and writes the same files as DVC 3 without importing it; a test compares them with DVC's own.  Restored files are
+hashed again.  An object whose bytes do not match its name is deleted and reported, and never used.
 """
 
 import contextlib
@@ -21,19 +21,19 @@ from snakedvc.dvcfiles.record import Record
 from snakedvc.dvcfiles.records import write_atomically
 from snakedvc.yamlfile import Loader
 
-_FICLONE = 0x40049409  # Linux: share the file's blocks, copied when either side is written to
+_FICLONE = 0x40049409  # Linux: both files share blocks until one of them is written to
 
 
 class MissingObjectError(Exception):
-    """The cache lacks objects (the argument: a list of their names)."""
+    """The cache lacks objects.  The argument is the list of their names."""
 
 
 class DamagedObjectError(Exception):
-    """An object's bytes did not match its name (the argument); it has been deleted."""
+    """An object's bytes did not match its name, which is the argument.  The object has been deleted."""
 
 
 def clone(source: Path, target: Path) -> None:
-    """Copy a file, sharing blocks where possible.  Never a link: writing to one must not change the other."""
+    """Copy a file, and share blocks where possible.  It is never a link: a write to one must not change the other."""
     with source.open("rb") as src, target.open("wb") as dst, contextlib.suppress(OSError):
         fcntl.ioctl(dst.fileno(), _FICLONE, src.fileno())
         return
@@ -41,7 +41,7 @@ def clone(source: Path, target: Path) -> None:
 
 
 def parse_record(content: bytes) -> Record | None:
-    """A run record: the bridge writes JSON, which is read in a tenth of the time; DVC itself writes YAML."""
+    """Read a run record.  The bridge writes JSON, which is ten times as fast to read; DVC itself writes YAML."""
     try:
         return Record.read(json.loads(content))
     except ValueError:
@@ -51,7 +51,10 @@ def parse_record(content: bytes) -> Record | None:
 
 
 class Cache:
-    """The cache in folder `root` (DVC's cache.dir), or a remote that is a folder: `mend=False`, nothing is deleted."""
+    """The cache in folder `root` (DVC's cache.dir).
+
+    A remote that is a folder is read with `mend=False`, so that nothing in it is deleted.
+    """
 
     def __init__(self, root: Path, *, mend: bool = True) -> None:
         self.root = root
@@ -83,12 +86,12 @@ class Cache:
             yield from self.records(folder.name)
 
     def has_record(self, record: Record) -> bool:
-        """Whether this very run record is here."""
+        """Whether exactly this run record is here."""
         return (self.run_folder(record.key) / record.name).exists()
 
     def save_record(self, record: Record) -> None:
         """Write a run record, whose objects must be stored already."""
-        # JSON is YAML: DVC reads it, and no hash can be taken for a number.
+        # JSON is YAML, so DVC can read it.  All text is quoted, so no hash is read as a number.
         write_atomically(self.run_folder(record.key) / record.name, json.dumps(record.document(), indent=1))
 
     def listing(self, md5: str) -> dict[str, str]:
@@ -109,8 +112,8 @@ class Cache:
     def _add(self, temporary: Path, md5: str) -> None:
         target = self.object_path(md5)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.chmod(0o444)  # DVC's sign that nobody writes to it in place
-        os.replace(temporary, target)  # also mends an object of this name that had rotted
+        temporary.chmod(0o444)  # as DVC does, so that nobody writes to it in place
+        os.replace(temporary, target)  # also replaces a damaged object of this name
 
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[Path]:
@@ -135,7 +138,7 @@ class Cache:
     def _store_file(self, path: Path) -> str:
         with self._temporary() as temporary:
             clone(path, temporary)
-            md5 = file_md5(temporary)  # of the copy: the object is what its name says even if `path` changes meanwhile
+            md5 = file_md5(temporary)  # of the copy, so that the name is right even if `path` changes now
             self._add(temporary, md5)
         return md5
 
@@ -151,18 +154,18 @@ class Cache:
         return Digest(listing_md5(hashes), sum(p.stat().st_size for p in files.values()), len(files))
 
     def _inside(self, md5: str) -> list[str]:
-        """Names of the objects in folder object `md5`, if it is here and sound; of none in a file."""
+        """Names of the objects in folder object `md5`; none if it is missing, damaged or a file."""
         if md5.endswith(".dir"):
             with contextlib.suppress(MissingObjectError, DamagedObjectError):
                 return list(self.listing(md5).values())
         return []
 
     def objects(self, hashes: Iterable[str]) -> set[str]:
-        """`hashes`, and the names of what their listings hold, as far as those are here."""
+        """`hashes`, and the objects named by their listings, as far as the listings are here."""
         return {name for md5 in hashes for name in (md5, *self._inside(md5))}
 
     def missing(self, hashes: Iterable[str]) -> list[str]:
-        """Names of the objects that restoring `hashes` needs and the cache lacks."""
+        """Names of the objects that the cache lacks for a restore of `hashes`."""
         needed = [name for md5 in hashes for name in (*self._inside(md5), md5)]  # a damaged listing is dropped first
         return [name for name in needed if not self.object_path(name).exists()]
 
@@ -178,7 +181,7 @@ class Cache:
             raise DamagedObjectError(md5)
 
     def restore(self, md5: str, target: Path) -> None:
-        """Bring an object back to `target`, which must be free; MissingObjectError or DamagedObjectError."""
+        """Copy an object to `target`, which must not exist.  Raises MissingObjectError or DamagedObjectError."""
         if md5.endswith(".dir"):
             target.mkdir(parents=True, exist_ok=True)
             files = self.listing(md5)

@@ -1,4 +1,4 @@
-"""Where DVC keeps this project's cache, and its remote: `.dvc/config`, with `.dvc/config.local` over it."""
+"""Read where DVC keeps this project's cache and remote: `.dvc/config`, overridden by `.dvc/config.local`."""
 
 import configparser
 import os
@@ -13,10 +13,10 @@ class DvcConfig:
     """The settings that the bridge needs."""
 
     cache_dir: Path
-    # The default remote's name and address; a folder's address is its path, whatever it is relative to in the file.
+    # The default remote's name and address.  If it is a folder, the address is its path.
     remote: str | None
     remote_url: str | None
-    # DVC's cache.type, its first choice first.
+    # DVC's cache.type, in order of preference.
     link_types: tuple[str, ...]
 
     @property
@@ -32,7 +32,7 @@ def _address(url: str, folder: Path) -> str:
 
 
 def read_config(folder: Path = Path(".dvc")) -> DvcConfig:
-    """Read them as DVC does: relative paths are relative to the config file's folder."""
+    """Read the settings as DVC does: relative paths are relative to the config file's folder."""
     cache_dir, remote, urls, types = folder / "cache", None, {}, "reflink,copy"
     user = Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config"), "dvc", "config")
     for path in (user, folder / "config", folder / "config.local"):

@@ -1,7 +1,7 @@
 """Content hashes of files and folders, exactly as DVC computes them.  Knows neither caches nor stages.
 
- A folder's hash is the MD5 of the JSON list of its files' hashes and relative paths, with `.dir` behind it.  Always
-read from the bytes, never from a table of modification times, so that an edit under an old mtime is seen.
+A folder's hash is the MD5 of the JSON list of its files' hashes and relative paths, followed by `.dir`.  Hashes are
+always taken from the bytes and never from a table of times, so that an edit that kept the mtime is seen.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from snakedvc.dvcfiles.record import Entry
 
-# Files and folders that are part of no folder's hash.  A project's .dvcignore has to list them too.
+# Files and folders that no folder's hash includes.  A project's .dvcignore has to list them too.
 # Snakemake marks folder outputs with the first; Python keeps compiled code in the second.
 IGNORED = frozenset({".snakemake_timestamp", "__pycache__"})
 
@@ -54,7 +54,7 @@ def listing_bytes(files: dict[str, str]) -> bytes:
 
 
 def listing_md5(files: dict[str, str]) -> str:
-    """The hash of such a folder."""
+    """The hash of a folder whose files `relative path -> md5` are these."""
     return hashlib.md5(listing_bytes(files), usedforsecurity=False).hexdigest() + ".dir"
 
 
@@ -66,7 +66,7 @@ def hash_files(files: dict[str, Path]) -> tuple[dict[str, str], int]:
 
 
 def digest(path: Path, only: list[str] | None = None) -> Digest:
-    """Hash `path`; of a folder, with `only`, just what is under these paths.  FileNotFoundError if it is gone."""
+    """Hash `path`.  With `only`, hash just these paths in a folder.  FileNotFoundError if it is gone."""
     if not path.is_dir():
         return Digest(file_md5(path), path.stat().st_size)
     files = dict(files_under(path))

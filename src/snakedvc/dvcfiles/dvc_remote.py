@@ -1,7 +1,7 @@
-"""A DVC remote of any kind, through DVC: the only module of the bridge that imports it, and only when it is asked.
+"""A DVC remote of any kind, used through DVC.  No other module of the bridge imports DVC, and this one does it late.
 
- `dvc push --run-cache` sends all run records but only the current objects, so that older variants could not be restored
-elsewhere: here the objects of all records go too.
+`dvc push --run-cache` sends all run records, but only the current objects.  Then older results cannot be restored
+elsewhere.  So `push` here sends the objects of all records too.
 """
 
 import json
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _repo() -> "Repo":
-    from dvc.exceptions import DvcException  # a second or two
+    from dvc.exceptions import DvcException  # this import takes a second or two
     from dvc.repo import Repo
     from dvc.scm import SCMError
 
@@ -44,7 +44,7 @@ class DvcRemote:
 
     @cached_property
     def _keys(self) -> dict[str, list[str]]:
-        """Every run record's path by its key: one listing costs less than a question a stage."""
+        """Every run record's path by its key.  One listing costs less than one question for each stage."""
         remote = self._repo.cloud.get_remote()
         folder = remote.fs.join(remote.path, "runs")
         found: dict[str, list[str]] = {}
@@ -74,21 +74,21 @@ class DvcRemote:
         cloud.pull(_hashes(set(hashes)))
         if inside := cache.objects(hashes) - set(hashes):
             cloud.pull(_hashes(inside))
-        return []  # DVC does not look; the restore does
+        return []  # DVC does not look for damage; the restore does
 
 
 def push(cache: Cache, extra: list[Record]) -> tuple[int, int]:
-    """Send all run records, and the objects of them and of the `extra` ones; how many records, and new objects."""
+    """Send all run records, and their objects and those of `extra`.  Returns how many records and new objects."""
     records = list(cache.all_records())
     repo = _repo()
     if not repo.config["core"].get("remote"):
         raise ProjectError("no remote: set one with `dvc remote add -d NAME FOLDER_OR_URL`")
     names = cache.objects(md5 for record in [*records, *extra] for md5 in record.made.values())
-    # Deleted here by `dvc gc`: nothing to send.
+    # Objects that `dvc gc` deleted here cannot be sent.
     present = {name for name in names if cache.object_path(name).exists()}
     result = repo.cloud.push(_hashes(present))
     if result.failed:
         raise ProjectError(f"push: {len(result.failed)} objects could not be sent; push again")
-    # Records last: whoever sees a record finds its objects.
+    # Send the records last, so that everyone who sees a record finds its objects.
     repo.stage_cache.push(None)
     return len(records), len(result.transferred)

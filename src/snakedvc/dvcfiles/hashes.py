@@ -1,4 +1,4 @@
-"""Hashes of a stage's deps for planning: code and given data from their bytes, what stages make from their records."""
+"""Hashes of a stage's deps, for planning.  Code and given data are read; stages' outputs are known from records."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ Listing = Callable[[str, str], dict[str, str]]
 
 
 class DepHashes:
-    """The hash of every dep; files that many stages share are read once."""
+    """The hash of every dep.  Files that many stages share are read only once."""
 
     def __init__(self, pipeline: Pipeline, made: Made, listing: Listing) -> None:
         """`made(out)`: the hash that an output has or will have, or None; `listing(out, hash)`: the files in it."""
@@ -21,7 +21,7 @@ class DepHashes:
         self._given: dict[str, str] = {}
 
     def code(self, path: str) -> str | None:
-        """The hash of a file or folder of code now, None if it is gone."""
+        """The present hash of a file or folder of code; None if it is gone."""
         return self._now(path)
 
     def _now(self, path: str) -> str | None:
@@ -30,7 +30,7 @@ class DepHashes:
         return self._given[path] or None
 
     def data(self, dep: str) -> str | None:
-        """The hash that data dep `dep` has with all outputs in place; None if that cannot be told."""
+        """The hash that data dep `dep` has with all outputs in place; None if it is not known."""
         made = self._pipeline.made_under(dep)
         if made == [dep]:
             return self._made(dep)

@@ -1,7 +1,7 @@
-"""Locks between processes, on any hosts that share the project's file system, and the mark of half-written outputs.
+"""Locks between processes on all hosts that share the project's file system, and the mark of half-written outputs.
 
- A lock is `flock` on a file of its own: the kernel drops it when its last holder ends, however that ends.  Knows
-stages by their address alone.
+A lock is an `flock` on a file of its own.  The kernel releases it when the last holder ends, even after a kill.  Knows
+only the addresses of stages.
 """
 
 import contextlib
@@ -14,13 +14,13 @@ from pathlib import Path
 from snakedvc.errors import ProjectError
 
 STAGE_LOCKS = Path(".dvc/tmp/run.d")
-# A stage's file is here while its outputs are being written.  After a kill it stays, and the outputs are not trusted.
+# A stage has a file here while its outputs are written.  After a kill the file stays, so the outputs are not trusted.
 HALF_WRITTEN = Path(".dvc/tmp/writing")
 _NO_FLOCK = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
 
 
 def no_flock(path: Path, why: OSError) -> ProjectError:
-    """What to say where a file system has no locks."""
+    """The error for a file system that has no locks."""
     return ProjectError(
         f"{path}: this file system does not lock files ({why.strerror}), so stages could write over each other: "
         "mount it with flock (Lustre: `-o flock`; NFS: version 4, or 3 with lockd), or put the repository elsewhere"
@@ -41,7 +41,7 @@ def _flock(descriptor: int, path: Path, wait: bool) -> bool:
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[int]:
-    """Hold a lock file; processes that inherit the yielded descriptor hold it too, until the last of them ends."""
+    """Hold a lock file.  Processes that inherit the yielded descriptor hold it too, until the last of them ends."""
     with attempt(path, wait=True) as descriptor:
         assert descriptor is not None
         yield descriptor
@@ -49,7 +49,7 @@ def exclusive(path: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def attempt(path: Path, wait: bool = False) -> Iterator[int | None]:
-    """As `exclusive`, but None if another process holds the lock and `wait` is false."""
+    """Like `exclusive`, but yields None if another process holds the lock and `wait` is false."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -59,7 +59,7 @@ def attempt(path: Path, wait: bool = False) -> Iterator[int | None]:
 
 
 def stage_lock(addr: str) -> Path:
-    """The lock that whoever writes the outputs of the stage at `addr` holds."""
+    """The lock of the stage at `addr`.  A process must hold it to write the stage's outputs."""
     return STAGE_LOCKS / f"{addr}.lock"
 
 
@@ -70,7 +70,7 @@ def writing(addr: str) -> Iterator[None]:
     try:
         yield
     finally:
-        # Also after a failure: whoever fails removes the outputs first.  Only a kill leaves the mark.
+        # Remove the mark after a failure too, since the outputs are then removed first.  Only a kill leaves the mark.
         (HALF_WRITTEN / addr).unlink(missing_ok=True)
 
 
@@ -82,5 +82,5 @@ def mark(addr: str) -> None:
 
 
 def half_written(addr: str) -> bool:
-    """Whether the stage's outputs are being written now, or were when the writer was killed."""
+    """Whether the stage's outputs are written now, or were when their writer was killed."""
     return (HALF_WRITTEN / addr).exists()

@@ -1,7 +1,7 @@
 """Read dvc.yaml, the only place that declares a stage's cmd, deps, params and outs, resolved with params.yaml.
 
- Knows nothing of Snakemake, caches or what a stage does.  Understands the part of DVC's language that dvc.yaml uses:
-`${...}` with params and `item`, and `matrix` over lists of scalars; anything else is a ProjectError, not a guess.
+It understands a part of DVC's language: `${...}` with params and `item`, and `matrix` over lists of scalars.  Anything
+else is a ProjectError and no guess.  Knows nothing of Snakemake, of caches or of what a stage does.
 """
 
 import itertools
@@ -68,28 +68,28 @@ class Pipeline:
         return {name: _matrix(name, t, self.params) for name, t in self.templates.items()}
 
     def stage(self, addr: str) -> Stage:
-        """The concrete stage at `addr`; a ProjectError lists what exists."""
+        """The concrete stage at `addr`.  If there is none, a ProjectError lists those that exist."""
         if addr not in self.stages:
             raise ProjectError(f"dvc.yaml: no stage {addr!r} under these params; there are {', '.join(self.stages)}")
         return self.stages[addr]
 
     def matching(self, name: str) -> list[Stage]:
-        """The concrete stages that `name` means: all of a template's, or the one at an address."""
+        """The concrete stages that `name` means: all stages of a template, or the one at an address."""
         found = [s for s in self.stages.values() if s.name == name]
         return found or [self.stage(name)]
 
     def made_under(self, dep: str) -> list[str]:
-        """Outputs of configured stages that `dep` stands for: itself, or all below it if other stages fill it."""
+        """The outputs of configured stages that `dep` means: itself, or all outputs below it if stages fill it."""
         if dep in self.producers:
             return [dep]
         return sorted(out for out in self.producers if out.startswith(dep.rstrip("/") + "/"))
 
     def inputs(self, stage: Stage) -> list[str]:
-        """Concrete data inputs of `stage`: folders that other stages fill become exactly the configured runs."""
+        """Concrete data inputs of `stage`.  For a folder that other stages fill, these are its configured runs."""
         return list(itertools.chain.from_iterable(self.made_under(d) or [d] for d in stage.data))
 
     def given(self, stage: Stage) -> list[str]:
-        """Data deps that no stage makes: files and folders that the user provides."""
+        """Data deps that no stage makes.  The user provides these files and folders."""
         return [d for d in stage.data if not self.made_under(d)]
 
     @cached_property
@@ -112,7 +112,7 @@ class Pipeline:
         return {name: lookup(self.params, name, f"stage {stage.name}") for name in sorted(stage.params)}
 
     def record(self, stage: Stage, deps: Iterable[Entry]) -> Record:
-        """The record that a run of `stage` with these deps has before it starts."""
+        """The record of a run of `stage` with these deps, before it starts."""
         outs = tuple(Entry(path) for path in sorted(stage.outs))
         return Record(stage.cmd, tuple(sorted(deps, key=lambda d: d.path)), self.values(stage), outs)
 
@@ -146,7 +146,7 @@ class Pipeline:
 
 
 def lookup(tree: Any, dotted: str, reader: str) -> Any:
-    """`tree[a][b]` for "a.b"; a missing key is a ProjectError that says who wants it."""
+    """`tree[a][b]` for "a.b".  If a key is missing, a ProjectError names the reader."""
     node = tree
     for key in dotted.split("."):
         if isinstance(node, list) and key.isdigit() and int(key) < len(node):
@@ -193,7 +193,7 @@ def _paths(name: str, entries: list[Any]) -> Iterator[str]:
         if isinstance(entry, str):
             yield entry
         else:
-            # persist: true would turn the run cache off, cache: false would leave bytes that nothing remembers.
+            # persist: true would turn the run cache off.  With cache: false the bytes would be stored nowhere.
             raise ProjectError(f"{DVC_YAML}: stage {name}: {entry!r}: only plain, cached paths are supported here")
 
 
@@ -221,7 +221,7 @@ def _concrete(name: str, template: Mapping[str, Any], params: Mapping[str, Any])
 
 
 def load_pipeline(dvc_yaml: Path = DVC_YAML, params_yaml: Path = PARAMS_YAML) -> Pipeline:
-    """Both files, read and resolved; one clear line (ProjectError) for whatever is wrong in them."""
+    """Read and resolve both files.  A ProjectError says in one line what is wrong in them."""
     params = load_yaml(params_yaml)
     templates = load_yaml(dvc_yaml).get("stages", {})
     stages: dict[str, Stage] = {}

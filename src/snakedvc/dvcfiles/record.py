@@ -1,6 +1,6 @@
-"""What a stage is made from and what it made: one frozen record, and its form in dvc.lock and in DVC's run cache.
+"""What a stage read and what it made, as one frozen record, with its form in dvc.lock and in DVC's run cache.
 
-A record is made by Pipeline.record, before a run, or read from a file.  Knows no files of its own.
+A record comes from Pipeline.record before a run, or from a file.  Knows no file by name.
 """
 
 import hashlib
@@ -32,12 +32,12 @@ class Entry:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> "Entry":
-        """The entry that stands in a file; KeyError or TypeError if it is none."""
+        """The entry of a file's content; KeyError or TypeError if it is none."""
         others = {k: v for k, v in document.items() if k not in _OWN}
         return cls(document["path"], document.get("md5"), document.get("size"), document.get("nfiles"), others)
 
     def hashed(self) -> dict[str, Any]:
-        """What of it is in a key."""
+        """The part of the entry that is in a key."""
         return {"path": self.path, **self.others, **({} if self.md5 is None else {"md5": self.md5})}
 
     def document(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Record:
 
     @classmethod
     def read(cls, document: Any) -> "Record | None":
-        """The record that stands in a file; None if it is none, or not of this one params file."""
+        """The record of a file's content; None if it is none, or if it is of another params file."""
         try:
             params = document.get("params", {})
             if set(params) - {PARAMS_NAME}:
@@ -87,7 +87,7 @@ class Record:
 
     @cached_property
     def inputs(self) -> tuple[Any, ...]:
-        """What decides the result, to compare with that of another record."""
+        """All that decides the result, for comparison with another record."""
         return self.cmd, self.code, self.data, self.params
 
     def with_outs(self, outs: Iterable[Entry]) -> "Record":
@@ -101,7 +101,7 @@ class Record:
 
     @cached_property
     def name(self) -> str:
-        """DVC's name of the record in the run cache: the hash of all of it, sizes left out."""
+        """DVC's name of the record in the run cache: the hash of the record without sizes."""
         return _sha256(self._document([e.hashed() for e in self.deps], [o.hashed() for o in self.outs]))
 
     def document(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""What each stage was last made from: dvc.lock, and the fragments that runs leave for it.
+"""The last record of each stage: dvc.lock, and the fragments that runs leave for it.
 
- A run never writes dvc.lock.  It leaves a fragment, a small file of its own; a driver folds all fragments into
-dvc.lock with one atomic write, and keeps a mirror of it that is quick to read.  Knows not where objects are.
+A run never writes dvc.lock.  It leaves a fragment, which is a small file of its own.  A driver folds all fragments into
+dvc.lock with one atomic write, and keeps a mirror of it that is fast to read.  Does not know where objects are.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from snakedvc.yamlfile import load_yaml
 
 LOCK = Path("dvc.lock")
 FRAGMENTS = Path(".dvc/tmp/lock.d")
-# dvc.lock as JSON, with the hash of the dvc.lock that it is of.
+# The mirror: dvc.lock as JSON, with the hash of that dvc.lock.
 MIRROR = Path(".dvc/tmp/lock.json")
 _CLAIMED = "claimed"
 _SCHEMA_LINES = ("schema: '2.0'", 'schema: "2.0"')
@@ -33,7 +33,7 @@ _STAGE_START = re.compile(r"^(?=  \S)", re.M)
 def write_atomically(path: Path, content: str, *, sync: bool = True) -> None:
     """Write `path` so that a reader sees the old content or the new; without `sync`, a power cut may lose it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not the process id: two hosts that share the folder may have the same.
+    # The process id is not enough: two hosts that share the folder may use the same one.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("w") as f:
@@ -47,7 +47,7 @@ def write_atomically(path: Path, content: str, *, sync: bool = True) -> None:
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):
-    """Quotes text such as 12e34, which YAML 1.2, and so DVC, would read as a number."""
+    """Quotes text such as 12e34, which DVC would read as a number, as YAML 1.2 says."""
 
 
 def _text(dumper: yaml.Dumper, value: str) -> yaml.Node:
@@ -59,13 +59,13 @@ _Dumper.add_representer(str, _text)
 
 
 class Records:
-    """The last record of every stage: an unfolded fragment, else dvc.lock's entry."""
+    """The last record of every stage: its fragment if there is one, else its entry in dvc.lock."""
 
     def __init__(self) -> None:
         self._lock: dict[str, Document] | None = None
 
     def get(self, addr: str) -> Record | None:
-        """The last record of the stage at `addr`, None if it was never made."""
+        """The last record of the stage at `addr`; None if it was never made."""
         for path in (FRAGMENTS / f"{addr}.json", FRAGMENTS / _CLAIMED / f"{addr}.json"):
             with contextlib.suppress(FileNotFoundError):  # a driver may fold it at this moment
                 return Record.read(json.loads(path.read_text()))
@@ -74,17 +74,17 @@ class Records:
         return Record.read(self._lock.get(addr))
 
     def documents(self) -> dict[str, Document]:
-        """The last record of every stage as it is written, also of stages that dvc.yaml no longer has."""
+        """The last record of every stage as the file holds it, also of stages that dvc.yaml no longer has."""
         found = dict(_read_lock())
         for folder in (FRAGMENTS / _CLAIMED, FRAGMENTS):
             for path in folder.glob("*.json"):
-                with contextlib.suppress(FileNotFoundError):  # folded at this moment: dvc.lock has it, read anew below
+                with contextlib.suppress(FileNotFoundError):  # just folded: dvc.lock has it, and is read again below
                     found[path.stem] = json.loads(path.read_text())
         return _read_lock() | found
 
 
 def _read_lock() -> dict[str, Document]:
-    """The stages of dvc.lock, from its mirror where that is up to date: YAML takes seconds at a thousand stages."""
+    """The stages of dvc.lock.  Read from the mirror if that is current, since YAML of 1,000 stages takes seconds."""
     try:
         content = LOCK.read_bytes()
     except FileNotFoundError:
@@ -96,7 +96,7 @@ def _read_lock() -> dict[str, Document]:
 
 
 def _mirrored(content: bytes) -> dict[str, Document] | None:
-    """The stages of the mirror, if it is of a dvc.lock with this content."""
+    """The stages of the mirror; None unless it mirrors a dvc.lock with this content."""
     with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
         mirror = json.loads(MIRROR.read_text())
         if mirror["of"] == _mark(content):
@@ -113,7 +113,7 @@ def _mark(content: bytes) -> str:
 
 
 def refresh_mirror() -> None:
-    """Bring the mirror up to date where DVC itself wrote dvc.lock.  For drivers; jobs only read."""
+    """Bring the mirror up to date after DVC itself wrote dvc.lock.  Drivers call this; jobs only read."""
     if LOCK.exists():
         content = LOCK.read_bytes()
         if _mirrored(content) is None:
@@ -126,7 +126,7 @@ def save_fragment(addr: str, record: Record) -> None:
 
 
 def _blocks(text: str) -> dict[str, str] | None:
-    """The lines of each stage in dvc.lock, None unless it is written as the bridge and DVC write it."""
+    """The lines of each stage in dvc.lock; None if its form is not that of the bridge and DVC."""
     head, _, body = text.partition("stages:\n")
     if head.strip("\n") not in _SCHEMA_LINES or not body:
         return None
@@ -146,7 +146,7 @@ def _block(addr: str, record: Document) -> str:
 
 
 def _lock_text(new: Mapping[str, Document]) -> str:
-    """dvc.lock with `new` in it: only the blocks of these are written anew, if the rest can be told apart."""
+    """dvc.lock with `new` in it.  Only the blocks of `new` are written again, if the blocks can be told apart."""
     blocks = _blocks(LOCK.read_text()) if LOCK.exists() else {}
     if blocks is None:
         blocks = {addr: _block(addr, record) for addr, record in _read_lock().items()}
@@ -155,14 +155,17 @@ def _lock_text(new: Mapping[str, Document]) -> str:
 
 
 def fold() -> int:
-    """Put all fragments into dvc.lock with one atomic write; their number.  Safe beside other drivers and stages."""
+    """Put all fragments into dvc.lock with one atomic write.  Returns how many.
+
+    Other drivers and stages may work at the same time.
+    """
     if not FRAGMENTS.is_dir():
         return 0
     with exclusive(FRAGMENTS / ".fold.lock"):
         claimed = FRAGMENTS / _CLAIMED
         claimed.mkdir(exist_ok=True)
         for path in FRAGMENTS.glob("*.json"):
-            # Moved away first: a stage that finishes now leaves a new fragment, and only what was read is deleted.
+            # Move them away first, so that only what was read is deleted.  A stage that finishes now leaves a new one.
             os.replace(path, claimed / path.name)
         fragments = sorted(claimed.glob("*.json"))
         if not fragments:

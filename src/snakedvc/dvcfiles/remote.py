@@ -1,8 +1,8 @@
-"""What a restore asks of a DVC remote: its run records, its objects.
+"""What a restore needs from a DVC remote: its run records and its objects.
 
- A remote that is a folder is read here, as it lies on disk: its layout is the cache's, and DVC is not imported, which
-would take longer than most restores.  All other kinds go through DVC (dvc_remote.py).  A remote never decides whether
-something is right: what it gives is hashed before use.
+A remote that is a folder has the cache's layout and is read here.  So DVC is not imported, which would take longer than
+most restores.  All other kinds are read through DVC (dvc_remote.py).  A remote is never trusted: what it gives is
+hashed before use.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from snakedvc.dvcfiles.record import Record
 
 
 class Remote(Protocol):
-    """A place that others push to."""
+    """A place to which others push results."""
 
     def records(self, key: str) -> list[Record]:
         """Its run records under `key`."""
@@ -23,10 +23,10 @@ class Remote(Protocol):
         """The files (relative path -> MD5) of folder object `md5`."""
 
     def fetch(self, hashes: list[str], cache: Cache) -> list[str]:
-        """Bring `hashes`, and what is in those that are folders, into `cache`; the names of damaged ones."""
+        """Copy `hashes`, and the content of folders among them, into `cache`.  Returns the names of damaged objects."""
 
     def missing(self, hashes: list[str]) -> list[str]:
-        """Names of the objects of `hashes` that it lacks, as far as that can be told without fetching."""
+        """Names of the objects of `hashes` that it lacks, as far as it can be known without fetching."""
 
 
 class FolderRemote:
@@ -62,7 +62,7 @@ class FolderRemote:
 
 
 def open_remote(config: DvcConfig) -> Remote | None:
-    """The project's default remote, None without one."""
+    """The project's default remote; None if it has none."""
     if config.remote_folder:
         return FolderRemote(config.remote_folder)
     if config.remote:

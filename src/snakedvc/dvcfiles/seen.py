@@ -1,6 +1,6 @@
-"""Hashes of outputs in the working tree, read again only if size or time of a file there has changed since.
+"""Remember hashes of outputs in the working tree.  A hash is computed again only if a file's size or time has changed.
 
-For planning alone: what a stage computes from is always hashed from its bytes (inputs.py).
+Only for planning.  A stage's inputs are always hashed from their bytes (inputs.py).
 """
 
 import contextlib
@@ -17,7 +17,7 @@ Signature = list[int]
 
 
 def signature(path: Path) -> Signature | None:
-    """Bytes, number of files and latest modification of a file or folder; None if it is not there."""
+    """Bytes, number of files and last modification of a file or folder; None if it is not there."""
     if not path.exists():
         return None
     stats = [p.stat() for _, p in files_under(path)] if path.is_dir() else [path.stat()]
@@ -39,11 +39,11 @@ class Tree:
     """The hash of every output in the working tree."""
 
     def __init__(self, write: bool) -> None:
-        """With `write`, what had to be hashed is remembered."""
+        """With `write`, new hashes are remembered."""
         self._write = write
 
     def hashes(self, addr: str, outs: tuple[str, ...]) -> dict[str, str | None]:
-        """The hash of each output of a stage, None where there is none."""
+        """The hash of each output of a stage; None if the output is not there."""
         now = signatures(outs)
         known: dict[str, Any] = {}
         with contextlib.suppress(FileNotFoundError, ValueError):

@@ -1,7 +1,7 @@
-"""Results that there are: what each stage last recorded, the run cache with its objects, and the remote.
+"""All existing results: each stage's last record, the run cache with its objects, and the remote.
 
-Finds the results of given inputs and brings their outputs back, whole and undamaged or not at all.  Decides nothing
-about when to run.
+Finds the results of given inputs, and brings their outputs back whole and undamaged, or not at all.  Does not decide
+when a stage runs.
 """
 
 import shutil
@@ -21,12 +21,12 @@ Outcome = Literal["restored", "missing", "damaged"]
 
 
 def say(line: str) -> None:
-    """One line to the terminal."""
+    """Print one line to the terminal."""
     print(line, file=sys.stderr, flush=True)
 
 
 def remove(outs: Iterable[str]) -> None:
-    """Delete outputs from the working tree; the cache keeps what it has."""
+    """Delete outputs from the working tree.  The cache keeps its objects."""
     for out in map(Path, outs):
         if out.is_dir() and not out.is_symlink():
             shutil.rmtree(out)
@@ -35,7 +35,7 @@ def remove(outs: Iterable[str]) -> None:
 
 
 def ask_remote(question: Callable[..., T], *args: Any, default: T) -> T:
-    """The remote's answer; one that cannot be reached is no reason not to go on."""
+    """The remote's answer, or `default` with a warning if the remote cannot be reached."""
     try:
         return question(*args)
     except Exception as e:  # each kind of remote raises its own library's errors
@@ -52,13 +52,13 @@ class Store:
         self.cache, self.remote, self.records = Cache(config.cache_dir, mend=mend), open_remote(config), Records()
 
     def here(self, wanted: Record, addr: str) -> Iterator[Record]:
-        """Results of just these inputs that this machine knows: the run cache's, the newest first, then dvc.lock's."""
+        """Results of exactly these inputs on this machine: the run cache's, newest first, then dvc.lock's."""
         last = self.records.get(addr)
-        # After a plain `dvc pull` there are objects and dvc.lock, but no run records.
+        # A plain `dvc pull` brings objects and dvc.lock, but no run records.
         yield from _fitting(wanted, [*self.cache.records(wanted.key), *([last] if last else [])])
 
     def elsewhere(self, wanted: Record) -> Iterator[Record]:
-        """Those that the remote knows."""
+        """Results of exactly these inputs in the remote."""
         if self.remote:
             yield from _fitting(wanted, ask_remote(self.remote.records, wanted.key, default=[]))
 
@@ -74,7 +74,7 @@ class Store:
         only: Collection[str] | None = None,
         make_room: Callable[[list[str]], None] = remove,
     ) -> Outcome:
-        """Bring the outputs of `record` back, or those in `only`: whole and undamaged, or not at all."""
+        """Bring back the outputs of `record`, or those in `only`: whole and undamaged, or not at all."""
         outs = {path: md5 for path, md5 in record.made.items() if only is None or path in only}
         hashes, outcome = list(outs.values()), "missing"
         for _ in range(2):  # a damaged object may come back sound from the remote
@@ -89,7 +89,7 @@ class Store:
                 for path, md5 in outs.items():
                     self.cache.restore(md5, Path(path))
                 return "restored"
-            except MissingObjectError:  # deleted meanwhile
+            except MissingObjectError:  # another process has just deleted it
                 pass
             except DamagedObjectError as e:
                 say(f"{addr}: cache object {e} is damaged and was dropped")
@@ -99,5 +99,5 @@ class Store:
 
 
 def _fitting(wanted: Record, found: Iterable[Record]) -> Iterator[Record]:
-    """Compared with care: a record of other inputs must never look valid."""
+    """The records with exactly the wanted inputs: a record of other inputs must never look valid."""
     yield from (r for r in found if r.inputs == wanted.inputs and r.made.keys() == wanted.made.keys())

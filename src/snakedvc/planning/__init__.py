@@ -1,1 +1,1 @@
-"""All stages, before Snakemake starts a job: which results stand, which come back from the cache, which have to run."""
+"""Decide before Snakemake starts a job: which results are valid, which come from the cache, which stages must run."""

@@ -1,7 +1,7 @@
 """Record existing outputs under new code after a pure refactor, and write down that this was done.
 
-Only code may differ.  With `wiring` the command may differ too, and which deps and params are listed.  A value that
-changed is never accepted: then the outputs were made from something else.
+Only code may differ.  With `wiring`, the command may differ too, and the lists of deps and params.  A changed value is
+never accepted, because the outputs were then made from something else.
 """
 
 import json
@@ -19,14 +19,17 @@ from snakedvc.errors import ProjectError
 from snakedvc.planning.audit import Audit, differences
 from snakedvc.running import journal
 
-# Committed with the code it speaks of; the same lines go to logs/accepted.jsonl.
+# This file is committed together with the code.  The same lines go to logs/accepted.jsonl.
 ACCEPTED = Path(".dvc/accepted.jsonl")
 ACCEPTED_LOG = Path("logs/accepted.jsonl")
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of one stage: its result is accepted under a new key, or why not; `standing` needs nothing."""
+    """What happens to one stage: its result is accepted under a new key, or a reason why not.
+
+    `standing`: its result is valid already, and nothing has to be done.
+    """
 
     stage: Stage
     what: Literal["accepted", "standing", "never made", "refused"]
@@ -56,7 +59,7 @@ def _decide(stage: Stage, audit: Audit, store: Store, allowed: tuple[str, ...]) 
 
 
 def decide(pipeline: Pipeline, store: Store, wiring: bool) -> Iterator[Decision]:
-    """What becomes of every stage, producers before readers; a stage below accepted ones sees their outputs."""
+    """What happens to every stage, producers before readers.  A stage sees the outputs of accepted stages above it."""
     audit = Audit(pipeline, store)
     allowed = ("code", "command", "listed") if wiring else ("code",)
     for stage in pipeline.topological():
@@ -88,10 +91,10 @@ def _line(decision: Decision, reason: str) -> str:
 
 
 def accept(pipeline: Pipeline, store: Store, name: str | None, reason: str, wiring: bool = False) -> list[Decision]:
-    """Accept all stages that `name` means (a stage of dvc.yaml or one address), or all there are; what became of each.
+    """Accept all stages that `name` means (a stage of dvc.yaml or one address), or all stages.  Returns each decision.
 
-    A named stage that differs in more than its code is a ProjectError, and then nothing is accepted.  What was never
-    made is left out.
+    If a named stage differs in more than its code, this is a ProjectError and nothing is accepted.  Stages that never
+    ran are left out.
     """
     asked = {s.addr for s in (pipeline.matching(name) if name else pipeline.stages.values())}
     found = []

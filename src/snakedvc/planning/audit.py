@@ -1,6 +1,6 @@
-"""Of every stage: the result that stands for the present params, code and inputs, and what differs from older ones.
+"""Find every stage's result for the present params, code and inputs, and how these differ from older ones.
 
-Hashes of inputs follow from the results of the stages above, so nothing that stages made is read.
+The hashes of inputs follow from the results of the stages above.  So no file that a stage made is read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from snakedvc.dvcfiles.pipeline import Pipeline, Stage
 from snakedvc.dvcfiles.record import Entry, Record
 from snakedvc.dvcfiles.store import Store
 
-# value: something that decides a result has another value.  listed: dvc.yaml lists more of it, or less.
+# value: something that decides a result has another value.  listed: dvc.yaml lists more of these things, or fewer.
 Kind = Literal["code", "command", "listed", "value"]
 
 
@@ -38,7 +38,7 @@ def _listed(old: Mapping[str, Any], new: Mapping[str, Any], kind: Kind, word: st
 
 
 def differences(old: Record, new: Record) -> Iterator[Difference]:
-    """What differs between the inputs of two records; a hash of `new` that is not known differs from none."""
+    """What differs between the inputs of two records.  An unknown hash of `new` counts as equal."""
     if old.cmd != new.cmd:
         yield Difference("command", "its command in dvc.yaml changed")
     yield from _listed(old.params, new.params, "listed", "param")
@@ -53,7 +53,7 @@ def differences(old: Record, new: Record) -> Iterator[Difference]:
 
 
 class Audit:
-    """What is known of each stage's result; of every stage found out once, producers before their readers."""
+    """What is known of each stage's result.  It is found once for every stage, producers before readers."""
 
     def __init__(self, pipeline: Pipeline, store: Store) -> None:
         self._pipeline, self._store = pipeline, store
@@ -67,7 +67,7 @@ class Audit:
         return result.made[out] if result else None
 
     def wanted(self, stage: Stage) -> Record:
-        """The record that a run now would have before it starts; an input that is not known yet has no hash."""
+        """The record that a run would have before it starts.  An input that is not known yet has no hash."""
         if stage.addr not in self._wanted:
             deps = [Entry(dep, self._hashes.of(dep)) for dep in stage.deps]
             self._wanted[stage.addr] = self._pipeline.record(stage, deps)
@@ -78,7 +78,7 @@ class Audit:
         return [up for up in self._pipeline.upstream(stage) if self.result(up) is None]
 
     def result(self, stage: Stage) -> Record | None:
-        """The result that stands for the present inputs; None if there is none, or an input is not known."""
+        """The result for the present inputs; None if there is none, or if an input is not known."""
         if stage.addr not in self._results:
             wanted = self.wanted(stage)
             known = all(d.md5 for d in wanted.deps)
@@ -86,11 +86,11 @@ class Audit:
         return self._results[stage.addr]
 
     def take(self, stage: Stage, record: Record) -> None:
-        """From now on `record` is the result of `stage`."""
+        """Use `record` as the result of `stage` from now on."""
         self._results[stage.addr] = record
 
     def older(self, stage: Stage) -> list[Record]:
-        """Results of any inputs with the same outputs' paths: the stage's last, then the run cache's, newest first."""
+        """Results with the same output paths from any inputs: the stage's last, then the run cache's, newest first."""
         if self._by_outs is None:
             self._by_outs = {}
             for record in self._store.cache.all_records():

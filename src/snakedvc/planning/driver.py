@@ -1,8 +1,8 @@
-"""What Snakemake's driver does before it plans: it brings back every stage that a cache has, so that no job has to.
+"""Decide for every stage, before Snakemake plans, whether it needs a job.  Stages in a cache are restored here.
 
- Stages are settled in DAG order.  The hashes of a stage's inputs follow from the records of those above it, so a whole
-chain that is in the cache needs no job.  In a dry run the same is decided and nothing is written.  Knows neither
-Snakemake nor what a stage does.
+To settle a stage is to decide this.  Stages are settled in DAG order.  The hashes of a stage's inputs follow from the
+records of the stages above it, so a whole chain in the cache needs no job.  A dry run decides the same and writes
+nothing.  Knows neither Snakemake nor what a stage does.
 """
 
 import functools
@@ -29,17 +29,17 @@ from snakedvc.running import journal
 from snakedvc.running.inputs import set_aside
 
 # right: its outputs are in place.  restored: they were brought back, or would be in a dry run.  run: it has to run, and
-# what it will give is not known.  The others are known but not to be had: lost (in no cache), damaged (found out just
-# now), busy (another process is at it).
+# the hashes of its outputs are not known.  For the other states the hashes are known, but the outputs cannot be brought
+# back: lost (in no cache), damaged (found just now), busy (another process is working on them).
 State = Literal["right", "restored", "run", "lost", "damaged", "busy"]
 UNAVAILABLE: tuple[State, ...] = ("lost", "busy")
-# So long the driver waits for another process that is bringing the same outputs back.
+# How long the driver waits for another process that is bringing the same outputs back.
 PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
 class Settled:
-    """What has been decided of a stage, and the hashes of its outputs, None if nobody can know them yet."""
+    """The decision on a stage, and the hashes of its outputs: None if they cannot be known yet."""
 
     state: State
     outs: dict[str, str] | None = None
@@ -56,9 +56,10 @@ class Driver:
         target: Callable[[Stage], bool],
         reserved: Collection[str] = (),
     ) -> None:
-        """With `write` unset nothing is changed.
+        """If `write` is false, nothing is changed.
 
-        `forced`: a stage that has to be a job; `target`: one asked for; `reserved`: files that other drivers work with.
+        `forced`: a stage that has to be a job; `target`: one that the user asked for; `reserved`: files that other
+        drivers use.
         """
         self._pipeline, self._write, self._forced, self._target = pipeline, write, forced, target
         self._reserved = frozenset(reserved)
@@ -66,7 +67,7 @@ class Driver:
         self._tree = Tree(write)
         self._settled: dict[str, Settled] = {}
         if write:
-            fold()  # also what a driver that was killed has left
+            fold()  # also what a killed driver has left
             refresh_mirror()
         self._store = Store(mend=write)
 
@@ -84,7 +85,7 @@ class Driver:
         return ask_remote(store.remote.listing, md5, default={})
 
     def settle(self, addr: str) -> list[str]:
-        """Settle the stage at `addr` and all above it; the addresses that were not settled before."""
+        """Settle the stage at `addr` and all above it.  Returns the addresses that were not settled before."""
         new = []
         for stage in self._pipeline.above(addr):
             if stage.addr not in self._settled:
@@ -96,11 +97,14 @@ class Driver:
         return new
 
     def state(self, addr: str) -> State:
-        """What was decided of a settled stage."""
+        """The decision on a settled stage."""
         return self._settled[addr].state
 
     def jobs(self) -> set[str]:
-        """The stages that have to be jobs.  What cannot be had is one if it was asked for, or if a job reads it."""
+        """The stages that have to be jobs.
+
+        A lost or busy stage is a job only if the user asked for it, or if a job reads it.
+        """
         jobs = {addr for addr, settled in self._settled.items() if settled.state in ("run", "damaged")}
         for addr in reversed(self._settled):  # readers before what they read
             stage = self._pipeline.stage(addr)
@@ -116,7 +120,7 @@ class Driver:
             say(f"{back.total()} stage{'s' * (back.total() > 1)} {verb}: {what}")
 
     def _wanted(self, stage: Stage) -> Record | None:
-        """The record that a run now would have before it starts; None while an input is not known."""
+        """The record that a run would have before it starts; None while an input is not known."""
         if self._forced(stage) or any(self._settled[s.addr].outs is None for s in self._pipeline.upstream(stage)):
             return None
         deps = [Entry(dep, self._hashes.of(dep)) for dep in stage.deps]
@@ -145,13 +149,13 @@ class Driver:
         return Settled(state, outs) if outs else Settled("run")
 
     def _in_place(self, stage: Stage) -> dict[str, str]:
-        """The hashes of the outputs that are in the working tree and whole."""
+        """The hashes of the outputs that lie in the working tree and are whole."""
         if half_written(stage.addr):
             return {}
         return {out: md5 for out, md5 in self._tree.hashes(stage.addr, stage.outs).items() if md5}
 
     def _bring(self, stage: Stage, record: Record, in_place: dict[str, str]) -> State:
-        """Put the outputs of `record` in place, those that are not; or tell whether that could be done."""
+        """Put the missing outputs of `record` in place.  In a dry run, tell only whether that is possible."""
         store, wrong = self._store, {out: md5 for out, md5 in record.made.items() if in_place.get(out) != md5}
         if not self._reserved.isdisjoint(wrong):
             return "busy"
@@ -164,7 +168,7 @@ class Driver:
         with patient(stage.addr, PATIENCE_S if not absent else 0) as held:
             if not held:
                 return "busy"
-            in_place = self._in_place(stage)  # again: whoever held the lock may have brought it back
+            in_place = self._in_place(stage)  # again: another process may have brought it back while it held the lock
             if in_place == record.made:
                 self._accept(stage, record)
                 return "right"
@@ -180,9 +184,9 @@ class Driver:
         return "restored"
 
     def _hold_place(self, stage: Stage) -> None:
-        """Empty outputs, marked as half-written, for a stage that runs again though nothing else may need it.
+        """Make empty outputs, marked as half-written, for a stage that runs again although no other job may need it.
 
-        Snakemake runs what stands below an output that is missing; what stands below this one is settled.
+        If they were missing, Snakemake would run the stages below, which are settled already.
         """
         with patient(stage.addr, 0) as held:
             if held:
@@ -192,7 +196,7 @@ class Driver:
                     out.touch() if out.suffix else out.mkdir(exist_ok=True)
 
     def _make_room(self, outs: list[str], in_place: dict[str, str]) -> None:
-        """Remove outputs from the working tree; what the cache does not have was made by hand, and is kept."""
+        """Remove outputs from the working tree.  Outputs that the cache lacks were made by hand and are kept."""
         for out in filter(os.path.exists, outs):
             md5 = in_place.get(out)
             if md5 and not self._store.cache.object_path(md5).exists():
@@ -201,7 +205,7 @@ class Driver:
         remove(outs)
 
     def _accept(self, stage: Stage, record: Record) -> None:
-        """The outputs in place are those of `record`: note it, if that is news."""
+        """Note that the outputs in place are those of `record`, unless that is noted already."""
         if not self._write:
             return
         self._store.save(record)
@@ -212,7 +216,7 @@ class Driver:
 
 @contextmanager
 def patient(addr: str, seconds: float) -> Iterator[bool]:
-    """Hold the lock of a stage, or not if another process still holds it after so long."""
+    """Try for `seconds` to take the lock of a stage.  Yields whether it is held here."""
     end = time.monotonic() + seconds
     while True:
         with attempt(stage_lock(addr)) as descriptor:

@@ -1,8 +1,7 @@
-"""Which Snakemake drivers live in this project, so that a killed one's lock does not stand in the next one's way.
+"""Know which Snakemake drivers are alive in this project, so that the lock of a killed driver does not block the next.
 
- Snakemake's own lock is a list of files that says nothing of who holds it.  Here every driver holds an flock of its
-own for as long as it lives, and registers before Snakemake writes its list.  Where nobody lives, a list is a dead
-driver's.
+Snakemake's own lock is a list of files that does not name its holder.  Here every driver holds an flock as long as it
+lives, and registers before Snakemake writes its list.  If no driver is alive, any list is from a dead one.
 """
 
 import atexit
@@ -19,13 +18,13 @@ from snakedvc.dvcfiles.store import say
 from snakedvc.errors import ProjectError
 
 DRIVERS = Path(".dvc/tmp/drivers")
-# Held until this process ends, and never inherited.
+# Locks that are held until this process ends.  Child processes do not inherit them.
 _held = contextlib.ExitStack()
 atexit.register(_held.close)
 
 
 def _dead() -> tuple[list[Path], bool]:
-    """The files of drivers that have ended, and whether any other still lives."""
+    """The files of drivers that have ended, and whether any other is still alive."""
     dead, alive = [], False
     for path in DRIVERS.glob("*.driver"):
         with attempt(path) as free:
@@ -38,7 +37,7 @@ def _dead() -> tuple[list[Path], bool]:
 
 @contextlib.contextmanager
 def none_may_start() -> Iterator[None]:
-    """Keep drivers from starting within the block; a ProjectError if one lives already."""
+    """Prevent drivers from starting within the block; a ProjectError if one is alive already."""
     with exclusive(DRIVERS / ".lock"):
         if _dead()[1]:
             raise ProjectError("Snakemake runs in this project: wait until it has ended, or stop it")
@@ -60,7 +59,7 @@ def register(snakemake_locks: Path) -> None:
         left = sorted(snakemake_locks.glob("*.lock"))
         elsewhere = [d for d in map(_name, dead) if d.get("host", here) != here]
         if left and not alive and elsewhere:
-            # Its flock is free, but on some file systems a lock is only seen by its own host.
+            # Its flock is free, but on some file systems only its own host would see that it is held.
             who = elsewhere[0]
             say(
                 f"a driver on {who['host']} (process {who['pid']}) left Snakemake's lock: if it no longer runs there, "

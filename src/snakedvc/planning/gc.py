@@ -1,6 +1,7 @@
-"""What can go from the cache, and deleting it: never what present params or dvc.lock need, never while a stage runs.
+"""Find what can be deleted from the cache, and delete it.
 
-A run record goes before its objects.  So no record is left that points at nothing, wherever the deleting is cut off.
+Nothing is deleted that the present params or dvc.lock need, and nothing while a stage runs.  A run record is deleted
+before its objects.  So no record points at missing objects, even if the deletion is interrupted.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from snakedvc.planning.inventory import OTHER, Run, take
 from snakedvc.planning.leftovers import Leftover, leftovers, size
 
 DAY = 86400.0
-# In a shared cache a stage of another checkout may have stored objects, and not yet the record that names them.
+# In a shared cache a stage of another checkout may have stored objects before the record that names them.
 SHARED_DAYS = 1.0
 
 
@@ -79,7 +80,7 @@ def _rows(runs: list[Run], going: set[Path], cache: Cache, sizes: dict[str, int]
 
 
 def plan(pipeline: Pipeline, store: Store, days: float, stage: str | None = None) -> Plan:
-    """What can go of what was not used for `days`; of one `stage` of dvc.yaml alone, if it is named."""
+    """What can be deleted among what was not used for `days`; only of `stage` of dvc.yaml, if one is named."""
     known = [*pipeline.templates, OTHER]
     if stage is not None and stage not in known:
         raise ProjectError(f"--stage {stage}: no such stage; there are {', '.join(known)}")
@@ -110,10 +111,10 @@ def plan(pipeline: Pipeline, store: Store, days: float, stage: str | None = None
 
 @contextlib.contextmanager
 def nothing_runs(pipeline: Pipeline) -> Iterator[None]:
-    """Keep stages and drivers from starting within the block; a ProjectError if one runs already."""
+    """Prevent stages and drivers from starting within the block; a ProjectError if one runs already."""
     addrs = pipeline.stages.keys() | {path.stem for path in STAGE_LOCKS.glob("*.lock")}
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a file a stage
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # one open file for each stage
     try:
         with none_may_start(), contextlib.ExitStack() as held:
             for addr in sorted(addrs):
@@ -125,10 +126,10 @@ def nothing_runs(pipeline: Pipeline) -> Iterator[None]:
 
 
 def delete(found: Plan) -> None:
-    """Delete what `found` says can go.  To be called where nothing runs."""
+    """Delete what `found` lists.  Call it only where nothing runs."""
     for record in found.records:
         record.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # other records of the same inputs lie beside it
+        with contextlib.suppress(OSError):  # the folder may hold other records of the same inputs
             record.parent.rmdir()
     for path in found.objects:
         path.unlink(missing_ok=True)

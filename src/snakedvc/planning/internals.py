@@ -1,7 +1,8 @@
-"""Every part of Snakemake that the bridge reaches into and that Snakemake does not promise.  Nothing else does.
+"""Every part of Snakemake's inside that the bridge uses, although Snakemake does not promise it.
 
-PINNED says of which version these names are; `Snakemake` compares what it reads or calls with what is installed, so
-that another version ends with one line instead of a wrong plan.  tests/bridge/test_bridge_internals.py checks them too.
+No other file uses any.  PINNED is the version that has these names.  `Snakemake` compares what it reads or calls with
+what is installed, so another version ends with one line instead of a wrong plan.
+tests/bridge/test_bridge_internals.py checks them too.
 """
 
 import importlib.metadata
@@ -18,7 +19,7 @@ from snakedvc.errors import ProjectError
 
 PINNED = "9.27"
 __all__ = ["Snakemake", "ancient", "check_pins", "directory", "plans"]
-# What is read of the workflow, by dotted name.
+# What is read from the workflow, by dotted name.
 READ = (
     "is_main_process",
     "dryrun",
@@ -37,12 +38,12 @@ READ = (
 
 
 def plans(workflow: Any) -> bool:
-    """Whether this process decides which jobs run: not for a picture of the DAG, nor with --touch."""
+    """Whether this process decides which jobs run.  It does not for a picture of the DAG, and not with --touch."""
     return workflow is not None and workflow.executor_plugin is not None and not workflow.touch
 
 
 def check_pins(workflow: Any) -> None:
-    """ProjectError if this Snakemake lacks something that is read of it."""
+    """ProjectError if this Snakemake lacks something that is read from it."""
     for dotted in READ:
         node = workflow
         for name in dotted.split("."):
@@ -63,34 +64,35 @@ class Snakemake:
         self.dryrun: bool = workflow.dryrun
         self.locks: Path = workflow.persistence.path / "locks"
         rules = self._dag.targetrules
-        # What was asked for, and what has to run whatever is there (-R, -f, -F).
+        # What the user asked for, and what has to run even if its outputs are there (-R, -f, -F).
         self.asked_files = {str(f) for f in self._dag.targetfiles} | {str(f) for rule in rules for f in rule.input}
         self.asked_rules = {rule.name for rule in rules}
         self.forced_rules = {rule.name for rule in self._dag.forcerules}
         self.forced_files = {str(f) for f in self._dag.forcefiles}
 
     def let_content_decide(self) -> None:
-        """Not times, nor Snakemake's memory of params.  Half-written outputs have a mark of the bridge's own."""
+        """Turn off file times and remembered params.  The bridge has its own mark of half-written outputs."""
         self._workflow.dag_settings.rerun_triggers = frozenset({RerunTrigger.MTIME})
         self._dag.ignore_incomplete = True
 
     def locked_files(self) -> set[str]:
-        """Files that other drivers in this folder work with."""
+        """Files that other drivers in this folder use."""
         return {line for path in self.locks.glob("*.lock") for line in path.read_text().splitlines()}
 
     def keep_locks_folder(self) -> None:
-        """Another driver that ends removes this folder, which Snakemake expects to find."""
+        """Make the folder of locks again: another driver removes it when it ends, and Snakemake needs it."""
         self.locks.mkdir(exist_ok=True)
 
     def is_there(self, out: str) -> None:
-        """Output `out` is in place, or would be if this were no dry run.
+        """Tell Snakemake that output `out` is in place.
 
-        Then it is given the oldest time: Snakemake reads the size of what is newer than a job's last benchmark.
+        In a dry run it may be missing.  Then it gets the oldest time, because Snakemake reads the size of a file that
+        is newer than a job's last benchmark.
         """
         self._workflow.iocache.exists_local[out] = True
         if not os.path.exists(out):
             self._workflow.iocache.mtime[out] = Mtime(local=0.0)
 
     def force(self, outs: Iterable[str]) -> None:
-        """The job of these outputs has to run."""
+        """Tell Snakemake that the job of these outputs has to run."""
         self._dag.forcefiles.update(outs)

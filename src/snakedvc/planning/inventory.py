@@ -23,15 +23,15 @@ from snakedvc.planning.audit import Audit
 from snakedvc.running.journal import RUNNER_LOG
 from snakedvc.yamlfile import Loader, load_yaml
 
-# What stands for the stage of a record whose outputs fit no stage of dvc.yaml.
+# The stage's name for a record whose outputs fit no stage of dvc.yaml.
 OTHER = "other"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run record: its file, its template of dvc.yaml, the hashes that it names, when it was last used (s since 1970).
+    """A run record: its file, its template in dvc.yaml, its hashes, and its last use (seconds since 1970).
 
-    `key` is the run-cache key, which names the folder that the file lies in.
+    `key` is the run-cache key, which is also the name of the file's folder.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class Run:
 
 
 def _hashes(document: Any) -> frozenset[str]:
-    """The hashes of the outputs in a record or a .dvc file as it is written; none if it is neither."""
+    """The hashes of the outputs in the content of a record or a .dvc file; none if it is neither."""
     try:
         return frozenset(out["md5"] for out in document.get("outs") or () if out.get("md5"))
     except (AttributeError, KeyError, TypeError):
@@ -60,7 +60,7 @@ def _document(content: bytes) -> Any:
 
 
 def _patterns(pipeline: Pipeline) -> dict[str, list[re.Pattern[str]]]:
-    """For each template of dvc.yaml, what its outputs look like under any params."""
+    """For each template of dvc.yaml, patterns that its outputs match under any params."""
     return {
         name: [re.compile("[^/]+".join(map(re.escape, VARIABLE.split(out)[::2]))) for out in template.get("outs", [])]
         for name, template in pipeline.templates.items()
@@ -79,7 +79,7 @@ def _stage(document: Any, patterns: dict[str, list[re.Pattern[str]]]) -> str:
 
 
 def _journal() -> dict[str, float]:
-    """When each run-cache key was last used here, as the runner's log says."""
+    """When each run-cache key was last used here, from the runner's log."""
     used: dict[str, float] = {}
     with contextlib.suppress(FileNotFoundError):
         for line in RUNNER_LOG.read_text(errors="replace").splitlines():
@@ -101,7 +101,7 @@ def _tracked() -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Inventory:
-    """All runs, and the hashes that are needed whether or not a run names them."""
+    """All runs, and the hashes that are needed even if no run names them."""
 
     runs: tuple[Run, ...]
     needed: frozenset[str]

@@ -1,6 +1,6 @@
-"""What runs leave behind beside the records: checkpoints, outputs set aside, temporary files of killed runs.
+"""Find what runs leave behind beside the records: checkpoints, outputs set aside, temporary files of killed runs.
 
-Finds them and deletes nothing.
+Deletes nothing.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ IsOld = Callable[[float], bool]
 
 @dataclass(frozen=True)
 class Leftover:
-    """A file or folder that can go, why, and its bytes."""
+    """A file or folder that can be deleted, the reason, and its bytes."""
 
     path: Path
     why: str
@@ -42,7 +42,7 @@ def _touched(path: Path) -> float:
 
 
 def _checkpoints(pipeline: Pipeline, inventory: Inventory, is_old: IsOld) -> Iterator[tuple[str, Path, str]]:
-    """(template, folder, why) of checkpoints that no present run goes on from."""
+    """(template, folder, reason) of checkpoints that no present run would resume from."""
     finished = {run.key[:16] for run in inventory.runs}
     for path in sorted(p for p in CHECKPOINTS.glob("*/*") if p.is_dir()):
         addr = path.parent.name
@@ -52,7 +52,7 @@ def _checkpoints(pipeline: Pipeline, inventory: Inventory, is_old: IsOld) -> Ite
             continue
         if addr in pipeline.stages:
             wanted = inventory.audit.wanted(pipeline.stages[addr])
-            # As long as an input is not known, nor is the key: it may be this one.
+            # While an input is not known, the key is not known either.  It may be this one.
             if wanted.key[:16] == path.name or not all(dep.md5 for dep in wanted.deps):
                 continue
         if is_old(_touched(path)):
@@ -62,7 +62,7 @@ def _checkpoints(pipeline: Pipeline, inventory: Inventory, is_old: IsOld) -> Ite
 def leftovers(
     pipeline: Pipeline, inventory: Inventory, cache: Cache, is_old: IsOld, stage: str | None
 ) -> Iterator[Leftover]:
-    """What can go; with a `stage`, its checkpoints alone."""
+    """What can be deleted.  If a `stage` is named, only its checkpoints."""
     for template, path, why in _checkpoints(pipeline, inventory, is_old):
         if stage in (None, template):
             yield Leftover(path, why, size(path))

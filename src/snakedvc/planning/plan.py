@@ -1,8 +1,7 @@
-"""What Snakemake runs: exactly the stages that the driver could not settle.  The seam between the two.
+"""Connect the driver to Snakemake, which runs exactly the stages that the driver found to be jobs.
 
- Snakemake's own triggers (newer files, what it remembers of params) are set aside in the process that plans: they
-would make jobs of stages whose outputs are right.  Knows neither
-Snakemake's inside (internals.py) nor how a stage is settled.
+In the process that plans, Snakemake's own triggers (newer files, remembered params) are turned off.  They would make
+jobs of stages whose outputs are right.  Knows neither Snakemake's inside (internals.py) nor how a stage is settled.
 """
 
 import os
@@ -17,7 +16,7 @@ from snakedvc.planning.internals import Snakemake, ancient
 
 
 class Plan:
-    """Settles stages as Snakemake comes upon them, and makes its DAG agree."""
+    """Settles stages when Snakemake asks for their inputs, and makes Snakemake's DAG agree."""
 
     def __init__(self, workflow: Any, pipeline: Pipeline) -> None:
         self._pipeline, self._jobs = pipeline, set()
@@ -37,7 +36,7 @@ class Plan:
             sys.exit(f"error: {e}")
 
     def inputs(self, stage: Stage) -> list[str]:
-        """What Snakemake shall take for the inputs of `stage`, once it and all above it are settled."""
+        """Settle `stage` and all above it.  Returns its inputs as Snakemake shall see them."""
         try:
             if new := self._driver.settle(stage.addr):
                 self._agree(new)
@@ -46,12 +45,13 @@ class Plan:
         paths, state = self._pipeline.inputs(stage), self._driver.state
         if stage.addr in self._jobs:
             return paths
-        # Settled by content: newer files mean nothing, nor that an input has to be made again for another stage.
+        # Content has decided.  So Snakemake must not look at newer files, or at an input that is made again for another
+        # stage.
         made = {out: s.addr for s in self._pipeline.upstream(stage) for out in s.outs}
         return [ancient(p) for p in paths if p not in made or state(made[p]) not in UNAVAILABLE]
 
     def _agree(self, addrs: list[str]) -> None:
-        """Let Snakemake see what was settled: the outputs are there, and only jobs are forced."""
+        """Show Snakemake what was settled: the outputs are there, and only jobs are forced."""
         for addr in addrs:
             if self._driver.state(addr) in ("right", "restored"):
                 for out in self._pipeline.stage(addr).outs:
@@ -60,5 +60,5 @@ class Plan:
         self._jobs |= self._driver.jobs()
         for addr in self._jobs:
             outs = self._pipeline.stage(addr).outs
-            if any(map(os.path.exists, outs)):  # where nothing is, Snakemake finds a better reason itself
+            if any(map(os.path.exists, outs)):  # without outputs Snakemake gives a better reason itself
                 self._snakemake.force(outs)

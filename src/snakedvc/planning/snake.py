@@ -1,4 +1,4 @@
-"""What a Snakefile needs of the pipeline: a rule for every stage, its output patterns, concrete inputs and signature.
+"""What a Snakefile needs from the pipeline: a rule for every stage, with output patterns, inputs and a signature.
 
     from snakedvc.planning.snake import RULES, open_stages
 
@@ -6,7 +6,7 @@
 
     include: RULES
 
-Knows Snakemake's wildcards and flags.  What a job asks for (memory, time, threads) is for the Snakefile to say.
+Knows Snakemake's wildcards and flags.  The Snakefile says what a job asks for (memory, time, threads).
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from snakedvc.errors import ProjectError
 from snakedvc.planning.internals import directory, plans
 
 RULES = str(Path(__file__).with_name("stages.smk"))
-# What a job asks for beside its resources, and the value of each where nobody says.
+# What a job asks for beside its resources, with the defaults.
 _OPTIONS: dict[str, Any] = {"threads": 1, "priority": 0, "local": False, "conda": None}
 Needs = Callable[[str], Mapping[str, Any]]
 
@@ -57,7 +57,7 @@ class Stages:
     def __init__(
         self, workflow: Any = None, needs: Needs | None = None, refused: Mapping[str, str] | None = None
     ) -> None:
-        """`workflow`: Snakemake's, in the process that plans; None in those of single jobs.
+        """`workflow`: Snakemake's workflow in the process that plans; None in the process of a single job.
 
         `needs(name)`: what a job of the stage asks for, by the names of Snakemake's resources, beside `threads`,
         `priority`, `local` (it runs where Snakemake runs) and `conda` (an environment file).
@@ -69,7 +69,7 @@ class Stages:
 
     @cached_property
     def _plan(self) -> Any:
-        """What decides which stages are jobs.  None where nothing is run, such as for a picture of the DAG."""
+        """The plan, which decides which stages are jobs.  None if nothing runs, as for a picture of the DAG."""
         if not plans(self._workflow):
             return None
         from snakedvc.planning.plan import Plan
@@ -77,9 +77,9 @@ class Stages:
         return Plan(self._workflow, self.pipeline)
 
     def check(self) -> None:
-        """Refuse missing params, given files that are not there, and code deps that are not the import closures.
+        """Refuse missing params, missing given files, and code deps that are not the import closures.
 
-        A ProjectError now is better than one when a stage runs.
+        It is better to raise the ProjectError now than when a stage runs.
         """
         from snakedvc.code.deps import drift
 
@@ -124,14 +124,14 @@ class Stages:
         return [out for stage in self.pipeline.matching(name) for out in stage.outs]
 
     def outputs_under(self, folder: str) -> list[str]:
-        """Every configured output in `folder`, but those of refused stages."""
+        """Every configured output in `folder`, except those of refused stages."""
         stages = [s for s in self.pipeline.stages.values() if s.name not in self._refused]
         return [o for s in stages for o in s.outs if o.startswith(folder.rstrip("/") + "/")]
 
     def inputs(self, name: str) -> Callable[[Any], list[str]]:
-        """Function of the wildcards: the concrete data inputs.  Code is not among them, `sig` covers it.
+        """Function of the wildcards: the concrete data inputs.  Code is not among them, because `sig` covers it.
 
-        Snakemake asks for a job's inputs before it decides whether the job runs: this is where the bridge decides.
+        Snakemake asks for a job's inputs before it decides whether the job runs.  So the bridge decides here.
         """
 
         def concrete_inputs(wildcards: Any) -> list[str]:
@@ -149,7 +149,7 @@ class Stages:
     def sig(self, name: str) -> Callable[[Any], str]:
         """Function of the wildcards: hash of the command, the params' values, the outputs' paths, code and given data.
 
-        Snakemake compares it with the last run's: it sees a changed param, and a file edited under its old mtime.
+        Snakemake compares it with that of the last run.  So it sees a changed param, and an edit that kept the mtime.
         """
 
         def signature(wildcards: Any) -> str:
@@ -166,18 +166,18 @@ class Stages:
         for name in self.pipeline.templates:
             for axis, named in self.pipeline.axes(name).items():
                 values.setdefault(axis, set()).update(named)
-        # The longest first: "low2high_mid" must not be cut off at "low2high".
+        # Longest first, so that "low2high_mid" is not matched as "low2high".
         return {a: "|".join(map(re.escape, sorted(v, key=lambda s: (-len(s), s)))) for a, v in values.items()}
 
 
 def open_stages(workflow: Any, needs: Needs | None = None, refused: Mapping[str, str] | None = None) -> Stages:
-    """The stages for the Snakefile that `workflow` reads; a mistake in the project ends Snakemake with one line.
+    """The stages for the Snakefile that `workflow` reads.  A mistake in the project ends Snakemake with one line.
 
-    Stages run with the interpreter that runs Snakemake, whether or not its environment is activated.
+    Stages run with the interpreter that runs Snakemake, even if its environment is not activated.
     """
     os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
     try:
-        # A single job's process, on its node, plans nothing.
+        # The process of a single job plans nothing.
         stages = Stages(workflow if workflow.is_main_process else None, needs, refused)
         if workflow.is_main_process:
             stages.check()

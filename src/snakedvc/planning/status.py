@@ -1,4 +1,4 @@
-"""What would happen to each stage if the pipeline were run now, and why.  Changes nothing."""
+"""What would happen to each stage if the pipeline ran now, and why.  Changes nothing."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -18,7 +18,7 @@ STANDS: tuple[State, ...] = ("in place", "cached")
 class StageStatus:
     """The state of one stage, and every reason for it.
 
-    in place: its result stands and is in the working tree.  cached: it stands, and is brought back when it is needed.
+    in place: its result is valid and in the working tree.  cached: it is valid, and is brought back when it is needed.
     stale: it was made from other inputs, and has to run.  missing: there is no result, or its objects are lost.
     """
 
@@ -29,7 +29,7 @@ class StageStatus:
 
 
 def _standing(stage: Stage, result: Record, store: Store, tree: Tree) -> tuple[State, list[str]]:
-    """State of a stage that has a result for the present inputs."""
+    """State and reasons of a stage that has a result for the present inputs."""
     there = {} if half_written(stage.addr) else tree.hashes(stage.addr, stage.outs)
     wrong = {out: md5 for out, md5 in result.made.items() if there.get(out) != md5}
     if not wrong:
@@ -41,11 +41,11 @@ def _standing(stage: Stage, result: Record, store: Store, tree: Tree) -> tuple[S
 
 
 def _falling(stage: Stage, audit: Audit) -> tuple[State, list[str]]:
-    """State of a stage that has none."""
+    """State and reasons of a stage that has no such result."""
     older, waits = audit.older(stage), audit.waits_for(stage)
     if not older:
         return "missing", ["never made"]
-    # Of all that was made at these paths, what is nearest to the present says best what changed.
+    # Of all results made at these paths, the one nearest to the present inputs shows best what changed.
     why = min(([d.what for d in differences(old, audit.wanted(stage))] for old in older), key=len)
     more = f" and {len(waits) - 1} more" if len(waits) > 1 else ""
     return "stale", [*why, *([f"below {waits[0].addr}{more}"] if waits else [])]

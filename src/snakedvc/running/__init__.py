@@ -1,1 +1,1 @@
-"""One stage: check its inputs, run it or bring its outputs back, and write down what happened."""
+"""Run one stage: check its inputs, restore its outputs or execute it, and write down what happened."""

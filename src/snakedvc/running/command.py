@@ -1,7 +1,7 @@
 """Run a stage's command from its frozen copy, with its output in a log.
 
-The command finds its frozen code first on PYTHONPATH.  Its environment says where its params, logs and checkpoints are.
-It may end with STOPPED: told to stop, it has written a checkpoint, and the same command goes on from there.
+The frozen code is first on the command's PYTHONPATH.  Its environment says where its params, logs and checkpoints are.
+It may end with STOPPED.  Then it was told to stop and wrote a checkpoint, and the same command resumes there.
 """
 
 import os
@@ -23,11 +23,11 @@ class StageFailedError(ProjectError):
 
 
 class StoppedError(ProjectError):
-    """The stage's command was told to stop, and left a checkpoint to go on from."""
+    """The stage's command was told to stop, and left a checkpoint to resume from."""
 
 
 def last_words(log: Path) -> str:
-    """Why a command failed, from its log: its error line, or the end of its traceback."""
+    """The reason why a command failed, from its log: its error line, or the end of its traceback."""
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     if lines and lines[-1].startswith("error: "):
         return lines[-1].removeprefix("error: ")
@@ -37,7 +37,7 @@ def last_words(log: Path) -> str:
 
 
 def execute(stage: Stage, frozen: Path, checkpoints: Path, log: Path, lock: int) -> None:
-    """Run the stage's command from the frozen copy, its output going to `log`; StageFailedError if it fails."""
+    """Run the stage's command from the frozen copy with its output in `log`.  StageFailedError if it fails."""
     stage.log_dir.mkdir(parents=True, exist_ok=True)
     checkpoints.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -53,8 +53,9 @@ def execute(stage: Stage, frozen: Path, checkpoints: Path, log: Path, lock: int)
     }
     with log.open("wb") as f:
         # The command inherits the stage's lock: if this process is killed, the next run waits for the command's end.
-        # In a group of its own, so that the shell and all it started can be ended together.  The trap has the shell
-        # wait for what it started: a signal would end it at once, and its end says nothing of a checkpoint.
+        # It gets a process group of its own, so that the shell and its children can be ended together.  The trap makes
+        # the shell wait for its children.  Without it a signal would end the shell at once, before a checkpoint is
+        # written.
         command = f"trap : TERM\n{stage.cmd}"
         process = subprocess.Popen(
             command, shell=True, env=env, stdout=f, stderr=subprocess.STDOUT, pass_fds=[lock], process_group=0
@@ -63,9 +64,9 @@ def execute(stage: Stage, frozen: Path, checkpoints: Path, log: Path, lock: int)
             status = process.wait()
         except BaseException as e:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Slurm and the guard of its job may both send it
-            os.killpg(process.pid, signal.SIGTERM)  # training writes a checkpoint first
+            os.killpg(process.pid, signal.SIGTERM)  # training writes a checkpoint before it ends
             status = process.wait()
-            # Told to stop when there was nothing left to do: its outputs are as good as any.
+            # It was told to stop when it was done already.  Its outputs are complete.
             if not (isinstance(e, SystemExit) and status in (0, STOPPED)):
                 raise
     if status == STOPPED:

@@ -1,6 +1,6 @@
-"""A stage's inputs as they are now: their hashes, and whether they are the bytes that their own stages recorded.
+"""A stage's inputs as they are now: their hashes, and whether these are the bytes that their own stages recorded.
 
-Knows records and the cache, runs nothing.
+Knows records and the cache.  Runs nothing.
 """
 
 import contextlib
@@ -20,11 +20,11 @@ ALTERED = Path(".dvc/tmp/altered")
 
 
 class RefusedError(ProjectError):
-    """An input is not what it should be: nothing may be computed from it."""
+    """An input is not what it should be, so nothing may be computed from it."""
 
 
 def data_entries(pipeline: Pipeline, stage: Stage) -> list[Entry]:
-    """Entries of the data deps.  Of a folder that other stages fill, only the configured runs are hashed."""
+    """Entries of the data deps.  If other stages fill a folder, only the configured runs in it are hashed."""
     entries = []
     for dep in stage.data:
         made = pipeline.made_under(dep)
@@ -39,21 +39,21 @@ def data_entries(pipeline: Pipeline, stage: Stage) -> list[Entry]:
 
 
 def current_record(pipeline: Pipeline, stage: Stage, code_root: Path = Path()) -> Record:
-    """The record that a run now would have before it starts; code is read below `code_root`."""
+    """The record that a run would have before it starts.  Code is read below `code_root`."""
     return pipeline.record(stage, code_entries(stage, code_root) + data_entries(pipeline, stage))
 
 
 def _recorded(pipeline: Pipeline, maker: Stage, path: str, store: Store) -> list[str | None]:
-    """The hashes that `maker` may have given output `path`: in its last record, else in its present run records."""
+    """The hashes that output `path` of stage `maker` may have: from its last record and its present run records."""
     own = store.records.get(maker.addr)
     found = [own] if own else []
-    with contextlib.suppress(ProjectError):  # its own inputs may be gone; its last record has to do
+    with contextlib.suppress(ProjectError):  # its own inputs may be gone; then only its last record counts
         found += store.cache.records(current_record(pipeline, maker).key)
     return [record.made[path] for record in found if path in record.made]
 
 
 def _changed_files(path: Path, want: str, cache: Cache) -> str:
-    """Which files of folder `path` differ from listing `want`, a few of them, for the message."""
+    """For the error message: a few of the files of folder `path` that differ from listing `want`."""
     try:
         listed = cache.listing(want)
     except (MissingObjectError, DamagedObjectError):
@@ -64,7 +64,7 @@ def _changed_files(path: Path, want: str, cache: Cache) -> str:
 
 
 def set_aside(path: Path) -> Path:
-    """Move an altered output out of the way, so that it is made anew and the edit is not lost."""
+    """Move an edited output away, so that it is made again and the edit is not lost."""
     for i in range(10_000):
         target = ALTERED / str(i) / path
         if not (ALTERED / str(i)).exists():
@@ -75,7 +75,7 @@ def set_aside(path: Path) -> Path:
 
 
 def check_inputs(pipeline: Pipeline, stage: Stage, store: Store) -> None:
-    """Refuse inputs that are not the bytes their stage recorded: edited by hand, damaged or half written."""
+    """Refuse inputs that differ from what their stage recorded: edited by hand, damaged or half written."""
     for path in pipeline.inputs(stage):
         maker = pipeline.producers.get(path)
         if maker is None:
@@ -95,9 +95,10 @@ def check_inputs(pipeline: Pipeline, stage: Stage, store: Store) -> None:
 
 
 def check_keyed_code(pipeline: Pipeline, stage: Stage, frozen: Path, store: Store) -> None:
-    """Refuse code whose hash travels in an input, if the stage that made the input read other code.
+    """Refuse code whose hash is in an input, if the stage that made this input read other code.
 
-    Such a folder of `keyed-by` is in no key of `stage`.  Code edited since then would run under the old code's hash.
+    Such a folder of `keyed-by` is in no key of `stage`.  If its code was edited later, the new code would run under the
+    hash of the old one.
     """
     for folder, file in load_settings().keyed_by.items():
         for path in (d for d in stage.data if Path(d).name == file):

@@ -1,6 +1,6 @@
-"""What happened, written beside the results: one line a stage execution, and the provenance of each run.
+"""Write down what happened, beside the results: one line for each stage execution, and the provenance of each run.
 
-Nothing here is an output or a dep: times, hosts and versions must not decide whether two results are the same.
+Nothing here is an output or a dep, because times, hosts and versions must not decide whether two results are equal.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ How = Literal["ran", "restored", "superseded", "refused", "failed", "stopped", "
 
 
 def note(addr: str, how: How, key: str | None, seconds: float) -> None:
-    """Append one line to logs/runner.jsonl, in one write, so that runs side by side do not mix."""
+    """Append one line to logs/runner.jsonl.  It is one write, so that lines of parallel runs do not mix."""
     RUNNER_LOG.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps({"addr": addr, "how": how, "key": key, "seconds": round(seconds, 3), "at": int(time.time())})
     with RUNNER_LOG.open("a") as f:
@@ -50,7 +50,7 @@ def versions(libraries: Iterable[str]) -> dict[str, str | None]:
 def write_provenance(
     folder: Path, key: str, started: float, *, systems: Mapping[str, Any], systems_code: Mapping[str, str]
 ) -> None:
-    """logs/<stage>/<addr>/provenance.json of a run that has just ended, with what it got that is in no key."""
+    """Write logs/<stage>/<addr>/provenance.json of a run that has just ended, with its inputs that are in no key."""
     provenance = {
         "key": key,
         "git": revision(),

@@ -2,10 +2,12 @@
 
     python -m snakedvc.running.run train@full-1 --log FILE
 
-Takes no lock of the repository and never writes dvc.lock: what it writes is content-addressed or its own, so any
-number of runs may go on at once, on any host.  Exit 0: outputs are there.  1: failed or refused.  3: superseded, the
-code or the params changed meanwhile; the outputs are cached under what they were made with, and Snakemake has to plan
-again.  75: stopped by SIGTERM after a checkpoint; a Slurm job puts itself back into the queue.
+Any number of runs may work at once, on any host: a run takes no lock of the repository, never writes dvc.lock, and
+writes only content-addressed files or files of its own.
+
+Exit 0: the outputs are there.  1: failed or refused.  3: superseded, because the code or the params changed during the
+run.  Then the outputs are cached under the code and params that made them, and Snakemake has to plan again.  75:
+stopped by SIGTERM after a checkpoint; a Slurm job puts itself back into the queue.
 """
 
 import argparse
@@ -39,12 +41,12 @@ SUPERSEDED = 3
 
 
 class SupersededError(ProjectError):
-    """Code or params changed while the stage ran; its outputs are cached under the old ones."""
+    """Code or params changed while the stage ran.  Its outputs are cached under the old ones."""
 
 
 @dataclass(frozen=True)
 class Started:
-    """A stage that is to run now: what it would be recorded as, and its frozen copy."""
+    """A stage that is about to run: its record so far, and its frozen copy."""
 
     stage: Stage
     pipeline: Pipeline
@@ -54,7 +56,7 @@ class Started:
 
 
 def superseded_by(stage: Stage, wanted: Record) -> str | None:
-    """What of cmd, code and params differs now from what the run started with; None if nothing does."""
+    """What has changed in cmd, code or params since the run started; None if nothing has."""
     try:
         pipeline = load_pipeline()
         now = pipeline.record(pipeline.stage(stage.addr), code_entries(pipeline.stage(stage.addr)))
@@ -68,7 +70,7 @@ def superseded_by(stage: Stage, wanted: Record) -> str | None:
 
 
 def run_and_store(run: Started, log: Path, lock: int, store: Store) -> Record:
-    """Execute and store; the record with its outputs.  Raises when the result must not stand for the present tree."""
+    """Execute and store.  Returns the record with its outputs; raises if the result is not of the present tree."""
     stage, wanted = run.stage, run.wanted
     checkpoints = CHECKPOINTS / stage.addr / wanted.key[:16]
     remove(stage.outs)
@@ -79,12 +81,12 @@ def run_and_store(run: Started, log: Path, lock: int, store: Store) -> Record:
         raise RefusedError(
             f"{stage.addr}: refused: {', '.join(changed)} changed while it ran; its outputs are discarded: run again"
         )
-    found = signatures(stage.outs)  # before they are read: what changes from now on does not look unchanged
+    found = signatures(stage.outs)  # taken before the outputs are read, so that a later change is seen
     record = wanted.with_outs(store.cache.store(Path(out)).entry(out) for out in stage.outs)
     store.cache.save_record(record)
     remember(stage.addr, record.made, found)
-    shutil.rmtree(checkpoints)  # only now: until the outputs are safe, a rerun goes on from the checkpoint
-    with contextlib.suppress(OSError):  # checkpoints of other params may lie beside it
+    shutil.rmtree(checkpoints)  # not earlier: until the outputs are safe, a rerun resumes from the checkpoint
+    with contextlib.suppress(OSError):  # the folder may hold checkpoints of other params
         checkpoints.parent.rmdir()
     code = {path: digest(run.frozen / path).md5 for path in run.systems.code}
     journal.write_provenance(stage.log_dir, wanted.key, started, systems=run.systems.params, systems_code=code)
@@ -97,11 +99,11 @@ def run_and_store(run: Started, log: Path, lock: int, store: Store) -> Record:
 
 
 def make(stage: Stage, pipeline: Pipeline, log: Path, lock: int) -> tuple[journal.How, str]:
-    """Restore or run `stage`; how, and its run-cache key."""
+    """Restore or run `stage`.  Returns which of the two was done, and the run-cache key."""
     store = Store()
     systems = load_settings().systems(stage.data, pipeline.params)
     with frozen_copy(stage, pipeline.values(stage), systems.params, systems.code) as frozen:
-        # Code is hashed from the copy: the bytes that will run.
+        # Hash the code of the copy, because these bytes will run.
         wanted = pipeline.record(stage, code_entries(stage, frozen) + data_entries(pipeline, stage))
         how: journal.How = "ran"
         for known in itertools.chain(store.here(wanted, stage.addr), store.elsewhere(wanted)):
@@ -120,14 +122,14 @@ def make(stage: Stage, pipeline: Pipeline, log: Path, lock: int) -> tuple[journa
 
 
 def locked_run(addr: str, log: Path | None) -> tuple[journal.How, str]:
-    """Restore or run the stage at `addr` under its own lock; after any failure its outputs are gone."""
-    load_pipeline().stage(addr)  # an unknown address makes no lock
-    # A job of a driver that was killed may still be at it: rather than hold nodes and wait, queue up behind it.
+    """Restore or run the stage at `addr` under its own lock.  After any failure its outputs are removed."""
+    load_pipeline().stage(addr)  # first, so that an unknown address makes no lock file
+    # A job of a killed driver may still run this stage.  Then queue behind it instead of holding nodes while waiting.
     if (other := slurm.holder(stage_lock(addr))) and slurm.requeue(after=other):
         raise StoppedError(f"{addr}: job {other} is at it: back into the queue until it has ended")
     with exclusive(stage_lock(addr)) as lock, writing(addr):
         slurm.sign(lock)
-        pipeline = load_pipeline()  # again: another run of the stage may have held the lock for long
+        pipeline = load_pipeline()  # read again, because another run may have held the lock for a long time
         stage = pipeline.stage(addr)
         try:
             return make(stage, pipeline, log or stage.log_dir / "output.log", lock)
@@ -137,7 +139,7 @@ def locked_run(addr: str, log: Path | None) -> tuple[journal.How, str]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command line above."""
+    """The command line that the module's docstring describes."""
     parser = argparse.ArgumentParser(prog="snakedvc.running.run", description="restore or run one stage of dvc.yaml")
     parser.add_argument("addr", help="stage address, such as train@full-1")
     parser.add_argument("--log", type=Path, help="file for the command's output; default logs/STAGE/ADDR/output.log")

@@ -1,7 +1,7 @@
 """Checks of this machine: the Python environment, DVC's cache and remote, the disk, locks.
 
-Every check is one line: ok, a warning, or a failure with what to do about it.  Nothing is left behind.  Knows no
-project: what one needs beyond this it adds as further `Check`s.
+Every check is one line: ok, a warning, or a failure that says what to do.  Nothing is left behind.  Knows no project: a
+project adds its own needs as further `Check`s.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ class Check:
 
 
 def run(*command: str, seconds: float = 30.0) -> subprocess.CompletedProcess[str]:
-    """Run a command that may be missing or hang: then its exit status is 127 or 124."""
+    """Run a command.  The exit status is 127 if it is missing, and 124 if it takes too long."""
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     except FileNotFoundError:
@@ -47,7 +47,7 @@ def run(*command: str, seconds: float = 30.0) -> subprocess.CompletedProcess[str
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
-    """What a command that failed said last."""
+    """The last line of a failed command's output."""
     return ((done.stderr + done.stdout).strip().splitlines() or [f"exit {done.returncode}"])[-1]
 
 
@@ -57,9 +57,9 @@ def _pins() -> dict[str, str]:
 
 
 def python(distribution: str, modules: Sequence[str], install: str) -> Iterator[Check]:
-    """Versions against the bounds of `distribution` and the pins of constraints.txt, and whether `modules` import.
+    """Check versions by the bounds of `distribution` and the pins of constraints.txt, and that `modules` import.
 
-    `install`: the command that puts it right.
+    `install`: the command that corrects it.
     """
     requirements = [Requirement(r) for r in importlib.metadata.requires(distribution) or [] if "extra ==" not in r]
     pins = {name.lower(): version for name, version in _pins().items()}
@@ -99,7 +99,7 @@ def _writable(folder: Path) -> OSError | None:
 
 
 def cache(config: DvcConfig) -> Iterator[Check]:
-    """DVC's cache can be written, and what is taken from it is never a link into it."""
+    """Check that DVC's cache can be written, and that no output is a link into it."""
     if error := _writable(config.cache_dir / "files" / "md5"):
         yield Check("cache", "fail", f"{config.cache_dir}: {error.strerror}: every stage stores its outputs there")
     else:
@@ -112,7 +112,7 @@ def cache(config: DvcConfig) -> Iterator[Check]:
 
 
 def remote(config: DvcConfig) -> Check:
-    """The DVC remote, if there is one, answers."""
+    """Check that the DVC remote answers, if there is one."""
     if config.remote is None:
         return Check("remote", "ok", "none: results stay in this cache; see `dvc remote add`")
     if folder := config.remote_folder:
@@ -133,7 +133,7 @@ def remote(config: DvcConfig) -> Check:
 
 
 def disk(config: DvcConfig) -> Iterator[Check]:
-    """Room for outputs and for the cache."""
+    """Check that there is room for outputs and for the cache."""
     existing = next(p for p in (config.cache_dir, *config.cache_dir.absolute().parents) if p.exists())
     for name, path in (("disk", Path()), ("disk of the cache", existing)):
         free = shutil.disk_usage(path).free / GIB
@@ -143,7 +143,7 @@ def disk(config: DvcConfig) -> Iterator[Check]:
 
 
 def locks() -> Check:
-    """`flock` works on this file system: a second process must not get a lock that this one holds."""
+    """Check that `flock` works on this file system: a second process must not get a lock that this one holds."""
     path = TEMPORARY / f"{uuid.uuid4().hex}.lock"
     code = f"import fcntl; fcntl.flock(open({str(path)!r}), fcntl.LOCK_EX | fcntl.LOCK_NB)"
     try:

@@ -1,11 +1,12 @@
-"""A batch script of Snakemake's Slurm plugin without the job step plugin in between.
+"""Rewrite a batch script of Snakemake's Slurm plugin so that it runs without the job step plugin.
 
     python -m snakedvc.site.jobscript SCRIPT        prints the script that job.sh runs in its place
 
-The plugin's script starts Snakemake, which does nothing but start Snakemake again under `srun -n1`.  Here the second
-one is started at once, in the batch step: that saves seconds of CPU a job, and signals have one process fewer to pass.
-Of an array job, the plugin's script holds every task's command; the printed one holds this task's.  What is not
-recognised stays as it is.  Knows the command line of snakemake-executor-plugin-slurm 2.6 and nothing of stages.
+The plugin's script starts Snakemake, which only starts Snakemake again under `srun -n1`.  The rewritten script starts
+the second one directly, in the batch step.  This saves seconds of CPU a job, and signals pass through one process
+fewer.  For an array job the plugin's script holds the command of every task; the printed script holds only this task's.
+Anything that is not recognised stays as it is.  Knows the command line of snakemake-executor-plugin-slurm 2.6.  Knows
+nothing of stages.
 """
 
 import base64
@@ -22,7 +23,7 @@ _TASKS = re.compile(r"\s*--slurm-jobstep-array-execs[=\s]'?([A-Za-z0-9+/=]+)'?\s
 
 
 def rewrite(script: str, env: Mapping[str, str]) -> str:
-    """The script that runs the same Snakemake job, or array task, directly."""
+    """The script that runs the same Snakemake job or array task directly."""
     if tasks := _TASKS.search(script):
         own, first = env.get("SLURM_ARRAY_TASK_ID"), env.get("SLURM_ARRAY_TASK_MIN")
         packed = json.loads(base64.b64decode(tasks[1])).get(own)

@@ -2,7 +2,7 @@
 
     python -m snakedvc.site.node_check FOLDER [MODULE:FUNCTION]
 
-The function says in words what the node has for stages.  It raises an error if something is not there.
+The function says in words what the node has for stages.  It raises an error if something is missing.
 """
 
 import fcntl
@@ -26,7 +26,7 @@ def _lock(path: Path) -> str:
 
 
 def main(folder: Path, words: str | None = None) -> None:
-    """Read the question, try the lock, ask for the project's own words, and answer."""
+    """Read the question, try the lock, call the project's function, and write the answer."""
     asked_by = (folder / "question").read_text()
     answer = {
         "host": socket.gethostname(),
@@ -38,7 +38,7 @@ def main(folder: Path, words: str | None = None) -> None:
         if words:
             module, _, function = words.partition(":")
             answer["has"] = getattr(importlib.import_module(module), function)()
-    except Exception as e:  # whatever a broken environment raises is the answer
+    except Exception as e:  # any error of a broken environment is part of the answer
         answer["problem"] = f"{type(e).__name__}: {e}"
     temporary = folder / "answer.tmp"
     temporary.write_text(json.dumps(answer))

@@ -1,6 +1,6 @@
 """Checks of a Slurm site: the controller, the profile's partitions and accounts, one tiny job.
 
-Everything is asked of Slurm itself: `sbatch --test-only` says whether a job of a rule would be accepted.
+Slurm itself gives all answers: `sbatch --test-only` says whether it would accept a job of a rule.
 """
 
 import ast
@@ -22,7 +22,7 @@ from snakedvc.site.checks import TEMPORARY, Check, last_line, run
 from snakedvc.site.slurm import GUARD_ENV
 from snakedvc.yamlfile import load_yaml
 
-# Resources of the profile and the options of sbatch that they become.
+# Resources of the profile, and the options of sbatch for them.
 _OPTIONS = {
     "slurm_partition": "--partition",
     "slurm_account": "--account",
@@ -53,7 +53,7 @@ def options(resources: Mapping[str, Any]) -> list[str]:
 
 
 def _rules(profile: Mapping[str, Any], rules: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, list[str]]]:
-    """(rules, options) of every kind of job: what the rules ask for, with the profile's own over it."""
+    """(rules, options) of every kind of job: what the rules ask for, overridden by the profile."""
     default, changed = profile.get("default-resources", {}), profile.get("set-resources", {})
     kinds: dict[tuple[str, ...], list[str]] = {}
     for rule, own in rules.items():
@@ -63,7 +63,7 @@ def _rules(profile: Mapping[str, Any], rules: Mapping[str, Mapping[str, Any]]) -
 
 
 def profile(path: Path, rules: Callable[[], Mapping[str, Mapping[str, Any]]]) -> Iterator[Check]:
-    """sbatch is there, the controller answers, and every kind of job would be accepted.
+    """Check that sbatch is there, that the controller answers, and that every kind of job would be accepted.
 
     `rules()`: what the jobs of each rule ask for, before the profile in `path` changes it.
     """
@@ -103,7 +103,7 @@ def _status(settings: Mapping[str, Any], path: Path) -> Check:
 
 
 def submit(path: Path, gpu: bool, seconds: float, words: str) -> Iterator[Check]:
-    """A tiny job: it sees a file written here and this machine's lock, and we see its answer.
+    """Submit a tiny job.  It has to see a file and a lock of this machine, and we have to see its answer.
 
     `words`: the function, as MODULE:FUNCTION, that says on the node what it has for stages (node_check.py).
     """
@@ -116,7 +116,7 @@ def submit(path: Path, gpu: bool, seconds: float, words: str) -> Iterator[Check]
     )
     wish = ["--gpus=1"] if gpu else []
     node = f"{shlex.quote(sys.executable)} -m snakedvc.site.node_check {shlex.join([str(folder), words])}"
-    # The site's set-up of a node runs as for a stage; its guard, which is for stages, does not.
+    # The site's set-up of a node runs as for a stage.  The guard does not run, since it is for stages only.
     before = settings.get("precommand")
     script = f'export {GUARD_ENV}="$SLURM_JOB_ID"; {before}; {node}' if before else node
     command = ["sbatch", "--parsable", *default, *wish, "--time=5", "--mem=1000", f"--output={folder}/log"]
