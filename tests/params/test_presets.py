@@ -93,6 +93,7 @@ def test_comments_go_where_their_values_go(folder):
     [
         ("extends: smal\n", "extends: preset 'smal': no such preset; did you mean small?"),
         ("extends: mine\n", "extends: mine -> mine is a circle"),
+        ("extends: " + "x" * 300 + "\n", "no such preset; there are"),
         ("extends: small\npreset: other\n", "preset: other, but the file is called mine"),
         ("extends: small\ndrop: [rules.lo]\n", "drop: rules.lo is not in the preset that this one extends; did you"),
         ("extends: small\ndrop: rules\n", "drop a list of names"),

@@ -83,7 +83,8 @@ def _chain(name: str, folder: Path, below: tuple[str, ...]) -> tuple[dict[str, A
     file = folder / f"{name}.yaml"
     if name in below:
         raise UserError(f"{file}: extends: {' -> '.join((*below, name))} is a circle")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_.\-]*", name) or not file.is_file():
+    # Looked up among the files that there are: a name may be a path, or longer than a path may be.
+    if name not in names(folder) or not re.fullmatch(r"[a-z0-9][a-z0-9_.\-]*", name) or not file.is_file():
         at = f"{folder / below[-1]}.yaml: extends: " if below else ""
         raise UserError(f"{at}preset {name!r}: no such preset{close(name, names(folder))}; there are {_list(folder)}")
     document = read_yaml(file)
