@@ -52,7 +52,7 @@ def test_a_missing_sbatch_fails_and_says_what_to_do(fresh):
 
 
 def test_a_profile_that_is_not_there_is_one_line(fresh):
-    done = fresh.snakedvc("doctor", "--profile", "nowhere", check=False)
+    done = fresh.command("spectrum", "doctor", "--profile", "nowhere", check=False)
     assert (done.returncode, done.stderr) == (
         1,
         "error: --profile nowhere: no such profile; there are local and slurm\n",

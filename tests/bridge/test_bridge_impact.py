@@ -43,7 +43,7 @@ EDITS = {
     # Kernels and what reads their numbers; drawing and judging responses needs none.
     "entropy/kernel_attention.py": "tokens train",
     "entropy/kernel_predictive.py": "tokens train",
-    "policy/capture.py": "tokens train",
+    "policy/capture.py": "policy tokens train",
     "rollout/measure.py": "tokens train",
     "rollout/judged.py": "rollouts train",
     # A rule: code.json says which training runs depend on it.

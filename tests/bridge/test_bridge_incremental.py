@@ -121,7 +121,7 @@ def test_a_new_lazy_import_without_its_dep_is_refused_before_anything_runs(toy):
     ("old", "new", "message"),
     [
         ("seeds: [1, 2]", "seeds: [1, 1]", "params.yaml: the list for matrix seed of stage train holds a value twice"),
-        ("train:", "trains:", "params.yaml: train: missing, but stage train of dvc.yaml reads it"),
+        ("train:", "trains:", "params.yaml: train.backend: missing, but stage train of dvc.yaml reads it"),
         ("train: {steps", "train: {steps: [", "params.yaml line 8: not valid YAML"),
     ],
 )
