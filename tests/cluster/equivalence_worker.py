@@ -117,7 +117,7 @@ class Actor:
             policy = {name: full(p) for name, p in self.module.named_parameters()}
             return done.loss, done.grad_norm, done.ratio_N, done.loss_N, self.gradient, policy
 
-        return play(self.stored, case, self.score, update)
+        return play(self.stored, case, self.measure, update)
 
     def _mine(self, rows: Rows, info: dict[str, Any]):
         return tu.chunk_tensordict(tu.get_tensordict(dict(rows.fields), info), self.world)[self.rank]
