@@ -17,7 +17,7 @@ COLOURS = {"in place": "green", "cached": "green", "stale": "yellow", "missing":
 
 def _counts(rows: "list[StageStatus]") -> str:
     """`20 in place, 4 stale`."""
-    count = Counter(row.state for row in rows)
+    count: Counter[str] = Counter(row.state for row in rows)
     return ", ".join(f"{count[state]} [{colour}]{state}[/]" for state, colour in COLOURS.items() if count[state])
 
 

@@ -33,8 +33,8 @@ def module_file(module: str, source: Path = SOURCE) -> Path | None:
     return None
 
 
-def _is_type_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+def _is_type_checking(node: ast.If) -> bool:
+    return ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
 def _walk(node: ast.AST, in_function: bool = False) -> Iterator[tuple[ast.AST, bool]]:
@@ -45,7 +45,7 @@ def _walk(node: ast.AST, in_function: bool = False) -> Iterator[tuple[ast.AST, b
     yield node, in_function
     inside = in_function or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
     for child in ast.iter_child_nodes(node):
-        if _is_type_checking(child):
+        if isinstance(child, ast.If) and _is_type_checking(child):
             for other in child.orelse:
                 yield from _walk(other, inside)
         elif not (isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)):

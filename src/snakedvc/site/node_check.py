@@ -12,6 +12,7 @@ import platform
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def _lock(path: Path) -> str:
@@ -28,7 +29,7 @@ def _lock(path: Path) -> str:
 def main(folder: Path, words: str | None = None) -> None:
     """Read the question, try the lock, call the project's function, and write the answer."""
     asked_by = (folder / "question").read_text()
-    answer = {
+    answer: dict[str, Any] = {
         "host": socket.gethostname(),
         "same_host": asked_by == socket.gethostname(),
         "lock": _lock(folder / "lock"),

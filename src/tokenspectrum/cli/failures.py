@@ -45,8 +45,9 @@ def as_lines() -> Iterator[None]:
     if sys.stdout is None:
         raise SystemExit(lines("standard output is closed; give it a file or a pipe"))
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a locale of few letters: what it lacks is written as \u1234
-            stream.reconfigure(errors="backslashreplace")
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:  # a locale of few letters: what it lacks is written as \u1234
+            reconfigure(errors="backslashreplace")
     try:
         yield
         sys.stdout.flush()

@@ -92,7 +92,9 @@ def again() -> str:
     text = PARAMS.read_text()
     if is_edited(text):
         return "params.yaml: edited by hand, so it stays as it is; write what it lacks there"
-    name, *words = re.search(r"`spectrum preset (.*)` wrote this file", text).group(1).split()
+    written = re.search(r"`spectrum preset (.*)` wrote this file", text)
+    assert written is not None, "every seal stands under that line"
+    name, *words = written.group(1).split()
     return choose(name, force=False, settings=[word for word in words if word != "--set"])
 
 

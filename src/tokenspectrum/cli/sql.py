@@ -95,8 +95,9 @@ def _run(args: argparse.Namespace) -> None:
             elif args.out is not None:
                 output.write_text_file(answer, args.out, args.format)
             else:
-                if hasattr(sys.stdout, "reconfigure"):  # data is UTF-8, whatever the locale says
-                    sys.stdout.reconfigure(encoding="utf-8")
+                reconfigure = getattr(sys.stdout, "reconfigure", None)
+                if reconfigure is not None:  # data is UTF-8, whatever the locale says
+                    reconfigure(encoding="utf-8")
                 output.TEXT[args.format](answer, sys.stdout)
         except duckdb.Error as e:
             raise UserError(f"SQL: {one_line(e)}") from None

@@ -4,14 +4,23 @@ The sub-sections are found: each is declared in its result's folder.  So this mo
 as a whole; a stage reads only its own.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from pydantic import create_model
 
 from tokenspectrum.params.base import Frozen
 from tokenspectrum.results.discover import results
 
-AnalysisParams = create_model(
-    "AnalysisParams",
-    __base__=Frozen,
-    __doc__="The whole section.",
-    **{name: (result.params, result.params()) for name, result in results().items() if result.params},
-)
+if TYPE_CHECKING:
+
+    class AnalysisParams(Frozen):
+        """For the type checker: the sections are found in the results' folders."""
+
+        def __getattr__(self, name: str) -> Any: ...
+else:
+    AnalysisParams = create_model(
+        "AnalysisParams",
+        __base__=Frozen,
+        __doc__="The whole section.",
+        **{name: (result.params, result.params()) for name, result in results().items() if result.params},
+    )

@@ -48,6 +48,13 @@ def _kinds(model: type[BaseModel]) -> tuple[Any, ...]:
     return get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
 
 
+def _member(node: Any, key: str | int) -> Any:
+    try:
+        return node[key]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
 def models_at(model: type[BaseModel], data: Any, path: Path_) -> Models:
     """The models that may stand at `path` of `data`, which is validated against `model`; `kind` chooses among them."""
     found, node = models_in(model), data
@@ -56,13 +63,10 @@ def models_at(model: type[BaseModel], data: Any, path: Path_) -> Models:
         found = tuple(m for m in found if kind in _kinds(m)) or found
         if key is None:
             return found
-        fields = [m.model_fields[key] for m in found if key in m.model_fields]
+        fields = [m.model_fields[key] for m in found if isinstance(key, str) and key in m.model_fields]
         # A name that is no field is a member's: of a list, or of a mapping by name such as `rules`.
         found = tuple(m for f in fields for m in models_in(f.annotation)) if fields else found
-        try:
-            node = node[key]
-        except (KeyError, IndexError, TypeError):
-            node = None
+        node = _member(node, key)
     return found
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.resolver import BaseResolver, Resolver
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.yaml_file import TAG, Loader, malformed, mapping, read_text
@@ -38,10 +39,10 @@ class Document:
 
 # What the library counts as the end of a line: more than an editor may show.
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
-_OLD = yaml.resolver.Resolver()
+_OLD = Resolver()
 
 
-class _New(yaml.resolver.BaseResolver):
+class _New(BaseResolver):
     yaml_implicit_resolvers = Loader.yaml_implicit_resolvers
 
 
@@ -80,6 +81,11 @@ def plain_problem(text: str, tag: str) -> str | None:
 
 def _refuse(path: Path, line: int, what: str) -> UserError:
     return UserError(f"{path} line {line}: {what}")
+
+
+def _line(node: Any) -> int:
+    """The 1-based line of a node; one that was read from a text always has a mark."""
+    return node.start_mark.line + 1
 
 
 class _Check:
@@ -126,7 +132,7 @@ class _Check:
             for i, one in enumerate(node.value):
                 self._place((*at, i), one, one)
                 total += self.size(one, (*at, i))
-        else:
+        elif isinstance(node, yaml.MappingNode):
             total += self._mapping(node, at)
         self.open.remove(id(node))
         self.sizes[id(node)] = total
@@ -137,7 +143,7 @@ class _Check:
     def _scalar(self, node: yaml.ScalarNode) -> None:
         if not node.style and (problem := plain_problem(node.value, node.tag)):
             said = f"{node.value!r} without quotes is read in two ways (YAML 1.1 and 1.2); {problem}"
-            raise _refuse(self.path, node.start_mark.line + 1, said)
+            raise _refuse(self.path, _line(node), said)
 
     def _mapping(self, node: yaml.MappingNode, at: Path_) -> int:
         total, seen = 0, {}

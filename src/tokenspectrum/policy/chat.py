@@ -1,6 +1,7 @@
 """From a chat to prompt tokens, cut on the left to a limit.  Knows tokenizers by their interface alone."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from transformers import PreTrainedTokenizerBase
 
@@ -12,6 +13,10 @@ def encode_prompt(
 
     The last `max_tokens` are kept: the end of the question and the cue to answer, as verl's left truncation does.
     """
-    ids = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=True, return_dict=False)
+    chat = [dict(message) for message in messages]
+    # With these two options it returns ids, which the library's annotation does not say.
+    ids = cast(
+        list[int], tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=False)
+    )
     n_dropped = max(0, len(ids) - max_tokens)
     return tuple(ids[n_dropped:]), n_dropped

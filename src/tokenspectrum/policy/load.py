@@ -36,6 +36,8 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as e:
         raise UserError(f"{path}: no loadable tokenizer ({str(e).splitlines()[0]})") from None
+    if tokenizer is None:
+        raise UserError(f"{path}: no loadable tokenizer")
     if tokenizer.eos_token_id is None:
         raise UserError(f"{path}: the tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json")
     if not tokenizer.chat_template:
@@ -43,7 +45,7 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def check_vocab(path: Path, vocab_size: int, tokenizer: PreTrainedTokenizerBase) -> None:
+def check_vocab(path: Path, vocab_size: int | None, tokenizer: PreTrainedTokenizerBase) -> None:
     """A model and a tokenizer of different sizes are a UserError."""
     if vocab_size != len(tokenizer):
         raise UserError(
@@ -66,7 +68,8 @@ def load_policy(
     read_config(path)
     tokenizer = load_tokenizer(path)
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
+        # With output_loading_info it returns a pair, which the library's annotation does not say.
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=getattr(torch, dtype),
             local_files_only=True,
@@ -74,6 +77,7 @@ def load_policy(
             use_safetensors=True,
             output_loading_info=True,
         )
+        model, info = loaded
     except Exception as e:  # transformers and safetensors raise types of their own for each kind of damage
         raise UserError(f"{path}: the model does not load ({type(e).__name__}: {str(e).splitlines()[0]})") from None
     if missing := sorted(info["missing_keys"]):

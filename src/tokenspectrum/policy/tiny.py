@@ -7,6 +7,7 @@ Knows the corpus and the model; not what the policy is for.
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +43,8 @@ def build_model(shape: Shape, tokenizer: PreTrainedTokenizerBase, seed: int) -> 
     )
     torch.manual_seed(seed)
     model = Qwen3ForCausalLM(config)
-    for layer in model.model.layers:
+    layers: Any = model.model.layers
+    for layer in layers:
         layer.self_attn.q_norm.weight.data.fill_(shape.qk_norm)
         layer.self_attn.k_norm.weight.data.fill_(shape.qk_norm)
     return model

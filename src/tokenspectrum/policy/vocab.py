@@ -3,7 +3,7 @@
 import unicodedata
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from transformers import PreTrainedTokenizerBase
 
@@ -25,8 +25,9 @@ def _byte_of_sign() -> dict[str, int]:
 
 def token_text(tokenizer: PreTrainedTokenizerBase, token_id: int) -> str:
     """What the token adds to a text.  Bytes that are no UTF-8 by themselves are shown as <0xE2><0x88>."""
-    piece = tokenizer.convert_ids_to_tokens(token_id)
-    text = tokenizer.decode([token_id], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    # The library's annotations do not say that one id gives one text.
+    piece = cast(str, tokenizer.convert_ids_to_tokens(token_id))
+    text = cast(str, tokenizer.decode([token_id], skip_special_tokens=False, clean_up_tokenization_spaces=False))
     if "\ufffd" in text and all(sign in _byte_of_sign() for sign in piece):
         return "".join(f"<0x{_byte_of_sign()[sign]:02X}>" for sign in piece)
     # SentencePiece decoders drop the space that opens a text, and here every token opens one.

@@ -165,6 +165,8 @@ def parse_columns(layout: Layout, row: Row, data_source: str) -> Problem | None:
 def parse_aime(layout: Layout, row: Row, data_source: str) -> Problem:
     """AIME: an answer is an integer from 0 to 999."""
     problem = parse_columns(layout, row, data_source)
+    if problem is None:  # a layout that leaves rows out is not AIME's
+        raise row.missing(layout.answer)
     if not re.fullmatch(r"\d{1,3}", problem.answer):
         raise row.error("answer", f"an AIME answer is an integer from 0 to 999, found {problem.answer!r:.40}")
     return problem

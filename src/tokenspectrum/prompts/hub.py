@@ -25,7 +25,8 @@ def fetch(source: HubSource, what: str, endpoint: str | None = None) -> Path:
     `what` names the dataset in errors; `endpoint` is another hub than the usual (HF_ENDPOINT) one.
     """
     what = f"{what}: hub file {source.repo}/{source.path}"
-    if missing := [field for field in ("revision", "sha256") if getattr(source, field) is None]:
+    if source.revision is None or source.sha256 is None:
+        missing = [field for field in ("revision", "sha256") if getattr(source, field) is None]
         raise UserError(
             f"{what} has no {' and no '.join(missing)}; look up the full commit hash and the file's sha256 on the hub "
             "and fill them in, so that the data cannot change under a result"

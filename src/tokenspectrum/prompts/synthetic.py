@@ -55,7 +55,7 @@ class Draws:
     """Uniforms of one problem, used in order; independent of every other problem's."""
 
     def __init__(self, stream: str, seed: int, index: int) -> None:
-        key = np.uint64(stream_key(f"problem:{stream}", seed, 0, str(index), 0))
+        key = np.array([stream_key(f"problem:{stream}", seed, 0, str(index), 0)], np.uint64)
         self._uniforms = iter(uniforms(key, np.arange(_DRAWS_PER_PROBLEM)).tolist())
 
     def uniform(self) -> float:

@@ -6,6 +6,7 @@ Code deps are not written here: they are the import closures, which snakedvc.cod
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.results.declare import Result
@@ -16,7 +17,7 @@ HEADING = """\
 """
 
 
-def stage(result: Result) -> dict[str, object]:
+def stage(result: Result) -> dict[str, Any]:
     """Its entry under `stages`, without code deps."""
     folders = {source: f"artifacts/${{preset}}/{SOURCES[source].folder}" for source in result.reads}
     options = [f"--{name} {path}" for name, path in [*folders.items(), *result.outs.items()]]

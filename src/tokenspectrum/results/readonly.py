@@ -60,12 +60,19 @@ def _explained(query: str) -> str:
     return body[options.end() :] if options else body
 
 
+def _tree(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, Any]:
+    """The query as DuckDB's parser sees it."""
+    row = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchone()
+    assert row is not None, "a SELECT of one value has a row"
+    return json.loads(row[0])
+
+
 def tables_of(query: str) -> set[str]:
     """Names of the tables and views that a query reads, as they are written; also those that macros of ours read."""
     with duckdb.connect() as scratch:
         (statement,) = scratch.extract_statements(query)
         body = _explained(query) if statement.type == duckdb.StatementType.EXPLAIN else query
-        tree = json.loads(scratch.execute("SELECT json_serialize_sql(?::VARCHAR)", [body]).fetchone()[0])
+        tree = _tree(scratch, body)
     named = {node["table_name"].lower() for node in _nodes(tree) if node.get("type") == "BASE_TABLE"}
     functions = {
         node["function"]["function_name"].lower() for node in _nodes(tree) if node.get("type") == "TABLE_FUNCTION"
@@ -91,7 +98,7 @@ def check_query(sql: str) -> duckdb.Statement:
         is_explain = statement.type == duckdb.StatementType.EXPLAIN
         body = _explained(statement.query) if is_explain else statement.query
         # DuckDB serialises queries alone: anything else comes back as an error.
-        tree = json.loads(scratch.execute("SELECT json_serialize_sql(?::VARCHAR)", [body]).fetchone()[0])
+        tree = _tree(scratch, body)
     if tree["error"]:
         raise UserError(f"SQL: {tree['error_message']}; {ALLOWED}")
     for node in _nodes(tree):

@@ -69,11 +69,11 @@ def paired_t(a_S: Sequence[float], b_S: Sequence[float], confidence: float = 0.9
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """p-values adjusted by Holm's step-down method.  The family is those that are not None; scipy has no Holm."""
-    order = sorted((i for i, p in enumerate(p_values) if p is not None), key=lambda i: p_values[i])
+    order = sorted(((i, p) for i, p in enumerate(p_values) if p is not None), key=lambda pair: pair[1])
     adjusted: list[float | None] = [None] * len(p_values)
     worst = 0.0
-    for rank, i in enumerate(order):
-        worst = max(worst, min(1.0, (len(order) - rank) * p_values[i]))
+    for rank, (i, p) in enumerate(order):
+        worst = max(worst, min(1.0, (len(order) - rank) * p))
         adjusted[i] = worst
     return adjusted
 
@@ -128,5 +128,5 @@ def bootstrap_interval(
 
 def _indices(what: str, seed: int, draws: int, n: int) -> np.ndarray:
     """Random indices in [0, n), draws x n of them.  They are hashes of `what` and `seed`."""
-    key = np.uint64(stream_key("bootstrap", seed, 0, what, 0))
+    key = np.array([stream_key("bootstrap", seed, 0, what, 0)], np.uint64)
     return np.floor(uniforms(key, np.arange(draws * n)) * n).astype(np.int64).reshape(draws, n)

@@ -51,13 +51,16 @@ class Worker:
         """Whether math-verify takes `answer` for equal to `gold`."""
         with self._lock:
             process = self._running()
+            stdin, stdout = process.stdin, process.stdout
+            assert stdin is not None, "it is a pipe"
+            assert stdout is not None, "it is a pipe"
             try:
-                process.stdin.write(json.dumps([gold, answer]).encode() + b"\n")
-                process.stdin.flush()
+                stdin.write(json.dumps([gold, answer]).encode() + b"\n")
+                stdin.flush()
             except BrokenPipeError:
                 pass  # it died: the read below finds the end of its output
-            ready, _, _ = select.select([process.stdout], [], [], self.wall_seconds)
-            line = process.stdout.readline() if ready else b""
+            ready, _, _ = select.select([stdout], [], [], self.wall_seconds)
+            line = stdout.readline() if ready else b""
             if not line:
                 _log.warning("math-verify gave no verdict on %.80r against %.80r; counted as wrong", answer, gold)
                 self._stop()
@@ -71,9 +74,10 @@ class Worker:
                 self._stop()
 
     def _stop(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-        self._process = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
 
 
 _worker = Worker()

@@ -9,6 +9,7 @@ import logging
 import resource
 import signal
 import sys
+from typing import Any
 
 CPU_SECONDS = 5.0
 MEMORY_BYTES = 4 << 30
@@ -31,12 +32,13 @@ def main() -> None:
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     signal.signal(signal.SIGPROF, _alarm)
+    no_timeout: Any = None  # the library's own word for it, which its annotation (int) does not have
     for line in sys.stdin:
         gold, answer = json.loads(line)
         try:
             signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
             # Timeouts of the library's own are off: they are this process's job.
-            parsed = [parse(f"\\boxed{{{s}}}", parsing_timeout=None) for s in (gold, answer)]
+            parsed = [parse(f"\\boxed{{{s}}}", parsing_timeout=no_timeout) for s in (gold, answer)]
             verdict = bool(verify(*parsed, timeout_seconds=None))
         except (OutOfTime, MemoryError, RecursionError):
             verdict = False

@@ -142,6 +142,7 @@ def _argument(s: str, start: int) -> tuple[str, int]:
                 return s[i : end + 1], end + 1
         return "", start
     atom = _ATOM.match(s, i)
+    assert atom is not None, "any sign is an atom"
     end = atom.end()
     for _ in range({"\\frac": 2, "\\sqrt": 1}.get(atom.group(), 0)):
         end = _argument(s, end)[1]

@@ -132,11 +132,19 @@ def _predictive(head: torch.nn.Module, hidden_BTC: torch.Tensor, batch: MicroBat
     """logprob and entropy at the queries that emit the batch's response tokens."""
     emits_BT = batch.response_span(-1)[:, :-1]
     target_n = batch.ids_BT[:, 1:][emits_BT]
-    result = predictive_entropy(hidden_BTC[:, :-1][emits_BT], head.weight, target_n, bias=getattr(head, "bias", None))
-    limit = math.log(head.weight.shape[0]) * (1 + 1e-6)
+    weight_VC = _weight(head)
+    result = predictive_entropy(hidden_BTC[:, :-1][emits_BT], weight_VC, target_n, bias=getattr(head, "bias", None))
+    limit = math.log(weight_VC.shape[0]) * (1 + 1e-6)
     assert bool((result.logprob <= 0).all()), "a log-probability is above 0"
     assert bool(((result.entropy >= 0) & (result.entropy <= limit)).all()), "an entropy is outside [0, ln V]"
     return {"logprob": result.logprob.float().cpu(), "entropy": result.entropy.float().cpu()}
+
+
+def _weight(head: torch.nn.Module) -> torch.Tensor:
+    """The weight (V, C) of the output layer."""
+    if not isinstance(head.weight, torch.Tensor):
+        raise TypeError(f"the output layer {type(head).__name__} has no weight")
+    return head.weight
 
 
 def _attention(
@@ -177,7 +185,7 @@ def _check_head(model: PreTrainedModel, head: torch.nn.Module) -> None:
     """Some models scale or cap what comes out of the head; then hidden states and head alone give other logits."""
     if model in _plain_heads:
         return
-    ids_BT = torch.arange(min(4, head.weight.shape[0]), device=model.device)[None]
+    ids_BT = torch.arange(min(4, _weight(head).shape[0]), device=model.device)[None]
     logits_BTV = model(input_ids=ids_BT, use_cache=False).logits.float()
     plain_BTV = head(model.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state).float()
     # NaN is not this check's business: equal_nan lets it through to one that names it.

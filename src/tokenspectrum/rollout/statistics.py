@@ -5,7 +5,7 @@ Legend: R responses, N response tokens of all responses in order.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, make_dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -13,24 +13,33 @@ from tokenspectrum.row_statistics import STATISTICS
 
 Alignment = Literal["decision", "token"]
 
+if TYPE_CHECKING:
 
-AttentionStatistics = make_dataclass(
-    "AttentionStatistics",
-    [
-        ("visible_N", torch.Tensor),
-        *((f"{s.name}_N", torch.Tensor) for s in STATISTICS if not s.optional),
-        *((f"{s.name}_N", torch.Tensor | None, None) for s in STATISTICS if s.optional),
-    ],
-    frozen=True,
-    namespace={
-        "__module__": __name__,
-        "__doc__": """Head-mean attention row of every response token at one layer: (N,) each, None where not asked for.
+    class AttentionStatistics:
+        """For the type checker, which does not read row_statistics.py."""
+
+        visible_N: torch.Tensor
+
+        def __init__(self, *, visible_N: torch.Tensor, **of_statistics: torch.Tensor | None) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
+else:
+    AttentionStatistics = make_dataclass(
+        "AttentionStatistics",
+        [
+            ("visible_N", torch.Tensor),
+            *((f"{s.name}_N", torch.Tensor) for s in STATISTICS if not s.optional),
+            *((f"{s.name}_N", torch.Tensor | None, None) for s in STATISTICS if s.optional),
+        ],
+        frozen=True,
+        namespace={
+            "__module__": __name__,
+            "__doc__": """Head-mean attention row of each response token at a layer: (N,) each; None if not asked for.
 
     A field for each statistic of row_statistics.py, by its name and `_N`.  Entropies in nats, distance in positions;
     `visible_N` and the support sizes are int64 counts of positions.
     """,
-    },
-)
+        },
+    )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ it reads and each file that it makes is an option.
 import argparse
 import pkgutil
 from pathlib import Path
+from types import ModuleType
 
 from tokenspectrum.results.csvfile import to_csv
 from tokenspectrum.results.declare import Answer, Result
@@ -19,7 +20,7 @@ from tokenspectrum.stages.entry import run
 from tokenspectrum.tokenlog.writer import atomic_path
 
 
-def answer(result: Result, module: object, tables: Tables, given: Given) -> Answer:
+def answer(result: Result, module: ModuleType, tables: Tables, given: Given) -> Answer:
     """The rows, by the result's own `compute`, or by its query with its own options as values."""
     if result.query is None:
         return module.compute(tables, given)

@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
             micro_batch=systems.micro_batch,
             report=progress.update,
         )
-    where = {"run": probe.run, "seed": probe.seed, "step": 0}
+    where: dict[str, Any] = {"run": probe.run, "seed": probe.seed, "step": 0}
     write_step(args.out, "tokens", tokens.SCHEMA, probe.token_columns(measured), **where)
     write_manifest(args.out)
     write_step(

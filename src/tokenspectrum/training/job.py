@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.params.sampling import SamplingParams
@@ -40,10 +40,10 @@ class TrainJob:
     systems: SystemsParams
 
     @property
-    def alignment(self) -> str:
+    def alignment(self) -> Literal["decision", "token"]:
         """Which query's attention row is a token's: the rule's choice, for the log too."""
         score = self.rule.looks_at
-        return (score and score.alignment) or "decision"
+        return "decision" if score is None or score.alignment is None else score.alignment
 
     @property
     def clip_range(self) -> tuple[float, float]:

@@ -63,6 +63,8 @@ class _Step:
     advantage_N: torch.Tensor
 
     def attention(self, score: Score) -> torch.Tensor:
+        if score.layer is None:
+            raise ValueError(f"{score.name}: a score of the attention row without a layer")
         return getattr(self.measured.attention[score.layer], f"{score.name}_N")
 
     def predictive_entropy(self) -> torch.Tensor:

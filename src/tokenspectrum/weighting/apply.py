@@ -40,7 +40,9 @@ def apply(rule: Rule, batch: TokenBatch) -> Weights:
     """
     outcome = rule.weigh(batch)
     extra = dict(outcome.extra, effective_sample_size=effective_sample_size(outcome.weight_N))
+    score_at_cut = None
     if outcome.cut_S is not None and len(outcome.cut_S):
+        score_at_cut = float(outcome.cut_S.double().mean())
         extra |= {"cut_min": float(outcome.cut_S.min()), "cut_max": float(outcome.cut_S.max())}
     weight_N, score_N = outcome.weight_N.float(), outcome.score_N
     return Weights(
@@ -48,7 +50,7 @@ def apply(rule: Rule, batch: TokenBatch) -> Weights:
         selected_N=outcome.selected_N,
         score_N=torch.full((batch.n_tokens,), torch.nan) if score_N is None else score_N.float(),
         kept_fraction=int((weight_N > 0).sum()) / max(batch.n_tokens, 1),
-        score_at_cut=float(outcome.cut_S.double().mean()) if "cut_min" in extra else None,
+        score_at_cut=score_at_cut,
         extra=extra,
     )
 

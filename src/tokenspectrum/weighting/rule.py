@@ -34,7 +34,7 @@ class Score:
 
     name: str
     layer: int | None = None
-    alignment: str | None = None
+    alignment: Literal["decision", "token"] | None = None
 
 
 class Rule(Frozen):
@@ -51,7 +51,9 @@ class Rule(Frozen):
     """Whether the batch must hold the types of the tokens."""
 
     if TYPE_CHECKING:
-        denominator: Literal["selected", "all"]
+
+        @property
+        def denominator(self) -> Literal["selected", "all"]: ...
 
     def weigh(self, batch: "TokenBatch") -> "Outcome":
         """The weight of every token of `batch`.
@@ -85,9 +87,8 @@ class Rule(Frozen):
 
     def resolved(self, n_layers: int) -> Self:
         """The rule on a policy of `n_layers` layers: a layer's name becomes its index.  UserError for a wrong layer."""
-        if "layer" not in type(self).model_fields:
-            return self
-        return self.model_copy(update={"layer": resolve_layer(self.layer, n_layers)})
+        layer = getattr(self, "layer", None)
+        return self if layer is None else self.model_copy(update={"layer": resolve_layer(layer, n_layers)})
 
     def fitted(self, batch: "TokenBatch") -> Self:
         """The rule with a number for every option that is `auto`, found on `batch`, the base policy's tokens."""

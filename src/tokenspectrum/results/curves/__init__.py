@@ -4,7 +4,7 @@ The CSV holds the values themselves.  The figure draws their trailing mean, with
 seed.
 """
 
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,7 +13,10 @@ from tokenspectrum.params.values import Alignment, Labels, LayerNames
 from tokenspectrum.results.declare import Column, Result
 from tokenspectrum.results.figures import METRICS
 
-CurveMetric = Literal[*METRICS]  # type: ignore[valid-type]
+if TYPE_CHECKING:
+    CurveMetric = str
+else:
+    CurveMetric = Literal[*METRICS]
 
 
 class CurvesParams(Frozen):

@@ -84,7 +84,9 @@ def tested(comparison: Comparison, p_holm: float | None) -> Row:
 def published(tables: Tables) -> dict[tuple[str, str], Row]:
     """The paper's figures by method and seeds."""
     rows = tables.query("published.sql", of=())
-    figures = [{k: v if v is None or isinstance(v, str) else float(v) for k, v in row.items()} for row in rows]
+    figures: list[Row] = [
+        {k: v if v is None or isinstance(v, str) else float(v) for k, v in row.items()} for row in rows
+    ]
     return {(row.pop("method"), row.pop("seeds")): row for row in figures}
 
 

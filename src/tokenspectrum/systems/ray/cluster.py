@@ -53,14 +53,16 @@ class Node:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        assert self.process.stdin is not None, "it is a pipe"
+        assert self.process.stdout is not None, "it is a pipe"
+        self._input, self._output = self.process.stdin, self.process.stdout
         self._send(f"{token}\n".encode())
-        self._output = self.process.stdout
         os.set_blocking(self._output.fileno(), False)
 
     def _send(self, text: bytes) -> None:
         try:
-            self.process.stdin.write(text)
-            self.process.stdin.flush()
+            self._input.write(text)
+            self._input.flush()
         except BrokenPipeError:
             pass  # it ended at once; its output says why
 
@@ -88,7 +90,7 @@ class Node:
     def release(self) -> None:
         """Close stdin: the node ends."""
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
+            self._input.close()
 
     def wait(self, until: float) -> None:
         try:
@@ -133,7 +135,10 @@ class Cluster:
 
     @property
     def address(self) -> str:
-        return self.nodes[0].address
+        address = self.nodes[0].address
+        if address is None:
+            raise RuntimeError("the head of the Ray cluster is not up")
+        return address
 
     def client_environment(self, token_file: Path) -> dict[str, str]:
         """Environment of a process here that connects to the cluster; it is marked as the cluster's too."""

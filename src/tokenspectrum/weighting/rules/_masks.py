@@ -3,13 +3,29 @@
 Knows scores, positions and thresholds.  Knows nothing of the loss and its denominator.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 
 from tokenspectrum.counter import stream_key, uniforms
 from tokenspectrum.weighting.batch import TokenBatch
 from tokenspectrum.weighting.outcome import Outcome
-from tokenspectrum.weighting.rule import Rule
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from tokenspectrum.weighting.rules._options import HardRule
+
+    class Ranked(Protocol):
+        """What a rule has that ranks tokens: `p`, `scope` and the name of its score."""
+
+        @property
+        def p(self) -> float: ...
+        @property
+        def scope(self) -> str: ...
+        @property
+        def score(self) -> str: ...
 
 
 def everything(batch: TokenBatch) -> Outcome:
@@ -17,20 +33,20 @@ def everything(batch: TokenBatch) -> Outcome:
     return keep(torch.ones(batch.n_tokens, dtype=torch.bool))
 
 
-def bernoulli(rule: Rule, batch: TokenBatch) -> Outcome:
+def bernoulli(rule: "HardRule", batch: TokenBatch) -> Outcome:
     """Keep each token with probability p: u < p, where u is a hash of (seed, step, prompt_id, sample, position)."""
     u_N = torch.from_numpy(mask_uniforms(batch))
     return keep(u_N < rule.p, u_N)
 
 
-def lowest(rule: Rule, batch: TokenBatch) -> Outcome:
+def lowest(rule: "Ranked", batch: TokenBatch) -> Outcome:
     """Keep the k tokens of each segment with the lowest score: anchors, sure predictions, the least loss."""
     score_N, rank_N, size_N = _ranked(rule, batch)
     k_N = kept_count(size_N, rule.p)
     return keep(rank_N < k_N, score_N, score_N[rank_N == k_N - 1])
 
 
-def highest(rule: Rule, batch: TokenBatch) -> Outcome:
+def highest(rule: "Ranked", batch: TokenBatch) -> Outcome:
     """Keep the k tokens of each segment with the highest score: explorers, forking tokens, the most loss."""
     score_N, rank_N, size_N = _ranked(rule, batch)
     k_N = kept_count(size_N, rule.p)
@@ -77,7 +93,7 @@ def mask_uniforms(batch: TokenBatch) -> np.ndarray:
     return uniforms(keys_N, batch.position_N.numpy())
 
 
-def _ranked(rule: Rule, batch: TokenBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _ranked(rule: "Ranked", batch: TokenBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     score_N = batch.score_N(rule.score)
     # Many tokens have equal loss: all of a response before the first update, and all clipped ones after it.  Ranked by
     # position they would make a front or a back mask, so chance breaks their ties.

@@ -1,6 +1,6 @@
 """Options that several rules share.  Knows names and bounds, no tokens."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -9,6 +9,10 @@ from tokenspectrum.row_statistics import OF_EVERY_TOKEN
 from tokenspectrum.weighting.rule import Rule
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
+if TYPE_CHECKING:
+    AttentionScore = str
+else:
+    AttentionScore = Literal[OF_EVERY_TOKEN]
 
 
 class HardRule(Rule):
@@ -54,7 +58,7 @@ class AttentionRule(Rule):
         default="decision",
         description="a token's score is taken at the query that emits it (decision) or at its own (token)",
     )
-    score: Literal[OF_EVERY_TOKEN] = Field(
+    score: AttentionScore = Field(
         default="entropy_norm",
         description="statistic of the attention row that the rule looks at, by its name in the table attention",
     )

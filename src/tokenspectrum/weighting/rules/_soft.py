@@ -6,13 +6,16 @@ largest score.  In `literal` mode it also depends on a sum over the batch's toke
 
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 
 from tokenspectrum.weighting.batch import TokenBatch
 from tokenspectrum.weighting.outcome import Outcome
-from tokenspectrum.weighting.rule import Rule
 from tokenspectrum.weighting.rules._schedule import between, ramp
+
+if TYPE_CHECKING:
+    from tokenspectrum.weighting.rules.soft import SoftRule
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +23,10 @@ FLAT = 1e-12  # below this range of scores every token gets abar = 0.5
 TAU_MIN, TAU_MAX = 0.01, 10.0
 
 
-def soft(rule: Rule, batch: TokenBatch, s_warm: int | None) -> Outcome:
+def soft(rule: "SoftRule", batch: TokenBatch, s_warm: int | None) -> Outcome:
     """w_t = (1 - abar_t) w_low(s) + abar_t w_high(s) for all tokens of the batch.  Rules differ in the two ends."""
+    if rule.tau == "auto":
+        raise ValueError(f"{rule.kind}: tau is auto; fit the rule first")
     score_N = batch.score_N(rule.score)
     r = ramp(batch.s, s_warm)
     w_low, w_high = between(rule.w_low, r), between(rule.w_high, r)
@@ -63,11 +68,13 @@ def normalised(score_N: torch.Tensor, tau: float, eps_mode: str, eps: float | No
     drop_min = torch.expm1((h_min - h_max) / tau)
     span = -drop_min
     if eps_mode == "literal":
+        if eps is None:
+            raise ValueError("eps_mode literal needs eps")
         span = span + eps * (drop_N + 1).sum()
     return (drop_N - drop_min) / span
 
 
-def fitted_tau(rule: Rule, batch: TokenBatch) -> float:
+def fitted_tau(rule: "SoftRule", batch: TokenBatch) -> float:
     """The number that replaces `tau: auto` of a rule, found on the base policy's tokens."""
     score_N = batch.score_N(rule.score)
     tau = solve_tau(score_N, rule.eps_mode, rule.eps)

@@ -5,7 +5,7 @@ matched rule ranks.  So in every segment both masks have the same histogram and 
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field
 
@@ -32,7 +32,7 @@ class MatchedRule(Rule):
     )
 
     @property
-    def denominator(self) -> str:
+    def denominator(self) -> Literal["selected", "all"]:
         return self.of.denominator
 
     @property
@@ -57,7 +57,7 @@ class MatchedRule(Rule):
     @classmethod
     def options(cls, record: Mapping[str, Any]) -> dict[str, Any]:
         of = {name: value for name, value in record.items() if name != "matches"} | {"kind": record.get("matches")}
-        models = {model.model_fields["kind"].annotation.__args__[0]: model for model in MATCHED}
+        models = {get_args(model.model_fields["kind"].annotation)[0]: model for model in MATCHED}
         known = models.get(of["kind"])
         return {"kind": record["kind"], "of": of if known is None else known.options(of)}
 

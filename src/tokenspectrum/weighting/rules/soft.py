@@ -34,7 +34,7 @@ class SoftRule(AttentionRule):
         None,
         description="eps of eq. 27, for eps_mode literal only.  The paper's value is not known to us: an assumption",
     )
-    denominator: ClassVar[str] = "all"
+    denominator: ClassVar[Literal["selected", "all"]] = "all"
     w_low: ClassVar[Ends]
     w_high: ClassVar[Ends]
 

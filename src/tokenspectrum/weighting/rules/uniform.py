@@ -15,7 +15,7 @@ class Uniform(Rule):
     """Every token, weight 1."""
 
     kind: Literal["uniform"] = Field(..., description="full-token training: no options")
-    denominator: ClassVar[str] = "all"
+    denominator: ClassVar[Literal["selected", "all"]] = "all"
 
     def weigh(self, batch: "TokenBatch") -> "Outcome":
         from tokenspectrum.weighting.rules._masks import everything

@@ -95,7 +95,7 @@ class TransformersEngine:
         # Neighbours of like length pad each other least.
         order = sorted(range(len(prompts)), key=lambda p: len(prompts[p].token_ids))
         rows = [(p, i) for p in order for i in range(sampling.n)]
-        out: list[Response | None] = [None] * len(rows)
+        out: dict[int, Response] = {}
         training = self.model.training
         self.model.eval()
         try:
@@ -107,7 +107,7 @@ class TransformersEngine:
                         out[p * sampling.n + i] = response
         finally:
             self.model.train(training)
-        return out
+        return [out[i] for i in range(len(rows))]
 
     def _decode(
         self,

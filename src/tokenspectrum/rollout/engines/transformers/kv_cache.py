@@ -30,10 +30,16 @@ class _Slots(CacheLayerMixin):
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         end = self.length + key_states.shape[-2]
-        self.keys[:, :, self.length : end] = key_states
-        self.values[:, :, self.length : end] = value_states
+        keys, values = self._slots()
+        keys[:, :, self.length : end] = key_states
+        values[:, :, self.length : end] = value_states
         self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
+        return keys[:, :, :end], values[:, :, :end]
+
+    def _slots(self) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.keys is None or self.values is None:
+            raise RuntimeError("the cache holds nothing yet")
+        return self.keys, self.values
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.length + query_length, 0
@@ -52,7 +58,8 @@ class _Slots(CacheLayerMixin):
             new[:, :, : self.length] = old[rows, :, : self.length]
             return new
 
-        self.keys, self.values, self.capacity = moved(self.keys), moved(self.values), capacity
+        keys, values = self._slots()
+        self.keys, self.values, self.capacity = moved(keys), moved(values), capacity
 
 
 class SlotCache(Cache):
@@ -64,4 +71,5 @@ class SlotCache(Cache):
     def select(self, rows: torch.Tensor, capacity: int) -> None:
         """Keep (or repeat) `rows` of the batch, in that order, with room for `capacity` positions."""
         for layer in self.layers:
+            assert isinstance(layer, _Slots)
             layer.select(rows, capacity)

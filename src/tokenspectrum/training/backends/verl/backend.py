@@ -32,7 +32,9 @@ class VerlBackend:
 
     @property
     def ranks(self) -> int:
-        return self.job.systems.verl.world_size
+        verl = self.job.systems.verl
+        assert verl is not None, "params are refused without it where the trainer is verl"
+        return verl.world_size
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, step: int) -> Sequence[Response]:
         if not self._awake:

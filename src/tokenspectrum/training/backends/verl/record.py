@@ -63,14 +63,15 @@ def scores_of(
     if bool((logprob_N > slack).any() | (entropy_N < -slack).any() | (entropy_N > most + slack).any()):
         raise UserError("verl's log-probabilities or entropies are out of range; is the vocabulary the policy's?")
     attention, found_rows = {}, {}
-    for layer in request.layers if request else ():
-        of = {s.name: gather(answer[field_name(layer, s.slot)], rows, request.alignment) for s in request.statistics}
-        attention[layer] = AttentionStatistics(
-            visible_N=_visible(responses, request.alignment),
-            **{f"{name}_N": value_N for name, value_N in of.items()},
-        )
-        if row_tokens:
-            found_rows[layer] = _whole_rows(answer[rows_name(layer)], rows, responses, request.alignment, row_tokens)
+    if request is not None:
+        alignment = request.alignment
+        for layer in request.layers:
+            of = {s.name: gather(answer[field_name(layer, s.slot)], rows, alignment) for s in request.statistics}
+            attention[layer] = AttentionStatistics(
+                visible_N=_visible(responses, alignment), **{f"{name}_N": value_N for name, value_N in of.items()}
+            )
+            if row_tokens:
+                found_rows[layer] = _whole_rows(answer[rows_name(layer)], rows, responses, alignment, row_tokens)
     return Statistics(
         lengths_R=rows.lengths_R,
         logprob_N=logprob_N.clamp(max=0.0),
