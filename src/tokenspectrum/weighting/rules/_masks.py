@@ -15,13 +15,15 @@ from tokenspectrum.weighting.outcome import Outcome
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from tokenspectrum.weighting.rules._options import HardRule
-
-    class Ranked(Protocol):
-        """What a rule has that ranks tokens: `p`, `scope` and the name of its score."""
+    class Kept(Protocol):
+        """A rule that keeps the fraction p of the tokens."""
 
         @property
         def p(self) -> float: ...
+
+    class Ranked(Kept, Protocol):
+        """One that ranks them by a score, within each segment of `scope`."""
+
         @property
         def scope(self) -> str: ...
         @property
@@ -33,7 +35,7 @@ def everything(batch: TokenBatch) -> Outcome:
     return keep(torch.ones(batch.n_tokens, dtype=torch.bool))
 
 
-def bernoulli(rule: "HardRule", batch: TokenBatch) -> Outcome:
+def bernoulli(rule: "Kept", batch: TokenBatch) -> Outcome:
     """Keep each token with probability p: u < p, where u is a hash of (seed, step, prompt_id, sample, position)."""
     u_N = torch.from_numpy(mask_uniforms(batch))
     return keep(u_N < rule.p, u_N)
