@@ -11,8 +11,11 @@ from pathlib import Path
 
 import torch
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "training"))
-import trainer_kit
+# Also for the workers, which no pytest starts.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from kit import jobs
+from kit.policy import write_letters
+from kit.responses import response
 
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.reward.rewarded import Rewarded
@@ -146,8 +149,8 @@ Updater = Callable[[MiniBatch], Update | None]
 
 def store(root: Path) -> Stored:
     """Random responses under a random policy; rewards that give advantages of both signs, and one group without any."""
-    policy = trainer_kit.write_policy(root / "policy")
-    prompts = trainer_kit.write_prompts(root / "prompts", PROMPTS)
+    policy = write_letters(root / "policy")
+    prompts = jobs.write_prompts(root / "prompts", PROMPTS)
     train = {
         "trainer": "verl",
         "prompts_per_step": PROMPTS,
@@ -174,7 +177,7 @@ def store(root: Path) -> Stored:
             stall_timeout=60.0,
         ),
     }
-    job = trainer_kit.make_job(root, prompts, policy, train=train, systems=systems)
+    job = jobs.make_job(root, prompts, policy, train=train, systems=systems)
     draw = torch.Generator().manual_seed(4)
 
     def ids(low: int, high: int) -> tuple[int, ...]:
@@ -186,7 +189,7 @@ def store(root: Path) -> Stored:
     for name, prompt in asked:
         for sample in range(N_SAMPLES):
             tokens = ids(1, 16)
-            responses.append(Response(name, sample, prompt, tokens, (0.0,) * len(tokens), "length"))
+            responses.append(response(prompt, tokens, name, sample, finish_reason="length"))
     rewards_R = torch.randn(len(responses), generator=draw, dtype=torch.float64)
     rewards_R[:N_SAMPLES] = 1.0
     group_R = torch.arange(PROMPTS).repeat_interleave(N_SAMPLES)

@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "training"))
-import trainer_kit
-from transformers import Qwen3Config
+from kit import jobs
+from kit.policy import write_letters
+from kit.rules import ANCHOR
 
 from tokenspectrum.systems.params import VerlSystems
 from tokenspectrum.training.job import TrainJob
@@ -29,7 +28,7 @@ STEPS, STOP_AT, EVERY = 8, 5, 2
 RUN, SEED = "method", 1
 LIMIT_S = 300
 # The rule reads the last layer at each token's own query; the log holds the other layer too.
-RULE = trainer_kit.ANCHOR.model_copy(update={"layer": 1, "alignment": "token"})
+RULE = ANCHOR.model_copy(update={"layer": 1, "alignment": "token"})
 TRAIN = {
     "trainer": "verl",
     "steps": STEPS,
@@ -87,16 +86,16 @@ class Interrupted:
 
 
 def write_policy(path: Path) -> Path:
-    """trainer_kit's policy with a head dimension that vLLM has kernels for on a CPU."""
-    return trainer_kit.write_policy(path, config_class=lambda **fields: Qwen3Config(**fields | {"head_dim": 32}))
+    """The policy of `letters` with a head dimension that vLLM has kernels for on a CPU."""
+    return write_letters(path, head_dim=32)
 
 
 def make_job(root: Path, verl: dict | None = None) -> TrainJob:
     prompts = root / "prompts"
     prompts.mkdir(parents=True)
-    return trainer_kit.make_job(
+    return jobs.make_job(
         root,
-        trainer_kit.write_prompts(prompts, 24),
+        jobs.write_prompts(prompts, 24),
         write_policy(root / "policy"),
         rule=RULE,
         train=TRAIN,

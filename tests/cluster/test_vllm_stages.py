@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import vllm_kit
-from vllm_kit import kit
+from kit.stages import run_rollouts, run_shard, write_params
+from kit.tables import sums, write_questions
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.stages import evaluate_base, tokens
@@ -19,21 +20,21 @@ SYSTEMS = {"vllm": {**vllm_kit.SYSTEMS, "shards": 1}}
 def home(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("home")
     vllm_kit.write_policy(root / "policy")
-    kit.write_questions(root / "prompts", {"train": kit.sums(12)})
-    kit.write_questions(root / "benchmarks", {"MATH": kit.sums(5), "AIME24": kit.sums(3, first=20)})
+    write_questions(root / "prompts", {"train": sums(12)})
+    write_questions(root / "benchmarks", {"MATH": sums(5), "AIME24": sums(3, first=20)})
     return root
 
 
 def use(monkeypatch, path: Path, **changes) -> None:
     monkeypatch.delenv("SNAKEDVC_LOG_DIR", raising=False)
     systems = changes.pop("systems", SYSTEMS)
-    monkeypatch.setenv("SNAKEDVC_PARAMS", str(kit.write_params(path, systems=systems, **changes)))
+    monkeypatch.setenv("SNAKEDVC_PARAMS", str(write_params(path, systems=systems, **changes)))
 
 
 def test_rollouts_by_vllm_are_scored_by_the_tokens_stage_as_they_were_sampled(home, tmp_path, monkeypatch):
     use(monkeypatch, tmp_path / "p.yaml", rollouts={"engine": "vllm", "shards": [1, 2]})
     out = tmp_path / "rollouts"
-    kit.run_rollouts(home, out, (1, 2))
+    run_rollouts(home, out, (1, 2))
     rows = read_table(out, "responses").to_pylist()
     assert [row["sample"] for row in rows] == list(range(4)) * 5
     flags = {"rollouts": out, "policy": home / "policy", "out": tmp_path / "tokens", "attention": tmp_path / "a"}
@@ -54,4 +55,4 @@ def test_evaluation_by_vllm_has_exactly_k_samples_a_problem(home, tmp_path, monk
 def test_an_engine_without_machines_is_refused(home, tmp_path, monkeypatch):
     use(monkeypatch, tmp_path / "p.yaml", rollouts={"engine": "vllm"}, systems={"vllm": None})
     with pytest.raises(UserError, match=r"systems\.vllm: null"):
-        kit.run_shard(home, tmp_path)
+        run_shard(home, tmp_path)

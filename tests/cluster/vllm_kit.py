@@ -4,14 +4,12 @@ import sys
 from pathlib import Path
 
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "rollout"))
-
-import rollout_kit as kit
+# Also for the processes that a test starts with this module.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from kit.policy import write_boxes
 
 from tokenspectrum.policy.load import load_policy
-from tokenspectrum.policy.save import save_policy
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.systems.params import VllmSystems
 
@@ -23,26 +21,9 @@ def systems(shards: int = 1, **changes: float) -> VllmSystems:
 
 
 def write_policy(path: Path, seed: int = 0) -> Path:
-    """A Qwen3 of random weights, its logits far from flat."""
-    tokenizer = kit.make_tokenizer()
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=32,
-        max_position_embeddings=128,
-        initializer_range=0.15,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    torch.manual_seed(seed)
-    save_policy(Qwen3ForCausalLM(config), tokenizer, path)
-    return path
+    """The policy of `boxes`, its logits far from flat."""
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 32}
+    return write_boxes(path, seed, max_position_embeddings=128, initializer_range=0.15, **sizes)
 
 
 @torch.inference_mode()

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import pytest
-import rollout_kit as kit
+from kit.policy import boxes
+from kit.tables import sums, write_questions
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.evaluation.mean_at_k import Sample, mean_at_k, sample_benchmark, summarise
@@ -31,7 +32,7 @@ class Scripted:
 
 
 def ask(script: dict[str, list[str]], gold: dict[str, str], **options) -> tuple[list[Sample], Scripted]:
-    tokenizer = kit.make_tokenizer()
+    tokenizer = boxes()
     engine = Scripted(tokenizer, script)
     questions = [Question(p, [{"role": "user", "content": "1+1+1"}], gold[p], "sums") for p in script]
     how = {"max_prompt_tokens": 4, "integer_sources": ["sums"], "chunk": 2} | options
@@ -100,13 +101,13 @@ def test_problems_weigh_the_same():
 
 def test_prompts_are_those_of_the_table(tmp_path):
     problems = [Problem("sums", "1+1", "2")]
-    kit.write_questions(tmp_path, {"MATH": problems, "AIME24": kit.sums(3)})
+    write_questions(tmp_path, {"MATH": problems, "AIME24": sums(3)})
     from tokenspectrum.rollout.questions import encode_questions, read_questions
 
     found = read_questions(tmp_path)
     assert list(found) == ["AIME24", "MATH"]
     assert found["MATH"] == [Question(problems[0].prompt_id, [{"role": "user", "content": "1+1"}], "2", "sums")]
-    tokenizer = kit.make_tokenizer()
+    tokenizer = boxes()
     assert encode_questions(found["MATH"], tokenizer, 2) == [
         Prompt(problems[0].prompt_id, tuple(tokenizer.encode("+1")), 1)
     ]

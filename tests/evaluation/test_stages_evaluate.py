@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-import rollout_kit as kit
+from kit.policy import write_boxes
+from kit.stages import write_params
+from kit.tables import sums, write_questions
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.stages import evaluate, evaluate_base
@@ -16,17 +18,17 @@ from tokenspectrum.tokenlog.reader import read_manifest, read_table
 def home(tmp_path_factory) -> Path:
     """Benchmarks, a base policy, and a run whose step 2 is the base policy again and whose step 10 is another."""
     root = tmp_path_factory.mktemp("home")
-    kit.write_questions(root / "benchmarks", {"MATH": kit.sums(5), "AIME24": kit.sums(3, first=20)})
-    kit.write_policy(root / "policy")
-    kit.write_policy(root / "run" / "step=00002")
-    kit.write_policy(root / "run" / "step=00010", seed=1)
+    write_questions(root / "benchmarks", {"MATH": sums(5), "AIME24": sums(3, first=20)})
+    write_boxes(root / "policy")
+    write_boxes(root / "run" / "step=00002")
+    write_boxes(root / "run" / "step=00010", seed=1)
     return root
 
 
 @pytest.fixture(autouse=True)
 def _params(tmp_path, monkeypatch):
     monkeypatch.delenv("SNAKEDVC_LOG_DIR", raising=False)
-    monkeypatch.setenv("SNAKEDVC_PARAMS", str(kit.write_params(tmp_path / "params.yaml")))
+    monkeypatch.setenv("SNAKEDVC_PARAMS", str(write_params(tmp_path / "params.yaml")))
 
 
 def run_evaluate(home: Path, out: Path, seed: int = 1) -> Path:
@@ -67,7 +69,7 @@ def test_one_file_a_benchmark_and_a_summary(home, tmp_path):
 
 
 def test_runs_of_a_seed_meet_the_same_draws_and_seeds_differ(home, tmp_path, monkeypatch):
-    params = kit.write_params(tmp_path / "steps.yaml", evaluate={"steps": [2, "final"]})
+    params = write_params(tmp_path / "steps.yaml", evaluate={"steps": [2, "final"]})
     base = read_table(run_base(home, tmp_path / "base"), "scores")
     monkeypatch.setenv("SNAKEDVC_PARAMS", str(params))
     out = run_evaluate(home, tmp_path / "out")
@@ -83,7 +85,7 @@ def test_runs_of_a_seed_meet_the_same_draws_and_seeds_differ(home, tmp_path, mon
 
 def test_the_batch_of_the_engine_changes_nothing(home, tmp_path, monkeypatch):
     before = run_base(home, tmp_path / "base")
-    params = kit.write_params(tmp_path / "small.yaml", systems={"generate_batch": 3})
+    params = write_params(tmp_path / "small.yaml", systems={"generate_batch": 3})
     monkeypatch.setenv("SNAKEDVC_PARAMS", str(params))
     after = run_base(home, tmp_path / "small")
     assert (before / "manifest.json").read_bytes() == (after / "manifest.json").read_bytes()
@@ -92,7 +94,7 @@ def test_the_batch_of_the_engine_changes_nothing(home, tmp_path, monkeypatch):
 def test_every_sampling_option_counts(home, tmp_path, monkeypatch):
     found = []
     for name, value in {"samples": 8, "temperature": 0.2, "top_p": 0.01, "max_response_tokens": 3}.items():
-        params = kit.write_params(tmp_path / f"{name}.yaml", evaluate={name: value})
+        params = write_params(tmp_path / f"{name}.yaml", evaluate={name: value})
         monkeypatch.setenv("SNAKEDVC_PARAMS", str(params))
         found.append(tuple(read_table(run_base(home, tmp_path / name), "scores")["n_tokens"].to_pylist()))
     assert len(set(found)) == 4
@@ -100,7 +102,7 @@ def test_every_sampling_option_counts(home, tmp_path, monkeypatch):
 
 
 def test_bad_input_is_one_clear_line(home, tmp_path, monkeypatch):
-    monkeypatch.setenv("SNAKEDVC_PARAMS", str(kit.write_params(tmp_path / "p.yaml", evaluate={"steps": ["final", 7]})))
+    monkeypatch.setenv("SNAKEDVC_PARAMS", str(write_params(tmp_path / "p.yaml", evaluate={"steps": ["final", 7]})))
     with pytest.raises(UserError, match=r"evaluate\.steps: step 7 is not in .*, which has 2, 10; add it to train"):
         run_evaluate(home, tmp_path / "out")
     empty = tmp_path / "empty"
@@ -109,7 +111,7 @@ def test_bad_input_is_one_clear_line(home, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="no policy step=<NNNNN> in it; run the train stage"):
         run_evaluate(empty, tmp_path / "out")
     damaged = tmp_path / "damaged"
-    kit.write_questions(damaged / "benchmarks", {"MATH": kit.sums(2)})
+    write_questions(damaged / "benchmarks", {"MATH": sums(2)})
     (damaged / "benchmarks" / "MATH.parquet").write_bytes(b"not parquet")
     (damaged / "policy").symlink_to(home / "policy")
     with pytest.raises(UserError, match=r"MATH\.parquet: damaged"):

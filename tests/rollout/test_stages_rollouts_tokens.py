@@ -8,7 +8,9 @@ from statistics import mean, stdev
 import numpy as np
 import pyarrow as pa
 import pytest
-import rollout_kit as kit
+from kit.policy import write_boxes
+from kit.stages import run_rollouts, run_shard, write_params
+from kit.tables import sums, write_questions
 from test_rollout_measure import measure_by_loop
 from transformers import AutoModelForCausalLM
 
@@ -28,12 +30,12 @@ LENGTH = 10
 def home(tmp_path_factory) -> Path:
     """A policy, training prompts, params, and what the three stages made of them."""
     root = tmp_path_factory.mktemp("home")
-    kit.write_policy(root / "policy")
-    kit.write_questions(root / "prompts", {"train": kit.sums(12)})
+    write_boxes(root / "policy")
+    write_questions(root / "prompts", {"train": sums(12)})
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("SNAKEDVC_LOG_DIR", raising=False)
-        patch.setenv("SNAKEDVC_PARAMS", str(kit.write_params(root / "params.yaml")))
-        kit.run_rollouts(root, root / "rollouts")
+        patch.setenv("SNAKEDVC_PARAMS", str(write_params(root / "params.yaml")))
+        run_rollouts(root, root / "rollouts")
         run_tokens(root, root / "rollouts", root)
     return root
 
@@ -44,7 +46,7 @@ def run_tokens(home: Path, given: Path, out: Path) -> None:
 
 
 def use_params(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **changes) -> None:
-    monkeypatch.setenv("SNAKEDVC_PARAMS", str(kit.write_params(tmp_path / "params.yaml", **changes)))
+    monkeypatch.setenv("SNAKEDVC_PARAMS", str(write_params(tmp_path / "params.yaml", **changes)))
 
 
 def as_responses(home: Path) -> list[Response]:
@@ -68,7 +70,7 @@ def as_responses(home: Path) -> list[Response]:
 
 def test_the_policy_is_sampled_in_the_precision_of_training(home, tmp_path, monkeypatch):
     use_params(home, monkeypatch, tmp_path, train={"dtype": "bfloat16"})
-    kit.run_rollouts(home, tmp_path / "rollouts")
+    run_rollouts(home, tmp_path / "rollouts")
     found = [read_table(root / "rollouts", "sampled") for root in (home, tmp_path)]
     first = [table.filter(pa.compute.equal(table["position"], 0))["rollout_logprob"].to_numpy() for table in found]
     nearest = np.abs(first[0][:, None] - first[1][None, :]).min(axis=0)
@@ -78,7 +80,7 @@ def test_the_policy_is_sampled_in_the_precision_of_training(home, tmp_path, monk
 
 def test_responses_are_judged_and_compared_within_their_group(home):
     rows = read_table(home / "rollouts", "responses").to_pylist()
-    gold = {p.prompt_id: p.answer for p in kit.sums(12)}
+    gold = {p.prompt_id: p.answer for p in sums(12)}
     assert [r["response_id"] for r in rows] == list(range(5 * 4))
     assert [r["sample"] for r in rows] == list(range(4)) * 5
     assert {(r["run"], r["seed"], r["step"]) for r in rows} == {("base", 3, 0)}
@@ -104,7 +106,7 @@ def test_responses_are_judged_and_compared_within_their_group(home):
 
 def test_prompts_are_cut_on_the_left_and_counted(home, tmp_path, monkeypatch, caplog):
     _, tokenizer = load_policy(home / "policy")
-    text = {p.prompt_id: p.text for p in kit.sums(12)}
+    text = {p.prompt_id: p.text for p in sums(12)}
     rows = read_table(home / "rollouts", "prompt_tokens").to_pylist()
     n_prompt = {r["prompt_id"]: r["n_prompt"] for r in read_table(home / "rollouts", "responses").to_pylist()}
     for row in rows:
@@ -116,13 +118,13 @@ def test_prompts_are_cut_on_the_left_and_counted(home, tmp_path, monkeypatch, ca
     assert 0 < cut < len(rows)
     use_params(home, monkeypatch, tmp_path)
     with caplog.at_level("INFO"):
-        kit.run_rollouts(home, tmp_path / "again")
+        run_rollouts(home, tmp_path / "again")
     assert f"5 prompts, {cut} of them cut on the left to 6 tokens" in caplog.text
 
 
 def test_same_inputs_same_bytes(home, tmp_path, monkeypatch):
     use_params(home, monkeypatch, tmp_path)
-    kit.run_rollouts(home, tmp_path / "rollouts")
+    run_rollouts(home, tmp_path / "rollouts")
     run_tokens(home, tmp_path / "rollouts", tmp_path)
     for folder in ("rollouts", "tokens", "attention"):
         assert (tmp_path / folder / "manifest.json").read_bytes() == (home / folder / "manifest.json").read_bytes()
@@ -130,7 +132,7 @@ def test_same_inputs_same_bytes(home, tmp_path, monkeypatch):
 
 def test_shards_divide_the_probe_and_change_nothing(home, tmp_path, monkeypatch):
     use_params(home, monkeypatch, tmp_path, rollouts={"shards": [1, 2, 3]})
-    kit.run_rollouts(home, tmp_path / "rollouts", (3, 1, 2))
+    run_rollouts(home, tmp_path / "rollouts", (3, 1, 2))
     shards = [read_table(tmp_path / "rollouts-samples" / str(s), "drawn")["prompt_id"].to_pylist() for s in (1, 2, 3)]
     probe = [row["prompt_id"] for row in read_table(home / "rollouts", "prompt_tokens").to_pylist()]
     assert [list(dict.fromkeys(ids)) for ids in shards] == [[probe[0], probe[3]], [probe[1], probe[4]], [probe[2]]]
@@ -147,10 +149,10 @@ def test_shards_divide_the_probe_and_change_nothing(home, tmp_path, monkeypatch)
 def test_a_shard_that_is_not_there_or_is_another_probes_is_named(home, tmp_path, monkeypatch):
     use_params(home, monkeypatch, tmp_path, rollouts={"shards": [1, 2]})
     with pytest.raises(UserError, match=r"samples/2: no manifest\.json, so it is not complete"):
-        kit.run_rollouts(home, tmp_path / "out", (1,))
+        run_rollouts(home, tmp_path / "out", (1,))
     use_params(home, monkeypatch, tmp_path, rollouts={"shards": [1, 2], "seed": 4})
     with pytest.raises(UserError, match=r"prompt \w+ is not in the probe; run the sample stage again"):
-        kit.run_rollouts(home, tmp_path / "out", (2,))
+        run_rollouts(home, tmp_path / "out", (2,))
     assert not (tmp_path / "out").exists()
 
 
@@ -158,7 +160,7 @@ def test_another_reward_judges_the_same_responses(home, tmp_path, monkeypatch):
     use_params(home, monkeypatch, tmp_path, reward={"overlong": None})
     samples = tmp_path / "rollouts-samples"
     shutil.copytree(home / "rollouts-samples", samples)
-    kit.run_rollouts(home, tmp_path / "rollouts", ())
+    run_rollouts(home, tmp_path / "rollouts", ())
     found, before = (read_table(root / "rollouts", "responses") for root in (tmp_path, home))
     assert found["reward"].to_pylist() == found["reward_raw"].to_pylist() == before["reward_raw"].to_pylist()
     assert found["reward"].to_pylist() != before["reward"].to_pylist()
@@ -174,17 +176,17 @@ def test_the_probe_is_chosen_by_hash_or_from_the_front(home, tmp_path, monkeypat
         "all": {"prompts": 99},
     }.items():
         use_params(home, monkeypatch, tmp_path, rollouts=changes)
-        kit.run_rollouts(home, tmp_path / name)
+        run_rollouts(home, tmp_path / name)
         chosen[name] = [row["prompt_id"] for row in read_table(tmp_path / name, "prompt_tokens").to_pylist()]
-    everything = [p.prompt_id for p in kit.sums(12)]
+    everything = [p.prompt_id for p in sums(12)]
     assert chosen["first"] == everything[:5]
     assert sorted(chosen["all"]) == sorted(everything)
     assert len({tuple(sorted(ids)) for ids in chosen.values()}) == 4
     # The order of the file does not matter: a hash chooses.
-    kit.write_questions(tmp_path / "prompts", {"train": kit.sums(12)[::-1]})
+    write_questions(tmp_path / "prompts", {"train": sums(12)[::-1]})
     (tmp_path / "policy").symlink_to(home / "policy")
     use_params(home, monkeypatch, tmp_path)
-    kit.run_rollouts(tmp_path, tmp_path / "reversed")
+    run_rollouts(tmp_path, tmp_path / "reversed")
     assert [r["prompt_id"] for r in read_table(tmp_path / "reversed", "prompt_tokens").to_pylist()] == chosen["hash"]
 
 
@@ -262,24 +264,24 @@ def test_bad_input_is_one_clear_line(home, tmp_path, monkeypatch):
         run_tokens(home, home / "rollouts", tmp_path)
     use_params(home, monkeypatch, tmp_path, sampling={"n": 1})
     with pytest.raises(UserError, match=r"sampling\.n: an advantage compares the responses of a prompt"):
-        kit.run_rollouts(home, tmp_path / "out")
+        run_rollouts(home, tmp_path / "out")
     use_params(home, monkeypatch, tmp_path, rollouts={"shards": [1, 3]})
     with pytest.raises(UserError, match=r"rollouts: shards \[1, 3\]: must be 1, 2, \.\.\. without gaps"):
-        kit.run_shard(home, tmp_path / "out")
+        run_shard(home, tmp_path / "out")
     use_params(home, monkeypatch, tmp_path, rollouts={"shards": list(range(1, 7))})
     with pytest.raises(UserError, match=r"rollouts: 6 shards for 5 prompts; list fewer"):
-        kit.run_shard(home, tmp_path / "out")
+        run_shard(home, tmp_path / "out")
     use_params(home, monkeypatch, tmp_path, rollouts={"shards": list(range(1, 14)), "prompts": 20})
     with pytest.raises(UserError, match=r"nothing is left for shard 13 of 13, the probe has 12 prompts; list fewer"):
-        kit.run_shard(home, tmp_path / "out", 13)
+        run_shard(home, tmp_path / "out", 13)
     use_params(home, monkeypatch, tmp_path)
     with pytest.raises(UserError, match=r"--shard 2: rollouts\.shards has 1"):
-        kit.run_shard(home, tmp_path / "out", 2)
+        run_shard(home, tmp_path / "out", 2)
     use_params(home, monkeypatch, tmp_path)
-    kit.write_questions(tmp_path / "prompts", {"train": []})
+    write_questions(tmp_path / "prompts", {"train": []})
     (tmp_path / "policy").symlink_to(home / "policy")
     with pytest.raises(UserError, match=r"train\.parquet: no problems in it"):
-        kit.run_rollouts(tmp_path, tmp_path / "out")
+        run_rollouts(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "tokens").exists()
 
@@ -316,7 +318,7 @@ def test_the_stages_take_the_policy_to_the_device_that_params_name(home, monkeyp
     for device in ("cpu", "cuda"):
         use_params(home, monkeypatch, tmp_path, systems={"device": device})
         with pytest.raises(UserError, match="enough"):
-            kit.run_rollouts(home, tmp_path / "rollouts")
+            run_rollouts(home, tmp_path / "rollouts")
         with pytest.raises(UserError, match="enough"):
             run_tokens(home, home / "rollouts", tmp_path)
     assert asked == ["cpu", "cpu", "cuda", "cuda"]

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from backends.toy.trainer import Toy
 from backends.toy.trainer import train as train_toy
-from trainer_kit import TRAIN, run, tree
+from kit.files import tree
+from kit.jobs import TRAIN, run
 
 from tokenspectrum.params.train import TrainParams
 from tokenspectrum.systems.sigterm import STOPPED

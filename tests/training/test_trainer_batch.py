@@ -3,26 +3,17 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.responses import distinct
 
-from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.backends.local.padded import collate, micro_batches
 from tokenspectrum.training.batch import assign_minibatches, flat_tokens, response_lengths
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 7)), min_size=1, max_size=8)
 
 
-def make_responses(lengths: list[tuple[int, int]]) -> list[Response]:
-    """Responses of (prompt, response) lengths whose token ids are all different."""
-    ids = iter(range(1, 1000))
-    return [
-        Response("p", i, tuple(next(ids) for _ in range(p)), tuple(next(ids) for _ in range(t)), (0.0,) * t, "stop")
-        for i, (p, t) in enumerate(lengths)
-    ]
-
-
 @given(LENGTHS, st.randoms())
 def test_collate_finds_every_token_and_the_query_that_emits_it(lengths, random) -> None:
-    responses = make_responses(lengths)
+    responses = distinct(lengths)
     lengths_R = response_lengths(responses)
     rows = random.sample(range(len(responses)), random.randint(1, len(responses)))
     padded = collate(responses, torch.tensor(rows), lengths_R)
@@ -44,7 +35,7 @@ def test_collate_finds_every_token_and_the_query_that_emits_it(lengths, random) 
 
 @given(LENGTHS, st.randoms())
 def test_flat_tokens_lists_the_tokens_of_rows(lengths, random) -> None:
-    lengths_R = response_lengths(make_responses(lengths))
+    lengths_R = response_lengths(distinct(lengths))
     rows = random.sample(range(len(lengths)), random.randint(0, len(lengths)))
     flat = [r for r, (_, t) in enumerate(lengths) for _ in range(t)]
     want = [i for r in rows for i, owner in enumerate(flat) if owner == r]
@@ -53,7 +44,7 @@ def test_flat_tokens_lists_the_tokens_of_rows(lengths, random) -> None:
 
 @given(LENGTHS, st.integers(1, 9))
 def test_micro_batches_hold_every_row_once_in_order_of_length(lengths, size: int) -> None:
-    responses = make_responses(lengths)
+    responses = distinct(lengths)
     batches = micro_batches(torch.arange(len(responses)), responses, size)
     order = [r for rows in batches for r in rows.tolist()]
     assert sorted(order) == list(range(len(responses)))

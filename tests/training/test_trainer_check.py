@@ -10,7 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import trainer_kit
+from kit import jobs
+from kit.policy import write_letters
 
 from tokenspectrum.checking.found import MOST, Report
 from tokenspectrum.checking.preset import Checked
@@ -35,12 +36,12 @@ STEP = f"run={RUN}/seed={SEED}/step=2/part-0.parquet"
 def made(tmp_path_factory) -> tuple[Path, object]:
     """(artifacts of the preset, its params): one method, one seed, four steps."""
     root = tmp_path_factory.mktemp("check") / "tiny"
-    policy = trainer_kit.write_policy(root / "policy")
+    policy = write_letters(root / "policy")
     prompts = root / "prompts/train"
-    trainer_kit.write_prompts(prompts, 24)
+    jobs.write_prompts(prompts, 24)
     shutil.copytree(prompts, root / "prompts/benchmarks")
     write_vocab(root / "vocab", load_tokenizer(policy), "random")
-    job = trainer_kit.make_job(root, prompts, policy, run=RUN, method=RUN, train={"token_log": {"layers": ["rule"]}})
+    job = jobs.make_job(root, prompts, policy, run=RUN, method=RUN, train={"token_log": {"layers": ["rule"]}})
     job = replace(job, out=root / f"train/{RUN}-s{SEED}", metrics=root / f"metrics/{RUN}-s{SEED}")
     train(job)
     shutil.rmtree(root / "checkpoints", ignore_errors=True)

@@ -3,7 +3,8 @@
 from collections import Counter
 
 import pytest
-from trainer_kit import ANCHOR, run
+from kit.jobs import run
+from kit.rules import ANCHOR
 from transformers import AutoTokenizer
 
 from tokenspectrum.policy.vocab import token_text, token_type

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trainer_kit import run
+from kit.jobs import run
 
 from tokenspectrum.params.reward import OverlongParams
 from tokenspectrum.policy.load import load_tokenizer

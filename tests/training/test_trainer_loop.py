@@ -8,8 +8,11 @@ import duckdb
 import numpy as np
 import pytest
 import torch
+from kit.files import tree
+from kit.jobs import run
+from kit.policy import write_letters
+from kit.rules import ANCHOR, LOW2HIGH, UNIFORM
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from trainer_kit import ANCHOR, LOW2HIGH, UNIFORM, run, tree, write_policy
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, LlamaConfig
 
 from tokenspectrum.errors import UserError
@@ -74,7 +77,7 @@ def check_close(base, other) -> None:
 
 
 def test_another_architecture_with_a_head_of_its_own_trains_and_resumes(make_job, tmp_path) -> None:
-    policy = write_policy(tmp_path / "policy", config_class=LlamaConfig, tied=False)
+    policy = write_letters(tmp_path / "policy", make_config=LlamaConfig, tie_word_embeddings=False)
     whole = make_job("a", policy=policy)
     files = run(whole)
     assert files["policy/step=00004/model.safetensors"] != tree(policy)["model.safetensors"]
@@ -85,8 +88,8 @@ def test_another_architecture_with_a_head_of_its_own_trains_and_resumes(make_job
 
 
 def test_a_policy_with_a_soft_cap_is_refused(make_job, tmp_path) -> None:
-    policy = write_policy(
-        tmp_path / "policy", config_class=Gemma2Config, final_logit_softcapping=0.5, sliding_window=64
+    policy = write_letters(
+        tmp_path / "policy", make_config=Gemma2Config, final_logit_softcapping=0.5, sliding_window=64
     )
     with pytest.raises(UserError, match="soft cap"):
         train(make_job("a", policy=policy))

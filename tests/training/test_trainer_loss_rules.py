@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from trainer_kit import run
+from kit.jobs import run
 
 from tokenspectrum.counter import stream_key, uniforms
 from tokenspectrum.tokenlog.reader import read_table

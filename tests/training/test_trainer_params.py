@@ -1,7 +1,7 @@
 """Params of training: what does not fit together is one clear line."""
 
 import pytest
-from trainer_kit import TRAIN
+from kit.jobs import TRAIN
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import parse_section

@@ -4,7 +4,7 @@ import duckdb
 import numpy as np
 import pytest
 import torch
-from trainer_kit import ANCHOR, LOW2HIGH, UNIFORM
+from kit.rules import ANCHOR, LOW2HIGH, UNIFORM
 from transformers import AutoTokenizer
 
 from tokenspectrum.policy.vocab import vocab_columns

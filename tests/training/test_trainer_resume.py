@@ -11,7 +11,8 @@ import time
 from dataclasses import replace
 
 import pytest
-from trainer_kit import TRAIN, UNIFORM, run
+from kit.jobs import TRAIN, run
+from kit.rules import UNIFORM
 
 from tokenspectrum.systems.sigterm import STOPPED
 from tokenspectrum.training import logwriter, loop

@@ -4,8 +4,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit.responses import distinct
 
-from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.backends.verl.batch import (
     gather,
     measure_rows,
@@ -19,15 +19,6 @@ from tokenspectrum.training.record import MiniBatch
 sizes = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 9)), min_size=1, max_size=12)
 
 
-def responses_of(drawn):
-    """Every token id occurs once, so that a token out of place shows."""
-    ids = iter(range(1, 1000))
-    return [
-        Response(f"p{r}", 0, tuple(next(ids) for _ in range(p)), tuple(next(ids) for _ in range(n)), (0.0,) * n, "stop")
-        for r, (p, n) in enumerate(drawn)
-    ]
-
-
 def parts(nested):
     return [row.tolist() for row in nested.unbind()]
 
@@ -35,7 +26,7 @@ def parts(nested):
 @settings(max_examples=100, deadline=None)
 @given(sizes, st.integers(1, 5))
 def test_rows_hold_each_response_once_and_padding_counts_nowhere(drawn, ranks):
-    responses = responses_of(drawn)
+    responses = distinct(drawn)
     rows = measure_rows(responses, ranks)
     owners = rows.response_B.tolist()
     assert len(owners) % ranks == 0
@@ -53,7 +44,7 @@ def test_rows_hold_each_response_once_and_padding_counts_nowhere(drawn, ranks):
 @settings(max_examples=100, deadline=None)
 @given(sizes, st.integers(1, 5))
 def test_what_is_spread_is_gathered_in_the_responses_order(drawn, ranks):
-    responses = responses_of(drawn)
+    responses = distinct(drawn)
     rows = measure_rows(responses, ranks)
     tokens = [token for response in responses for token in response.token_ids]
     whole = rows.fields["input_ids"]
@@ -69,7 +60,7 @@ def test_what_is_spread_is_gathered_in_the_responses_order(drawn, ranks):
 
 
 def test_one_rank_keeps_the_order_and_several_share_the_tokens():
-    responses = responses_of([(2, n) for n in (1, 30, 2, 29, 3, 28, 4, 27)])
+    responses = distinct([(2, n) for n in (1, 30, 2, 29, 3, 28, 4, 27)])
     assert measure_rows(responses, 1).response_B.tolist() == list(range(8))
     loads = [
         sum(len(responses[r].token_ids) for r in hand)
@@ -80,7 +71,7 @@ def test_one_rank_keeps_the_order_and_several_share_the_tokens():
 
 @pytest.mark.parametrize("denominator", ["selected", "all"])
 def test_an_updates_fields(denominator):
-    responses = responses_of([(2, 3), (1, 2), (4, 1)])
+    responses = distinct([(2, 3), (1, 2), (4, 1)])
     old_N, advantage_N = torch.arange(6.0), torch.tensor([1.0, 1.0, 1.0, -0.5, -0.5, 2.0])
     batch = MiniBatch(responses, old_N, advantage_N, torch.tensor([1.0, 0.0, 0.5, 1.0, 0.0, 0.0]), denominator)
     scale = 6 / 2.5 if denominator == "selected" else 1.0
@@ -95,5 +86,5 @@ def test_an_updates_fields(denominator):
 
 
 def test_without_weight_there_is_nothing_to_send():
-    batch = MiniBatch(responses_of([(1, 2)]), torch.zeros(2), torch.ones(2), torch.zeros(2), "selected")
+    batch = MiniBatch(distinct([(1, 2)]), torch.zeros(2), torch.ones(2), torch.zeros(2), "selected")
     assert update_rows(batch, 1) is None
