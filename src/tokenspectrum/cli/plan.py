@@ -1,4 +1,4 @@
-"""`spectrum plan`: what a run would take, before any GPU is asked for.  Knows the arithmetic's modules, computes none.
+"""`spectrum plan`: what a run would need, before any GPU is requested.  Other modules do the arithmetic.
 
 Resolves verl's whole configuration where verl is installed, checks that GPUs divide heads and batches, and prints the
 memory of a GPU, the volume of logs and checkpoints and, given the seconds of a step, GPU-hours.  Exit 1 with one line
@@ -32,7 +32,7 @@ MEASURED = Path("benchmarks/trainer.csv")
 MOST_BYTES = {"tokens": 16.0, "attention": 20.0}
 TINY_VOCABULARY = 1024  # the tiny tokenizer's cap
 CHECKPOINTS_KEPT = 2
-WIDTH = 120  # of the tables, wherever the output goes
+WIDTH = 120  # of the tables, for a terminal and a pipe alike
 GIB, GB = memory.GIB, 10**9
 
 
@@ -59,7 +59,7 @@ def find_shape(params: Params) -> tuple[HubShape, str]:
 
 
 def read_measured() -> dict[str, float]:
-    """Bytes on disk of a response's token, a row of tokens and a row of attention, as the benchmark found them."""
+    """Bytes on disk of a response's token, a row of tokens and a row of attention, as the benchmark measured them."""
     try:
         with MEASURED.open() as file:
             row = {
@@ -91,7 +91,7 @@ def phase_table(phase: memory.Phase, gpu_bytes: float) -> Table:
 
 
 def volume_table(params: Params, count: int, response_tokens: int) -> Table:
-    """Logs, checkpoints and policies, of a run and of all."""
+    """Logs, checkpoints and policies, of one run and of all runs."""
     measured = read_measured()
     rows = log_rows(params.train, params.sampling, response_tokens)
     runs = len(params.methods) * len(params.seeds)
@@ -116,7 +116,7 @@ def volume_table(params: Params, count: int, response_tokens: int) -> Table:
 
 
 def plan_verl(params: Params, shape: HubShape, gpu_bytes: float, console: Console, show: bool) -> list[str]:
-    """verl's configuration, GPU memory; the problems found, the first of which is worth a line."""
+    """Print verl's configuration and the memory of a GPU.  Returns the problems found, the most important first."""
     train, verl, layers = params.train, params.systems.verl, params.policy.num_layers
     assert verl is not None, "params are refused without it where the trainer is verl"
     here = Path("artifacts") / params.preset
@@ -171,7 +171,7 @@ def plan_verl(params: Params, shape: HubShape, gpu_bytes: float, console: Consol
 
 
 def plan_vllm(params: Params, shape: HubShape, gpu_bytes: float, console: Console) -> list[str]:
-    """The engines of the sample and evaluate stages, if they are vLLM's: their jobs, and whether a context fits."""
+    """For the sample and evaluate stages that use vLLM: print their jobs, and check that a context fits."""
     vllm = params.systems.vllm
     sections = ((params.rollouts, params.sampling), (params.evaluate, params.evaluate))
     lengths = [of for section, of in sections if section.engine == "vllm"]
@@ -197,7 +197,7 @@ def longest(sections: Sequence[SamplingParams | EvaluateParams]) -> int:
 
 
 def room_problems(section: str, room: memory.CacheRoom, console: Console) -> list[str]:
-    """Say what vLLM has for keys and values; a problem if not one longest context fits."""
+    """Print the room that vLLM has for keys and values.  It is a problem if not even one longest context fits."""
     console.print(
         f"{section}, vLLM: {max(0.0, room.room) / GIB:.1f} GiB for keys and values, {room.token / 1024:.0f} KiB a "
         f"token: {room.sequences:.1f} contexts of {room.longest:,} tokens at once"
@@ -212,7 +212,7 @@ def room_problems(section: str, room: memory.CacheRoom, console: Console) -> lis
 
 
 def plan(params: Params, args: argparse.Namespace, console: Console) -> None:
-    """Print everything; raises UserError, after it, for what cannot fit."""
+    """Print everything, and then raise UserError for what cannot fit."""
     shape, source = find_shape(params)
     layers, gpu_bytes = params.policy.num_layers, args.gpu_memory * GIB
     count = weights(shape, layers)

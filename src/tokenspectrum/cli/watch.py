@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 LOGS = Path("logs")
-# A file that nobody has written for so long is of a stage that was killed.
+# If a file was not written for so long, its stage was killed.
 STALE_AFTER_S = 600.0
 
 
@@ -29,7 +29,7 @@ def running(now: float) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def remaining(state: dict[str, Any], now: float) -> str:
-    """Time to go at the pace so far, as m:ss."""
+    """Time left at the pace so far, as m:ss."""
     if not state["done"]:
         return ""
     seconds = (now - state["started"]) * (state["total"] - state["done"]) / state["done"]
@@ -37,7 +37,7 @@ def remaining(state: dict[str, Any], now: float) -> str:
 
 
 def view(now: float) -> Group:
-    """One row a running stage."""
+    """One row for each running stage."""
     table = Table.grid(padding=(0, 2))
     rows = list(running(now))
     for addr, state in rows:

@@ -1,7 +1,7 @@
 """mean@k of a policy on one benchmark: exactly k samples a problem, each judged by two verifiers.
 
-A draw depends on (seed, prompt, sample) alone.  So all policies that are evaluated under one seed meet the same
-uniforms.  Knows an engine by its protocol; knows no run, no training step and no file.
+A draw depends on (seed, prompt, sample) alone.  So all policies that are evaluated under one seed get the same
+uniforms.  Knows the protocol of engines.  Knows no run, no training step and no file.
 """
 
 from collections.abc import Callable, Sequence
@@ -49,8 +49,8 @@ def sample_benchmark(
 ) -> list[Sample]:
     """`sampling.n` judged responses to each question, question by question.
 
-    `chunk` problems go to the engine at once, which changes samples by float noise only; `report` is called with the
-    number of problems done.  Raises UserError where the engine returns more or fewer responses than asked for.
+    `chunk` problems go to the engine at once, which changes samples by float noise only.  `report` is called with the
+    number of problems done.  Raises UserError if the engine returns more or fewer responses than asked for.
     """
     samples = []
     for first in range(0, len(questions), chunk):
@@ -79,7 +79,7 @@ def sample_benchmark(
 
 
 def mean_at_k(samples: Sequence[Sample], k: int, *, alternative: bool = False) -> float:
-    """Mean over the k samples of a problem, then over problems.  UserError where a problem has other samples than k."""
+    """Mean over the k samples of a problem, then over problems.  UserError if a problem has not exactly k samples."""
     right: dict[str, dict[int, bool]] = {}
     for s in samples:
         of_problem = right.setdefault(s.prompt_id, {})
@@ -95,7 +95,7 @@ def mean_at_k(samples: Sequence[Sample], k: int, *, alternative: bool = False) -
 
 
 def summarise(samples: Sequence[Sample], k: int) -> dict[str, Any]:
-    """What a benchmark came to: accuracy by both verifiers, and how often they disagree."""
+    """Summary of a benchmark: accuracy by both verifiers, and how often they disagree."""
     n = len(samples)
     return {
         "mean_at_k": mean_at_k(samples, k),

@@ -1,9 +1,9 @@
 """Queries and keys of chosen layers of an unmodified Hugging Face decoder, taken while it runs its forward pass.
 
-For the time of a `with` block the entry of the model's attention implementation in transformers' attention interface
-(sdpa, eager, flash attention) is replaced by one that keeps q and k, after the rotary embedding, of the chosen layers'
-modules and then calls the original.  Neither the model nor its config is touched, so masks, gradient checkpointing
-and outputs are what they always are.  What is done with q and k this module does not know.
+transformers' attention interface has an entry for each attention implementation (sdpa, eager, flash attention).  Within
+a `with` block the model's entry is replaced.  The new one keeps q and k of the chosen layers, after the rotary
+embedding, and then calls the original.  The model and its config are not changed, so masks, gradient checkpointing and
+outputs stay the same.  This module does not know what q and k are used for.
 """
 
 import sys
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
-# Arguments of an attention call that change its logits or its softmax, so that q and k alone would give other rows.
+# Arguments of an attention call that change its logits or its softmax.  Then q and k alone would give wrong rows.
 UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 
 
@@ -60,13 +60,13 @@ class Capture:
         return q_BTHD[kept_BT], k_BTKD[kept_BT], offsets
 
     def clear(self) -> None:
-        """Let go of q and k, so that their memory can be freed within the block."""
+        """Drop q and k, so that their memory can be freed within the block."""
         self.captured.clear()
 
 
 @contextmanager
 def capture_attention(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[Capture]:
-    """Capture q and k of `layers` in every forward pass within the block; everything is as before on exit.
+    """Capture q and k of `layers` in every forward pass within the block.  At its end everything is as before.
 
     Args:
         model: a decoder of transformers whose attention goes through its attention interface (Qwen, Llama, Mistral
@@ -86,7 +86,7 @@ def capture_attention(model: PreTrainedModel, layers: Sequence[int]) -> Iterator
     capture = Capture(tuple(layers))
     name = model.config.get_text_config()._attn_implementation
     interface = AttentionInterface()
-    # "eager" has no entry: transformers then takes the function of the model's own file.
+    # "eager" has no entry.  transformers then uses the function in the model's own file.
     original = interface.get(name)
     AttentionInterface.register(name, _capturing(capture, modules, original))
     check = model.get_decoder().register_forward_hook(lambda *_: _check_complete(capture))
@@ -141,7 +141,7 @@ def _capturing(capture: Capture, modules: dict[int, int], original: Callable | N
 
 
 def _refuse(layer: int, module: nn.Module, query: Tensor, key: Tensor, mask: Any, kwargs: dict[str, Any]) -> None:
-    """Raise where the rows of this layer are not the causal softmax of q and k."""
+    """Raise if the rows of this layer are not the causal softmax of q and k."""
     length = query.shape[2]
     if key.shape[2] != length:
         raise ValueError(f"layer {layer}: the forward pass goes on from a cache; run the whole sequence at once")
@@ -160,7 +160,7 @@ def _refuse(layer: int, module: nn.Module, query: Tensor, key: Tensor, mask: Any
 
 
 def _window(layer: int, module: nn.Module, kwargs: dict[str, Any]) -> tuple[str, int | None]:
-    """What bounds the positions that a layer sees, and to how many; None for full attention."""
+    """The name of what limits the positions that a layer sees, and the limit; None for full attention."""
     if kwargs.get("sliding_window") is not None:
         return "sliding window", kwargs["sliding_window"]
     config = getattr(module, "config", None)

@@ -1,4 +1,4 @@
-"""Is the base policy what the params say it must be?  Ranges, gaps between benchmarks, and a floor above guessing.
+"""Check the base policy by the params: ranges, gaps between benchmarks, and a minimum above guessing.
 
 A tiny policy learns its task suddenly, and some seeds do not get there in time.  Comparisons on such a policy mean
 nothing.  Knows accuracies, not models.
@@ -20,7 +20,7 @@ def mean_and_error(accuracy_P: Sequence[float]) -> tuple[float, float]:
 
 
 def problems_with(check: Check, scores: Mapping[str, tuple[float, float]]) -> list[str]:
-    """What of `check` the scores (benchmark -> mean@k, standard error) miss, a phrase each; empty if all holds."""
+    """One phrase for each condition of `check` that `scores` (benchmark -> mean@k, standard error) do not meet."""
     found = []
     for r in check.ranges:
         mean = scores[r.benchmark][0]
@@ -41,7 +41,7 @@ def problems_with(check: Check, scores: Mapping[str, tuple[float, float]]) -> li
 
 
 def check_policy(check: Check, scores: Mapping[str, tuple[float, float]]) -> None:
-    """Raise a UserError that lists everything the policy misses."""
+    """Raise a UserError that lists all conditions that the policy does not meet."""
     if found := problems_with(check, scores):
         raise UserError(
             f"policy.check: the base policy is not fit to train on: {'; '.join(found)}.  "

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-# What a policy folder is made of; weights in other formats, code and images stay behind.
+# The files of a policy folder.  Weights in other formats, code and images are not copied.
 _CONFIGS = ("config.json", "generation_config.json")
 _TOKENIZER = (
     "tokenizer*",
@@ -44,7 +44,7 @@ _TOKENIZER = (
     "*.jinja",
     "*.model",
 )
-# DeepSeek's 102,400 rows for 100,015 tokens are its own; a much wider gap is another model's tokenizer.
+# DeepSeek has 102,400 rows for 100,015 tokens.  A much larger gap means that the tokenizer is another model's.
 MIN_SPARE_ROWS = 1024
 SPARE_SHARE = 8
 _EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
@@ -154,7 +154,7 @@ def _tokenizer(folder: Path, params: HubPolicy) -> PreTrainedTokenizerBase:
         if tokenizer is None:
             raise ValueError("its class is not known")
         return tokenizer
-    # A missing file, damaged JSON and an unknown class raise what they like.
+    # A missing file, damaged JSON and an unknown class each raise other errors.
     except Exception as e:
         reason = (str(e).splitlines() or [type(e).__name__])[0]
         raise UserError(
@@ -171,7 +171,7 @@ def _name_layers(file: Path, layers: int) -> None:
 
 
 def import_checkpoint(params: HubPolicy, out: Path) -> dict[str, Any]:
-    """Write the policy folder `out`, all of it or nothing; returns what the report says about the checkpoint.
+    """Write the whole policy folder `out` or nothing.  Returns the checkpoint's part of the report.
 
     Raises UserError for remote code, no or damaged safetensors, another number of layers, or a tokenizer that misfits.
     """

@@ -1,7 +1,7 @@
 """Load a policy folder: model and tokenizer that fit each other, safetensors only, no remote code.
 
-Every stage relies on this: the model has exactly one embedding row for each token of its tokenizer.  So whatever an
-engine samples can be decoded, and "full vocabulary" means one thing.  The policy stage sees to it.
+Every stage relies on this: the model has exactly one embedding row for each token of its tokenizer.  So all that an
+engine samples can be decoded, and "full vocabulary" means one thing.  The policy stage ensures it.
 """
 
 import json

@@ -1,7 +1,8 @@
-"""Take out of a checkpoint's own settings what would bend a run behind the params' back.
+"""Remove those settings of a checkpoint that would change a run without the params' knowledge.
 
-How it samples is said by the params, so its generation_config keeps token ids alone; transformers refuses to save some
-that are published.  Dropout and noise are off: the ratio of the first update is 1.  Knows JSON files, no model.
+The params say how it samples, so its generation_config keeps only token ids.  transformers also refuses to save some
+published ones.  Dropout and noise are turned off, so that the ratio of the first update is 1.  Knows JSON files.  Knows
+no model.
 """
 
 import json
@@ -14,19 +15,19 @@ from transformers import GenerationConfig
 from tokenspectrum.errors import UserError
 
 _TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
-# Of a generation config, what is not about how it samples.
+# The entries of a generation config that do not say how to sample.
 _PLAIN = ("use_cache", "output_attentions", "output_hidden_states", "transformers_version", "_from_model_config")
 # attention_dropout, resid_pdrop, hidden_dropout_prob, layerdrop, router_jitter_noise, ...
 _NOISE = re.compile(r"(?:^|_)(?:p?drop(?:out)?|layer_?drop|jitter_noise|jitter_eps)(?:_p|_prob|_rate)?$|layerdrop$")
 
 
 def plain_settings(generation: dict[str, Any]) -> dict[str, Any]:
-    """What of a generation config says nothing of sampling: token ids before all."""
+    """The entries of a generation config that do not say how to sample, mainly token ids."""
     return {name: value for name, value in generation.items() if name in (*_TOKENS, *_PLAIN)}
 
 
 def neutral_generation(config: Any) -> Any:
-    """A GenerationConfig with the token ids of `config` and no way of sampling, which can be saved; None for None."""
+    """A GenerationConfig that can be saved, with the token ids of `config` and no sampling settings; None for None."""
     return None if config is None else GenerationConfig(**plain_settings(config.to_diff_dict()))
 
 
@@ -43,7 +44,7 @@ def _without_noise(config: dict[str, Any], changed: list[str], prefix: str = "")
 
 
 def neutralise(folder: Path) -> list[str]:
-    """Rewrite config.json and generation_config.json of `folder`; returns what was taken out, a phrase each."""
+    """Rewrite config.json and generation_config.json of `folder`.  Returns one phrase for each removed setting."""
     changed: list[str] = []
     file = folder / "config.json"
     config = json.loads(file.read_text())

@@ -1,4 +1,4 @@
-"""Save a policy folder whose bytes follow from the weights and the tokenizer alone.  Knows no training."""
+"""Save a policy folder whose bytes depend only on the weights and the tokenizer.  Knows no training."""
 
 import errno
 import json
@@ -31,10 +31,10 @@ def strip_provenance(folder: Path) -> None:
 
 
 def _save_model(model: PreTrainedModel, folder: Path) -> None:
-    """`save_pretrained`, its full disk an OSError as everywhere else: safetensors has an error type of its own."""
+    """`save_pretrained`, but a full disk is an OSError as everywhere else, since safetensors has its own error type."""
     generation: Any = getattr(model, "generation_config", None)
     try:
-        # transformers refuses to save settings of sampling that contradict one another, and a run would be lost to it.
+        # transformers refuses to save sampling settings that contradict each other.  A run would be lost by that.
         model.generation_config = neutral_generation(generation)
         model.save_pretrained(folder)
     except SafetensorError as e:

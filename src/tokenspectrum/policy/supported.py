@@ -1,6 +1,7 @@
-"""Can a checkpoint's architecture be sampled, and its attention rows be captured?  Tried on a twin without its weights.
+"""Check that a checkpoint's architecture can be sampled and its attention rows captured.  A small twin is tried.
 
-The twin has the checkpoint's config, but one layer of each kind and few tokens.  Knows no weights and no tokenizer.
+The twin has the checkpoint's config, but not its weights, one layer of each kind and few tokens.  Knows no weights and
+no tokenizer.
 """
 
 import copy
@@ -16,13 +17,13 @@ from tokenspectrum.policy.capture import capture_attention
 log = logging.getLogger(__name__)
 
 _TOKENS = 128
-# A layer of a mixture of experts may hold billions of weights; then the later stages find out.
+# A layer of a mixture of experts may hold billions of weights.  It is not tried here, and later stages find problems.
 _MOST_WEIGHTS = 3_000_000_000
 
 
 def _twin_config(config: Any) -> Any:
     twin = copy.deepcopy(config)
-    # Some architectures derive it, and then it cannot be set.
+    # Some architectures compute this value, so it cannot be set.
     kinds = list(dict.fromkeys(vars(twin).get("layer_types") or ()))
     layers = min(max(1, len(kinds)), twin.num_hidden_layers)
     twin.num_hidden_layers = layers
@@ -44,7 +45,7 @@ def _twin(config: Any) -> PreTrainedModel | None:
 
 
 def check_architecture(config: Any, where: str) -> None:
-    """A UserError that starts with `where` for an architecture of which no layer's attention can be captured.
+    """Raise a UserError that starts with `where` if no layer's attention of the architecture can be captured.
 
     `config` is the text config of a decoder in transformers.
     """

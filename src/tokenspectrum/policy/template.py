@@ -1,4 +1,4 @@
-"""Is a chat template fit to make prompts?  It must parse, show the problem, and say the same tomorrow.
+"""Check that a chat template can make prompts.  It must parse, show the problem, and give the same text every day.
 
 Knows tokenizers by their interface alone.
 """
@@ -9,7 +9,7 @@ from transformers.utils.chat_template_utils import _compile_jinja_template
 
 from tokenspectrum.errors import UserError
 
-# What gives another text at another time, or at another call.
+# Names whose value changes with the time or with each call.
 _CLOCKS = ("strftime_now", "now", "datetime", "time")
 _CHANCE = ("random", "shuffle")
 _PROBE = "What is 1+2?"
@@ -41,7 +41,7 @@ def check_template(tokenizer: PreTrainedTokenizerBase, where: str) -> None:
         )
     except UserError:
         raise
-    # A template is a program of somebody else's: it may raise anything.
+    # A template is somebody else's program, so it may raise any error.
     except Exception as e:
         line = f" line {e.lineno}" if isinstance(e, TemplateSyntaxError) else ""
         reason = (str(e).splitlines() or [""])[0]

@@ -1,7 +1,7 @@
 """Train the tiny base policy: a Qwen3 from scratch on synthetic solutions, one thread, same seed same bytes.
 
-Success sits on a phase transition (attention must learn to fetch operands), so `check.py` looks at what came out.
-Knows the corpus and the model; not what the policy is for.
+A policy learns its task suddenly, when attention learns to find the operands.  This may not happen, so `check.py`
+checks the result.  Knows the corpus and the model.  Does not know what the policy is for.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -17,7 +17,7 @@ from tokenspectrum.params.policy import Shape, TinyPolicy
 from tokenspectrum.policy.chat import encode_prompt
 from tokenspectrum.prompts.synthetic import Mix, corpus
 
-# Batches are cut from a pool of this many sorted by length, so that little of a batch is padding.
+# Batches are cut from a pool of this many batches, sorted by length, so that a batch has little padding.
 _POOL_BATCHES = 8
 _GRADIENT_CLIP = 1.0
 
@@ -64,7 +64,7 @@ def _batches(
     """Endless batches, each with the mean number of solution tokens of its pool's batches."""
     size, given = params.training.batch, params.corpus
     mix = Mix(given.k_max, given.k_mean, given.guess, given.guess_per_step, given.unboxed, given.large)
-    # A guess teaches nothing but when to guess, so worked solutions come first and learn the arithmetic sooner.
+    # A guess only teaches when to guess.  So worked solutions come first, and the policy learns arithmetic earlier.
     n_worked = size * _POOL_BATCHES * round(given.guess_from * params.training.steps / _POOL_BATCHES)
     worked = corpus(params.seed, replace(mix, guess=0.0, guess_per_step=0.0), held_out, "worked")
     pairs = chain(islice(worked, n_worked), corpus(params.seed, mix, held_out))
@@ -84,9 +84,9 @@ def _batches(
 def response_loss(model: Qwen3ForCausalLM, batch: list[Example], n_tokens: float) -> torch.Tensor:
     """Summed cross-entropy of the solutions' tokens over `n_tokens`; prompts and padding do not count.
 
-    Dividing by the pool's mean and not by the batch's own tokens gives every token the same weight.  Batches are sorted
-    by length: with their own means, the first token of short solutions, bare guesses, would weigh far more than that of
-    long ones, and the policy would guess more often than its corpus.
+    The sum is divided by the pool's mean and not by the batch's own number of tokens, so every token has the same
+    weight.  Batches are sorted by length, and short solutions are plain guesses.  With the batch's own number, the
+    first token of a guess would weigh far more, and the policy would guess more often than its corpus.
     """
     longest = max(len(example.ids) for example in batch)
     ids_BT = torch.zeros(len(batch), longest, dtype=torch.long)
@@ -94,7 +94,7 @@ def response_loss(model: Qwen3ForCausalLM, batch: list[Example], n_tokens: float
     for row, example in enumerate(batch):
         ids_BT[row, : len(example.ids)] = torch.tensor(example.ids)
         target_BT[row, example.n_prompt : len(example.ids)] = True
-    # Padding is on the right, so causal attention never sees it.  Logits are made where they are needed only.
+    # Padding is on the right, so causal attention never sees it.  Logits are computed only where they are needed.
     hidden_BTC = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
     logits_NV = model.lm_head(hidden_BTC[:, :-1][target_BT[:, 1:]])
     return F.cross_entropy(logits_NV, ids_BT[target_BT], reduction="sum") / n_tokens

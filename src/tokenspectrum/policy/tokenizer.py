@@ -1,7 +1,7 @@
 """The tiny policy's tokenizer: byte-level BPE over all 256 bytes, single digits, chat template, three special tokens.
 
-Merges are learnt from the synthetic corpus; the alphabet is every byte, so any text round-trips, real problems
-included.  The same for every policy seed.  Knows no model.
+Merges are learnt from the synthetic corpus.  The alphabet is every byte, so any text can be encoded and decoded, also
+real problems.  The tokenizer is the same for every policy seed.  Knows no model.
 """
 
 from itertools import islice
@@ -20,7 +20,7 @@ CHAT_TEMPLATE = (
 _PIECES = r"\\boxed|\d| ?\p{L}{2,}|\p{L}|[.,:] ?|[^\s\p{L}\d]|\s+"
 _CORPUS_TEXTS = 3000
 _CORPUS_SEED = 0
-# A mix of its own: the tokens do not change with the policy's.
+# The tokenizer has its own mix, so that the tokens do not change with the policy's mix.
 _CORPUS_MIX = Mix(k_max=9, k_mean=4.0, guess=0.3, guess_per_step=0.0, unboxed=0.5, large=0.5)
 _VOCAB_CAP = 1024
 

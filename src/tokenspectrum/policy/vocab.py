@@ -17,7 +17,7 @@ _OPERATORS = frozenset("+-*/=<>^_|~\\{}$&%")
 
 @cache
 def _byte_of_sign() -> dict[str, int]:
-    """Byte-level BPE writes each byte as one printable sign: GPT-2's table, turned round."""
+    """GPT-2's table reversed: byte-level BPE writes each byte as one printable sign."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
@@ -30,12 +30,12 @@ def token_text(tokenizer: PreTrainedTokenizerBase, token_id: int) -> str:
     text = cast(str, tokenizer.decode([token_id], skip_special_tokens=False, clean_up_tokenization_spaces=False))
     if "\ufffd" in text and all(sign in _byte_of_sign() for sign in piece):
         return "".join(f"<0x{_byte_of_sign()[sign]:02X}>" for sign in piece)
-    # SentencePiece decoders drop the space that opens a text, and here every token opens one.
+    # SentencePiece decoders drop the space at the start of a text, and here every token starts one.
     return f" {text}" if piece.startswith("\u2581") and not text.startswith(" ") else text
 
 
 def token_type(text: str, is_special: bool) -> str:
-    """One of TYPES: what the token's first sign is, surrounding blanks aside; \\frac is thus an operator.
+    """One of TYPES, by the token's first sign without blanks around it.  So \\frac is an operator.
 
     digit: decimal digits.  operator: arithmetic and LaTeX.  word: starts with a letter, or is a piece of one.
     """

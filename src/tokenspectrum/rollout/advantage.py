@@ -1,6 +1,6 @@
-"""Group advantages.  A module of its own: a stage that needs no loss does not depend on the loss.
+"""Group advantages.  This is a module of its own, so that a stage without a loss does not depend on the loss.
 
-Knows one number a response (R).  Computes in float64, and returns float32, which is what the tables store.
+Knows one number a response (R).  Computes in float64 and returns float32, as the tables store it.
 """
 
 import torch
@@ -34,7 +34,7 @@ def group_advantages(rewards_R: torch.Tensor, group_R: torch.Tensor) -> torch.Te
     mean_G = zero_G.index_add(0, group_R, reward_R) / size_G
     centred_R = reward_R - mean_G[group_R]
     std_G = (zero_G.index_add(0, group_R, centred_R.square()) / (size_G - 1)).sqrt()
-    # Rounding of the mean alone must not become an advantage: equality is read off the rewards themselves.
+    # Rounding of the mean must not become an advantage.  So compare the rewards themselves to see if they are equal.
     low_G = zero_G.scatter_reduce(0, group_R, reward_R, "amin", include_self=False)
     high_G = zero_G.scatter_reduce(0, group_R, reward_R, "amax", include_self=False)
     advantage_R = centred_R / (std_G[group_R] + STD_EPS)

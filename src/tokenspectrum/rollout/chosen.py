@@ -1,4 +1,4 @@
-"""Which responses get the statistics that need whole attention rows, and which tokens leave the row itself.
+"""Choose the responses that get statistics of whole attention rows, and the tokens whose rows are logged.
 
 A hash chooses, so neither batching nor resuming changes the choice.  Knows no model and no tables.
 """
@@ -22,7 +22,7 @@ def chosen_tokens(responses: Sequence[Response], count: int, seed: int, step: in
     lengths = [len(response.token_ids) for response in responses]
     keys_N = np.repeat(_keys(responses, seed, step), lengths)
     pairs = [(r, t) for r, length in enumerate(lengths) for t in range(length)]
-    # Counter 0 chose the response; its tokens start at 1.
+    # Counter 0 is used to choose the response, so its tokens start at 1.
     bits_N = hash_bits(keys_N, np.array([t + 1 for _, t in pairs], dtype=np.uint64))
     return [pairs[i] for i in sorted(np.argsort(bits_N, kind="stable")[:count].tolist())]
 

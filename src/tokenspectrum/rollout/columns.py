@@ -25,7 +25,7 @@ def token_keys(responses: Sequence[Response]) -> dict[str, np.ndarray]:
 
 
 def sampled_columns(responses: Sequence[Response]) -> dict[str, np.ndarray]:
-    """Columns of the table `sampled`, which open the table `tokens` too."""
+    """Columns of the table `sampled`.  They are also the first columns of the table `tokens`."""
     chain = itertools.chain.from_iterable
     return {
         **token_keys(responses),

@@ -1,4 +1,4 @@
-"""The base policy's probe on its way through files: drawn in shards, each a table `drawn`, and put together again.
+"""Draw the base policy's probe in shards, each a table `drawn`, and put the shards together again.
 
 Knows an engine, responses and that table.  Knows no rewards.
 """
@@ -39,7 +39,7 @@ def drawn_columns(answers: Sequence[Response]) -> dict[str, Any]:
 def read_shards(folders: Sequence[Path], prompts: Sequence[Prompt], n: int) -> list[Response]:
     """The shards' responses in the order of `prompts`, those of a prompt by sample.
 
-    Raises UserError for a prompt that is not among `prompts`, and where one has not exactly `n` responses.
+    Raises UserError for a prompt that is not among `prompts`, and for one without exactly `n` responses.
     """
     by_prompt: dict[str, list[Response]] = {prompt.prompt_id: [] for prompt in prompts}
     seen = {prompt.prompt_id: prompt.token_ids for prompt in prompts}

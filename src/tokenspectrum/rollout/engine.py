@@ -20,13 +20,13 @@ class RolloutEngine(Protocol):
         """Responses prompt-major: response p * n + i is sample i of prompt p.
 
         The token at a position is a function of (domain, seed, step, prompt_id, sample, position), the policy and the
-        prompt, up to float noise: not of what else is in the batch.
+        prompt, up to float noise.  It does not depend on the rest of the batch.
         """
         ...
 
 
 def check_groups(responses: Sequence[Response], prompts: Sequence[Prompt], n: int) -> None:
-    """Exactly `n` responses for every prompt, prompt-major, samples 0 to n-1, none empty; else a UserError."""
+    """UserError unless every prompt has exactly `n` responses, prompt-major, samples 0 to n-1, none of them empty."""
     found = Counter(response.prompt_id for response in responses)
     for prompt in prompts:
         if found[prompt.prompt_id] != n:

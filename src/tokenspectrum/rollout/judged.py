@@ -29,7 +29,7 @@ class Judged:
     advantage_R: torch.Tensor
 
 
-# Given questions and equally many responses to each, prompt-major: what each response earns.
+# A function of questions and equally many responses to each, prompt-major.  It returns the reward of each response.
 Reward = Callable[[Sequence[Question], Sequence[Response]], Sequence[Rewarded]]
 
 
@@ -43,8 +43,8 @@ def judge(
 ) -> Judged:
     """Judge the responses to `questions`, equally many to each, and compare them within their question's group.
 
-    `limit` is the longest response allowed: the overlong penalty is measured from it.  `elsewhere`, if given, finds the
-    same rewards in other processes.
+    `limit` is the longest response allowed, from which the overlong penalty is measured.  `elsewhere`, if given,
+    computes the same rewards in other processes.
     """
     n = len(responses) // len(questions)
     texts = response_texts(tokenizer, [response.token_ids for response in responses])

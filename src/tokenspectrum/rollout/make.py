@@ -1,4 +1,4 @@
-"""The rollout engine that params name, on a policy folder.  Knows where engines live, and nothing else of them.
+"""Start the rollout engine that params name.  Knows in which folder engines are, and nothing else of them.
 
 Another engine is a folder below engines/ with a module `start`, and its name in params/rollouts.py and evaluate.py.
 """
@@ -18,15 +18,15 @@ from tokenspectrum.systems.params import SystemsParams
 def make_engine(
     name: str, policy: Path, systems: SystemsParams, *, dtype: str, max_tokens: int
 ) -> AbstractContextManager[tuple[RolloutEngine, PreTrainedTokenizerBase]]:
-    """(engine, the policy's tokenizer); `max_tokens` of prompt and response together.  Leaving it ends the engine."""
+    """(engine, the policy's tokenizer).  `max_tokens` limits prompt plus response.  The block's end ends the engine."""
     return _of(name, "start")(policy, systems, dtype=dtype, max_tokens=max_tokens)
 
 
 def prompts_at_once(name: str, systems: SystemsParams, n: int) -> int:
-    """Prompts of `n` responses to hand over together."""
+    """How many prompts of `n` responses to give the engine at once."""
     return max(1, _of(name, "at_once")(systems) // n)
 
 
 def _of(name: str, function: str) -> Any:
-    """From the module of that engine, which is imported now; those of the others are not."""
+    """A function of the engine `name`.  Only its module is imported; those of other engines are not."""
     return pkgutil.resolve_name(f"{engines.__name__}.{name}.start:{function}")

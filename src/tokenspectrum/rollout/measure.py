@@ -40,18 +40,18 @@ def measure_responses(
     rows: Sequence[tuple[int, int]] = (),
     report: Callable[[int], None] = lambda done: None,
 ) -> Statistics:
-    """Statistics of every token of `responses` under `model`, which is left in the mode it was in.
+    """Statistics of every token of `responses` under `model`, whose mode (train or eval) is kept.
 
-    Token t of a response behind P prompt tokens is emitted by the query at absolute position P + t - 1: there its
-    log-probability and predictive entropy are taken, always.  Its attention row is that query's (alignment "decision",
-    P + t positions visible) or its own, at P + t ("token", P + t + 1 visible).
+    Take token t of a response after P prompt tokens.  The query at absolute position P + t - 1 emits it.  Its
+    log-probability and predictive entropy are always those of this query.  Its attention row is that of this query
+    (alignment "decision", P + t positions visible) or that of its own query at P + t ("token", P + t + 1 visible).
 
-    `local_window` counts positions, the query's own among them; `top_k`, `fixed_k` and `support` ask for the optional
-    statistics, `rows` for the attention rows of chosen (response index, token position) pairs, at every layer.
-    `micro_batch` is the number of sequences in one forward pass; it changes nothing but float noise.
+    `local_window` counts positions, the query's own included.  `top_k`, `fixed_k` and `support` ask for the optional
+    statistics.  `rows` asks for the attention rows of (response index, token position) pairs, at every layer.
+    `micro_batch` is the number of sequences in one forward pass.  It changes results by float noise only.
     `report` is called with the number of responses done.
-    Raises UserError for an empty response, a policy whose hidden states are not finite or whose logits are not its head
-    times its hidden states, and a layer that is not causal full attention.
+    Raises UserError for an empty response, for hidden states that are not finite, for logits that are not the head
+    times the hidden states, and for a layer that is not causal full attention.
     """
     for response in responses:
         if not response.token_ids or not response.prompt_token_ids:
@@ -109,7 +109,7 @@ def longest_context(responses: Sequence[Response], alignment: Alignment) -> int:
 
 
 def check_not_inert(longest: int, top_k: int | None, fixed_k: int | None, section: str) -> None:
-    """Refuse a k or K that reaches the longest context, `longest` positions: it would be the plain entropy again."""
+    """Refuse a k or K that reaches the longest context (`longest` positions), since it would give the plain entropy."""
     for name, value in {"top_k": top_k, "fixed_k": fixed_k}.items():
         if value is not None and value >= longest:
             raise UserError(
@@ -188,7 +188,7 @@ def _check_head(model: PreTrainedModel, head: torch.nn.Module) -> None:
     ids_BT = torch.arange(min(4, _weight(head).shape[0]), device=model.device)[None]
     logits_BTV = model(input_ids=ids_BT, use_cache=False).logits.float()
     plain_BTV = head(model.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state).float()
-    # NaN is not this check's business: equal_nan lets it through to one that names it.
+    # equal_nan lets NaN pass, because another check names it.
     if not torch.allclose(logits_BTV, plain_BTV, rtol=1e-2, atol=1e-2, equal_nan=True):
         raise UserError(
             f"policy: {type(model).__name__} changes its logits after the output layer (a scale or a soft cap), "

@@ -37,7 +37,7 @@ class MicroBatch:
 
 
 def micro_batches(responses: Sequence[Response], size: int, device: torch.device) -> Iterator[MicroBatch]:
-    """Batches of at most `size` responses, of like lengths, so that they pad each other least."""
+    """Batches of at most `size` responses of similar lengths, so that padding is least."""
     total = [len(r.prompt_token_ids) + len(r.token_ids) for r in responses]
     order = sorted(range(len(responses)), key=lambda i: (total[i], i))
     for first in range(0, len(order), size):

@@ -1,6 +1,6 @@
 """The probe of the base policy: which training prompts are in it, and how shards divide it.
 
-Every shard chooses like the stage that puts them together.  Knows no policy and no tables.
+Every shard makes the same choice as the stage that joins the shards.  Knows no policy and no tables.
 """
 
 import itertools
@@ -29,7 +29,7 @@ def choose(questions: Sequence[Question], params: RolloutsParams) -> list[Questi
 
 
 def dealt(probe: Sequence[Question], shard: int, shards: int) -> list[Question]:
-    """The prompts of `shard`, 1 to `shards`: they are dealt out in turn.  A shard without any is a UserError."""
+    """The prompts of `shard` (1 to `shards`).  Shards get prompts in turn.  A shard without prompts is a UserError."""
     mine = list(probe[shard - 1 :: shards])
     if not mine:
         raise UserError(

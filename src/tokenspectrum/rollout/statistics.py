@@ -1,4 +1,4 @@
-"""What scoring finds of every response token: names and shapes.  Knows no model and no kernel.
+"""The statistics of every response token: names and shapes.  Knows no model and no kernel.
 
 Legend: R responses, N response tokens of all responses in order.
 """
@@ -44,7 +44,7 @@ else:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of every response token, responses in the order given, positions ascending; float32 on the CPU.
+    """Statistics of every response token: responses in the given order, positions ascending; float32 on the CPU.
 
     `logprob_N` and `predictive_entropy_N` are of the full vocabulary at temperature 1, in nats.
     `rows[layer][i]` is the attention row of the i-th token asked for, over its visible positions, oldest first.

@@ -8,9 +8,9 @@ from tokenspectrum.errors import UserError
 
 
 def stop_ids(eos: int | list[int] | None, tokenizer: Any) -> frozenset[int]:
-    """The tokenizer's end of sequence, and `eos`: what the policy's generation config names as eos_token_id.
+    """The tokenizer's end of sequence together with `eos`, the eos_token_id of the policy's generation config.
 
-    Raises UserError where neither names a token.
+    Raises UserError if neither names a token.
     """
     listed = eos if isinstance(eos, (list, tuple)) else [eos]
     ids = {i for i in (tokenizer.eos_token_id, *listed) if i is not None}

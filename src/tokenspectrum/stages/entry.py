@@ -1,4 +1,4 @@
-"""How every stage starts and fails: logging, one thread, one clear line for a user's mistake.  Knows no stage."""
+"""How every stage starts and fails: logging, one thread, and one clear line for a user's mistake.  Knows no stage."""
 
 import errno
 import logging
@@ -20,7 +20,7 @@ def _configure_logging() -> None:
 
 
 def _threads(text: str) -> int:
-    """OMP_NUM_THREADS as OpenMP reads it: `4,2` is 4 on the outer level.  One where it says nothing."""
+    """OMP_NUM_THREADS as OpenMP reads it: `4,2` means 4 on the outer level.  1 if it is not set."""
     first = text.split(",")[0].strip()
     if not first:
         return 1
@@ -30,11 +30,11 @@ def _threads(text: str) -> int:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage's main; exit 1 with one line on a UserError or a full disk; real bugs show their traceback."""
+    """Run a stage's main.  A UserError or a full disk gives one line and exit code 1.  A bug shows its traceback."""
     _configure_logging()
     torch = sys.modules.get("torch")
     if torch is not None:
-        # One thread unless told otherwise: two processes of one thread beat one of two, and sums keep their order.
+        # One thread by default: two processes of one thread are faster than one of two, and sums keep their order.
         torch.set_num_threads(_threads(os.environ.get("OMP_NUM_THREADS", "")))
     try:
         main()

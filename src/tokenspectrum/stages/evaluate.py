@@ -1,4 +1,4 @@
-"""Stage `evaluate`: mean@k of one run's trained policies, its final one and any other that params list.
+"""Stage `evaluate`: mean@k of one run's trained policies: the final one, and others that params list.
 
 Out: the table `scores` and summary.json.  Knows how a trained run's policy folder names its steps.
 """
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def chosen_policies(root: Path, steps: Sequence[int | str]) -> list[tuple[int, Path]]:
-    """(step, folder) of the steps asked for, ascending, each once; a step that was not kept is a UserError."""
+    """(step, folder) of the steps asked for, ascending, each once.  UserError if a step was not kept."""
     folders = root.iterdir() if root.is_dir() else ()
     kept = {int(m.group(1)): folder for folder in folders if (m := re.fullmatch(r"step=(\d+)", folder.name))}
     if not kept:

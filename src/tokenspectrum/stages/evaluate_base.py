@@ -1,6 +1,6 @@
 """Stage `evaluate_base`: mean@k of the base policy under one evaluation seed, as step 0 of the run `base`.
 
-The draws of a seed are those that the trained runs of that seed meet, so they compare sample by sample.
+The base policy and the trained runs of one seed get the same random draws, so they can be compared sample by sample.
 """
 
 import argparse

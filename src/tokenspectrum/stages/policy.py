@@ -1,7 +1,7 @@
-"""Stage `policy`: make the base policy and see that it is fit to train on.
+"""Stage `policy`: make the base policy and check that it can be trained on.
 
 Out: the policy folder (Hugging Face, safetensors), the table `vocab`, and a report of what it is and how accurate.
-All of them or none: a policy outside the ranges in params leaves nothing behind.
+A policy outside the ranges in params leaves no output at all.
 """
 
 import argparse
@@ -106,7 +106,7 @@ def make_tiny(params: TinyPolicy, benchmarks: dict[str, list[Row]], out: Path) -
 def benchmark_accuracies(
     check: Check, policy: Path, benchmarks: dict[str, list[Row]]
 ) -> dict[str, tuple[float, float]]:
-    """Mean@k and its standard error over problems, of the policy folder as written, by benchmark of the check."""
+    """For each benchmark of the check, mean@k of the written policy and its standard error over problems."""
     model, tokenizer = load_policy(policy)
     engine = TransformersEngine(model, tokenizer)
     sampling = Sampling(check.temperature, check.top_p, check.max_response_tokens, check.samples)

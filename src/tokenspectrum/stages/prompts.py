@@ -23,12 +23,12 @@ from tokenspectrum.tokenlog.writer import write_file, write_json, write_manifest
 _log = logging.getLogger(__name__)
 
 
-# So many of a kind are named in the report and the log; their number is always there.
+# At most so many of a kind are named in the report and the log.  Their number is always given.
 _NAMED = 20
 
 
 def _counts(name: str, loaded: Loaded, chosen: Sequence[Problem], contradictions: Sequence[str] = ()) -> dict[str, Any]:
-    """The report of one dataset; contradictions and golds in doubt are there only where there are any, and loudly."""
+    """The report of one dataset.  If it has contradictions or doubtful gold answers, they are reported and logged."""
     counts: dict[str, Any] = {"read": loaded.read, "left_out": loaded.left_out, "repeated": loaded.repeated}
     counts["chosen"] = len(chosen)
     found = {
@@ -51,7 +51,7 @@ def _counts(name: str, loaded: Loaded, chosen: Sequence[Problem], contradictions
 def choose_benchmarks(
     params: PromptsParams,
 ) -> tuple[dict[str, list[Problem]], dict[str, list[Problem]], dict[str, Any]]:
-    """Every benchmark whole, the part of each that is evaluated, and the report's counts."""
+    """Every whole benchmark, the part of it that is evaluated, and the counts for the report."""
     whole, chosen, report = {}, {}, {}
     for dataset in params.benchmarks:
         loaded = load(dataset, params.folder)
@@ -66,7 +66,8 @@ def choose_training(
 ) -> tuple[list[Problem], dict[str, Any]]:
     """The training problems of all sources and the report's counts.
 
-    Each is decontaminated against the whole benchmarks, then cleared of what an earlier problem repeats, then limited.
+    Each source is decontaminated against the whole benchmarks.  Then problems that repeat an earlier one are removed.
+    Then the source is limited.
     """
     problems: list[Problem] = []
     report: dict[str, Any] = {}
@@ -89,14 +90,14 @@ def choose_training(
 
 
 def _fresh(folder: Path) -> Path:
-    # A file of an earlier run by hand must not get into the manifest.
+    # The manifest must not list a file that an earlier run by hand left here.
     if folder.exists():
         shutil.rmtree(folder)
     return folder
 
 
 def write(out: Path, params: PromptsParams) -> None:
-    """Write `out`/train, `out`/benchmarks and `out`/report.json; nothing is written before everything is read."""
+    """Write `out`/train, `out`/benchmarks and `out`/report.json.  Everything is read before anything is written."""
     whole, benchmarks, benchmark_report = choose_benchmarks(params)
     training, training_report = choose_training(params, whole)
     folder = _fresh(out / "train")

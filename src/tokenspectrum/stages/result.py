@@ -1,4 +1,4 @@
-"""Stage of every result: the tables that it reads -> its rows as CSV, and its figure or page where it has one.
+"""Stage of every result: read its tables, write its rows as CSV, and its figure or page if it has one.
 
     python -m tokenspectrum.stages.result tokenspectrum.results.layers.result --attention FOLDER ... --csv FILE ...
 

@@ -1,8 +1,8 @@
-"""Stage `rollouts`: the shards of the base policy's responses put together and judged: rewards and group advantages.
+"""Stage `rollouts`: join the shards of the base policy's responses, and compute rewards and group advantages.
 
 Out: tables responses, sampled (what the engine returned) and prompt_tokens (what the policy saw), run `base`, step 0.
-The same rows, up to float noise, however many shards there were.  The weights stage resolves rules on it; no policy is
-trained on it.
+The number of shards changes the rows by float noise only.  The weights stage resolves rules on these responses.  No
+policy is trained on them.
 """
 
 import argparse

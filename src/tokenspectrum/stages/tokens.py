@@ -1,7 +1,7 @@
 """Stage `tokens`: log-probability, predictive entropy and attention statistics of the base policy's response tokens.
 
 Out, as two folders: the table tokens; and the tables attention and attention_rows.  Weight, mini-batch, ratio and loss
-are null: nothing is trained at step 0.
+are null, because nothing is trained at step 0.
 """
 
 import argparse

@@ -2,8 +2,7 @@
 
 Out: policy/step=NNNNN/ (the final step and those of train.keep_steps), tokenlog/ (tables runs, responses, tokens,
 attention, attention_rows) and, apart, the table metrics.  Checkpoints go to $SNAKEDVC_CHECKPOINT_DIR, or beside the
-output folder where nobody set it.  Exit code 75: stopped by SIGTERM after a checkpoint; the same command goes on from
-there.
+output folder if it is not set.  Exit code 75: stopped by SIGTERM after a checkpoint; the same command resumes there.
 """
 
 import argparse
@@ -68,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
         )
     )
     if not given:
-        # Nobody else will: whoever sets the folder keeps it until the outputs are safe.
+        # Delete our own folder, since nobody else will.  A folder that was given is kept until the outputs are safe.
         shutil.rmtree(checkpoints)
 
 

@@ -1,12 +1,12 @@
-"""Stage `weights`: resolve one method's rule, and apply it to the base policy's tokens to see what it comes to.
+"""Stage `weights`: resolve one method's rule, and apply it to the base policy's tokens to show what it does.
 
 Out: rule.json (all that training reads), code.json (the code of this rule alone, which training depends on),
-realised.json (what the rule came to here; no dep of training) and the table `weights`.
+realised.json (what the rule did here; training does not depend on it) and the table `weights`.
 
 The probe counts as one rollout batch and one mini-batch, with its own seed and step 0.  realised.json shows a
 curriculum at both its ends, s = 0 and s = S_warm; the table shows the later one.
 
-Knows no model: of the policy it reads the number of layers.
+Knows no model.  It reads only the number of layers from the policy.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""TensorBoard events of a run, in this stage's log folder and never among its outputs.  Knows names and numbers."""
+"""Write TensorBoard events of a run into the stage's log folder, not among its outputs.  Knows names and numbers."""
 
 import math
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ class Board:
     """`with Board(folder, first_step) as board: board.add(step, {"reward": 0.5})`; without a folder it does nothing."""
 
     def __init__(self, folder: Path | None, first_step: int) -> None:
-        # Steps from first_step on are drawn anew: a resumed run repeats those after its checkpoint.
+        # A resumed run repeats the steps after its checkpoint.  So points from first_step on are drawn again.
         self._writer = None if folder is None else SummaryWriter(str(folder), purge_step=first_step)
 
     def __enter__(self) -> "Board":
         return self
 
     def add(self, step: int, values: Mapping[str, Any]) -> None:
-        """One point of each curve: numbers as they are, lists as their mean, missing ones not at all."""
+        """Add one point to each curve.  A number stays, a list becomes its mean, and a missing value is left out."""
         if self._writer is None:
             return
         for name, value in values.items():

@@ -23,7 +23,7 @@ def _has_gpu() -> bool:
 
 
 def unfit(params: Any, stages: Collection[str], here: bool) -> Iterator[str]:
-    """A line for everything that a stage in `stages` needs and that is not there; `here`: they run on this machine."""
+    """One line for everything that a stage in `stages` needs and that is missing; `here`: they run on this machine."""
     systems, devices = params.systems, {}
     sampling = sorted({section for stage, section in ENGINES.items() if stage in stages})
     if "train" in stages and params.train.trainer == "verl":

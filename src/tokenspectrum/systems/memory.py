@@ -1,4 +1,4 @@
-"""How much memory a GPU needs under verl: in the update, and while vLLM samples.  The two follow one another.
+"""How much memory a GPU needs under verl: in the update, and while vLLM samples.  The two never run at the same time.
 
 Every figure is bytes: a formula of the policy's sizes and of params.  Nothing is measured.  The attention entropies of
 the scoring pass are left out: they are computed in blocks of a few hundred MB.  Knows no file and no table.
@@ -15,7 +15,7 @@ from tokenspectrum.systems.params import VerlSystems
 
 GIB = 2**30
 BYTES = {"float32": 4, "bfloat16": 2}
-# CUDA context, allocator slack and communication buffers of a process: an assumption.
+# Bytes for the CUDA context, allocator slack and communication buffers of a process.  This is an assumption.
 PROCESS = 2 * GIB
 # vLLM's own activations and CUDA graphs, and the bucket in which new weights arrive: an assumption and verl's default.
 VLLM_WORK, SYNC_BUCKET = 2 * GIB, 2 * GIB
@@ -32,7 +32,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Phase:
-    """What lies in a GPU's memory at one time."""
+    """What is in a GPU's memory at one time."""
 
     name: str
     parts: tuple[Part, ...]
@@ -52,7 +52,7 @@ def update_phase(train: TrainParams, verl: VerlSystems, shape: HubShape, layers:
     tokens = verl.max_tokens_per_gpu
     layer, outer = layer_weights(shape), outer_weights(shape)
     query, key = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-    # Inputs that the backward pass of one layer needs: norms, q, k and v before and after norm and rotation, MLP.
+    # Values that the backward pass of one layer needs: norms, q, k and v before and after norm and rotation, MLP.
     kept = 6 * shape.hidden + 4 * query + 6 * key + 4 * shape.intermediate
     if verl.gradient_checkpointing:
         activations = tokens * width * (layers * shape.hidden + kept)
@@ -83,7 +83,7 @@ def update_phase(train: TrainParams, verl: VerlSystems, shape: HubShape, layers:
 
 
 def sampling_phase(train: TrainParams, verl: VerlSystems, shape: HubShape, layers: int, gpu_bytes: float) -> Phase:
-    """vLLM at work, with what verl leaves beside it."""
+    """vLLM while it samples, and what verl keeps in memory beside it."""
     count = weights(shape, layers)
     left = 0 if verl.offload else 12 * count / verl.world_size
     return Phase(
@@ -107,7 +107,7 @@ class CacheRoom:
 
     @property
     def sequences(self) -> float:
-        """Longest contexts that are there at once."""
+        """How many of the longest contexts fit at once."""
         return max(0.0, self.room) / (self.token * self.longest)
 
 
@@ -120,10 +120,10 @@ def cache_room(
     longest: int,
     gpu_bytes: float,
 ) -> CacheRoom:
-    """vLLM's share of a GPU less its weights and its own work."""
+    """The room for keys and values: vLLM's share of a GPU without its weights and its own work."""
     check_heads(shape, tensor_parallel)
     width = BYTES[dtype]
-    # Ranks beyond the number of key heads hold copies.
+    # If there are more ranks than key heads, some ranks hold copies.
     heads = math.ceil(shape.kv_heads / tensor_parallel)
     return CacheRoom(
         room=utilization * gpu_bytes - weights(shape, layers) * width / tensor_parallel - VLLM_WORK,
@@ -133,7 +133,7 @@ def cache_room(
 
 
 def check_heads(shape: HubShape, tensor_parallel: int) -> None:
-    """vLLM deals whole heads out to the GPUs of a replica."""
+    """Check that heads divide among the GPUs of a replica, because vLLM splits only between heads."""
     if shape.heads % tensor_parallel:
         raise UserError(f"tensor_parallel: {tensor_parallel} does not divide the policy's {shape.heads} query heads")
     if shape.kv_heads % tensor_parallel and tensor_parallel % shape.kv_heads:
@@ -141,7 +141,7 @@ def check_heads(shape: HubShape, tensor_parallel: int) -> None:
 
 
 def host_bytes(verl: VerlSystems, shape: HubShape, layers: int) -> float:
-    """Of each node's own memory, while weights and moments are offloaded to it."""
+    """Bytes of each node's own memory that offloaded weights and moments take."""
     return 12 * weights(shape, layers) / verl.nodes if verl.offload else 0.0
 
 

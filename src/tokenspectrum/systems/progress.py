@@ -1,6 +1,6 @@
-"""Progress of a long stage: a line in the log and a small JSON file that `spectrum watch` draws.
+"""Report the progress of a long stage: a line in the log, and a small JSON file that `spectrum watch` draws.
 
-Knows no terminal: training must not import one.
+Knows no terminal, because training must not import one.
 """
 
 import json
@@ -17,7 +17,7 @@ _LOG_EVERY_S = 10.0
 
 
 def log_dir() -> Path | None:
-    """Folder for this stage's logs, None when nobody set one."""
+    """Folder for this stage's logs; None if none is set."""
     return Path(os.environ[LOG_DIR_ENV]) if os.environ.get(LOG_DIR_ENV) else None
 
 

@@ -1,7 +1,7 @@
-"""What a stage asks of a cluster because of the params: nodes and GPUs.  Memory, time and partitions are the site's.
+"""The nodes and GPUs that a stage needs from a cluster, by the params.  The site sets memory, time and partitions.
 
- Follows train.trainer, the engines and `systems`, so that a change of those is not made a second time in the profile.
-Names are those of Snakemake's Slurm plugin.
+They follow from train.trainer, the engines and `systems`, so a change there need not be repeated in the profile.
+The names are those of Snakemake's Slurm plugin.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ ENGINES = {"sample": "rollouts", "evaluate": "evaluate", "evaluate_base": "evalu
 
 
 def cluster_resources(stage: str, params: Mapping[str, Any]) -> dict[str, int | str]:
-    """`nodes`, `gres` and what the plugin needs besides them; empty for a stage that takes cores of one node."""
+    """`nodes`, `gres` and what the plugin needs with them; empty for a stage that only uses cores of one node."""
     systems = params.get("systems", {})
     if stage == "train" and params["train"]["trainer"] == "verl":
         verl = systems["verl"]
@@ -28,7 +28,8 @@ def cluster_resources(stage: str, params: Mapping[str, Any]) -> dict[str, int | 
 def _allocation(device: str, nodes: int, gpus_per_node: int) -> dict[str, int | str]:
     asked: dict[str, int | str] = {"nodes": nodes}
     if nodes > 1:
-        # One task a node; the stage starts them itself.  tasks_per_gpu: else the plugin asks for `tasks` per GPU too.
+        # One task for each node; the stage starts them itself.  Without tasks_per_gpu the plugin would ask for `tasks`
+        # for each GPU too.
         asked |= {"mpi": "srun", "tasks": nodes, "tasks_per_gpu": 0}
     if device == "cuda":
         asked["gres"] = f"gpu:{gpus_per_node}"

@@ -1,8 +1,8 @@
-"""The owner's end of processes that answer requests: start one, ask it, hear of its progress, give up a silent one.
+"""The owner's side of processes that answer requests: start one, send requests, read progress, give up a silent one.
 
 A process gets its first message, and then lists of requests.  It says ("ready", None), ("progress", n), ("sampled",
-answers) and ("failed", why).  Knows processes, sockets and seconds.  Knows nothing of what is asked and answered.  What
-is done about a shard that failed is its owner's business.
+answers) and ("failed", why).  The owner decides what to do about a shard that failed.  Knows processes, sockets and
+seconds.  Knows nothing of the requests and answers.
 """
 
 import logging
@@ -23,16 +23,16 @@ from typing import Any
 from tokenspectrum.errors import UserError
 
 log = logging.getLogger(__name__)
-# Seconds until an engine must be up: loading a large policy takes minutes, an engine that cannot start says so at once.
+# Seconds until an engine must be up.  Loading a large policy takes minutes.  An engine that cannot start says so soon.
 _START = 1800
-# Seconds that a killed process may take to be gone; one that waits for a broken device may never be.
+# Seconds to wait for a killed process to end.  If it waits for a broken device, it may never end.
 _END = 60
 _LOOK_EVERY_S = 1.0
 _LOG_EVERY_S = 10.0
 
 
 class ShardError(Exception):
-    """A shard died, failed or fell silent; the message is its last word."""
+    """A shard died, failed or fell silent.  The message holds the last that it said."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Shard:
         self.done, self.heard = 0, time.monotonic()
         variables = program.variables(index)
         mine, other = socket.socketpair()
-        # A process may stop in the middle of a message, which then would be read, or written, forever.
+        # A process may stop in the middle of a message.  Then a read or a write without a limit would never end.
         for way in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             mine.setsockopt(socket.SOL_SOCKET, way, struct.pack("@ll", math.ceil(program.stall_timeout), 0))
         with other:
@@ -84,9 +84,9 @@ class Shard:
                 [sys.executable, "-c", program.code, str(other.fileno()), str(os.getpid())],
                 pass_fds=[other.fileno()],
                 env={**os.environ, **variables},
-                # A group of its own: what it starts ends with it.
+                # A process group of its own, so that what it starts ends with it.
                 start_new_session=True,
-                # What it says goes where the stage's own words go.
+                # Its output goes where the stage's own output goes.
                 stdout=sys.stderr if _has_fd(sys.stderr) else None,
             )
         self.connection = Connection(mine.detach())
@@ -102,13 +102,13 @@ class Shard:
             raise UserError(f"{self.program.name} shard {self.index} does not start: {e}") from None
 
     def ask(self, requests: Sequence[Any]) -> None:
-        """Hand over requests; `answers` has what comes of them."""
-        with suppress(BrokenPipeError, BlockingIOError):  # its end, or its silence, is noticed when it is listened to
+        """Send requests.  The function `answers` returns what comes of them."""
+        with suppress(BrokenPipeError, BlockingIOError):  # `answers` will notice that it ended or is silent
             self.connection.send(requests)
         self.done, self.heard = 0, time.monotonic()
 
     def said(self) -> list[Any] | None:
-        """What the next message brings: the responses, or None and a newer `done`.  ShardError if it failed."""
+        """Read the next message.  Returns the responses, or None after an update of `done`.  ShardError on failure."""
         word, what = self._receive()
         self.heard = time.monotonic()
         self.done = what if word == "progress" else len(what)
@@ -149,7 +149,7 @@ class Shard:
 
 
 def answers(dealt: Sequence[tuple[Shard, Sequence[Any]]]) -> Iterator[tuple[Shard, list[Any] | ShardError]]:
-    """Ask each shard, and yield each with its responses, or with why there are none, as they come."""
+    """Ask all shards, and yield each, as soon as it answers, with its responses or with its error."""
     for shard, requests in dealt:
         shard.ask(requests)
     waiting = [shard for shard, _ in dealt]

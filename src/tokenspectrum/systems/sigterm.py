@@ -10,7 +10,7 @@ STOPPED = 75  # EX_TEMPFAIL: not finished, no error; start it again to go on
 
 @contextmanager
 def stop_signal() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets; the handler from before comes back at the end."""
+    """An event that SIGTERM sets.  At the end the earlier handler is restored."""
     requested = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield requested
@@ -24,7 +24,7 @@ def stop_signal() -> Iterator[threading.Event]:
 
 @contextmanager
 def kept_handler() -> Iterator[None]:
-    """Whatever the block installs for SIGTERM is undone at its end: some libraries put their own handler in place."""
+    """Restore the handler of SIGTERM at the end of the block, because some libraries install their own."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

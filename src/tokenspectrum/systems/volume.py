@@ -1,6 +1,6 @@
 """How much a run writes and holds: rows of its token log; bytes of checkpoints, policies and buffers.  Arithmetic only.
 
-The caller gives the bytes that a row takes on disk: it knows where they were measured.
+The caller gives the bytes of a row on disk, since it knows where they were measured.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,8 @@ class Rows:
 def log_rows(train: TrainParams, sampling: SamplingParams, response_tokens: int) -> Rows:
     """Rows of one run whose responses have `response_tokens` tokens on average.
 
-    A named layer counts once, and `rule` as a layer of its own: a run whose rule reads one that is named writes less.
+    Each named layer counts once, and the word `rule` counts as one more layer.  A run whose rule reads a named layer
+    writes fewer rows.
     """
     responses = train.steps * train.prompts_per_step * sampling.n
     tokens = responses * response_tokens
@@ -43,17 +44,17 @@ def policy_bytes(train: TrainParams, weights: int, width: int) -> int:
 
 # A token id and a log-probability of a sampled response, as Python objects with their places in a tuple.
 _SAMPLED = 36 + 32
-# The step that is written while the next one is trained, and that next one.
+# Two steps are held: the one that is being written, and the next one, which is trained at the same time.
 _STEPS_HELD = 2
 
 
 def row_bytes(schema: pa.Schema) -> int:
-    """Bytes of a row in memory; columns of changing width are left out."""
+    """Bytes of a row in memory, without columns of variable width."""
     return sum(field.type.bit_width // 8 for field in schema if pa.types.is_primitive(field.type))
 
 
 def driver_bytes(train: TrainParams, sampling: SamplingParams, tokens: pa.Schema, attention: pa.Schema) -> int:
-    """Of the trainer's own process: responses and tables of the steps it holds, every response at the limit."""
+    """Bytes in the trainer's own process: responses and tables of the steps it holds, if all responses are longest."""
     rows = log_rows(train, sampling, sampling.max_response_tokens)
     all_tokens = rows.responses * sampling.max_response_tokens
     total = all_tokens * _SAMPLED + rows.tokens * row_bytes(tokens) + rows.attention * row_bytes(attention)

@@ -1,6 +1,6 @@
-"""What a trainer must be able to do: the interface that every trainer has.  Knows no implementation.
+"""The interface of every trainer.  Knows no implementation.
 
-The loop (loop.py) decides what is done and when.  A backend decides how and where.
+The loop (loop.py) decides what is done and when.  A backend decides how and where it is done.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,42 +21,42 @@ class Actor(Protocol):
     ) -> Statistics:
         """Log-probability, predictive entropy and attention statistics under the policy as it is now.
 
-        As rollout.measure.measure_responses, whose alignment and local window are the job's.
+        Like rollout.measure.measure_responses, with the alignment and local window of the job.
         """
         ...
 
     def update(self, batch: MiniBatch, lr: float) -> Updated:
-        """One optimiser step on one mini-batch; none where D = 0."""
+        """One optimiser step on one mini-batch; no step if D = 0."""
         ...
 
 
 class Stored(Protocol):
     """The policy and its optimiser as files of a checkpoint.
 
-    ranks   processes that each hold a part of it: parts of one number do not fit another
+    ranks   processes that each hold a part.  A checkpoint of one number of ranks does not fit another number
     """
 
     @property
     def ranks(self) -> int: ...
 
     def save(self, folder: Path, step: int) -> None:
-        """Write all that is needed to go on after `step` into the empty `folder`."""
+        """Write into the empty `folder` all that is needed to continue after `step`."""
         ...
 
     def digests(self, folder: Path) -> Mapping[str, str]:
-        """sha256 of every file that lies in such a folder, by its path relative to it."""
+        """sha256 of every file in such a folder, by its relative path."""
         ...
 
     def resume(self, folder: Path) -> None:
-        """Go back to what was saved, bit for bit.  Raises DamagedError where it is not of this policy."""
+        """Restore what was saved, bit for bit.  Raises DamagedError if it is not of this policy."""
         ...
 
 
 class Backend(Actor, Stored, Protocol):
-    """A trainer: policy, optimiser and what samples from it.
+    """A trainer: the policy, its optimiser and the engine that samples from it.
 
-    overlaps   whether a step's log may be written while the next step runs: the policy lives in other processes
-    reward     finds the rewards in other processes; None: the loop finds them itself
+    overlaps   whether a step's log may be written while the next step runs, since the policy is in other processes
+    reward     computes the rewards in other processes; None if the loop computes them itself
     """
 
     @property

@@ -1,4 +1,4 @@
-"""Checkpoints of a run, the same for every trainer.  A checkpoint is whole, or it is not there.
+"""Checkpoints of a run, the same for every trainer.  A checkpoint is complete, or it does not exist.
 
 checkpoints/step=NNNNN/ holds three things: actor/, which the backend writes; state.json with the step, the run's
 identity and the files that were logged before; and manifest.json with the sha256 of every file.  Knows folders.  Knows
@@ -19,13 +19,13 @@ from tokenspectrum.training.backend import Stored
 from tokenspectrum.training.damaged import DamagedError
 from tokenspectrum.training.workspace import Workspace
 
-KEEP = 2  # the newest, and one before it should the newest turn out damaged
+KEEP = 2  # the newest, and the one before in case the newest is damaged
 ACTOR, _STATE = "actor", "state.json"
 _log = logging.getLogger(__name__)
 
 
 def save(backend: Stored, root: Path, identity: str, files: Mapping[str, str], step: int) -> Path:
-    """Write `root/step=NNNNN` by a temporary folder and a rename; keep only the last two."""
+    """Write `root/step=NNNNN` with a temporary folder and a rename.  Keep only the last two checkpoints."""
     target, temporary = root / f"step={step:05d}", root / f".step={step:05d}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     (temporary / ACTOR).mkdir(parents=True)
@@ -36,7 +36,7 @@ def save(backend: Stored, root: Path, identity: str, files: Mapping[str, str], s
     write_json(temporary / MANIFEST, sums | {_STATE: sha256(temporary / _STATE)})
     for path in temporary.rglob("*"):
         _fsync(path)
-    # Only a checkpoint that was found damaged, or is being written again, can be in the way.
+    # A folder of this name can only be a damaged checkpoint, or one that is written again.
     shutil.rmtree(target, ignore_errors=True)
     os.replace(temporary, target)
     _fsync(root)
@@ -46,11 +46,11 @@ def save(backend: Stored, root: Path, identity: str, files: Mapping[str, str], s
 
 
 def resume(backend: Stored, root: Path, identity: str, work: Workspace) -> int:
-    """Go back to the newest usable checkpoint; the number of steps done, 0 to start from the base policy.
+    """Restore the newest usable checkpoint.  Returns the number of steps done; 0 means start from the base policy.
 
-    A checkpoint that is damaged, lacks a file logged before it, or was made from other inputs or params is named in the
-    log and removed, and the one before it is tried.  Raises UserError for one of another number of ranks: its parts
-    are of no use here, but a run that asks for that number again can go on.
+    A checkpoint is not usable if it is damaged, lacks a file that was logged before it, or was made from other inputs
+    or params.  It is named in the log and removed, and the one before it is tried.  A checkpoint of another number of
+    ranks is a UserError and is kept: a run with that number of ranks can still use it.
     """
     for path in checkpoints(root):
         try:
@@ -73,7 +73,7 @@ def resume(backend: Stored, root: Path, identity: str, work: Workspace) -> int:
 
 
 def read_state(backend: Stored, path: Path, identity: str) -> dict[str, Any]:
-    """State of a checkpoint, after checking every file; raises DamagedError, and UserError as `resume` does."""
+    """State of a checkpoint, after a check of every file.  Raises DamagedError, and UserError as `resume` does."""
     try:
         manifest = json.loads((path / MANIFEST).read_text())
         if sha256(path / _STATE) != manifest[_STATE]:

@@ -1,6 +1,6 @@
-"""Which prompts a step trains on: each epoch has a seeded order, and a position in it names a batch.
+"""Which prompts a step trains on: each epoch has a seeded order, and a position in the order names a batch.
 
-The batch is a pure function of the position, so a checkpoint need hold no more.  Knows ids.  Knows no text, no policy
+The batch is a pure function of the position, so a checkpoint need not hold it.  Knows ids.  Knows no text, no policy
 and no rewards.
 """
 
@@ -23,9 +23,9 @@ def seeded_order(prompt_ids: Sequence[str], domain: str, seed: int, turn: int) -
 
 @dataclass(frozen=True)
 class PromptOrder:
-    """Batches of `size` prompts, epoch after epoch; the rest of an epoch that fills no batch is dropped.
+    """Batches of `size` prompts, epoch after epoch.  Prompts that fill no batch at an epoch's end are dropped.
 
-    Raises UserError where there are fewer prompts than one batch needs.
+    Raises UserError if there are fewer prompts than one batch needs.
     """
 
     prompt_ids: tuple[str, ...]
@@ -40,7 +40,7 @@ class PromptOrder:
             )
 
     def batch(self, position: int) -> list[int]:
-        """Indices into `prompt_ids` of the batch at `position`, which counts the batches drawn before it."""
+        """Indices into `prompt_ids` of the batch at `position`: the number of batches drawn before it."""
         epoch, place = divmod(position, len(self.prompt_ids) // self.size)
         order = _epoch(self.prompt_ids, self.seed, epoch)
         return order[place * self.size : (place + 1) * self.size]

@@ -32,9 +32,9 @@ def collect(
 ) -> Rollouts:
     """Sample, judge and compare the responses that step `step` trains on, and cut them into mini-batches.
 
-    Without dynamic sampling batch step - 1 of `order`, whole.  With it, batches from (step - 1) * max_batches on, until
-    enough groups hold different rewards; the first of those are taken, in the order drawn, and where max_batches are
-    not enough the earliest of the others fill up.
+    Without dynamic sampling, this is the whole batch step - 1 of `order`.  With it, batches from
+    (step - 1) * max_batches on are drawn until enough groups hold different rewards.  The first of these groups are
+    taken, in the order drawn.  If max_batches are not enough, the earliest of the other groups fill the rest.
     """
     dynamic, n = job.train.dynamic_sampling, job.sampling.n
     most = dynamic.max_batches if dynamic else 1
@@ -42,7 +42,7 @@ def collect(
     mixed: list[bool] = []
     drawn: set[int] = set()
     for position in range((step - 1) * most, step * most):
-        # An epoch may end among these batches: a prompt that comes again would bring the same responses.
+        # An epoch may end among these batches.  A prompt that comes again would bring the same responses.
         fresh = [i for i in order.batch(position) if i not in drawn]
         if not fresh:
             continue
@@ -65,13 +65,13 @@ def collect(
 
 
 def different_rewards(judged: Judged, n: int) -> list[bool]:
-    """Of each group of n responses, whether their rewards, overlong penalty included, are not all the same."""
+    """For each group of n responses, whether their rewards (with the overlong penalty) are not all equal."""
     rewards = [rewarded.reward for rewarded in judged.rewarded]
     return [len(set(rewards[i : i + n])) > 1 for i in range(0, len(rewards), n)]
 
 
 def choose_groups(mixed: Sequence[bool], size: int) -> list[int]:
-    """The first `size` groups that are mixed, filled up with the first that are not; in the order drawn."""
+    """The first `size` mixed groups, in the order drawn.  If there are too few, the first others fill the rest."""
     by_worth = sorted(range(len(mixed)), key=lambda group: (not mixed[group], group))
     return sorted(by_worth[:size])
 

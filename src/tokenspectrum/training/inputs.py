@@ -1,4 +1,4 @@
-"""What a run reads before anything is started.  So a mistake in it costs no GPU time.  Knows files.  Knows no model."""
+"""Read a run's inputs before anything starts, so that a mistake costs no GPU time.  Knows files.  Knows no model."""
 
 import itertools
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class Inputs:
 
 
 def read_inputs(job: TrainJob) -> Inputs:
-    """Raises UserError for too few prompts, a layer out of range, and a vocabulary that is not the tokenizer's."""
+    """Read all inputs.  UserError for too few prompts, a layer out of range, or a vocabulary unlike the tokenizer's."""
     questions = list(itertools.chain.from_iterable(read_questions(job.prompts).values()))
     order = PromptOrder(tuple(q.prompt_id for q in questions), job.seed, job.train.prompts_per_step)
     tokenizer, config = load_tokenizer(job.policy), read_config(job.policy)

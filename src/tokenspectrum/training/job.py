@@ -18,9 +18,9 @@ from tokenspectrum.weighting.rule import Rule
 
 @dataclass(frozen=True)
 class TrainJob:
-    """One run under one seed.  `out` gets policy/ and tokenlog/, `metrics` the table metrics; `checkpoints` is outside.
+    """One run under one seed.  `out` gets policy/ and tokenlog/; `metrics` gets the table metrics.
 
-    method, preset and policy_name are words for the table `runs`; `run` holds no seed.
+    `checkpoints` is no output.  method, preset and policy_name are texts for the table `runs`; `run` holds no seed.
     """
 
     run: str
@@ -51,11 +51,11 @@ class TrainJob:
         return 1 - self.train.clip.low, 1 + self.train.clip.high
 
     def targets(self) -> dict[str, Path]:
-        """Where each of the three outputs goes.  Metrics lie apart: results depend on them, not on token logs."""
+        """Where each of the three outputs goes.  Metrics are apart: results depend on them, and not on token logs."""
         return {"policy": self.out / "policy", "tokenlog": self.out / "tokenlog", "metrics": self.metrics}
 
     def identity(self) -> str:
-        """sha256 of all that the result follows from; a checkpoint of another identity is not resumed."""
+        """sha256 of all that decides the result.  A checkpoint of another identity is not resumed."""
         facts: Mapping[str, Any] = {
             "run": self.run,
             "seed": self.seed,

@@ -1,4 +1,4 @@
-"""Writes what a step leaves: its tables, its points on the board, its line of progress.
+"""Write a step's record: its tables, its points on the board and its line of progress.
 
 It writes at once, or one step behind while the next step runs.  Knows a step's record and where files go.  Knows no
 policy.
@@ -36,7 +36,7 @@ class StepLog:
         return self
 
     def add(self, record: StepRecord) -> None:
-        """Write `record` after what was given before it; an error of that one is raised here."""
+        """Write `record` after the one before it.  An error of the earlier write is raised here."""
         self.join()
         if self._pool is None:
             self._write(record)

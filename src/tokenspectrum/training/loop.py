@@ -1,9 +1,9 @@
 """The training loop, the same for every trainer: sample, measure, weigh, update, log, save, and at the end publish.
 
-A run may be killed at any point.  Started again it goes on from its last checkpoint, and leaves the same bytes as if
-nothing had happened.  After SIGTERM it finishes its step, saves a checkpoint and exits with STOPPED.
+A run may be killed at any point.  When it is started again, it resumes from its last checkpoint and leaves the same
+bytes.  After SIGTERM it finishes its step, saves a checkpoint and exits with STOPPED.
 
-Knows the order of things, when to save and how to go on.  Knows no trainer: all that it asks for is in backend.py.
+Knows the order of the work, when to save and how to resume.  Knows no trainer: backend.py has all that it asks for.
 """
 
 import functools
@@ -28,7 +28,7 @@ from tokenspectrum.training.step import run_step
 from tokenspectrum.training.steplog import write_run
 from tokenspectrum.training.workspace import Workspace
 
-# Brings up a backend on the job's base policy; leaving the block ends it.
+# Starts a backend on the job's base policy.  The end of the block ends it.
 Start = Callable[[TrainJob, PreTrainedTokenizerBase], AbstractContextManager[Backend]]
 Beat = Callable[[], None]
 _log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 def train(job: TrainJob, start: Start, beat: Beat = lambda: None) -> None:
     """Train to the last step and publish job.out.  Raises UserError on bad input, SystemExit(STOPPED) after SIGTERM.
 
-    `beat` is called as each phase of a step ends: whoever waits for it knows that the run goes on.
+    `beat` is called at the end of each phase of a step, so that a watcher knows that the run goes on.
     """
     inputs = read_inputs(job)
     with stop_signal() as stop, start(job, inputs.tokenizer) as backend:
@@ -68,7 +68,7 @@ def run(backend: Backend, job: TrainJob, inputs: Inputs, work: Workspace, stop: 
             sample = sampler(job, inputs.tokenizer, cut, functools.partial(backend.generate, step=step))
             rollouts = collect(job, step, inputs.questions, inputs.order, inputs.tokenizer, sample, backend.reward)
             log.add(run_step(backend, job, inputs.layers, step, rollouts, beat))
-            # Read once: a signal between the save and the exit would be obeyed without a checkpoint of this step.
+            # Read this once.  A signal between the save and the exit would otherwise end the run without a checkpoint.
             last, stopping = step == steps, stop.is_set()
             if last or step in job.train.keep_steps:
                 folder = work.root / "policy" / f"step={step:05d}"

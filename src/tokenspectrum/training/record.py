@@ -1,4 +1,4 @@
-"""What the parts of a training step hand to each other, and what a step leaves to be logged.
+"""The values that the parts of a training step pass to each other, and the record of a step for the log.
 
 The same for all trainers.  Knows no model, no optimiser and no file.
 """
@@ -18,7 +18,8 @@ from tokenspectrum.rollout.types import Response
 class Rollouts:
     """A rollout batch, prompt-major: R judged responses, their lengths, and the mini-batch that trains on each.
 
-    generated  prompts sampled for this step;  kept: prompts trained on whose responses do not all earn the same
+    generated  number of prompts sampled for this step
+    kept       number of prompts trained on whose responses have different rewards
     """
 
     judged: Judged
@@ -49,7 +50,7 @@ class MiniBatch:
 
 @dataclass(frozen=True)
 class Update:
-    """What became of a mini-batch: S_m before its update, its loss, its gradient's norm (None: D = 0, no step)."""
+    """The outcome of a mini-batch: S_m before its update, its loss, its gradient's norm (None: D = 0, no step)."""
 
     s_m: float
     loss: float
@@ -58,7 +59,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Updated:
-    """What an optimiser step came to: sum w l / D, and the gradient's norm before clipping (None: D = 0, no step).
+    """The outcome of an optimiser step: sum w l / D, and the gradient's norm before clipping (None: D = 0, no step).
 
     ratio_N, loss_N  the ratio and clipped term of each of its tokens at the update
     """
@@ -71,9 +72,9 @@ class Updated:
 
 @dataclass(frozen=True)
 class WholeRows:
-    """What to find of whole attention rows: the entropies of their top and fixed K, their support, and themselves.
+    """What to compute from whole attention rows: the entropies of the top k and fixed K, the support, the rows.
 
-    tokens   (response index, position): the tokens whose rows come back
+    tokens   (response index, position) of the tokens whose rows are returned
     """
 
     top_k: int
@@ -100,7 +101,7 @@ class RowSample:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """All that a step leaves to be logged.  _N: every response token of the rollout batch, in order."""
+    """All values of a step that are logged.  _N: every response token of the rollout batch, in order."""
 
     step: int
     lr: float

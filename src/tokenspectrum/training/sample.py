@@ -1,4 +1,4 @@
-"""From questions to their responses, as a training step wants them.  The same for all engines.
+"""Sample responses to questions for a training step.  The same for all engines.
 
 Knows how a prompt is cut and how many samples it gets.  Knows no policy.
 """
@@ -20,7 +20,7 @@ def sampler(
     cut: list[str],
     generate: Callable[[Sequence[Prompt], Sampling], Sequence[Response]],
 ) -> Generate:
-    """Samples by `generate` from the policy as it is now; prompts that had to be cut are entered in `cut`."""
+    """A function that samples with `generate` from the present policy.  Prompts that were cut are added to `cut`."""
     asked = job.sampling
     sampling = Sampling(asked.temperature, asked.top_p, asked.max_response_tokens, asked.n)
 

@@ -1,6 +1,6 @@
 """One training step: statistics, weights, an update for each mini-batch of its rollouts.  The same for all trainers.
 
-Knows the order of things.  Knows no model, no files, no checkpoints and no other step.
+Knows the order of the work.  Knows no model, no files, no checkpoints and no other step.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,9 +29,9 @@ def run_step(
     rollouts: Rollouts,
     beat: Callable[[], None] = lambda: None,
 ) -> StepRecord:
-    """Train on `rollouts` as step `step` (from 1), logging `layers`; `beat` is called as each phase ends.
+    """Train on `rollouts` as step `step` (from 1), and log `layers`.  `beat` is called at the end of each phase.
 
-    Raises UserError, naming the step, where the policy or an update is no longer finite.
+    Raises a UserError that names the step if the policy or an update is no longer finite.
     """
     try:
         return _run_step(actor, job, layers, step, rollouts, beat)
@@ -60,7 +60,7 @@ def _run_step(
         if whole is None:
             current = actor.measure(responses, own)
             if all(update.grad_norm is None for update in updates):
-                # Still the old policy: other micro-batches must not make its log-probabilities others by a rounding.
+                # This is still the old policy.  Rounding in other micro-batches must not change its log-probabilities.
                 current = replace(current, logprob_N=old_logprob_N)
             weights = weigh(job, step, rollouts, rows, current, old_logprob_N)
             weight_N[at_N] = weights.weight_N
@@ -101,9 +101,9 @@ def _run_step(
 def sample_rows(
     actor: Actor, job: TrainJob, layers: Sequence[int], step: int, responses: Sequence[Response]
 ) -> RowSample | None:
-    """The statistics that need whole rows, where token_log asks for them on this step.
+    """The statistics that need whole rows, if token_log asks for them in this step.
 
-    Raises UserError where its top_k or fixed_k reaches the longest context: it would change nothing.
+    Raises UserError if top_k or fixed_k reaches the longest context, because it would then change nothing.
     """
     asked = job.train.token_log.row_stats
     if asked is None or not layers or (step - 1) % asked.every:
@@ -118,12 +118,12 @@ def sample_rows(
 
 
 def logged_layers(job: TrainJob, n_layers: int) -> tuple[int, ...]:
-    """The layers whose attention the token log holds; one that the policy lacks, the rule's too, is a UserError."""
+    """The layers whose attention the token log holds.  UserError if the policy lacks one, or lacks the rule's layer."""
     own = tuple(resolve_layer(layer, n_layers) for layer in job.rule.layers)
     wanted = [own if layer == "rule" else (resolve_layer(layer, n_layers),) for layer in job.train.token_log.layers]
     return tuple(dict.fromkeys(layer for layers in wanted for layer in layers))
 
 
 def learning_rate(peak: float, warmup_steps: int, step: int) -> float:
-    """Linear warm-up to `peak` at step `warmup_steps` (steps count from 1), constant from there on."""
+    """Linear warm-up to `peak` at step `warmup_steps`, and constant after it.  Steps count from 1."""
     return peak * min(1.0, step / warmup_steps) if warmup_steps else peak

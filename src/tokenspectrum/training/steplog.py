@@ -1,6 +1,6 @@
-"""What a step leaves in the tables: responses, tokens, attention, attention_rows and metrics.
+"""Write a step's tables: responses, tokens, attention, attention_rows and metrics.
 
-Knows the columns of the tables and a step's record.  Knows no model and no optimiser: nothing here can change a run.
+Knows the columns of the tables and a step's record.  Knows no model and no optimiser, so nothing here can change a run.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ def write_run(root: Path, job: TrainJob) -> Path:
 def write_tables(
     root: Path, job: TrainJob, layers: Sequence[int], record: StepRecord, summary: Mapping[str, Any]
 ) -> list[Path]:
-    """Write every table of one step; the paths written.  `layers` are those to log, `summary` is from `summarise`."""
+    """Write every table of one step.  Returns the paths.  `layers` are logged; `summary` comes from `summarise`."""
     log = job.train.token_log
 
     def write(out: str, module: Any, columns: Mapping[str, Any]) -> Path:
@@ -65,7 +65,7 @@ def write_tables(
 
 
 def summarise(record: StepRecord, layers: Sequence[int], clip: tuple[float, float]) -> dict[str, Any]:
-    """The columns of the table `metrics`; `layers` are those that are logged, `clip` is the ratio's range."""
+    """The columns of the table `metrics`.  `layers` are those that are logged; `clip` is the ratio's range."""
     rollouts, measured, updates = record.rollouts, record.measured, record.updates
     rewarded, n = rollouts.judged.rewarded, len(rollouts.responses)
     return {
@@ -107,7 +107,7 @@ def token_columns(record: StepRecord) -> dict[str, Any]:
 
 
 def with_row_stats(columns: dict[str, Any], sample: RowSample, layers: Sequence[int]) -> dict[str, Any]:
-    """Columns of the table `attention` with those that need whole rows: null outside the sampled responses."""
+    """Columns of the table `attention` plus those that need whole rows: null outside the sampled responses."""
     in_sample_N = np.isin(columns["response_id"], sample.response_ids)
     sampled = attention_columns(sample.measured, sample.responses, layers)
     for name in ROW_STATS:

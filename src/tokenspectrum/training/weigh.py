@@ -1,6 +1,6 @@
-"""The weights of a step's responses: what their rule looks at is handed over here, for every trainer.
+"""Compute the weights of a step's responses, for every trainer.  The rule gets its scores here.
 
-Knows rollouts, statistics and rules.  Knows no model: its caller says whose statistics they are.
+Knows rollouts, statistics and rules.  Knows no model: the caller says which policy the statistics are of.
 """
 
 from collections.abc import Sequence
@@ -30,11 +30,11 @@ def weigh(
     measured: Statistics,
     old_logprob_N: torch.Tensor,
 ) -> Weights:
-    """The rule's weights on the tokens of the responses `rows`: all, or one mini-batch where `rule.needs_current`.
+    """The rule's weights on the tokens of the responses `rows`: all, or one mini-batch if `rule.needs_current`.
 
-    `measured` are of those responses under the policy that the rule looks at; `old_logprob_N` is of the policy that the
-    step began with.  As long as that is the same policy the log-probabilities must be the same numbers: the magnitude
-    of the loss is then the same for all tokens of a response, and float noise must not rank them.
+    `measured` are the statistics of those responses under the policy that the rule looks at.  `old_logprob_N` is of the
+    policy with which the step began.  While both are the same policy, the log-probabilities must be the same numbers.
+    Then the magnitude of the loss is equal for all tokens of a response, and float noise does not rank them.
     """
     responses = [rollouts.responses[r] for r in rows.tolist()]
     lengths_R = rollouts.lengths_R[rows]
@@ -54,7 +54,7 @@ def weigh(
 
 @dataclass(frozen=True)
 class _Step:
-    """A step's responses as the source of what a rule looks at."""
+    """A step's responses as a Source of what a rule looks at."""
 
     job: TrainJob
     responses: Sequence[Response]

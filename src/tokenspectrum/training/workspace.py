@@ -1,8 +1,8 @@
-"""Where a run keeps the files of its outputs until all of them are done: under the checkpoint folder.
+"""Keep the files of a run's outputs below the checkpoint folder until all of them are done.
 
-A stage's outputs may be removed before it runs again, so files of earlier steps must not lie there alone.  A checkpoint
-names every file that was written before it, with its sha256.  Other files are of steps that will be run again.  Knows
-files.  Does not know what is in them.
+A stage's outputs may be removed before it runs again, so the files of earlier steps must also be kept elsewhere.  A
+checkpoint names every file that was written before it, with its sha256.  All other files belong to steps that will run
+again.  Knows files.  Does not know what is in them.
 """
 
 import shutil
@@ -20,13 +20,13 @@ class Workspace:
         self.files: dict[str, str] = {}
 
     def add(self, paths: Iterable[Path]) -> None:
-        """Enter files that were just written, folders with all that is in them."""
+        """Add files that were just written.  A folder is added with all files in it."""
         for path in paths:
             for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
                 self.files[file.relative_to(self.root).as_posix()] = sha256(file)
 
     def damaged(self, files: Mapping[str, str]) -> Path | None:
-        """The first of `files` that is not here with those bytes, None if all are."""
+        """The first of `files` that is missing or has other bytes; None if all are right."""
         for name, digest in files.items():
             path = self.root / name
             if not path.is_file() or sha256(path) != digest:
@@ -34,7 +34,7 @@ class Workspace:
         return None
 
     def reset(self, files: Mapping[str, str]) -> None:
-        """Hold exactly `files`; remove all others."""
+        """Keep exactly `files`, and remove all others."""
         self.files = dict(files)
         for path in sorted(self.root.rglob("*"), reverse=True):
             if path.is_file() and path.relative_to(self.root).as_posix() not in self.files:
@@ -43,7 +43,7 @@ class Workspace:
                 path.rmdir()
 
     def publish(self, targets: Mapping[str, Path]) -> None:
-        """Copy policy, metrics and tokenlog each to its target, whole, with its manifest, over what was there."""
+        """Copy policy, metrics and tokenlog to their targets, each with its manifest, and replace what was there."""
         for part, target in targets.items():
             temporary = target.with_name(f".{target.name}.tmp")
             shutil.rmtree(temporary, ignore_errors=True)

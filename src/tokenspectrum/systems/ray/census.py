@@ -1,6 +1,6 @@
 """What Ray itself sees: its live nodes and their GPUs, as one line of JSON.
 
-A process of its own, so that the launcher need not connect to Ray: `python -m tokenspectrum.systems.ray.census
+It is a process of its own, so that the launcher need not connect to Ray: `python -m tokenspectrum.systems.ray.census
 ADDRESS NODES SECONDS` waits that long for that many nodes.
 """
 

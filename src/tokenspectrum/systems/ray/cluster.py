@@ -1,7 +1,7 @@
-"""The Ray cluster of one job: one that it starts itself, its nodes where places.py says, or one that runs already.
+"""The Ray cluster of one job: one that the job starts itself, or one that runs already.
 
-Each node is a process of node.py.  It lives as long as we hold its stdin.  The head is the first.  Knows whether all
-that was asked for is there.  Knows nothing of what runs on it.
+places.py says where its own nodes are.  Each is a process of node.py, which lives as long as we hold its stdin.  The
+first node is the head.  Knows whether all nodes and GPUs are there.  Knows nothing of what runs on them.
 """
 
 import contextlib
@@ -23,8 +23,8 @@ from tokenspectrum.systems.ray import node
 from tokenspectrum.systems.ray.environment import DROPPED, variables
 from tokenspectrum.systems.ray.places import Place, behind_srun, plan_places
 
-_COUNT_S = 10.0  # for nodes that have said they are up to be seen by the head
-_STOP_S = 20.0  # for a node to end by itself once its stdin is closed
+_COUNT_S = 10.0  # until the head must see nodes that said they are up
+_STOP_S = 20.0  # until a node must have ended after its stdin was closed
 
 
 def check_census(systems: VerlSystems, seen: Sequence[Mapping[str, Any]]) -> None:
@@ -67,7 +67,7 @@ class Node:
             pass  # it ended at once; its output says why
 
     def read(self, wait: float = 0.0) -> None:
-        """Take in what the node has said, for at most `wait` seconds if it says nothing."""
+        """Read what the node has said; wait at most `wait` seconds for it."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._output, selectors.EVENT_READ)
             selector.select(wait)
@@ -76,7 +76,7 @@ class Node:
 
     @property
     def address(self) -> str | None:
-        """Address of the head, once this node is up."""
+        """Address of the head; known as soon as this node is up."""
         return next((x.removeprefix(node.READY) for x in self.lines if x.startswith(node.READY)), None)
 
     def check(self) -> None:
@@ -118,9 +118,9 @@ class Cluster:
         return self
 
     def start(self, stopped: Callable[[], bool]) -> None:
-        """All nodes up, and every GPU asked for seen by Ray; raises UserError with what is missing.
+        """Start all nodes and wait until Ray sees every GPU that was asked for.  UserError names what is missing.
 
-        Gives up, silently, as soon as `stopped`.
+        Returns without an error as soon as `stopped()` is true.
         """
         until = time.monotonic() + self.systems.start_timeout
         head = self._add(None)
@@ -141,7 +141,7 @@ class Cluster:
         return address
 
     def client_environment(self, token_file: Path) -> dict[str, str]:
-        """Environment of a process here that connects to the cluster; it is marked as the cluster's too."""
+        """Environment of a process here that connects to the cluster.  It carries the cluster's mark too."""
         token_file.unlink(missing_ok=True)
         os.close(os.open(token_file, os.O_CREAT | os.O_WRONLY, 0o600))
         token_file.write_text(self._token)
@@ -154,7 +154,7 @@ class Cluster:
             one.check()
 
     def __exit__(self, *error: object) -> None:
-        # The head last: the others then do not see it go.
+        # The head ends last, so that the other nodes do not see it go.
         for one in reversed(self.nodes):
             one.release()
         until = time.monotonic() + _STOP_S
@@ -183,7 +183,7 @@ class Cluster:
 
 
 class JoinedCluster:
-    """A Ray that runs already and is somebody else's: used as it is, and left as it is."""
+    """A Ray cluster that runs already and belongs to somebody else.  It is used and left as it is."""
 
     def __init__(self, systems: VerlSystems, address: str) -> None:
         if systems.device == "cpu":
@@ -194,22 +194,22 @@ class JoinedCluster:
         return self
 
     def start(self, stopped: Callable[[], bool]) -> None:
-        """Every node and GPU asked for seen by Ray; raises UserError with what is missing."""
+        """Check that Ray sees every node and GPU that was asked for.  UserError names what is missing."""
         count(self.systems, self.address, os.environ, self.systems.start_timeout)
 
     def client_environment(self, token_file: Path) -> dict[str, str]:
-        """Environment of the driver; the cluster's token is in the environment that we are started from."""
+        """Environment of the driver.  The cluster's token is in our own environment already."""
         return os.environ | variables(self.systems, one_machine=False)
 
     def check(self) -> None:
-        """Its nodes are not ours to watch; the driver ends where it loses one that it needs."""
+        """Do nothing: its nodes are not ours to watch.  The driver ends if it loses a node that it needs."""
 
     def __exit__(self, *error: object) -> None:
         pass
 
 
 def count(systems: VerlSystems, address: str, environment: Mapping[str, str], seconds: float) -> None:
-    """Ask Ray itself for its nodes and their GPUs; raise UserError where there are fewer than asked for."""
+    """Ask Ray itself for its nodes and their GPUs.  UserError if there are fewer than asked for."""
     command = [sys.executable, "-m", "tokenspectrum.systems.ray.census", address, str(systems.nodes), str(_COUNT_S)]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds + _COUNT_S)

@@ -1,4 +1,4 @@
-"""What a driver process on Ray needs: to join Ray, to say that it lives, to log, and to name an error in one line.
+"""What a driver process on Ray needs: join Ray, show that it is alive, log, and report an error in one line.
 
 Knows Ray's client and its errors.  Knows nothing of the work.
 """
@@ -24,12 +24,12 @@ def join_ray(environment: Mapping[str, str]) -> None:
     address = os.environ.get(ADDRESS_ENV)
     if not address:
         raise UserError(f"{ADDRESS_ENV} is not set: this is started by the train stage, not by hand")
-    with kept_handler():  # Ray puts a handler of its own in the place of ours
+    with kept_handler():  # Ray replaces our handler by its own
         ray.init(address=address, runtime_env={"env_vars": dict(environment)}, log_to_driver=True)
 
 
 def heartbeat(folder: Path) -> Callable[[], None]:
-    """A function that touches the file by which the watchdog sees that the run goes on; touched once already."""
+    """A function that touches the file which the watchdog reads.  The file is touched once before it is returned."""
     path = folder / HEARTBEAT
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
@@ -42,16 +42,16 @@ def drive(work: Callable[[], None]) -> None:
     try:
         work()
     except Exception as e:
-        # A mistake of the user's is one line; anything else shows where it came from first.
+        # A user's mistake is one line.  Any other error shows its traceback before that line.
         if not isinstance(e, UserError):
             traceback.print_exc()
         print(f"error: {one_line(e)}", file=sys.stderr, flush=True)
-        # Not sys.exit: Ray's own threads may wait for a cluster that is gone.
+        # sys.exit would wait for Ray's own threads, which may wait for a cluster that is gone.
         os._exit(1)
 
 
 def _configure_logging() -> None:
-    """Our messages to the driver's log and to the stage's; the libraries have made their own arrangements by now."""
+    """Send our messages to the driver's log and to the stage's.  The libraries have set up their own logging before."""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if folder := log_dir():
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def _configure_logging() -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """What went wrong, without a worker's traceback: its last line says it."""
+    """What went wrong in one line: of a worker's traceback only the last line."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, ray.exceptions.RayTaskError) and error.cause is not None:

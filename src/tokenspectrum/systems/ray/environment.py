@@ -1,20 +1,20 @@
 """Environment variables that every process of a verl job inherits.  Knows their names and reasons.  Starts nothing.
 
-verl and vLLM read them as they are imported, so they are set before Ray starts.
+verl and vLLM read them when they are imported.  So they are set before Ray starts.
 """
 
 from tokenspectrum.systems.params import VerlSystems
 
 _ALWAYS = {
     "TOKENIZERS_PARALLELISM": "false",
-    # The policy is a folder; nothing is fetched, nothing is reported.
+    # The policy is a local folder: nothing is downloaded, and no usage is reported.
     "HF_HUB_OFFLINE": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
     # The driver's log is a file.
     "RAY_COLOR_PREFIX": "0",
-    # Else Ray, told to end, waits for its services to move elsewhere.  There are none.
+    # Without this Ray waits at its end until its services have moved to other nodes.  There are no services.
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     # Processes are known by their environment (node.py); a long title must not be written over it.
     "SPT_NOENV": "1",
@@ -22,7 +22,7 @@ _ALWAYS = {
 _CPU = {
     "VERL_PLATFORM": "cpu",
     "VERL_USE_EXTERNAL_MODULES": "tokenspectrum.training.backends.verl.platform_cpu",
-    # Worker processes share the cores: more threads than that only wait for one another.
+    # Worker processes share the cores.  More threads than cores would only wait for one another.
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     # Compiling costs more than it saves on a small policy, and threads are the scheduler's to place.
@@ -30,7 +30,7 @@ _CPU = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
 }
-# All nodes on this machine: nothing need leave it.
+# If all nodes are on this machine, no traffic needs to leave it.
 _ONE_MACHINE = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo", "VLLM_HOST_IP": "127.0.0.1"}
 # Of another cluster, or set by ourselves a process at a time.
 DROPPED = ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")

@@ -1,7 +1,7 @@
 """Runs a driver on a Ray cluster: starts Ray, starts the driver, and ends all of it when any part dies.
 
-The driver is a process of its own: where Ray hangs, it can be killed.  Knows processes, files and exit codes.  Knows
-nothing of what the driver does.
+The driver is a process of its own, so that it can be killed if Ray hangs.  Knows processes, files and exit codes.
+Knows nothing of what the driver does.
 """
 
 import logging
@@ -21,18 +21,18 @@ from tokenspectrum.systems.ray.watchdog import Watchdog
 from tokenspectrum.systems.sigterm import STOPPED, stop_signal
 
 ADDRESS_ENV = "TOKENSPECTRUM_RAY_ADDRESS"
-JOIN_ENV = "RAY_ADDRESS"  # Ray's own word for a cluster to join
+JOIN_ENV = "RAY_ADDRESS"  # Ray's own variable for a cluster to join
 HEARTBEAT = "heartbeat"
 _POLL_S = 0.3
-_BLAME_S = 3.0  # a node that died takes the driver with it, and is the better explanation
+_BLAME_S = 3.0  # to look for a dead node, which explains better why the driver ended
 _log = logging.getLogger(__name__)
 
 
 def supervise(command: Sequence[str], systems: VerlSystems, heartbeat: Path, logs: Path) -> None:
-    """Run `command` as the driver of a Ray cluster of its own, to its end or that of any part; then nothing is left.
+    """Run `command` as the driver of a new Ray cluster until it or any part ends.  Then the cluster is removed.
 
-    Where RAY_ADDRESS names a cluster, that is joined instead, and stays.
-    Raises UserError with one line on what went wrong, SystemExit(STOPPED) when SIGTERM came first.
+    If RAY_ADDRESS names a cluster, that one is joined instead and is not ended.
+    Raises UserError with one line on what went wrong, and SystemExit(STOPPED) if SIGTERM came first.
     """
     logs.mkdir(parents=True, exist_ok=True)
     with stop_signal() as stop:
@@ -46,7 +46,7 @@ def supervise(command: Sequence[str], systems: VerlSystems, heartbeat: Path, log
         except UserError as e:
             if not stop.is_set():
                 raise
-            # Whoever stops a job may well stop its parts too; the last checkpoint stands.
+            # What stops a job may also stop its parts, so a lost part is no error now.  The last checkpoint is valid.
             _log.warning("stopped by SIGTERM, and %s", e)
         if stop.is_set():
             raise SystemExit(STOPPED)
@@ -94,7 +94,7 @@ def _drive(
 
 
 def _blame(cluster: Cluster | JoinedCluster) -> None:
-    """Raise UserError where the driver ended because a node did."""
+    """Raise UserError if the driver ended because a node did."""
     until = time.monotonic() + _BLAME_S
     while time.monotonic() < until:
         cluster.check()
@@ -102,7 +102,7 @@ def _blame(cluster: Cluster | JoinedCluster) -> None:
 
 
 def _last_words(log: Path, start: int, code: int) -> str:
-    """The driver's own last line of error, else how it ended."""
+    """The driver's last error line; if there is none, how it ended."""
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").splitlines()

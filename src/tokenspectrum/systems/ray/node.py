@@ -1,11 +1,11 @@
-"""One Ray node: `ray start` on this machine, for as long as somebody holds the other end of stdin.
+"""One Ray node: it runs `ray start` on this machine as long as another process holds the other end of stdin.
 
 `python -m tokenspectrum.systems.ray.node ...`, started by cluster.py, here or through srun.  The first line of stdin is
 the cluster's token.  It prints `ready ADDRESS` once Ray is up, or a last line `error: ...`.
 
-It ends when stdin ends, so also when the launcher dies, and when Ray ends.  Then nothing of this node is left: its
-processes bear a mark in their environment, and are found by it whatever their session or parent.  Knows Ray's command
-line.  Knows nothing of training.
+It ends when Ray ends or when stdin ends, which also happens if the launcher dies.  Then it kills all processes of this
+node.  It finds them by a mark in their environment, in any session and under any parent.  Knows Ray's command line.
+Knows nothing of training.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--slots", type=int, help="GPUs to declare where there are none; none: let Ray count")
     parser.add_argument("--logs", type=Path, required=True, help="folder for Ray's own logs")
     args = parser.parse_args(argv)
-    # What a whole job is sent (by Slurm, say) is the launcher's to act on: it ends stdin when it is done.
+    # A signal to the whole job, for example by Slurm, is for the launcher, which then closes stdin.  Ignore it here.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     token = sys.stdin.readline().strip()
     over = threading.Event()
@@ -58,7 +58,7 @@ def hold(args: argparse.Namespace, token: str, over: threading.Event) -> None:
     """Run Ray until `over` is set.  Raises UserError where Ray does not start, or ends before."""
     ip = args.ip or _own_address()
     address = args.head or f"{ip}:{choose_port(ip, args.port)}"
-    # Short: the names of Ray's sockets must fit into 107 characters.
+    # The name is short, because the paths of Ray's sockets must fit into 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="ts-", dir="/tmp"))
     token_file = folder / "token"
     os.close(os.open(token_file, os.O_CREAT | os.O_WRONLY, 0o600))
@@ -68,7 +68,7 @@ def hold(args: argparse.Namespace, token: str, over: threading.Event) -> None:
     try:
         with output.open("w") as log:
             command = ray_start(address, ip, folder, is_head=args.head is None, slots=args.slots)
-            # Ignored signals are inherited, and Ray's processes are to heed theirs.
+            # Child processes inherit ignored signals, but Ray's processes must react to theirs.
             ray = subprocess.Popen(
                 command,
                 env=environment,
@@ -85,7 +85,7 @@ def hold(args: argparse.Namespace, token: str, over: threading.Event) -> None:
             if ray.poll() is not None:
                 raise UserError(_reason(output))
     finally:
-        # The launcher is gone or done: then all of its processes on this machine may go, else only this node's.
+        # If the launcher is gone or done, end all of its processes on this machine; otherwise only this node's.
         whole = args.name.rsplit("-", 1)[0] + "-"
         _stop(ray, (lambda mark: mark.startswith(whole)) if over.is_set() else (lambda mark: mark == args.name))
         keep_logs(folder, args.logs)
@@ -93,15 +93,15 @@ def hold(args: argparse.Namespace, token: str, over: threading.Event) -> None:
 
 
 def ray_start(address: str, ip: str, folder: Path, *, is_head: bool, slots: int | None) -> list[str]:
-    """The command; every port but the head's is one that the kernel finds free, so that jobs do not meet."""
+    """The command.  The kernel chooses every port except the head's, so that two jobs never use the same one."""
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--log-color=false"]
-    # Ray's CPUs are tickets, not cores: verl's actors take a fixed number of them, however many cores there are.
+    # Ray's CPUs are only counted and need not be cores.  verl's actors take a fixed number on any machine.
     command += [f"--node-ip-address={ip}", f"--num-cpus={max(os.cpu_count() or 1, _TICKETS)}"]
     command += ["--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"]
     command += ["--disable-usage-stats", f"--temp-dir={folder}"]
     if is_head:
         command += ["--head", f"--port={address.rsplit(':', 1)[1]}", "--include-dashboard=false"]
-        # The one port that takes no 0.
+        # This port is the only one for which Ray does not accept 0.
         command += [f"--ray-client-server-port={choose_port(ip, None)}"]
     else:
         command += [f"--address={address}"]
@@ -111,7 +111,7 @@ def ray_start(address: str, ip: str, folder: Path, *, is_head: bool, slots: int 
 
 
 def choose_port(ip: str, wanted: int | None) -> int:
-    """`wanted` if nothing on this machine holds it, any free one where nothing is wanted."""
+    """`wanted`, if it is free on this machine; any free port if `wanted` is None."""
     with socket.socket() as s:
         try:
             s.bind((ip, 0))
@@ -135,7 +135,7 @@ def new_token() -> str:
 
 
 def marked(chosen: Callable[[str], bool]) -> Iterator[int]:
-    """Processes of this machine, but for this one, whose mark is chosen."""
+    """All other processes of this machine whose mark `chosen` accepts."""
     prefix = f"{MARK}=".encode()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -149,7 +149,7 @@ def marked(chosen: Callable[[str], bool]) -> Iterator[int]:
 
 
 def kill_marked(chosen: Callable[[str], bool]) -> None:
-    """Kill them until none is left, those started meanwhile as well."""
+    """Kill these processes until none is left, also those that start meanwhile."""
     for _ in range(50):
         found = list(marked(chosen))
         if not found:
@@ -189,7 +189,7 @@ def _own_address() -> str:
 
 
 def _reason(output: Path) -> str:
-    """Which part of Ray died, else the last line of `ray start` that says something."""
+    """The part of Ray that died; if none is known, the last line of `ray start` that is not empty."""
     text = output.read_text(errors="replace")
     if died := _DIED.search(text):
         return f"its {died[1]} ended with exit code {died[2]}"

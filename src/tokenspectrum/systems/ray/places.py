@@ -1,6 +1,6 @@
-"""Where the Ray nodes of a job go: this machine, several addresses of it, or the hosts of a Slurm allocation.
+"""Where the Ray nodes of a job run: this machine, several addresses of it, or the hosts of a Slurm allocation.
 
-The head's place comes first.  Knows systems.verl and Slurm's words.  Starts nothing.
+The head's place is first.  Knows systems.verl and Slurm's variables and commands.  Starts nothing.
 """
 
 import os
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from tokenspectrum.errors import UserError
 from tokenspectrum.systems.params import VerlSystems
 
-# Not .1, which Ray takes for the machine's address in its network: verl's vLLM would listen there and ask for no token.
+# Not .1: Ray takes it for the machine's address in its network.  Then verl's vLLM would listen there without a token.
 _LOCAL = "127.0.0.2"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a node goes: a host of the allocation (None: here) and its IP address (None: what Ray finds)."""
+    """Where a node runs: a host of the allocation (None: here) and its IP address (None: the one that Ray finds)."""
 
     host: str | None
     ip: str | None
@@ -29,7 +29,7 @@ class Place:
 
 
 def plan_places(systems: VerlSystems, environment: Mapping[str, str] = os.environ) -> list[Place]:
-    """The nodes' places, the head's first.  Raises UserError where there are fewer machines than nodes."""
+    """The nodes' places, with the head's first.  UserError if there are fewer machines than nodes."""
     given = systems.node_addresses
     if systems.nodes == 1:
         return [Place(None, given[0] if given else _LOCAL)]
@@ -52,7 +52,7 @@ def plan_places(systems: VerlSystems, environment: Mapping[str, str] = os.enviro
 
 
 def _slurm_hosts(job: str, environment: Mapping[str, str]) -> list[str]:
-    """Hosts of the allocation, this one first: the driver needs a Ray node on its own machine, and that is the head."""
+    """Hosts of the allocation, this one first.  The driver needs a Ray node on its own machine, which is the head."""
     # Snakemake's job step plugin strips Slurm's variables.
     listed = environment.get("SLURM_JOB_NODELIST") or _ask_slurm("squeue", "--noheader", f"--jobs={job}", "--format=%N")
     here = {environment.get("SLURMD_NODENAME"), socket.gethostname(), socket.gethostname().split(".")[0]}
@@ -70,8 +70,8 @@ def _ask_slurm(*command: str) -> str:
 
 
 def behind_srun(place: Place) -> list[str]:
-    """What comes before a node's command on a host of the allocation: one task, with all that the job has there."""
+    """The srun words before a node's command: one task on its host, with all that the job has there."""
     if place.host is None:
         return []
-    # -N and -n in full: what srun would take from the environment may have been stripped from it.
+    # -N and -n are given, because the variables that srun would read may be missing from the environment.
     return ["srun", "-N1", "-n1", f"--nodelist={place.host}", "--overlap", "--mem=0", "--cpu-bind=none", "--quiet"]

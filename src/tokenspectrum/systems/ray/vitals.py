@@ -1,7 +1,7 @@
-"""Ends the driver when a part of the job has died that the driver would wait for.
+"""Ends the driver if a part of the job has died, so that the driver does not wait for it.
 
-When a vLLM engine is gone, handing weights over to it waits for ever, and the main thread with it.  So another thread
-asks whether all are alive.  Knows the question to ask.  Does not know of whom.
+If a vLLM engine is gone, the main thread waits for ever when it sends it weights.  So another thread asks whether all
+parts are alive.  Knows the function that tells.  Does not know the parts.
 """
 
 import os
@@ -13,7 +13,7 @@ _EVERY_S = 3.0
 
 
 class Vitals:
-    """`with Vitals(dead): ...` asks `dead` every few seconds; an answer is the driver's last line."""
+    """`with Vitals(dead): ...` calls `dead` every few seconds.  If it returns a line, the driver ends with it."""
 
     def __init__(self, dead: Callable[[], str | None], every: float = _EVERY_S) -> None:
         self._dead, self._every, self._over = dead, every, threading.Event()
@@ -27,7 +27,7 @@ class Vitals:
         while not self._over.wait(self._every):
             said = self._dead()
             if said and not self._over.wait(self._every):
-                # In the meantime the main thread may have ended by itself, or found the same.
+                # Meanwhile the main thread may have ended by itself or found the same error.
                 print(f"error: {said}", file=sys.stderr, flush=True)
                 os._exit(1)
 

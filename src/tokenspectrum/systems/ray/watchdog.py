@@ -1,4 +1,4 @@
-"""Ends a job that hangs.  The driver touches a file as each phase ends; a phase that takes too long is taken to hang.
+"""Ends a job that hangs.  The driver touches a file when a phase ends.  A phase that takes too long counts as hanging.
 
 The limit is systems.verl.start_timeout until the workers are up, and systems.verl.stall_timeout after that.  Knows one
 file and two limits.
@@ -14,7 +14,7 @@ _UP = 2  # touches: one when the driver starts, one when all workers are up
 
 
 class Watchdog:
-    """`check` often.  It times changes of the file by its own clock: the file may lie on another machine."""
+    """Call `check` often.  It times changes of the file by its own clock, since another machine may hold the file."""
 
     def __init__(self, heartbeat: Path, systems: VerlSystems) -> None:
         self.heartbeat, self.systems = heartbeat, systems
@@ -24,7 +24,7 @@ class Watchdog:
         self._since = time.monotonic()
 
     def check(self) -> None:
-        """Raise UserError where nothing has been heard of the driver for too long."""
+        """Raise UserError if the driver has not touched the file for too long."""
         now = time.monotonic()
         try:
             touched = self.heartbeat.stat().st_mtime_ns

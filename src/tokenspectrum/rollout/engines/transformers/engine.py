@@ -20,7 +20,7 @@ from tokenspectrum.rollout.stop import stop_ids
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 
 _CACHED_LAYERS = {"full_attention", "sliding_attention"}
-# Leaving the batch copies every cache; so the finished rows wait until they are this share of it.
+# When rows leave the batch, every cache is copied.  So finished rows wait until they are this share of the batch.
 _COMPACT_SHARE = 0.125
 
 
@@ -46,7 +46,7 @@ class _Sampled:
         self.stop = np.array(sorted(stop))
 
     def record(self, t: int, alive_B: np.ndarray, token_B: np.ndarray, logprob_B: np.ndarray) -> np.ndarray:
-        """Note token t of responses `alive_B`; returns which of them go on.  Rows that had ended are ignored."""
+        """Record token t of responses `alive_B`.  Returns which of them go on.  Rows that have ended are ignored."""
         self.token_RT[alive_B, t], self.logprob_RT[alive_B, t] = token_B, logprob_B
         ended = alive_B[np.isin(token_B, self.stop) & ~self.stopped_R[alive_B]]
         self.stopped_R[ended], self.length_R[ended] = True, t + 1
@@ -92,7 +92,7 @@ class TransformersEngine:
                 f"sampling: {longest} tokens of prompt and response, but the policy has {self.max_positions} "
                 "positions; lower max_prompt_tokens or max_response_tokens"
             )
-        # Neighbours of like length pad each other least.
+        # Sort by length, so that a batch needs little padding.
         order = sorted(range(len(prompts)), key=lambda p: len(prompts[p].token_ids))
         rows = [(p, i) for p in order for i in range(sampling.n)]
         out: dict[int, Response] = {}
@@ -132,7 +132,7 @@ class TransformersEngine:
         place = {p: i for i, p in enumerate(used)}
         repeat_R = torch.tensor([place[p] for p, _ in rows], device=device)
         cache.select(repeat_R, total)
-        # Generated positions are all visible, so the mask of the whole decode is known now.
+        # All generated positions are visible, so the mask for the whole decode is known here.
         mask_BT = torch.nn.functional.pad(mask_PT, (0, sampling.max_tokens), value=1)[repeat_R]
         logits_BV, position_B = logits_BV[repeat_R], position_PT[repeat_R, -1]
 

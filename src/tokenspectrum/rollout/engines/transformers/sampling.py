@@ -1,22 +1,22 @@
 """Draws one token a row: the inverse CDF of a distribution that is sorted stably.  Knows logits.  Knows no model.
 
-u lies in [0, 1).  Tokens are in descending order of probability; of equal ones the smaller id is first.  The first one
-is drawn at which the cumulated probability of the nucleus exceeds u times the nucleus's mass.  So the same u and the
-same distribution give the same token in any batch.
+u lies in [0, 1).  Tokens are sorted by descending probability, and by id if they are equal.  Their probabilities are
+summed in this order.  The drawn token is the first at which the sum exceeds u times the nucleus's mass.  So the same u
+and the same distribution give the same token in any batch.
 """
 
 import torch
 
 from tokenspectrum.errors import UserError
 
-# Sorting a whole vocabulary costs more than a small policy's forward; the nucleus mostly lies within the largest few.
+# To sort a whole vocabulary costs more than a small policy's forward pass.  Mostly the largest few hold the nucleus.
 _PREFILTER = 32
 
 
 def _pick(prob_BK: torch.Tensor, u_B: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Rank of the drawn token among descending probabilities (B,), and which of them are the nucleus (B, K).
 
-    The nucleus is the fewest tokens that reach top_p: a token stays while what lies before it is short of top_p.
+    The nucleus is the fewest tokens that reach top_p: a token belongs to it if the tokens before it do not reach top_p.
     """
     cumulated_BK = prob_BK.double().cumsum(-1)
     keep_BK = (cumulated_BK - prob_BK) < top_p
@@ -41,8 +41,8 @@ def draw(
     top_BK, id_BK = logits_BV.topk(min(_PREFILTER, logits_BV.shape[-1]), -1)
     rank_B, keep_BK = _pick((top_BK - lse_B1).exp(), u_B, top_p)
     token_B = id_BK.gather(-1, rank_B[:, None])[:, 0]
-    # Sorted whole where that could differ: the nucleus goes on past the prefilter, or a tie inside it, or across its
-    # end, came in an order that topk does not promise.
+    # Sort the whole row where the result could differ: the nucleus is larger than the prefilter, or equal values lie
+    # inside it or across its end, whose order topk does not promise.
     tied_BK = (top_BK[:, 1:] == top_BK[:, :-1]) & keep_BK[:, :-1]
     unsure = (keep_BK[:, -1] | tied_BK.any(-1)).nonzero()[:, 0]
     if len(unsure):
@@ -50,5 +50,5 @@ def draw(
         rank_U, _ = _pick((sorted_UV - lse_B1[unsure]).exp(), u_B[unsure], top_p)
         token_B[unsure] = id_UV.gather(-1, rank_U[:, None])[:, 0]
     logprob_B = logits_BV.gather(-1, token_B[:, None])[:, 0] - lse_B1[:, 0]
-    # Float noise may lift a certain token's log-probability a little above 0.
+    # Float noise may make the log-probability of a sure token a little larger than 0.
     return token_B, logprob_B.clamp(max=0.0)

@@ -21,5 +21,5 @@ def start(
 
 
 def at_once(systems: SystemsParams) -> int:
-    """Responses to hand over together: the engine decodes what it is given."""
+    """How many responses to give the engine at once: it decodes them all together."""
     return systems.generate_batch

@@ -1,9 +1,9 @@
 """Rollout engine on vLLM: it samples from the policy in a folder, one process a shard.  See `RolloutEngine`.
 
-Every response is a request of its own.  Its seed is a hash of (domain, seed, step, prompt_id, sample).  So it changes a
-response by float noise only which shard answers, and what else it answers.  A request that is lost, fails or gets no
-answer is sent once more, prompt by prompt, to a fresh shard.  If it fails again, the error names its prompt.  Knows
-nothing of rewards, tables or training.
+Every response is a request of its own.  Its seed is a hash of (domain, seed, step, prompt_id, sample).  So the shard
+and the other requests on it change a response by float noise only.  A request that is lost, fails or gets no answer is
+sent once more, prompt by prompt, to a fresh shard.  If it fails again, the error names its prompt.  Knows nothing of
+rewards, tables or training.
 """
 
 import logging
@@ -32,7 +32,7 @@ class VllmEngine:
     def __init__(
         self, policy: Path, systems: VllmSystems, *, dtype: str, max_tokens: int, max_sequences: int = 256
     ) -> None:
-        """`max_tokens`: of prompt and response together; `max_sequences`: responses that a shard decodes at once."""
+        """`max_tokens`: limit of prompt plus response; `max_sequences`: responses that a shard decodes at once."""
         config = read_config(policy)
         tokenizer = load_tokenizer(policy)
         check_vocab(policy, config.get("vocab_size"), tokenizer)
@@ -79,7 +79,7 @@ class VllmEngine:
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, seed: int, step: int, domain: str = "sample"
     ) -> list[Response]:
-        """Responses prompt-major; prompts are dealt out among the shards in turn.  A UserError ends its use."""
+        """Responses prompt-major.  Shards get prompts in turn.  After a UserError the engine cannot be used again."""
         if empty := [p.prompt_id for p in prompts if not p.token_ids]:
             raise UserError(f"prompt {empty[0]}: no tokens; drop it or check the chat template")
         requests = [
@@ -104,7 +104,7 @@ class VllmEngine:
         return [_response(found[r.key], prompts[r.key // sampling.n], r.key % sampling.n) for r in requests]
 
     def _first_try(self, requests: Sequence[Request], n: int) -> dict[int, Sampled]:
-        """What came back by key; a shard that failed has been replaced."""
+        """The responses that came back, by key.  A shard that failed is replaced."""
         count = len(self.shards)
         dealt = [(shard, [r for r in requests if r.key // n % count == shard.index]) for shard in self.shards]
         found: dict[int, Sampled] = {}
@@ -117,15 +117,15 @@ class VllmEngine:
                 fresh.append(self.shards[shard.index])
             else:
                 found |= _whole(answer)
-        for shard in fresh:  # not before: the others want to be heard while these start
+        for shard in fresh:  # not earlier, because the other shards must be read while these start
             shard.ready()
         return found
 
     def _second_try(self, prompt: Prompt, requests: list[Request]) -> dict[int, Sampled]:
-        """The lost responses of one prompt; a UserError names the prompt if they fail again."""
+        """Sample the lost responses of one prompt again.  If they fail again, a UserError names the prompt."""
         [(shard, answer)] = answers([(self.shards[0], requests)])
         if isinstance(answer, ShardError):
-            shard.close()  # whatever it may still say would be taken for the answer to something else
+            shard.close()  # a late answer would be taken for the answer to another request
             raise UserError(f"prompt {prompt.prompt_id}: vLLM failed twice to answer it: {answer}")
         found = _whole(answer)
         if len(found) < len(requests):
@@ -144,7 +144,7 @@ def program_of(options: EngineOptions) -> Program:
 
 
 def _whole(sampled: Sequence[Sampled]) -> dict[int, Sampled]:
-    """By key, those that ended as a response ends; vLLM has other words for one that it gave up."""
+    """By key, the responses that ended normally.  vLLM reports another reason for one that it gave up."""
     return {s.key: s for s in sampled if s.finish_reason in ("stop", "length") and s.token_ids}
 
 

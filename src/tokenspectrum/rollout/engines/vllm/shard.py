@@ -44,7 +44,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Sampled:
-    """What came of a request: vLLM's own words for how it ended."""
+    """The outcome of a request, with vLLM's own word for how it ended."""
 
     key: int
     token_ids: tuple[int, ...]
@@ -54,7 +54,7 @@ class Sampled:
 
 def environment(options: EngineOptions, devices: list[str]) -> dict[str, str]:
     """Variables that vLLM reads when it is imported."""
-    # The engine runs in this very process, so that its errors arrive here and nothing outlives it.
+    # The engine runs in this process, so that its errors arrive here and nothing lives longer than it.
     chosen = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     if options.device == "cuda":
         return chosen | {"CUDA_VISIBLE_DEVICES": ",".join(devices)}
@@ -75,12 +75,12 @@ def start(options: EngineOptions) -> Any:
         gpu_memory_utilization=options.gpu_memory_utilization,
         max_model_len=options.max_tokens,
         max_num_seqs=options.max_sequences,
-        # After part of a prompt vLLM samples a token in vain and winds the request's random generator back, which a
-        # CPU's cannot be: there, a prompt is read in one piece.
+        # After a part of a prompt vLLM samples a token, drops it, and sets the request's random generator back.  A
+        # CPU's generator cannot be set back, so on a CPU a prompt is read in one piece.
         enable_chunked_prefill=options.device == "cuda",
         max_num_batched_tokens=max(8192, options.max_tokens, options.max_sequences),
         enforce_eager=options.device == "cpu",
-        # Of the full vocabulary at temperature 1, before top-p.
+        # Log-probabilities of the full vocabulary at temperature 1, before top-p.
         logprobs_mode="raw_logprobs",
         # Nothing of the checkpoint changes how we sample.
         generation_config="vllm",
@@ -88,7 +88,7 @@ def start(options: EngineOptions) -> Any:
 
 
 def answer(engine: Any, requests: list[Request], tell: Callable[[int], None]) -> list[Sampled]:
-    """Every request's response, in their order; after each step `tell` gets the number of those that are finished."""
+    """The responses in the order of the requests.  After each step `tell` gets the number of finished ones."""
     from vllm import SamplingParams, TokensPrompt
 
     params = [
@@ -113,7 +113,7 @@ def answer(engine: Any, requests: list[Request], tell: Callable[[int], None]) ->
         tell(done)
         return outputs
 
-    # generate calls this in a loop.  Its progress bar hears of finished requests only, and a long one takes minutes.
+    # generate calls this in a loop.  Its progress bar sees only finished requests, and a long request takes minutes.
     engine.llm_engine.step = step
     outputs = engine.generate(prompts, params, use_tqdm=False)
     return [_sampled(request, output.outputs[0]) for request, output in zip(requests, outputs, strict=True)]
@@ -122,13 +122,13 @@ def answer(engine: Any, requests: list[Request], tell: Callable[[int], None]) ->
 def _sampled(request: Request, output: Any) -> Sampled:
     tokens = tuple(output.token_ids)
     chosen: list[Mapping[int, Any]] = output.logprobs or []
-    # Float noise may lift a certain token's log-probability a little above 0.
+    # Float noise may make the log-probability of a sure token a little larger than 0.
     logprobs = tuple(min(0.0, at[token].logprob) for at, token in zip(chosen, tokens, strict=True))
     return Sampled(request.key, tokens, logprobs, output.finish_reason)
 
 
 def teller(connection: Connection, seconds: float) -> Callable[[int], None]:
-    """Sends a number as progress, the first one and then one in so many seconds."""
+    """A function that sends a number as progress: the first one, and then at most one every `seconds`."""
     told = -math.inf
 
     def tell(done: int) -> None:
@@ -141,7 +141,10 @@ def teller(connection: Connection, seconds: float) -> Callable[[int], None]:
 
 
 def serve(connection: Connection) -> None:
-    """Options, then lists of requests; each gets ("ready" | "sampled" | "failed", what), after some ("progress", n)."""
+    """Read options and then lists of requests.  Answer each by ("ready" | "sampled" | "failed", what).
+
+    ("progress", n) may come before an answer.
+    """
     try:
         options = connection.recv()
         engine = start(options)
@@ -164,7 +167,7 @@ def serve(connection: Connection) -> None:
 
 
 def end_with(owner: int) -> None:
-    """End this process soon after its owner has ended, however that came about and whatever vLLM is doing."""
+    """End this process soon after its owner has ended for any reason, even if vLLM is busy."""
     while os.getppid() == owner:
         time.sleep(1.0)
     os._exit(1)
@@ -174,6 +177,6 @@ def main() -> None:
     """Serve the socket whose number is the first argument, for the process whose id is the second."""
     threading.Thread(target=end_with, args=(int(sys.argv[2]),), daemon=True).start()
     serve(Connection(int(sys.argv[1])))
-    # vLLM leaves threads behind; the owner has everything by now.
+    # vLLM leaves threads that would keep this process alive.  The owner has all results by now.
     sys.stdout.flush()
     os._exit(0)

@@ -11,7 +11,7 @@ from tokenspectrum.policy.load import load_tokenizer
 from tokenspectrum.rollout.engines.vllm.engine import VllmEngine
 from tokenspectrum.systems.params import SystemsParams, VllmSystems
 
-# Batches that wait for each shard: the end of a call, when its batch thins out, comes this much less often.
+# Batches for each shard in one call.  At the end of a call a batch gets small, so longer calls waste less.
 _WAVES = 8
 
 
@@ -26,7 +26,7 @@ def start(
 
 
 def at_once(systems: SystemsParams) -> int:
-    """Responses to hand over together: vLLM fills its batches from a queue, which should not run dry."""
+    """How many responses to give the engine at once: vLLM fills its batches from a queue, which should not be empty."""
     return _WAVES * _of(systems).shards * systems.generate_batch
 
 

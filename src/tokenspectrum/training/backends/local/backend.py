@@ -1,6 +1,6 @@
-"""The local trainer: a model, its optimiser and what samples from it, in this process.
+"""The local trainer: a model, its optimiser and the engine that samples from it, in this process.
 
-The reference for every other trainer.  Knows PyTorch.  Knows no rules, no steps and no tables.
+It is the reference for every other trainer.  Knows PyTorch.  Knows no rules, no steps and no tables.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

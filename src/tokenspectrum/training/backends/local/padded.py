@@ -14,7 +14,7 @@ from tokenspectrum.training.batch import flat_tokens, token_offsets
 
 @dataclass(frozen=True)
 class Padded:
-    """A micro-batch: sequences padded on the right, where causal attention never sees the padding.
+    """A micro-batch of sequences that are padded on the right.  Causal attention never sees the padding there.
 
     ids_BT     int64, prompt then response, zeros behind
     query_N    int64 index into the flat (B, T) positions: the query that emits each response token, row by row
@@ -29,7 +29,7 @@ class Padded:
 
 
 def micro_batches(rows: torch.Tensor, responses: Sequence[Response], size: int) -> list[torch.Tensor]:
-    """`rows` (indices of responses) in chunks of at most `size`, sorted by length so that they pad each other least."""
+    """`rows` (indices of responses) in chunks of at most `size`, sorted by length so that padding is least."""
     by_length = sorted(
         rows.tolist(), key=lambda r: (len(responses[r].prompt_token_ids) + len(responses[r].token_ids), r)
     )

@@ -12,13 +12,13 @@ from safetensors.torch import load_file, save
 
 from tokenspectrum.training.damaged import DamagedError
 
-# A file's stem ("model") -> its tensors by name.
+# The stem of a file's name ("model") -> its tensors by name.
 Tensors = Mapping[str, Mapping[str, torch.Tensor]]
 _FILES = ("model", "optimizer", "rng")
 
 
 def tensors_of(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
-    """All that training goes on from."""
+    """All tensors that a resumed training needs."""
     return {
         "model": model_tensors(model),
         "optimizer": optimizer_tensors(model, optimizer),
@@ -29,13 +29,13 @@ def tensors_of(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Tens
 def write_tensors(folder: Path, tensors: Tensors) -> None:
     """One safetensors file each."""
     for name, of_file in tensors.items():
-        # Through bytes: the library's own writer hides a full disk behind an error of its own.
+        # Write bytes ourselves, because the library's writer reports a full disk by an error type of its own.
         content = save({key: value.detach().cpu().contiguous() for key, value in of_file.items()})
         (folder / f"{name}.safetensors").write_bytes(content)
 
 
 def read_tensors(folder: Path) -> Tensors:
-    """The inverse of `write_tensors`; raises DamagedError where a file is not there or does not load."""
+    """Read what `write_tensors` wrote.  DamagedError if a file is missing or does not load."""
     try:
         return {name: load_file(folder / f"{name}.safetensors") for name in _FILES}
     except (FileNotFoundError, SafetensorError, ValueError) as e:
@@ -43,7 +43,7 @@ def read_tensors(folder: Path) -> Tensors:
 
 
 def model_tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters, tied ones once, and buffers that belong to the model's state."""
+    """Parameters (tied ones once) and buffers of the model's state."""
     parameters = dict(model.named_parameters())
     tied = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     return parameters | {name: value for name, value in model.state_dict().items() if name not in tied}
@@ -60,7 +60,7 @@ def optimizer_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) 
 
 @torch.no_grad()
 def restore(model: torch.nn.Module, optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
-    """Put the tensors back, bit for bit.  Raises DamagedError, and changes nothing, where they are another policy's."""
+    """Put the tensors back, bit for bit.  If they are another policy's, raise DamagedError and change nothing."""
     saved, own = tensors["model"], model_tensors(model)
     if saved.keys() != own.keys():
         raise DamagedError("its tensors are not this policy's")

@@ -17,7 +17,7 @@ from tokenspectrum.training.record import MiniBatch
 
 @dataclass(frozen=True)
 class Terms:
-    """What the loss was made of at the update: D, sum w l / D, and every token's ratio and clipped term."""
+    """The parts of the loss at the update: D, sum w l / D, and every token's ratio and clipped term."""
 
     total: float
     loss: float
@@ -28,7 +28,8 @@ class Terms:
 def response_logprobs(model: PreTrainedModel, padded: Padded) -> torch.Tensor:
     """float32 N, differentiable: log-probability of every response token, full vocabulary, temperature 1.
 
-    Logits are made where they are needed only.  That the head alone makes them, with no soft cap, scoring has checked.
+    Logits are computed only where they are needed.  rollout/measure.py has checked that the head alone makes them,
+    without a soft cap.
     """
     hidden_BTC = model.base_model(input_ids=padded.ids_BT, use_cache=False).last_hidden_state
     logits_NV = model.get_output_embeddings()(hidden_BTC.flatten(0, 1)[padded.query_N]).float()
@@ -36,17 +37,18 @@ def response_logprobs(model: PreTrainedModel, padded: Padded) -> torch.Tensor:
 
 
 def accumulate_gradient(model: PreTrainedModel, batch: MiniBatch, clip: Clip, micro_batch: int) -> Terms:
-    """Leave the gradient of sum_t w_t l_t / D in the parameters' `.grad`, whatever the size of the micro-batches.
+    """Leave the gradient of sum_t w_t l_t / D in the parameters' `.grad`, for any size of micro-batches.
 
-    Micro-batches hold at most `micro_batch` responses; their losses add up to the mini-batch's.  D = 0 leaves it zero.
+    Micro-batches hold at most `micro_batch` responses, and their losses add up to the mini-batch's.  If D = 0, the
+    gradient is zero.
     """
     lengths_R = response_lengths(batch.responses)
     total = token_denominator(batch.weight_N, batch.denominator)
     ratio_N, loss_N = torch.empty_like(batch.old_logprob_N), torch.empty_like(batch.old_logprob_N)
-    # Zeros, not None: a step at zero gradient still moves by its momentum.
+    # Zeros and not None: with a zero gradient a step still moves by its momentum.
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    # A response whose every w A is 0 adds exactly 0 to the gradient: its ratios are wanted for the log alone.
+    # If w A is 0 for every token of a response, it adds exactly 0 to the gradient.  Only the log needs its ratios.
     owner_N = torch.arange(len(lengths_R)).repeat_interleave(lengths_R)
     pulls_R = torch.zeros(len(lengths_R)).index_add(0, owner_N, (batch.weight_N * batch.advantage_N).abs()) != 0
     pulls_R &= total > 0
@@ -67,9 +69,9 @@ def accumulate_gradient(model: PreTrainedModel, batch: MiniBatch, clip: Clip, mi
 
 
 def take_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, terms: Terms, grad_clip: float) -> float | None:
-    """Clip the gradient and step; the norm before clipping, or None where D = 0 and no step is taken.
+    """Clip the gradient and take a step.  Returns the norm before clipping, or None if D = 0 and no step is taken.
 
-    Raises UserError, without a step, where the loss or the gradient is not finite.
+    Raises UserError without a step if the loss or the gradient is not finite.
     """
     if terms.total == 0:
         return None

@@ -1,7 +1,7 @@
 """A run on verl as the training loop sees it: policy and optimiser are sharded over workers, and vLLM samples.
 
-vLLM and the actor share the GPUs.  So vLLM is woken, with the new weights, before it samples, and sleeps before the
-actor works.  Knows what to ask of verl's trainer, and in which order.  Knows neither verl nor rules, steps and tables.
+vLLM and the actor share the GPUs.  So vLLM wakes with the new weights before it samples, and sleeps before the actor
+works.  Knows what to ask of verl's trainer, and in which order.  Knows no verl, no rules, no steps and no tables.
 """
 
 from collections.abc import Callable, Mapping, Sequence

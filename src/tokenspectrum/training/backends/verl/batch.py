@@ -1,10 +1,10 @@
-"""Responses and weights in the rows that verl's actor takes; and what it answers, back in our order.
+"""Put responses and weights into the rows that verl's actor takes, and bring its answers back into our order.
 
-verl divides a mini-batch's loss by its valid tokens N over all ranks.  l_t is homogeneous in A, dual clip included.  So
-the advantage that verl gets is A_t w_t N / D, and verl's quotient is then sum_t w_t l_t / D.  This is exact for both
-denominators, with verl's own loss.  Knows verl's field names and its nested tensors.  Imports nothing of verl.
+verl divides a mini-batch's loss by its valid tokens N over all ranks.  l_t is homogeneous in A, also with the dual
+clip.  So verl gets the advantage A_t w_t N / D, and its quotient is then sum_t w_t l_t / D.  With verl's own loss this
+is exact for both denominators.  Knows verl's field names and its nested tensors.  Imports nothing of verl.
 
-Legend: R responses, N their tokens in order, B rows as verl gets them: with padding rows, in an order of their own.
+Legend: R responses, N their tokens in order, B rows as verl gets them, with padding rows and in another order.
 """
 
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ from tokenspectrum.training.batch import flat_tokens, response_lengths
 from tokenspectrum.training.dapo import token_denominator
 from tokenspectrum.training.record import MiniBatch
 
-# A padding row: verl wants a prompt before every response.  Its masks are 0, so it is in no loss and in no count.
+# A padding row has a prompt too, since verl needs one.  Its masks are 0, so it is in no loss and in no count.
 _PADDING = Response("", 0, (0,), (0,), (0.0,), "length")
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows for verl: `ranks` equal runs of rows, one a data-parallel rank, of about as many tokens each.
+    """Rows for verl: each data-parallel rank has equally many consecutive rows, with about equally many tokens.
 
     fields      name -> jagged nested tensor of B rows
     response_B  int64: the response in each row, -1 in a padding row
@@ -45,7 +45,7 @@ def measure_rows(responses: Sequence[Response], ranks: int) -> Rows:
     rows = [responses[r] if r >= 0 else _PADDING for r in response_B.tolist()]
     prompt_B = torch.tensor([len(row.prompt_token_ids) for row in rows])
     length_B = torch.tensor([len(row.token_ids) for row in rows])
-    # Prompt, response, prompt, response ...: each behind the other.
+    # Flat: prompt, response, prompt, response, and so on.
     ids = [np.array(part, dtype=np.int64) for row in rows for part in (row.prompt_token_ids, row.token_ids)]
     whole_B = prompt_B + length_B
     start_B = whole_B.cumsum(0) - whole_B
@@ -67,7 +67,7 @@ def update_rows(batch: MiniBatch, ranks: int) -> Rows | None:
     if advantage_N is None:
         return None
     rows = measure_rows(batch.responses, ranks)
-    # Jagged like the others: verl deals rows to its micro-batches as it sees fit.
+    # Jagged like the other fields, because verl itself divides the rows into micro-batches.
     rows.fields[RESPONSE] = _jagged(rows.response_B.clone(), torch.ones_like(rows.response_B))
     rows.fields["old_log_probs"] = spread(batch.old_logprob_N, rows)
     rows.fields["advantages"] = spread(advantage_N, rows)
@@ -75,7 +75,7 @@ def update_rows(batch: MiniBatch, ranks: int) -> Rows | None:
 
 
 def scaled_advantage(batch: MiniBatch) -> torch.Tensor | None:
-    """float32 N: A w N / D, the product taken in float64; None where D = 0."""
+    """float32 N: A w N / D, computed in float64; None if D = 0."""
     total = token_denominator(batch.weight_N, batch.denominator)
     if total == 0:
         return None
@@ -90,7 +90,7 @@ def measure_info() -> dict[str, Any]:
 def update_info(rows: Rows) -> dict[str, Any]:
     """The further arguments of update_actor: these rows are one mini-batch, taken once and in this order.
 
-    The temperature is that of old_log_probs: 1, whatever the responses were sampled at.
+    The temperature is that of old_log_probs.  It is 1 for any sampling temperature.
     """
     return {
         "temperature": 1.0,
@@ -104,7 +104,7 @@ def update_info(rows: Rows) -> dict[str, Any]:
 
 
 def spread(value_N: torch.Tensor, rows: Rows) -> torch.Tensor:
-    """`value_N`, of the tokens in the responses' order, as a jagged tensor of the responses' rows; 0 in padding."""
+    """`value_N` (tokens in the responses' order) as a jagged tensor of the responses' rows; 0 in padding rows."""
     mask = rows.fields["response_mask"]
     value = value_N.new_zeros(len(mask.values()))
     value[mask.values() > 0] = value_N[flat_tokens(rows.response_B[rows.response_B >= 0], rows.lengths_R)]
@@ -112,9 +112,10 @@ def spread(value_N: torch.Tensor, rows: Rows) -> torch.Tensor:
 
 
 def gather(value: torch.Tensor, rows: Rows, alignment: str = "decision") -> torch.Tensor:
-    """The inverse, from what verl computes at every position of prompt and response: N, in the responses' order.
+    """N values in the responses' order, from what verl computes at every position of prompt and response.
 
-    `decision` takes a token's value at the position that emits it, as log-probabilities always are; `token` at its own.
+    `decision` takes a token's value at the position that emits it, where log-probabilities always are.  `token` takes
+    it at the token's own position.
     """
     row_R = torch.empty_like(rows.lengths_R)
     real_B = rows.response_B >= 0
@@ -132,9 +133,10 @@ def _offsets(jagged: torch.Tensor) -> torch.Tensor:
 
 
 def _deal(lengths: Sequence[int], ranks: int) -> torch.Tensor:
-    """int64 B: responses, longest first, dealt to the ranks there and back again; then each rank's hand in a run.
+    """int64 B: the response in each row, one rank's rows after another's.
 
-    So that the ranks finish together.  One rank keeps the order given.  -1 fills up to equal hands.
+    The longest responses are dealt first, in the order of ranks 0, 1, ..., 1, 0, so that all ranks finish together.
+    A single rank keeps the given order.  -1 is a padding row, so that all ranks have equally many rows.
     """
     order = list(range(len(lengths)))
     if ranks > 1:
@@ -146,6 +148,6 @@ def _deal(lengths: Sequence[int], ranks: int) -> torch.Tensor:
 
 
 def _jagged(values: torch.Tensor, length_B: torch.Tensor) -> torch.Tensor:
-    """Rows of the given lengths, cut from `values` one behind the other."""
+    """Rows of the given lengths, cut from `values` one after the other."""
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), length_B.cumsum(0)])
     return torch.nested.nested_tensor_from_jagged(values, offsets)

@@ -1,8 +1,8 @@
 """verl's configuration, made from our params: flat dotted keys and their values.  Knows verl's keys, not its code.
 
-Three kinds of key.  Those that a param of ours sets, and those on which the trainer's own work rests (verl's token mean
-is the loss we define; there is no critic), cannot be overridden.  The rest are settings of how fast, which differ
-between GPUs and CPU trials; `train.verl_overrides` may change them, and any key that is not named here.
+There are three kinds of key.  Our params set some.  The trainer's own work needs others: verl's token mean is the loss
+that we define, and there is no critic.  These two kinds cannot be overridden.  The third kind decides only how fast a
+run is, and differs between GPUs and CPU trials.  `train.verl_overrides` may change these, and all keys not named here.
 """
 
 import importlib.util
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tokenspectrum.training.job import TrainJob
 
 ACTOR, MODEL, ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.model", "actor_rollout_ref.rollout"
-# Parts of verl that this trainer does not run: a key there would change nothing.
+# Parts of verl that this trainer does not run.  A key there would change nothing.
 UNUSED = {
     "algorithm": "advantages, weights and dynamic sampling are ours; see rules and train.dynamic_sampling",
     "critic": "there is no critic",
@@ -57,14 +57,14 @@ class VerlFiles:
 
 
 def verl_config(job: "TrainJob", files: VerlFiles) -> dict[str, Any]:
-    """Dotted verl key -> value for `job`, overrides included; an override of what is ours is a UserError."""
+    """Dotted verl key -> value for `job`, with the overrides.  UserError if an override names a key that is ours."""
     return config_of(job.train, job.sampling, job.systems, job.seed, files, name=f"{job.run}-s{job.seed}")
 
 
 def config_of(
     train: TrainParams, sampling: SamplingParams, systems: SystemsParams, seed: int, files: VerlFiles, *, name: str
 ) -> dict[str, Any]:
-    """The same from params alone, for a plan."""
+    """The same configuration from params alone, for a plan."""
     if systems.verl is None:
         raise UserError("systems.verl: null, but train.trainer is verl; see presets/tiny.yaml")
     ours = {key: (param, value) for param, key, value in _from_params(train, sampling, systems, systems.verl, seed)}
@@ -103,7 +103,7 @@ def resolve(config: Mapping[str, Any]) -> "DictConfig":
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """A mapping as value means its entries: no way around the checks of single keys."""
+    """Replace mappings by their entries, so that no value avoids the checks of single keys."""
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{prefix}{key}.")
@@ -131,7 +131,7 @@ def _from_params(
     yield "train.mini_batches", f"{ACTOR}.ppo_mini_batch_size", mini_batch
     yield "train.steps", "trainer.total_training_steps", train.steps
     yield "train.steps", f"{ACTOR}.optim.total_training_steps", train.steps
-    # The schedule is ours: each update gets its rate with the batch.
+    # The learning-rate schedule is ours: each update gets its rate with the batch.
     yield "train.learning_rate", f"{ACTOR}.optim.lr", train.learning_rate
     yield "train.warmup_steps", f"{ACTOR}.optim.lr_scheduler_type", "constant"
     yield "train.warmup_steps", f"{ACTOR}.optim.lr_warmup_steps", 0
@@ -170,7 +170,7 @@ def _from_params(
 
 
 def _fixed(files: VerlFiles, name: str, verl: VerlSystems) -> Iterator[tuple[str, Any]]:
-    """What the trainer's own work rests on."""
+    """The keys that the trainer's own work needs."""
     yield "data.train_files", str(files.train_parquet)
     yield "data.val_files", str(files.val_parquet)
     yield "data.truncation", "left"
@@ -183,7 +183,7 @@ def _fixed(files: VerlFiles, name: str, verl: VerlSystems) -> Iterator[tuple[str
     yield "algorithm.use_kl_in_reward", False
     yield "algorithm.filter_groups.enable", False
     yield f"{ACTOR}.strategy", "fsdp2"
-    # A sequence split over GPUs has its attention rows split too.
+    # If a sequence were split over GPUs, its attention rows would be split too.
     yield f"{ACTOR}.ulysses_sequence_parallel_size", 1
     yield f"{ACTOR}.fsdp_config.ulysses_sequence_parallel_size", 1
     yield f"{ACTOR}.use_dynamic_bsz", True
@@ -198,15 +198,16 @@ def _fixed(files: VerlFiles, name: str, verl: VerlSystems) -> Iterator[tuple[str
     yield f"{ROLLOUT}.mode", "async"
     yield f"{ROLLOUT}.top_k", -1
     yield f"{ROLLOUT}.do_sample", True
-    # Of the full vocabulary, before top-p: what rollout_logprob means.
+    # rollout_logprob is defined over the full vocabulary, before top-p.
     yield f"{ROLLOUT}.calculate_log_probs", True
     yield f"{ROLLOUT}.logprobs_mode", "raw_logprobs"
     if verl.device == "cpu":
-        # After part of a prompt vLLM samples a token in vain and winds the request's generator back; a CPU's cannot be.
+        # After a part of a prompt vLLM samples a token, drops it, and sets the random generator back.  A CPU's
+        # generator cannot be set back.
         yield f"{ROLLOUT}.enable_chunked_prefill", False
     yield "trainer.use_v1", True
     yield "trainer.v1.trainer_mode", "sync"
-    # Evaluation is a stage of its own; checkpoints and metrics are written by us.
+    # Evaluation is a stage of its own, and we write checkpoints and metrics ourselves.
     yield "trainer.val_before_train", False
     yield "trainer.val_only", False
     yield "trainer.test_freq", -1
@@ -235,7 +236,7 @@ def _speed(systems: SystemsParams, verl: VerlSystems, longest: int) -> dict[str,
         f"{ROLLOUT}.enforce_eager": True,
         f"{ROLLOUT}.free_cache_engine": False,
         f"{ROLLOUT}.enable_sleep_mode": False,
-        # Prompts are read in one piece (see above), so the longest must fit into one pass.
+        # A prompt is read in one piece (see above), so the longest prompt must fit into one pass.
         f"{ROLLOUT}.max_num_batched_tokens": max(2048, longest, systems.generate_batch),
         f"{ROLLOUT}.checkpoint_engine.update_weights_bucket_megabytes": 64,
         "reward.num_workers": 1,

@@ -1,7 +1,7 @@
 """verl's synchronous trainer as a set of plain operations: sample, measure, update, hand over weights, save.
 
-The workers, FSDP2, vLLM and the exchange of weights are verl's own.  The loop over steps is ours (training/loop.py): a
-rule's weights span the rollout batch, so the driver must see all of it between scoring and the first update.  Knows
+The workers, FSDP2, vLLM and the exchange of weights are verl's own.  The loop over steps is ours (training/loop.py).  A
+rule weighs the whole rollout batch, so the driver must see all of it before the first update.  Knows
 verl's worker group and servers.  Knows no rules and no tables.
 """
 
@@ -30,12 +30,12 @@ from tokenspectrum.training.dapo import Clip
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.record import MiniBatch, Updated
 
-_ANSWER_S = 20.0  # for a server to answer a question
-_TRIES = 2  # of one request, before it is named and the run stops
+_ANSWER_S = 20.0  # seconds that a server may take to answer a question
+_TRIES = 2  # of one request; after that the run stops and names it
 
 
 def request_seed(seed: int, step: int, prompt_id: str, sample: int) -> int:
-    """Seed of one request to vLLM: a function of what it is for, so that it can be read off the log again."""
+    """Seed of one request to vLLM.  It depends only on the request's purpose, so the log is enough to find it again."""
     return stream_key("vllm", seed, step, prompt_id, sample) >> 1
 
 
@@ -48,7 +48,7 @@ class VerlTrainer(PPOTrainerSync):
         self.job, self.tokenizer, self.stop = job, tokenizer, stop
         super().__init__(config)
 
-    # What verl's set-up calls, in the place of parts that this trainer does not use.
+    # verl's set-up calls these.  They replace parts that this trainer does not use.
     def _build_replay_buffer(self) -> None:
         return None
 
@@ -66,7 +66,7 @@ class VerlTrainer(PPOTrainerSync):
         self.global_steps = 0
 
     def on_init_end(self) -> None:
-        """Weights go to vLLM once a checkpoint, if there is one, has been read."""
+        """Do nothing: vLLM gets the weights later, after a checkpoint was read."""
 
     @property
     def ranks(self) -> int:
@@ -79,15 +79,15 @@ class VerlTrainer(PPOTrainerSync):
         self.checkpoint_manager.update_weights(step)
 
     def rest(self) -> None:
-        """vLLM frees its memory for the actor."""
+        """Let vLLM free its memory for the actor."""
         self.checkpoint_manager.sleep_replicas()
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, step: int, beat: Callable[[], None]
     ) -> list[Response]:
-        """Responses prompt-major, each sampled under a seed of its own; a request that fails twice is named.
+        """Responses prompt-major, each sampled with its own seed.  An error names a request that fails twice.
 
-        `beat` is called as each response comes.
+        `beat` is called for each response.
         """
 
         async def sample(prompt: Prompt, i: int) -> Response:
@@ -115,7 +115,7 @@ class VerlTrainer(PPOTrainerSync):
         failed = ""
         for _ in range(_TRIES):
             try:
-                # vLLM's server takes the dictionary apart: every try needs its own.
+                # vLLM's server changes the dictionary, so every try needs its own.
                 out = await client.generate(
                     f"{prompt.prompt_id}-{sample}", prompt_ids=list(prompt.token_ids), sampling_params=dict(asked)
                 )
@@ -138,7 +138,7 @@ class VerlTrainer(PPOTrainerSync):
         raise UserError(f"step {step}: vLLM did not answer prompt {prompt.prompt_id}, sample {sample}: {failed}")
 
     def reward(self, questions: Sequence[Question], responses: Sequence[Response]) -> list[Rewarded]:
-        """What the responses earn, found by verl's reward workers."""
+        """The rewards of the responses, computed by verl's reward workers."""
         return rewards_of(self.reward_loop_manager.compute_rm_score(reward_batch(questions, responses)))
 
     def measure(
@@ -166,7 +166,7 @@ class VerlTrainer(PPOTrainerSync):
         )
 
     def update(self, batch: MiniBatch, lr: float) -> Updated:
-        """One optimiser step on one mini-batch; none where D = 0."""
+        """One optimiser step on one mini-batch; no step if D = 0."""
         asked = self.job.train.clip
         clip = Clip(asked.low, asked.high, asked.dual)
         rows = update_rows(batch, self.ranks)
@@ -184,11 +184,11 @@ class VerlTrainer(PPOTrainerSync):
         return {"actors": list(self.actor_rollout_wg.placement()), "servers": servers}
 
     def dead(self) -> str | None:
-        """Which vLLM has died, None while all live.  To be asked from any thread, whatever the others wait for."""
+        """Which vLLM has died; None if all are alive.  Any thread may ask, even while others wait."""
         try:
             dead = ray.get([server.__ray_call__.remote(_died) for server in self._servers()], timeout=_ANSWER_S)
         except ray.exceptions.GetTimeoutError:
-            return None  # busy; the heartbeat tells of those that stay so
+            return None  # it is busy; the watchdog notices if it stays so
         except ray.exceptions.RayError as e:
             return f"a vLLM server died: {' '.join(str(e).split())[:200]}"
         return next((f"vLLM's engine on {where} died" for where in dead if where), None)
@@ -207,6 +207,6 @@ def _where(server: Any) -> dict[str, Any]:
 
 
 def _died(server: Any) -> str | None:
-    """The address of a server whose engine, a process of its own, is gone."""
+    """The address of a server if its engine, which is a process of its own, is gone."""
     engine = getattr(server, "engine", None)
     return ray.util.get_node_ip_address() if engine is not None and engine.errored else None

@@ -1,8 +1,8 @@
-"""The driver process of a run on verl: it joins Ray, brings up verl's workers and vLLM, and runs the training loop.
+"""The driver process of a run on verl: it joins Ray, starts verl's workers and vLLM, and runs the training loop.
 
-`python -m tokenspectrum.training.backends.verl.driver --job FILE`: systems/ray/launch.py starts it once Ray is up at
-$TOKENSPECTRUM_RAY_ADDRESS.  Exit codes: 0 done; 75 stopped by SIGTERM after a checkpoint, start it again to go on; 1
-failed, with a last line `error: ...`.  Knows what is brought up, and in which order.
+`python -m tokenspectrum.training.backends.verl.driver --job FILE`: systems/ray/launch.py starts it when Ray is up at
+$TOKENSPECTRUM_RAY_ADDRESS.  Exit codes: 0 done; 75 stopped by SIGTERM after a checkpoint, start it again to resume; 1
+failed, with a last line `error: ...`.  Knows what is started, and in which order.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def start(job: TrainJob, tokenizer: PreTrainedTokenizerBase, beat: Callable[[], 
     trainer = make_trainer(job, tokenizer)
     beat()
     if folder := log_dir():
-        # Which process runs where: provenance.
+        # Provenance records which process runs where.
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "placement.json").write_text(json.dumps(trainer.placement(), indent=2) + "\n")
     with Vitals(trainer.dead):

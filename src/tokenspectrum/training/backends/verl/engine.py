@@ -1,8 +1,8 @@
-"""verl's FSDP engine, which here returns attention statistics of chosen layers too, as it finds old log-probabilities.
+"""verl's FSDP engine, which also returns attention statistics of chosen layers with the old log-probabilities.
 
 Every worker loads it through actor_rollout_ref.model.external_lib, and VERL_ENGINE_VENDOR chooses it.  Queries and keys
-are those of the actor's own forward pass: they are captured behind transformers' attention interface, and no model is
-edited.  Knows verl's micro-batches.  Knows no rewards, no rules and no files.
+come from the actor's own forward pass.  They are captured at transformers' attention interface, and no model is edited.
+Knows verl's micro-batches.  Knows no rewards, no rules and no files.
 """
 
 import itertools
@@ -126,11 +126,11 @@ def attention_answer(capture: Capture, request: AttentionRequest, micro_batch: A
 
 
 def packed(capture: Capture, layer: int, offsets: Tensor) -> tuple[Tensor, Tensor]:
-    """q (N, H, D) and k (N, K, D) of a micro-batch without padding, whether verl packed it or padded it."""
+    """q (N, H, D) and k (N, K, D) of a micro-batch without padding.  verl may have packed it or padded it."""
     total, q_BTHD, k_BTKD = int(offsets[-1]), capture[layer].q, capture[layer].k
     length_B = offsets.diff()
     if len(q_BTHD) == 1:
-        # Packed, or one sequence: what may follow the tokens is padding to a round length.
+        # Packed, or one sequence.  Padding to a round length may follow the tokens.
         return q_BTHD[0, :total], k_BTKD[0, :total]
     mask_BT = torch.arange(q_BTHD.shape[1], device=offsets.device) < length_B[:, None]
     q, k, _ = capture.packed(layer, mask_BT)
@@ -138,8 +138,8 @@ def packed(capture: Capture, layer: int, offsets: Tensor) -> tuple[Tensor, Tenso
 
 
 def _rows(q: Tensor, k: Tensor, scale: float, offsets: Tensor, start_B: list[int], tokens: Tensor) -> Tensor:
-    """Jagged, a sequence's wanted attention rows one behind the other.  Each sequence opens with a 0, as a jagged
-    tensor has no empty parts; so does each sequence's list of wanted tokens, with a -1."""
+    """Jagged: the wanted attention rows of each sequence, one after the other.  A part of a jagged tensor must not be
+    empty, so each sequence starts with a 0.  For the same reason its list of wanted tokens starts with a -1."""
     wanted = [part[1:].tolist() for part in tokens.unbind()]
     queries = [(b, start_B[b] + t) for b, positions in enumerate(wanted) for t in positions]
     found = iter(attention_rows(q, k, queries, cu_seqlens=offsets, scale=scale) if queries else [])

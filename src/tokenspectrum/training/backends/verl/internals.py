@@ -1,6 +1,6 @@
-"""Every name of verl that the trainer uses.  Nothing else imports verl, so a new version is one file's work.
+"""Every name of verl that the trainer uses.  Nothing else imports verl, so for a new version only this file changes.
 
-verl promises no interface here.  PINNED is the version that these names are of.  `check_pins` compares what we call,
+verl promises no interface here.  PINNED is the version that has these names.  `check_pins` compares what we call,
 override or read with what is installed.  docs/verl.md ("Upgrading verl") says how to move to another version.
 """
 
@@ -43,7 +43,7 @@ __all__ = [
     "tensordict_utils",
 ]
 
-# What we call, and what we override: its parameters, in order.
+# The parameters, in order, of everything that we call or override.
 SIGNATURES: Mapping[Callable, tuple[str, ...]] = {
     FSDPEngineWithLMHead.forward_step: ("self", "micro_batch", "loss_function", "forward_only"),
     FSDPEngineWithLMHead.prepare_model_outputs: (
@@ -91,7 +91,7 @@ SIGNATURES: Mapping[Callable, tuple[str, ...]] = {
 
 
 def check_pins(signatures: Mapping[Callable, tuple[str, ...]] = SIGNATURES, version: str | None = None) -> None:
-    """Raise UserError where the installed verl is not the one that this package was written against."""
+    """Raise UserError if the installed verl is not the one for which this package was written."""
     found = version or importlib.metadata.version("verl")
     if found != PINNED:
         raise UserError(f"verl {found} is installed, but the trainer is written for {PINNED}; {_HOW}")
@@ -104,7 +104,7 @@ def check_pins(signatures: Mapping[Callable, tuple[str, ...]] = SIGNATURES, vers
 
 
 def validate(config: Any) -> None:
-    """verl's own checks of its configuration; what they find is a UserError."""
+    """Run verl's own checks of its configuration.  What they find becomes a UserError."""
     try:
         validate_config(
             config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)
@@ -114,12 +114,12 @@ def validate(config: Any) -> None:
 
 
 def ray_environment() -> dict[str, str]:
-    """Environment variables that verl wants in every process of its cluster."""
+    """Environment variables that verl needs in every process of its cluster."""
     return dict(get_ppo_ray_runtime_env()["env_vars"])
 
 
 def non_tensor(data: Any, key: str) -> Any:
-    """What was handed over beside the tensors of a batch, None where nothing was."""
+    """The value of `key` beside the tensors of a batch; None if there is none."""
     return tensordict_utils.get_non_tensor_data(data, key, None)
 
 

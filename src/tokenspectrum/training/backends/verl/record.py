@@ -1,4 +1,4 @@
-"""What verl's actor answers, as our Statistics: so every trainer logs and weighs the same record.
+"""Turn the answers of verl's actor into our Statistics, so that every trainer logs and weighs the same record.
 
 Knows names of fields and the layout of rows.  Imports nothing of verl.
 """
@@ -16,12 +16,12 @@ from tokenspectrum.training.backends.verl.request import AttentionRequest, field
 from tokenspectrum.training.dapo import Clip, clipped_loss, importance_ratio
 from tokenspectrum.training.record import MiniBatch, Updated
 
-# verl's log-sum-exp may leave a log-probability or an entropy outside its range by rounding; beyond this it is wrong.
+# Rounding in verl's log-sum-exp may put a log-probability or an entropy this far outside its range.  More is an error.
 _ROUNDING = {"float32": 1e-4, "bfloat16": 0.1}
 
 
 def updated_of(batch: MiniBatch, clip: Clip, logprob_N: torch.Tensor, loss: float, norm: float | None) -> Updated:
-    """What an update came to; `logprob_N` is of the policy that it changed.  UserError where a figure is not finite."""
+    """The outcome of an update.  `logprob_N` is of the policy before it.  UserError if a number is not finite."""
     if not math.isfinite(loss):
         raise UserError(f"the loss is {loss}: lower train.learning_rate")
     if norm is not None and not math.isfinite(norm):
@@ -35,7 +35,7 @@ def updated_of(batch: MiniBatch, clip: Clip, logprob_N: torch.Tensor, loss: floa
 
 
 def logprobs_of(parts: Sequence[Mapping[int, torch.Tensor]]) -> torch.Tensor:
-    """N, in the responses' order, from what the ranks answer; more than one may hold a response."""
+    """N, in the responses' order, from the answers of the ranks.  Several ranks may hold the same response."""
     of = {r: value for part in parts for r, value in part.items()}
     return torch.cat([of[r] for r in sorted(of)])
 
@@ -82,7 +82,7 @@ def scores_of(
 
 
 def row_field(rows: Rows, row_tokens: Sequence[tuple[int, int]]) -> torch.Tensor:
-    """Jagged int64 of verl's rows: the tokens of each response whose attention rows are wanted, behind a -1."""
+    """Jagged int64 of verl's rows: a -1, and then the tokens of each response whose attention rows are wanted."""
     parts = [[-1] for _ in rows.response_B]
     place = {r: b for b, r in enumerate(rows.response_B.tolist())}
     for r, t in row_tokens:
