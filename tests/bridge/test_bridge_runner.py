@@ -383,7 +383,10 @@ def test_provenance_is_beside_the_log_and_in_no_output(toy):
     provenance = json.loads(toy.text("logs/train/train@full-1/provenance.json"))
     assert provenance["systems"] == {"systems": {"threads": 1}}
     assert provenance["systems_code"].keys() == {"src/toy/systems", "src/toy/rules"}
-    assert {"git", "versions", "host", "wall_seconds", "key"} <= provenance.keys()
+    assert {"git", "versions", "host", "wall_seconds", "key", "cpu", "instruction_sets", "gpus"} <= provenance.keys()
+    flags = Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split()
+    assert set(provenance["instruction_sets"]) <= set(flags)
+    assert ("avx2" in provenance["instruction_sets"]) == ("avx2" in flags)
     assert provenance["versions"].keys() == {"python", "dvc", "snakemake"}
     host = provenance["host"].encode()
     assert not [name for name, content in toy.outputs().items() if host in content or b"wall_seconds" in content]

@@ -44,6 +44,15 @@ def test_every_table_has_its_key_and_columns(artifacts):
     assert connection.execute("SELECT count(*) FROM sources WHERE problem IS NOT NULL").fetchone() == (0,)
 
 
+def test_duckdb_from_1_2_on_can_open_the_file(artifacts):
+    connect(artifacts).close()
+    # DuckDB's header: a checksum of 8 bytes, "DUCK", the storage version.  1.2 reads versions up to 65.
+    with DATABASE.open("rb") as file:
+        header = file.read(20)
+    assert header[8:12] == b"DUCK"
+    assert int.from_bytes(header[12:20], "little") <= 65
+
+
 def test_views_list_exactly_the_runs_that_params_name(artifacts):
     both = connect(artifacts)
     assert set(column(both, "SELECT DISTINCT run || seed FROM metrics")) == {

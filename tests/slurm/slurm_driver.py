@@ -76,7 +76,13 @@ class Driver:
         env = os.environ | {"PATH": path, "PYTHONPATH": modules, "OMP_NUM_THREADS": "1"}
         with self._log.open("wb") as f:
             self._process = subprocess.Popen(
-                [*COMMAND, target], cwd=clone.root, env=env, stdout=f, stderr=subprocess.STDOUT
+                [*COMMAND, target],
+                cwd=clone.root,
+                env=env,
+                stdout=f,
+                stderr=subprocess.STDOUT,
+                # Tests that run in the background inherit an ignored SIGINT; a user's terminal does not.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
     def said(self) -> str:

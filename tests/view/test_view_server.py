@@ -202,7 +202,9 @@ def project(tmp_path, monkeypatch):
 def test_the_command_prints_an_address_and_ends_at_ctrl_c(project):
     command = [sys.executable, "-m", "tokenspectrum.cli.main", "view", "--no-browser", "--port", "0"]
     command[1:3] = ["-c", "from tokenspectrum.cli.main import main; main()"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # Tests that run in the background inherit an ignored SIGINT; a user's terminal does not.
+    default = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **default) as process:
         address = process.stdout.readline().strip()
         try:
             assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{20,}/", address)

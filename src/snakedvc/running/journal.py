@@ -8,7 +8,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import socket
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from snakedvc.dvcfiles.records import write_atomically
+from snakedvc.running.machine import machine
 from snakedvc.settings import load_settings
 
 RUNNER_LOG = Path("logs/runner.jsonl")
@@ -55,8 +55,7 @@ def write_provenance(
         "key": key,
         "git": revision(),
         "versions": versions(load_settings().libraries),
-        "host": socket.gethostname(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        **machine(),
         "devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),

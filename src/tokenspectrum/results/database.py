@@ -18,6 +18,8 @@ from tokenspectrum.tables.registry import TABLES
 from tokenspectrum.tokenlog.reader import read_manifest
 from tokenspectrum.tokenlog.writer import atomic_path
 
+# The oldest DuckDB that opens the file.  Without it, only the version that wrote it can.
+STORAGE = "v1.2.0"
 MACROS = ("queries/macros.sql", "queries/partitions.sql", "queries/quadrants.sql")
 # The stage that fills a table, where the folder's name does not say it.
 MADE_BY = {"vocab": "policy", "attention": "tokens", "metrics": "train"}
@@ -69,7 +71,7 @@ def rebuild(path: Path, artifacts: Path, methods: Sequence[str], seeds: Sequence
             files.setdefault(table, []).extend(paths)
     with atomic_path(path) as temporary:
         try:
-            with duckdb.connect(temporary) as connection:
+            with duckdb.connect(temporary, config={"storage_compatibility_version": STORAGE}) as connection:
                 _fill(connection, files, found, layer_count(artifacts))
         except duckdb.Error as e:  # binding a view opens its first file
             raise UserError(f"{path}: {one_line(e)}; run the stage that makes the file again") from None
