@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit.policy import LLAMA, write_checkpoint
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models
 from transformers import (
@@ -40,16 +41,6 @@ from tokenspectrum.reward.boxed import verify
 TOKENIZER = build_tokenizer()
 SIZE = len(TOKENIZER)
 SMALL = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-LLAMA = SMALL | {"num_key_value_heads": 1, "max_position_embeddings": 128}
-
-
-def checkpoint(path: Path, config=None, seed: int = 0, **save) -> Path:
-    """A small checkpoint as somebody else's transformers would leave it."""
-    torch.manual_seed(seed)
-    config = LlamaConfig(vocab_size=SIZE, **LLAMA) if config is None else config
-    AutoModelForCausalLM.from_config(config).save_pretrained(path, **save)
-    TOKENIZER.save_pretrained(path)
-    return path
 
 
 def edit(path: Path, name: str, **changes: object) -> None:
@@ -83,7 +74,7 @@ SAMPLING = [
 
 @pytest.mark.parametrize("generation", SAMPLING)
 def test_a_checkpoint_s_own_sampling_loses_no_run(tmp_path, generation, caplog):
-    source = checkpoint(tmp_path / "source")
+    source = write_checkpoint(tmp_path / "source")
     edit(source, "generation_config.json", eos_token_id=[1, 2], **generation)
     with caplog.at_level(logging.WARNING):
         report = imported(source, tmp_path / "policy")
@@ -98,7 +89,7 @@ def test_a_checkpoint_s_own_sampling_loses_no_run(tmp_path, generation, caplog):
 
 @pytest.mark.parametrize("generation", SAMPLING[:3])
 def test_a_save_does_not_trip_over_what_a_model_brings(tmp_path, generation):
-    model, tokenizer = load_policy(checkpoint(tmp_path / "source"))
+    model, tokenizer = load_policy(write_checkpoint(tmp_path / "source"))
     vars(model.generation_config).update(generation)
     kept = model.generation_config
     save_policy(model, tokenizer, tmp_path / "trained")
@@ -107,16 +98,16 @@ def test_a_save_does_not_trip_over_what_a_model_brings(tmp_path, generation):
 
 
 def test_a_damaged_generation_config_is_one_line(tmp_path):
-    source = checkpoint(tmp_path / "source")
+    source = write_checkpoint(tmp_path / "source")
     for content in ("{", "[1]", '"x"'):
         (source / "generation_config.json").write_text(content)
         assert "generation_config.json of the checkpoint: not valid JSON" in refusal(source)
 
 
 def test_old_shards_beside_a_newer_single_file_are_left_behind(tmp_path):
-    source = checkpoint(tmp_path / "source", seed=1, max_shard_size="20KB")
+    source = write_checkpoint(tmp_path / "source", seed=1, max_shard_size="20KB")
     shards = {file.name for file in source.glob("model-*.safetensors")}
-    new = checkpoint(tmp_path / "new", seed=2)
+    new = write_checkpoint(tmp_path / "new", seed=2)
     (source / "model.safetensors").write_bytes((new / "model.safetensors").read_bytes())
     imported(source, tmp_path / "policy")
     there = {file.name for file in (tmp_path / "policy").iterdir()}
@@ -130,7 +121,7 @@ def test_old_shards_beside_a_newer_single_file_are_left_behind(tmp_path):
 
 @pytest.mark.parametrize("shard", ["../elsewhere.safetensors", "/tmp/x.safetensors", "gone.safetensors"])
 def test_shards_that_are_not_in_the_folder_are_refused(tmp_path, shard):
-    source = checkpoint(tmp_path / "source", max_shard_size="20KB")
+    source = write_checkpoint(tmp_path / "source", max_shard_size="20KB")
     index = source / "model.safetensors.index.json"
     content = json.loads(index.read_text())
     content["weight_map"]["lm_head.weight"] = shard
@@ -149,7 +140,7 @@ NOISY = [
 
 @pytest.mark.parametrize("config", NOISY, ids=lambda config: config.model_type)
 def test_the_update_computes_what_sampling_computed(tmp_path, config):
-    report = imported(checkpoint(tmp_path / "source", config), tmp_path / "policy")
+    report = imported(write_checkpoint(tmp_path / "source", config), tmp_path / "policy")
     assert any("drop" in phrase for phrase in report["not_taken"])
     model, _ = load_policy(tmp_path / "policy")
     ids = torch.arange(24)[None] % SIZE
@@ -195,13 +186,13 @@ TEMPLATES = [
 
 @pytest.mark.parametrize(("template", "message"), TEMPLATES)
 def test_a_template_that_is_not_fit_is_one_line_at_the_policy_stage(tmp_path, template, message):
-    source = checkpoint(tmp_path / "source")
+    source = write_checkpoint(tmp_path / "source")
     assert message in refusal(source, chat_template=template)
     assert "give another in policy.chat_template" in refusal(source, chat_template=template)
 
 
 def test_a_template_with_names_of_its_own_is_fit(tmp_path):
-    source = checkpoint(tmp_path / "source")
+    source = write_checkpoint(tmp_path / "source")
     own = "{% set now = 'noon' %}{{ now }}" + CHAT_TEMPLATE
     imported(source, tmp_path / "policy", chat_template=own)
 
@@ -217,7 +208,7 @@ def test_any_template_is_fit_or_refused(text):
 
 @pytest.mark.parametrize("missing", [["tokenizer.json"], ["tokenizer.json", "tokenizer_config.json"]])
 def test_a_folder_without_tokenizer_files_is_one_line(tmp_path, missing):
-    source = checkpoint(tmp_path / "source")
+    source = write_checkpoint(tmp_path / "source")
     for name in missing:
         (source / name).unlink()
     assert f"policy.source {source}: no loadable tokenizer" in refusal(source)
@@ -225,13 +216,13 @@ def test_a_folder_without_tokenizer_files_is_one_line(tmp_path, missing):
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"model": 5}', "\0"])
 def test_a_damaged_tokenizer_is_one_line(tmp_path, content):
-    source = checkpoint(tmp_path / "source")
+    source = write_checkpoint(tmp_path / "source")
     (source / "tokenizer.json").write_text(content)
     assert "no loadable tokenizer" in refusal(source)
 
 
 def test_a_base_model_without_a_template_is_told_where_to_give_one(tmp_path):
-    source = checkpoint(tmp_path / "source")
+    source = write_checkpoint(tmp_path / "source")
     for file in source.glob("*.jinja"):
         file.unlink()
     message = f"policy.source {source}: its tokenizer has no chat template; give one in policy.chat_template"
@@ -240,7 +231,7 @@ def test_a_base_model_without_a_template_is_told_where_to_give_one(tmp_path):
 
 
 def test_a_spare_id_within_an_answer_is_not_read_over(tmp_path):
-    source = checkpoint(tmp_path / "source", LlamaConfig(vocab_size=SIZE + 5, **LLAMA))
+    source = write_checkpoint(tmp_path / "source", LlamaConfig(vocab_size=SIZE + 5, **LLAMA))
     assert imported(source, tmp_path / "policy")["reserved_tokens"] == 5
     _, tokenizer = load_policy(tmp_path / "policy")
     four, two = (tokenizer.encode(text, add_special_tokens=False) for text in ("\\boxed{4", "2}"))
@@ -254,7 +245,7 @@ def test_a_spare_id_within_an_answer_is_not_read_over(tmp_path):
 
 @pytest.mark.parametrize(("rows", "fits"), [(SIZE + 1000, True), (SIZE + 1024, True), (SIZE + 1025, False)])
 def test_spare_rows_of_a_small_vocabulary(tmp_path, rows, fits):
-    source = checkpoint(tmp_path / "source", LlamaConfig(vocab_size=rows, **LLAMA))
+    source = write_checkpoint(tmp_path / "source", LlamaConfig(vocab_size=rows, **LLAMA))
     if fits:
         assert imported(source, tmp_path / "policy")["reserved_tokens"] == rows - SIZE
     else:
@@ -269,7 +260,7 @@ def test_as_many_spare_rows_as_deepseek_has_are_accepted():
 
 @pytest.mark.parametrize("config_class", [GPT2Config, GPTBigCodeConfig])
 def test_architectures_that_count_their_layers_otherwise_are_supported(tmp_path, config_class):
-    source = checkpoint(tmp_path / "source", config_class(vocab_size=SIZE, n_embd=16, n_layer=2, n_head=2))
+    source = write_checkpoint(tmp_path / "source", config_class(vocab_size=SIZE, n_embd=16, n_layer=2, n_head=2))
     imported(source, tmp_path / "policy")
     assert json.loads((tmp_path / "policy/config.json").read_text())["num_hidden_layers"] == 2
     assert load_policy(tmp_path / "policy")[0].config.num_hidden_layers == 2
@@ -292,7 +283,7 @@ UNSUPPORTED = [
 
 @pytest.mark.parametrize(("config", "reason"), UNSUPPORTED, ids=lambda value: getattr(value, "model_type", ""))
 def test_an_architecture_that_cannot_be_measured_is_refused_at_the_policy_stage(tmp_path, config, reason):
-    message = refusal(checkpoint(tmp_path / "source", config))
+    message = refusal(write_checkpoint(tmp_path / "source", config))
     assert f"architecture {config.model_type} is not supported" in message
     assert reason in message
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from kit.policy import LLAMA, write_checkpoint
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.policy import HubPolicy
@@ -24,20 +25,8 @@ SIZE = len(TOKENIZER)
 
 def foreign(path: Path, *, rows: int = SIZE, tie: bool = False, shard: str | None = None) -> Path:
     """A small Llama checkpoint as somebody else's transformers would leave it."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=rows,
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=128,
-        tie_word_embeddings=tie,
-    )
-    LlamaForCausalLM(config).save_pretrained(path, **({"max_shard_size": shard} if shard else {}))
-    TOKENIZER.save_pretrained(path)
-    return path
+    config = LlamaConfig(vocab_size=rows, tie_word_embeddings=tie, **LLAMA)
+    return write_checkpoint(path, config, **({"max_shard_size": shard} if shard else {}))
 
 
 def params(source: Path | str, **changes: object) -> HubPolicy:
@@ -69,9 +58,7 @@ def test_an_imported_checkpoint_computes_what_the_original_does(tmp_path: Path, 
 
 
 def test_another_architecture_is_imported_too(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    GPT2LMHeadModel(GPT2Config(vocab_size=SIZE, n_embd=16, n_layer=2, n_head=2)).save_pretrained(tmp_path / "source")
-    TOKENIZER.save_pretrained(tmp_path / "source")
+    write_checkpoint(tmp_path / "source", GPT2Config(vocab_size=SIZE, n_embd=16, n_layer=2, n_head=2))
     import_checkpoint(params(tmp_path / "source"), tmp_path / "policy")
     assert logits(tmp_path / "policy").shape[-1] == SIZE
 

@@ -1,6 +1,5 @@
 """The policy stage end to end on a micro policy: outputs, determinism, held-out problems, the check, the hub kind."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,8 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from kit.files import tree
+from kit.tables import write_questions
 from transformers import AutoModelForCausalLM
 
 from tokenspectrum.errors import UserError
@@ -15,10 +16,8 @@ from tokenspectrum.params.base import PARAMS_ENV
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.prompts.synthetic import STAND_INS, make_benchmark
 from tokenspectrum.stages import policy
-from tokenspectrum.tables.prompts import SCHEMA
 from tokenspectrum.tables.vocab import SCHEMA as VOCAB
 from tokenspectrum.tokenlog.reader import check_folder, read_file
-from tokenspectrum.tokenlog.writer import write_file, write_manifest
 
 MICRO: dict[str, Any] = {
     "kind": "tiny",
@@ -69,21 +68,7 @@ CHECK = {
 @pytest.fixture(scope="module")
 def benchmarks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("benchmarks")
-    for name in STAND_INS:
-        problems = make_benchmark(name, 4, seed=0)
-        rows = {
-            "prompt_id": [p.prompt_id for p in problems],
-            "data_source": [p.data_source for p in problems],
-            "prompt": [[{"role": "user", "content": p.text}] for p in problems],
-            "ability": ["math"] * 4,
-            "reward_model": [{"style": "rule", "ground_truth": p.answer} for p in problems],
-            "extra_info": [
-                {"split": "test", "index": i, "problem": p.text, "meta": "{}"} for i, p in enumerate(problems)
-            ],
-        }
-        write_file(root / f"{name}.parquet", SCHEMA, rows)
-    write_manifest(root)
-    return root
+    return write_questions(root, {name: make_benchmark(name, 4, seed=0) for name in STAND_INS}, "test")
 
 
 def run_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, benchmarks: Path, params: dict[str, Any]) -> Path:
@@ -95,14 +80,6 @@ def run_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, benchmarks: Path,
     flags = {"benchmarks": benchmarks, "out": out / "policy", "vocab": out / "vocab", "report": out / "report.json"}
     policy.main([part for flag, path in flags.items() for part in (f"--{flag}", str(path))])
     return out
-
-
-def digests(root: Path) -> dict[str, str]:
-    return {
-        p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
-        for p in sorted(root.rglob("*"))
-        if p.is_file()
-    }
 
 
 @pytest.fixture(scope="module")
@@ -155,8 +132,8 @@ def test_same_seed_same_bytes_and_another_seed_other_weights(
     torch.manual_seed(12345)  # what ran before must not matter
     again = run_stage(tmp_path / "again", monkeypatch, benchmarks, MICRO)
     other = run_stage(tmp_path / "other", monkeypatch, benchmarks, MICRO | {"seed": 1})
-    assert digests(again) == digests(micro)
-    changed = {name for name, digest in digests(other).items() if digests(micro)[name] != digest}
+    assert tree(again) == tree(micro)
+    changed = {name for name, digest in tree(other).items() if tree(micro)[name] != digest}
     assert changed == {"policy/model.safetensors", "report.json"}
 
 
@@ -201,7 +178,7 @@ def test_the_hub_kind_takes_a_folder_as_it_is(
 ) -> None:
     params = {"kind": "hub", "source": str(micro / "policy"), "revision": None, "num_layers": 2, "check": None}
     out = run_stage(tmp_path, monkeypatch, benchmarks, params)
-    assert digests(out / "policy") == digests(micro / "policy")
+    assert tree(out / "policy") == tree(micro / "policy")
     report = json.loads((out / "report.json").read_text())
     assert report["source"] == "policy"
     assert report["reserved_tokens"] == 0

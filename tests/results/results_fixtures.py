@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from kit.tables import attention_columns, places, prompt_columns, response_columns, token_columns, write_vocab
 
+from tokenspectrum.prompts.problem import Problem
 from tokenspectrum.tables.registry import TABLES
 from tokenspectrum.tokenlog.writer import write_file, write_json, write_manifest, write_step
 
@@ -12,6 +14,7 @@ METHODS, SEEDS, STEPS, BENCHMARKS = ("full", "explorer20"), (1, 2), 4, ("easy", 
 WORDS = ("the", "sum", "is", "so", "7", "+", "\\boxed", " ")
 LENGTHS = (1, 2, 7, 12, 5, 30, 3, 18)  # ragged, with a response of one token
 LAYERS = (1, 3)
+N_PROMPT = 5
 
 PARAMS = {
     "preset": "small",
@@ -46,44 +49,15 @@ PARAMS = {
 
 def write_prompts(folder: Path, source: str, n: int) -> list[str]:
     ids = [f"{source}-{i:02d}".ljust(16, "0") for i in range(n)]
-    columns = {
-        "prompt_id": ids,
-        "data_source": [source] * n,
-        "prompt": [[{"role": "user", "content": f"{i} + 1 = ?"}] for i in range(n)],
-        "ability": ["math"] * n,
-        "reward_model": [{"style": "rule", "ground_truth": str(i + 1)} for i in range(n)],
-        "extra_info": [{"split": "test", "index": i, "problem": f"{i} + 1 = ?", "meta": "{}"} for i in range(n)],
-    }
-    write_file(folder / f"{source}.parquet", TABLES["prompts"], columns)
+    problems = [Problem(source, f"{i} + 1 = ?", str(i + 1)) for i in range(n)]
+    write_file(folder / f"{source}.parquet", TABLES["prompts"], prompt_columns(problems, "test", ids))
     return ids
 
 
-def token_columns(rng: np.random.Generator) -> dict:
-    n = sum(LENGTHS)
-    return {
-        "response_id": np.repeat(np.arange(len(LENGTHS)), LENGTHS),
-        "position": np.concatenate([np.arange(t) for t in LENGTHS]),
-        "token_id": rng.integers(0, len(WORDS), n),
-        "logprob": -rng.random(n),
-        "rollout_logprob": -rng.random(n),
-        "predictive_entropy": rng.integers(0, 6, n) / 4,
-        "advantage": rng.normal(size=n),
-    }
-
-
 def write_tokens(root: Path, attention_root: Path, rng: np.random.Generator, **keys) -> None:
-    columns = token_columns(rng)
-    n = len(columns["position"])
+    columns = token_columns(rng, LENGTHS, 0, len(WORDS))
     write_step(root, "tokens", TABLES["tokens"], columns, **keys)
-    attention = {
-        "response_id": np.tile(columns["response_id"], len(LAYERS)),
-        "position": np.tile(columns["position"], len(LAYERS)),
-        "layer": np.repeat(LAYERS, n),
-        "visible": np.tile(columns["position"] + 5, len(LAYERS)),
-        # Few distinct values: partitions must break ties by position.
-        **{k: rng.integers(0, 5, n * len(LAYERS)) / 5 for k in ("entropy_raw", "entropy_norm")},
-        **{k: rng.random(n * len(LAYERS)) for k in ("distance", "local_mass")},
-    }
+    attention = attention_columns(rng, columns, LAYERS, N_PROMPT)
     write_step(attention_root, "attention", TABLES["attention"], attention, **keys)
     rows = {"response_id": [0], "position": [0], "layer": [1], "row": [np.array([0.25, 0.75], np.float16)]}
     write_step(attention_root, "attention_rows", TABLES["attention_rows"], rows, **keys)
@@ -91,20 +65,9 @@ def write_tokens(root: Path, attention_root: Path, rng: np.random.Generator, **k
 
 def write_responses(root: Path, prompt_ids: list[str], **keys) -> None:
     n = len(LENGTHS)
-    columns = {
-        "response_id": np.arange(n),
-        "prompt_id": [prompt_ids[i // 2] for i in range(n)],
-        "sample": np.arange(n) % 2,
-        "text": ["so \\boxed{1}"] * n,
-        "n_prompt": [5] * n,
-        "n_tokens": LENGTHS,
-        "finish_reason": ["stop"] * n,
-        "reward": np.zeros(n),
-        "reward_raw": np.zeros(n),
-        "correct": [False] * n,
-        "advantage": np.zeros(n),
-    }
-    write_step(root, "responses", TABLES["responses"], columns, **keys)
+    given = {"prompt_id": [prompt_ids[i // 2] for i in range(n)], "sample": np.arange(n) % 2}
+    given |= {"text": ["so \\boxed{1}"] * n, "n_prompt": [N_PROMPT] * n}
+    write_step(root, "responses", TABLES["responses"], response_columns(LENGTHS, **given), **keys)
 
 
 def write_metrics(root: Path, run: str, seed: int, lengths: list[float], rewards: list[float]) -> None:
@@ -144,14 +107,8 @@ def write_artifacts(artifacts: Path) -> None:
     for benchmark in BENCHMARKS:
         write_prompts(artifacts / "prompts" / "benchmarks", benchmark, 6)
     write_manifest(artifacts / "prompts" / "benchmarks")
-    vocab = {
-        "policy": ["tiny"] * len(WORDS),
-        "token_id": range(len(WORDS)),
-        "text": list(WORDS),
-        "type": ["word"] * 4 + ["digit", "operator", "special", "whitespace"],
-    }
-    write_file(artifacts / "vocab" / "vocab.parquet", TABLES["vocab"], vocab)
-    write_manifest(artifacts / "vocab")
+    types = ["word"] * 4 + ["digit", "operator", "special", "whitespace"]
+    write_vocab(artifacts / "vocab", "tiny", WORDS, types)
     base = {"run": "base", "seed": 0, "step": 0}
     write_responses(artifacts / "rollouts", prompt_ids, **base)
     write_manifest(artifacts / "rollouts")
@@ -163,8 +120,8 @@ def write_artifacts(artifacts: Path) -> None:
         write_json(weights / "rule.json", {"kind": "uniform", "denominator": "all"})
         write_json(weights / "realised.json", {"kept_fraction": 1.0, "tokens": 78})
         n = sum(LENGTHS)
-        columns = {k: v for k, v in token_columns(rng).items() if k in ("response_id", "position")}
-        columns |= {"rule": [method] * n, "selected": [True] * n, "weight": np.ones(n)}
+        token_columns(rng, LENGTHS, 0, len(WORDS))  # the numbers that follow were drawn after these
+        columns = places(LENGTHS) | {"rule": [method] * n, "selected": [True] * n, "weight": np.ones(n)}
         write_step(weights / "table", "weights", TABLES["weights"], columns, **base)
         write_manifest(weights / "table")
         for seed in SEEDS:

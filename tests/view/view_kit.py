@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import uvicorn
+from kit import tables
 
+from tokenspectrum.prompts.problem import Problem
 from tokenspectrum.tables.registry import TABLES
 from tokenspectrum.tokenlog.writer import write_file, write_manifest, write_step
 from tokenspectrum.view.server import listen, make_app
@@ -52,48 +54,30 @@ KEYS = [("base", 0, 0), *(("full", seed, step) for seed in (1, 2) for step in (1
 
 def token_columns(rng: np.random.Generator, lengths: tuple[int, ...] = LENGTHS) -> dict:
     """Tokens of one step; the first response is every hostile text in order.  Few distinct scores, so that many tie."""
-    n = sum(lengths)
-    ids = rng.integers(len(HOSTILE), len(VOCAB), n)
-    ids[: len(HOSTILE)] = range(len(HOSTILE))
-    return {
-        "response_id": np.repeat(np.arange(len(lengths)), lengths),
-        "position": np.concatenate([np.arange(t) for t in lengths]),
-        "token_id": ids,
-        "logprob": -rng.random(n),
-        "rollout_logprob": -rng.random(n),
-        "predictive_entropy": rng.integers(0, 6, n) / 4,
-        "advantage": rng.normal(size=n),
-    }
+    columns = tables.token_columns(rng, lengths, len(HOSTILE), len(VOCAB))
+    columns["token_id"][: len(HOSTILE)] = range(len(HOSTILE))
+    return columns
 
 
 def attention_columns(rng: np.random.Generator, tokens: dict, layers: tuple[int, ...]) -> dict:
-    n = len(tokens["position"])
-    return {
-        **{k: np.tile(tokens[k], len(layers)) for k in ("response_id", "position")},
-        "layer": np.repeat(layers, n),
-        "visible": np.tile(tokens["position"] + N_PROMPT, len(layers)),
-        **{k: rng.integers(0, 5, n * len(layers)) / 5 for k in ("entropy_raw", "entropy_norm")},
-        **{k: rng.random(n * len(layers)) for k in ("distance", "local_mass")},
-    }
+    return tables.attention_columns(rng, tokens, layers, N_PROMPT)
 
 
 def response_columns(lengths: tuple[int, ...] = LENGTHS) -> dict:
     n = len(lengths)
     right = np.arange(n) % 2 == 0
-    return {
-        "response_id": np.arange(n),
-        "prompt_id": [f"prompt-{i // 3}" for i in range(n)],
-        "sample": np.arange(n) % 3,
-        "text": ["".join(HOSTILE), *(f"so \\boxed{{{i}}}" for i in range(1, n))],
-        "n_prompt": [N_PROMPT] * n,
-        "n_tokens": lengths,
-        "finish_reason": ["stop"] * n,
-        "answer": [str(i) for i in range(n)],
-        "reward": np.where(right, 1.0, -1.0) - np.arange(n) / 10,
-        "reward_raw": np.where(right, 1.0, -1.0),
-        "correct": right,
-        "advantage": np.where(right, 0.5, -0.5),
-    }
+    return tables.response_columns(
+        lengths,
+        prompt_id=[f"prompt-{i // 3}" for i in range(n)],
+        sample=np.arange(n) % 3,
+        text=["".join(HOSTILE), *(f"so \\boxed{{{i}}}" for i in range(1, n))],
+        n_prompt=[N_PROMPT] * n,
+        answer=[str(i) for i in range(n)],
+        reward=np.where(right, 1.0, -1.0) - np.arange(n) / 10,
+        reward_raw=np.where(right, 1.0, -1.0),
+        correct=right,
+        advantage=np.where(right, 0.5, -0.5),
+    )
 
 
 def write_tables(root: Path, key: tuple[str, int, int], layers: tuple[int, ...] = LAYERS, **more) -> None:
@@ -116,16 +100,8 @@ def write_tables(root: Path, key: tuple[str, int, int], layers: tuple[int, ...] 
 
 
 def write_prompts(root: Path) -> None:
-    ids = ["prompt-0", "prompt-1"]
-    texts = ["What is <b>1 + 1</b>?", "And\nthen?"]
-    columns = {
-        "prompt_id": ids,
-        "data_source": ["small", "other"],
-        "prompt": [[{"role": "user", "content": text}] for text in texts],
-        "ability": ["math"] * 2,
-        "reward_model": [{"style": "rule", "ground_truth": "2"}] * 2,
-        "extra_info": [{"split": "train", "index": i, "problem": t, "meta": "{}"} for i, t in enumerate(texts)],
-    }
+    problems = [Problem("small", "What is <b>1 + 1</b>?", "2"), Problem("other", "And\nthen?", "2")]
+    columns = tables.prompt_columns(problems, ids=["prompt-0", "prompt-1"])
     write_file(root / "train.parquet", TABLES["prompts"], columns)
     write_manifest(root)
 
@@ -133,10 +109,7 @@ def write_prompts(root: Path) -> None:
 def write_preset(artifacts: Path, layers: tuple[int, ...] = LAYERS) -> Path:
     """prompts, vocab, the probe of the base policy with weights and prompt tokens, and run `full` under two seeds."""
     write_prompts(artifacts / "prompts" / "train")
-    kinds = ["word"] * len(VOCAB)
-    vocab = {"policy": ["p"] * len(VOCAB), "token_id": range(len(VOCAB)), "text": VOCAB, "type": kinds}
-    write_file(artifacts / "vocab" / "vocab.parquet", TABLES["vocab"], vocab)
-    write_manifest(artifacts / "vocab")
+    tables.write_vocab(artifacts / "vocab", "p", VOCAB, ["word"] * len(VOCAB))
     for run, seed, step in KEYS:
         root = artifacts / ("rollouts" if run == "base" else f"train/{run}-s{seed}/tokenlog")
         write_tables(root, (run, seed, step), layers if run == "base" else layers[-1:])
@@ -145,8 +118,7 @@ def write_preset(artifacts: Path, layers: tuple[int, ...] = LAYERS) -> Path:
             prompt = {"prompt_id": ["prompt-0"], "token_ids": [[0, 23, 24, 25]], "n_dropped": [0]}
             write_step(root, "prompt_tokens", TABLES["prompt_tokens"], prompt, **keys)
             n = sum(LENGTHS)
-            tokens = token_columns(np.random.default_rng([seed, step]))
-            weights = {k: tokens[k] for k in ("response_id", "position")}
+            weights = tables.places(LENGTHS)
             weights |= {"rule": ["anchor20"] * n, "score": np.linspace(0, 1, n), "selected": np.arange(n) % 2 == 0}
             weights["weight"] = np.ones(n)
             write_step(artifacts / "weights/anchor20/table", "weights", TABLES["weights"], weights, **keys)

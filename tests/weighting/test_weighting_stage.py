@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from kit.tables import places, response_columns, write_vocab
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import PARAMS_ENV
@@ -23,8 +24,7 @@ NAMES = ["aaaa", "aaaa", "bbbb", "bbbb"]
 ADVANTAGE = [0.5, -0.5, 0.75, -0.75]
 TYPES = ["digit", "word", "special"]
 N = sum(LENGTHS)
-RESPONSE = np.repeat(range(4), LENGTHS)
-POSITION = np.concatenate([np.arange(n) for n in LENGTHS])
+RESPONSE, POSITION = places(LENGTHS).values()
 TOKEN = np.arange(N) % 3
 ENTROPY = {layer: np.random.default_rng(layer).random(N).astype(np.float32) for layer in (0, 2)}
 PREDICTIVE = np.random.default_rng(9).random(N).astype(np.float32)
@@ -57,19 +57,7 @@ def made(tmp_path, monkeypatch):
         tmp_path / "rollouts",
         "responses",
         responses.SCHEMA,
-        {
-            "response_id": [0, 1, 2, 3],
-            "prompt_id": NAMES,
-            "sample": [0, 1, 0, 1],
-            "text": [""] * 4,
-            "n_prompt": PROMPTS,
-            "n_tokens": LENGTHS,
-            "finish_reason": ["stop"] * 4,
-            "reward": [0.0] * 4,
-            "reward_raw": [0.0] * 4,
-            "correct": [False] * 4,
-            "advantage": ADVANTAGE,
-        },
+        response_columns(LENGTHS, prompt_id=NAMES, sample=[0, 1, 0, 1], n_prompt=PROMPTS, advantage=ADVANTAGE),
     )
     order = np.random.default_rng(0).permutation(N)
     named = {"response_id": RESPONSE[order], "position": POSITION[order]}
@@ -82,9 +70,7 @@ def made(tmp_path, monkeypatch):
     rows |= {"entropy_norm": np.concatenate([ENTROPY[layer][order] for layer in (0, 2)])}
     rows |= {name: np.zeros(2 * N, np.float32) for name in ("entropy_raw", "distance", "local_mass")}
     step(tmp_path / "attention", "attention", attention.SCHEMA, rows)
-    names = {"policy": ["tiny"] * 3, "token_id": [0, 1, 2], "text": ["1", "a", ""], "type": TYPES}
-    write_file(tmp_path / "vocab" / "vocab.parquet", vocab.SCHEMA, names)
-    write_manifest(tmp_path / "vocab")
+    write_vocab(tmp_path / "vocab", "tiny", ["1", "a", ""], TYPES)
     (tmp_path / "policy").mkdir()
     (tmp_path / "policy" / "config.json").write_text('{"num_hidden_layers": 3}')
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"rules": RULES}))
