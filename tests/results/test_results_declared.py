@@ -111,6 +111,12 @@ def test_an_unknown_source_is_refused():
         small(reads=("nonesuch",))
 
 
+@pytest.mark.parametrize("drawn", ["figure", "page"])
+def test_a_query_alone_draws_nothing(drawn):
+    with pytest.raises(ValueError, match="leave `query` out"):
+        small(query="query.sql", **{drawn: True})
+
+
 def test_rows_go_to_csv_and_back(tmp_path):
     columns = (Column("name", str, ""), Column("<x>", float, ""), Column("n", int, ""))
     rows = [{"name": "1", "a": 0.5, "b": None, "n": 3}, {"name": "x, y", "a": 1.25, "b": 2.0, "n": None}]

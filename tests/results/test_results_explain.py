@@ -114,5 +114,6 @@ def test_a_run_whose_rule_is_not_made_or_damaged_is_one_line(ask, artifacts):
     with pytest.raises(UserError, match=r"rule\.json: not valid JSON"):
         ask("full")
     path.unlink()
-    with pytest.raises(UserError, match=r"rule\.json: no such file; run the weights stage"):
+    line = r"rule\.json: no such file; make it: snakemake --profile local \S+rule\.json"
+    with pytest.raises(UserError, match=line):
         ask("full")

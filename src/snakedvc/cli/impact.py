@@ -16,7 +16,9 @@ def _run(args: argparse.Namespace) -> None:
     from snakedvc.code.impact import impact
     from snakedvc.dvcfiles.pipeline import load_pipeline
 
-    table = Table("file", "runs again", "below, if their inputs' bytes change", box=None)
+    table = Table(box=None)
+    for heading in ("file", "runs again", "below, if their inputs' bytes change"):
+        table.add_column(heading, overflow="fold")
     for file in args.files:
         direct, below = impact(load_pipeline(), file)
         table.add_row(file, _counts(direct) or "nothing", _counts(below))

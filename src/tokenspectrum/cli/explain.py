@@ -20,7 +20,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the weights stage of this method first") from None
+        raise UserError(f"{path}: no such file; make it: snakemake --profile local {path}") from None
     except ValueError as e:
         raise UserError(f"{path}: not valid JSON ({e}); run its weights stage again") from None
 

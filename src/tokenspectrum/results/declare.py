@@ -84,6 +84,8 @@ class Result:
     def __post_init__(self) -> None:
         if unknown := set(self.reads) - set(SOURCES):
             raise ValueError(f"{self.package}: reads {sorted(unknown)}; there are {sorted(SOURCES)}")
+        if self.query and (self.figure or self.page):
+            raise ValueError(f"{self.package}: a figure or a page is drawn by result.py: leave `query` out")
 
     @property
     def name(self) -> str:
