@@ -1,8 +1,15 @@
-"""Without a GPU, Triton's kernels run in its interpreter, chosen when triton is imported: set it before any test."""
+"""What must be set before any test runs.
+
+Without a GPU, Triton's kernels run in its interpreter: that is chosen when triton is imported.  Hypothesis puts no
+limit on an example's seconds: other work on the machine would break it.
+"""
 
 import os
 
 import torch
+from hypothesis import settings
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")

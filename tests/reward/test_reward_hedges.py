@@ -363,35 +363,16 @@ LONG = [
 
 @pytest.mark.parametrize("text", LONG, ids=range(len(LONG)))
 @pytest.mark.parametrize("gold", ["7", Gold(("5",), "km"), Gold(("1", "2"), tolerance=0.1)], ids=["one", "unit", "two"])
-def test_a_megabyte_of_anything_is_judged_in_under_a_second(text, gold):
+def test_a_megabyte_of_anything_is_judged_in_linear_time(text, gold):
     ground_truth = encode_gold(gold) if isinstance(gold, Gold) else gold
     started = time.process_time()
     verify(text, ground_truth, "math")
-    assert time.process_time() - started < 1
+    # Half a second on the machine that this was written on; a quadratic reader takes over 30.
+    assert time.process_time() - started < 3
 
 
-BLOCKS = [
-    "\\",
-    "{",
-    "}",
-    "\\text{",
-    "\\frac",
-    "^",
-    "_",
-    " ",
-    "1",
-    "1,",
-    "a",
-    "/",
-    "$",
-    "(",
-    ")",
-    "\\,",
-    "or ",
-    "^\\circ",
-    "x=",
-    ".",
-]
+BLOCKS = ["\\", "{", "}", "\\text{", "\\frac", "^", "_", " ", "1", "1,", "a", "/", "$", "(", ")"]
+BLOCKS += ["\\,", "or ", "^\\circ", "x=", "."]
 
 
 @given(st.lists(st.sampled_from(BLOCKS), min_size=1, max_size=4).map("".join), st.sampled_from(["7", "x", ""]))
@@ -399,4 +380,4 @@ def test_the_longest_answer_that_is_read_is_cheap(block, end):
     box = (block * MAX_CHARACTERS)[: MAX_CHARACTERS - 5] + end
     started = time.process_time()
     accepts(box, Gold(("5", "6"), "km"))
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 2
