@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_trainer_batch import make_responses
+from kit.responses import distinct
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.load import load_policy
@@ -37,7 +37,7 @@ def make_batch(model, denominator: str = "selected") -> MiniBatch:
         replace(
             r, token_ids=tuple(i % 43 for i in r.token_ids), prompt_token_ids=tuple(i % 43 for i in r.prompt_token_ids)
         )
-        for r in make_responses(LENGTHS)
+        for r in distinct(LENGTHS)
     ]
     with torch.no_grad():
         now_N = torch.cat([sequence_logprobs(model, response) for response in responses])
