@@ -5,6 +5,7 @@ Whatever ends a job, it ends with one line and an exit code, within a minute, an
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import sys
@@ -18,6 +19,8 @@ from stage_kit import make_job
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.systems.params import VerlSystems
+from tokenspectrum.systems.ray import node
+from tokenspectrum.systems.ray.cluster import Cluster, count
 from tokenspectrum.training.backends.verl.trainer import load_job, save_job, train
 
 LAUNCH = Path(__file__).with_name("stand_in_launch.py")
@@ -148,3 +151,27 @@ def test_job_file(tmp_path):
     again = load_job(tmp_path / "job.json")
     assert again == job
     assert again.identity() == job.identity()
+
+
+def test_ray_that_dies_as_it_starts(tmp_path, monkeypatch, capsys):
+    """Its raylet is killed before anybody asked Ray anything: all starts anew, and a line says so."""
+    asked = []
+
+    def kill_first(systems, address, *rest):
+        asked.append(address)
+        if len(asked) == 1:
+            marked = list(node.marked(lambda mark: mark.startswith(cluster.name)))
+            raylets = [pid for pid in marked if b"raylet/raylet" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            assert len(raylets) == 1
+            os.kill(raylets[0], signal.SIGKILL)
+        return count(systems, address, *rest)
+
+    monkeypatch.setattr("tokenspectrum.systems.ray.cluster.count", kill_first)
+    with Cluster(verl_systems(), tmp_path / "logs") as cluster:
+        cluster.start(lambda: False)
+        assert len(cluster.nodes) == 1
+        cluster.check()
+        assert cluster.address == asked[-1] != asked[0]
+    assert list(node.marked(lambda mark: mark.startswith(cluster.name))) == []
+    said = capsys.readouterr().err
+    assert said.count("started again") == 1

@@ -25,6 +25,12 @@ from tokenspectrum.systems.ray.places import Place, behind_srun, plan_places
 
 _COUNT_S = 10.0  # until the head must see nodes that said they are up
 _STOP_S = 20.0  # until a node must have ended after its stdin was closed
+_STARTS = 3  # times that a Ray which breaks as it starts is started
+_AGAIN_S = 1.0  # between two questions to a Ray that does not answer yet
+
+
+class NoAnswerError(UserError):
+    """Ray did not answer, or a part of it died while it was asked."""
 
 
 def check_census(systems: VerlSystems, seen: Sequence[Mapping[str, Any]]) -> None:
@@ -120,18 +126,44 @@ class Cluster:
     def start(self, stopped: Callable[[], bool]) -> None:
         """Start all nodes and wait until Ray sees every GPU that was asked for.  UserError names what is missing.
 
-        Returns without an error as soon as `stopped()` is true.
+        On a busy machine a part of Ray may die in its first seconds, after it said that it is up.  Then all nodes start
+        anew.  Returns without an error as soon as `stopped()` is true.
         """
         until = time.monotonic() + self.systems.start_timeout
+        for attempt in range(1, _STARTS + 1):
+            self._start_nodes(until, stopped)
+            try:
+                if not stopped():
+                    self._count(until, stopped)
+                return
+            except NoAnswerError as e:
+                if attempt == _STARTS or time.monotonic() > until:
+                    raise
+                print(f"{e}; it is started again", file=sys.stderr, flush=True)
+                self._end_nodes()
+
+    def _start_nodes(self, until: float, stopped: Callable[[], bool]) -> None:
         head = self._add(None)
         self._await([head], until, stopped)
         for _ in self.places[1:] if not stopped() else ():
             self._add(head.address)
         self._await(self.nodes, until, stopped)
-        if not stopped():
-            with tempfile.TemporaryDirectory(prefix="ts-") as folder:
-                environment = self.client_environment(Path(folder) / "token")
-                count(self.systems, self.address, environment, max(1.0, until - time.monotonic()))
+
+    def _count(self, until: float, stopped: Callable[[], bool]) -> None:
+        """Count nodes and GPUs, and ask again while Ray does not answer.  NoAnswerError where a node ends meanwhile."""
+        with tempfile.TemporaryDirectory(prefix="ts-") as folder:
+            environment = self.client_environment(Path(folder) / "token")
+            while not stopped():
+                try:
+                    return count(self.systems, self.address, environment, max(1.0, until - time.monotonic()))
+                except NoAnswerError:
+                    if time.monotonic() > until:
+                        raise
+                time.sleep(_AGAIN_S)
+                try:
+                    self.check()
+                except UserError as e:
+                    raise NoAnswerError(str(e)) from None
 
     @property
     def address(self) -> str:
@@ -154,6 +186,9 @@ class Cluster:
             one.check()
 
     def __exit__(self, *error: object) -> None:
+        self._end_nodes()
+
+    def _end_nodes(self) -> None:
         # The head ends last, so that the other nodes do not see it go.
         for one in reversed(self.nodes):
             one.release()
@@ -161,6 +196,7 @@ class Cluster:
         for one in reversed(self.nodes):
             one.wait(until)
         node.kill_marked(lambda mark: mark.startswith(f"{self.name}-"))
+        self.nodes.clear()
 
     def _add(self, head: str | None) -> Node:
         i = len(self.nodes)
@@ -209,14 +245,14 @@ class JoinedCluster:
 
 
 def count(systems: VerlSystems, address: str, environment: Mapping[str, str], seconds: float) -> None:
-    """Ask Ray itself for its nodes and their GPUs.  UserError if there are fewer than asked for."""
+    """Ask Ray itself for its nodes and their GPUs.  UserError if there are fewer than asked for; NoAnswerError if none."""
     command = [sys.executable, "-m", "tokenspectrum.systems.ray.census", address, str(systems.nodes), str(_COUNT_S)]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds + _COUNT_S)
     except subprocess.TimeoutExpired:
-        raise UserError(f"Ray at {address} does not answer after {_after(systems)}") from None
+        raise NoAnswerError(f"Ray at {address} does not answer after {_after(systems)}") from None
     if done.returncode:
-        raise UserError(f"Ray at {address} cannot be used: {(done.stderr.splitlines() or ['?'])[-1]}")
+        raise NoAnswerError(f"Ray at {address} cannot be used: {(done.stderr.splitlines() or ['?'])[-1]}")
     check_census(systems, json.loads(done.stdout.splitlines()[-1]))
 
 
