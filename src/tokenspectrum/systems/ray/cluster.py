@@ -245,7 +245,7 @@ class JoinedCluster:
 
 
 def count(systems: VerlSystems, address: str, environment: Mapping[str, str], seconds: float) -> None:
-    """Ask Ray itself for its nodes and their GPUs.  UserError if there are fewer than asked for; NoAnswerError if none."""
+    """Ask Ray itself for its nodes and their GPUs.  UserError if there are too few; NoAnswerError if it is silent."""
     command = [sys.executable, "-m", "tokenspectrum.systems.ray.census", address, str(systems.nodes), str(_COUNT_S)]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds + _COUNT_S)
