@@ -9,6 +9,7 @@ from kit.tables import sums, write_questions
 from tokenspectrum.errors import UserError
 from tokenspectrum.evaluation.mean_at_k import Sample, mean_at_k, sample_benchmark, summarise
 from tokenspectrum.prompts.problem import Problem
+from tokenspectrum.rollout.parts import Place
 from tokenspectrum.rollout.questions import Question
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 
@@ -35,7 +36,7 @@ def ask(script: dict[str, list[str]], gold: dict[str, str], **options) -> tuple[
     tokenizer = boxes()
     engine = Scripted(tokenizer, script)
     questions = [Question(p, [{"role": "user", "content": "1+1+1"}], gold[p], "sums") for p in script]
-    how = {"max_prompt_tokens": 4, "integer_sources": ["sums"], "chunk": 2} | options
+    how = {"max_prompt_tokens": 4, "integer_sources": ["sums"], "chunk": 2, "place": Place(), "facts": {}} | options
     return sample_benchmark(engine, tokenizer, questions, SAMPLING, 5, **how), engine
 
 

@@ -4,8 +4,10 @@ A draw depends on (seed, prompt, sample) alone.  So all policies that are evalua
 uniforms.  Knows the protocol of engines.  Knows no run, no training step and no file.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -15,6 +17,7 @@ from tokenspectrum.policy.text import response_texts
 from tokenspectrum.reward import boxed
 from tokenspectrum.reward.alternative import math_verify_correct
 from tokenspectrum.rollout.engine import RolloutEngine, check_groups
+from tokenspectrum.rollout.parts import Codec, Place, in_parts
 from tokenspectrum.rollout.questions import Question, encode_questions
 from tokenspectrum.rollout.types import Sampling
 
@@ -45,20 +48,24 @@ def sample_benchmark(
     max_prompt_tokens: int,
     integer_sources: Sequence[str],
     chunk: int,
+    place: Place,
+    facts: Mapping[str, Any],
     report: Callable[[int], None] = lambda done: None,
 ) -> list[Sample]:
     """`sampling.n` judged responses to each question, question by question.
 
-    `chunk` problems go to the engine at once, which changes samples by float noise only.  `report` is called with the
-    number of problems done.  Raises UserError if the engine returns more or fewer responses than asked for.
+    `chunk` problems go to the engine at once, which changes samples by float noise only.  They are kept at `place` as
+    they are judged; `facts` says with which policy and in which precision.  `report` is called with the number of
+    problems done.  Raises UserError if the engine returns more or fewer responses than asked for.
     """
-    samples = []
-    for first in range(0, len(questions), chunk):
-        part = questions[first : first + chunk]
+
+    def make(items: list[int]) -> list[list[Sample]]:
+        part = [questions[i] for i in items]
         prompts = encode_questions(part, tokenizer, max_prompt_tokens)
         responses = engine.generate(prompts, sampling, seed, 0, domain=DOMAIN)
         check_groups(responses, prompts, sampling.n)
         texts = response_texts(tokenizer, [r.token_ids for r in responses])
+        samples = []
         for i, (response, text) in enumerate(zip(responses, texts, strict=True)):
             question, prompt = part[i // sampling.n], prompts[i // sampling.n]
             verdict = boxed.verify(text, question.ground_truth, question.data_source, integer_sources)
@@ -74,8 +81,29 @@ def sample_benchmark(
                     n_dropped=prompt.n_dropped,
                 )
             )
-        report(first + len(part))
-    return samples
+        return [samples[first : first + sampling.n] for first in range(0, len(samples), sampling.n)]
+
+    decided = {
+        **facts,
+        "sampling": asdict(sampling),
+        "seed": seed,
+        "max_prompt_tokens": max_prompt_tokens,
+        "integer_sources": list(integer_sources),
+        "questions": [asdict(question) for question in questions],
+    }
+    groups = in_parts(place, decided, range(len(questions)), chunk, make, _CODEC, report)
+    return list(itertools.chain.from_iterable(groups))
+
+
+def _pack(groups: list[list[Sample]]) -> bytes:
+    return json.dumps([[asdict(sample) for sample in group] for group in groups]).encode()
+
+
+def _unpack(payload: bytes) -> list[list[Sample]]:
+    return [[Sample(**fields) for fields in group] for group in json.loads(payload)]
+
+
+_CODEC = Codec(_pack, _unpack)
 
 
 def mean_at_k(samples: Sequence[Sample], k: int, *, alternative: bool = False) -> float:

@@ -1,6 +1,7 @@
 """Evaluate policies on every benchmark of a folder, and write the table `scores`: one file a benchmark and step.
 
-A policy is given as (step, folder); the base policy's step is 0.  Knows folders and tables.
+A policy is given as (step, folder); the base policy's step is 0.  Judged samples are kept as parts, so a killed stage
+goes on after its last part.  Knows folders and tables.
 """
 
 import logging
@@ -13,6 +14,7 @@ from tokenspectrum.evaluation.mean_at_k import Sample, sample_benchmark, summari
 from tokenspectrum.params.evaluate import EvaluateParams
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.rollout.make import make_engine, prompts_at_once
+from tokenspectrum.rollout.parts import Place, kept_parts, policy_facts
 from tokenspectrum.rollout.questions import Question, read_questions
 from tokenspectrum.rollout.types import Sampling
 from tokenspectrum.systems.params import SystemsParams
@@ -39,11 +41,14 @@ def write_scores(evaluation: Evaluation, policies: Sequence[tuple[int, Path]], b
     """Write `out`: scores/run=/seed=/step=/<benchmark>.parquet, summary.json, and last the manifest."""
     questions = read_questions(benchmarks)
     summary: dict[str, dict[str, Any]] = {}
-    with Progress("evaluate", total=len(policies) * sum(map(len, questions.values()))) as progress:
+    with (
+        kept_parts() as place,
+        Progress("evaluate", total=len(policies) * sum(map(len, questions.values()))) as progress,
+    ):
         done = 0
         for step, policy in policies:
             summary[str(step)] = {}
-            for benchmark, samples in _judged(evaluation, policy, questions, progress, done):
+            for benchmark, samples in _judged(evaluation, policy, questions, place, progress, done):
                 done += len(questions[benchmark])
                 facts = summarise(samples, evaluation.params.samples)
                 summary[str(step)][benchmark] = facts
@@ -72,6 +77,7 @@ def _judged(
     evaluation: Evaluation,
     policy: Path,
     questions: Mapping[str, Sequence[Question]],
+    place: Place,
     progress: Progress,
     done: int,
 ) -> Iterator[tuple[str, list[Sample]]]:
@@ -79,6 +85,7 @@ def _judged(
     params, systems = evaluation.params, evaluation.systems
     sampling = Sampling(params.temperature, params.top_p, params.max_response_tokens, params.samples)
     how = {"dtype": evaluation.dtype, "max_tokens": params.max_prompt_tokens + params.max_response_tokens}
+    facts = {"engine": params.engine, "dtype": evaluation.dtype, "policy": policy_facts(policy)}
     with make_engine(params.engine, policy, systems, **how) as (engine, tokenizer):
         for benchmark, of_benchmark in questions.items():
             yield (
@@ -92,6 +99,8 @@ def _judged(
                     max_prompt_tokens=params.max_prompt_tokens,
                     integer_sources=evaluation.reward.integer_sources,
                     chunk=prompts_at_once(params.engine, systems, params.samples),
+                    place=place,
+                    facts=facts | {"benchmark": benchmark},
                     report=lambda n, before=done: progress.update(before + n),
                 ),
             )

@@ -3,26 +3,74 @@
 Knows an engine, responses and that table.  Knows no rewards.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from tokenspectrum.errors import UserError
 from tokenspectrum.rollout.engine import RolloutEngine, check_groups
+from tokenspectrum.rollout.parts import Codec, Place, in_parts
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 from tokenspectrum.systems.progress import Progress
+from tokenspectrum.tables.drawn import SCHEMA
 from tokenspectrum.tokenlog.reader import read_table
+from tokenspectrum.tokenlog.writer import as_table
 
 
-def draw(engine: RolloutEngine, prompts: Sequence[Prompt], sampling: Sampling, seed: int, chunk: int) -> list[Response]:
-    """`sampling.n` responses a prompt, prompt-major; `chunk` prompts go to the engine at once."""
-    answers: list[Response] = []
+def draw(
+    engine: RolloutEngine,
+    prompts: Sequence[Prompt],
+    sampling: Sampling,
+    seed: int,
+    chunk: int,
+    place: Place,
+    facts: Mapping[str, Any],
+) -> list[Response]:
+    """`sampling.n` responses a prompt, prompt-major; `chunk` prompts go to the engine at once.
+
+    They are kept at `place` as they are drawn.  `facts` says with which policy and in which precision.
+    """
+
+    def make(items: list[int]) -> list[list[Response]]:
+        asked = [prompts[i] for i in items]
+        answers = engine.generate(asked, sampling, seed, 0)
+        check_groups(answers, asked, sampling.n)
+        return [answers[first : first + sampling.n] for first in range(0, len(answers), sampling.n)]
+
+    decided = {
+        **facts,
+        "sampling": asdict(sampling),
+        "seed": seed,
+        "prompts": [[prompt.prompt_id, prompt.token_ids] for prompt in prompts],
+    }
     with Progress("sample", total=len(prompts)) as progress:
-        for first in range(0, len(prompts), chunk):
-            answers += engine.generate(prompts[first : first + chunk], sampling, seed, 0)
-            progress.update(min(first + chunk, len(prompts)))
+        groups = in_parts(place, decided, range(len(prompts)), chunk, make, _codec(prompts), progress.update)
+    answers = list(itertools.chain.from_iterable(groups))
     check_groups(answers, prompts, sampling.n)
     return answers
+
+
+def _codec(prompts: Sequence[Prompt]) -> Codec[list[Response]]:
+    """A part's responses are kept as rows of the table `drawn`."""
+    by_id = {prompt.prompt_id: prompt for prompt in prompts}
+
+    def pack(groups: list[list[Response]]) -> bytes:
+        table = as_table(SCHEMA, drawn_columns(list(itertools.chain.from_iterable(groups))))
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
+        return sink.getvalue().to_pybytes()
+
+    def unpack(payload: bytes) -> list[list[Response]]:
+        rows = pa.ipc.open_stream(payload).read_all().to_pylist()
+        groups = itertools.groupby(rows, lambda row: row["prompt_id"])
+        return [[_response(row, by_id[prompt_id].token_ids) for row in group] for prompt_id, group in groups]
+
+    return Codec(pack, unpack)
 
 
 def drawn_columns(answers: Sequence[Response]) -> dict[str, Any]:
@@ -48,16 +96,18 @@ def read_shards(folders: Sequence[Path], prompts: Sequence[Prompt], n: int) -> l
             prompt_id = row["prompt_id"]
             if prompt_id not in seen:
                 raise UserError(f"{folder}: prompt {prompt_id} is not in the probe; run the sample stage again")
-            by_prompt[prompt_id].append(
-                Response(
-                    prompt_id=prompt_id,
-                    sample=row["sample"],
-                    prompt_token_ids=seen[prompt_id],
-                    token_ids=tuple(row["token_ids"]),
-                    logprobs=tuple(row["rollout_logprobs"]),
-                    finish_reason=row["finish_reason"],
-                )
-            )
+            by_prompt[prompt_id].append(_response(row, seen[prompt_id]))
     answers = [answer for group in by_prompt.values() for answer in sorted(group, key=lambda answer: answer.sample)]
     check_groups(answers, prompts, n)
     return answers
+
+
+def _response(row: Mapping[str, Any], prompt_token_ids: tuple[int, ...]) -> Response:
+    return Response(
+        prompt_id=row["prompt_id"],
+        sample=row["sample"],
+        prompt_token_ids=prompt_token_ids,
+        token_ids=tuple(row["token_ids"]),
+        logprobs=tuple(row["rollout_logprobs"]),
+        finish_reason=row["finish_reason"],
+    )

@@ -36,10 +36,15 @@ class MicroBatch:
         return ((position_T >= first_B[:, None]) & (position_T < stop_B[:, None])).to(self.ids_BT.device)
 
 
+def by_length(responses: Sequence[Response]) -> list[int]:
+    """Indices of the responses, shortest first with their prompts; equal ones in order."""
+    total = _totals(responses)
+    return sorted(range(len(responses)), key=lambda i: (total[i], i))
+
+
 def micro_batches(responses: Sequence[Response], size: int, device: torch.device) -> Iterator[MicroBatch]:
     """Batches of at most `size` responses of similar lengths, so that padding is least."""
-    total = [len(r.prompt_token_ids) + len(r.token_ids) for r in responses]
-    order = sorted(range(len(responses)), key=lambda i: (total[i], i))
+    total, order = _totals(responses), by_length(responses)
     for first in range(0, len(order), size):
         index = tuple(order[first : first + size])
         ids_BT = torch.zeros(len(index), max(total[i] for i in index), dtype=torch.int64)
@@ -51,3 +56,7 @@ def micro_batches(responses: Sequence[Response], size: int, device: torch.device
             length_B=torch.tensor([len(responses[i].token_ids) for i in index]),
             ids_BT=ids_BT.to(device),
         )
+
+
+def _totals(responses: Sequence[Response]) -> list[int]:
+    return [len(r.prompt_token_ids) + len(r.token_ids) for r in responses]

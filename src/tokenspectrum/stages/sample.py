@@ -1,6 +1,7 @@
 """Stage `sample`: the base policy answers one shard of the probe.
 
-Out: the table drawn, run `base`, step 0.  Knows no rewards: the stage rollouts judges all shards together.
+Out: the table drawn, run `base`, step 0.  Knows no rewards: the stage rollouts judges all shards together.  A killed
+stage goes on after the last part that it drew.  Exit code 75: stopped by SIGTERM, and a part was kept.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from tokenspectrum.params.rollouts import RolloutsParams
 from tokenspectrum.params.sampling import SamplingParams
 from tokenspectrum.rollout.drawn import draw, drawn_columns
 from tokenspectrum.rollout.make import make_engine, prompts_at_once
+from tokenspectrum.rollout.parts import kept_parts, policy_facts
 from tokenspectrum.rollout.probe import BASE, dealt, read_probe
 from tokenspectrum.rollout.questions import encode_questions
 from tokenspectrum.rollout.types import Sampling
@@ -44,12 +46,13 @@ def main(argv: list[str] | None = None) -> None:
     asked = Sampling(sampling.temperature, sampling.top_p, sampling.max_response_tokens, sampling.n)
     longest = sampling.max_prompt_tokens + sampling.max_response_tokens
     how = {"dtype": dtype.root, "max_tokens": longest}
-    with make_engine(params.engine, args.policy, systems, **how) as (engine, tokenizer):
+    with kept_parts() as place, make_engine(params.engine, args.policy, systems, **how) as (engine, tokenizer):
         prompts = encode_questions(questions, tokenizer, sampling.max_prompt_tokens)
         cut = sum(prompt.n_dropped > 0 for prompt in prompts)
         log.info("%d prompts, %d of them cut on the left to %d tokens", len(prompts), cut, sampling.max_prompt_tokens)
         chunk = prompts_at_once(params.engine, systems, sampling.n)
-        answers = draw(engine, prompts, asked, params.seed, chunk)
+        facts = {"engine": params.engine, "dtype": dtype.root, "policy": policy_facts(args.policy)}
+        answers = draw(engine, prompts, asked, params.seed, chunk, place, facts)
     write_step(args.out, "drawn", drawn.SCHEMA, drawn_columns(answers), run=BASE, seed=params.seed, step=0)
     write_manifest(args.out)
 

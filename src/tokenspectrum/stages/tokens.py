@@ -1,10 +1,12 @@
 """Stage `tokens`: log-probability, predictive entropy and attention statistics of the base policy's response tokens.
 
 Out, as two folders: the table tokens; and the tables attention and attention_rows.  Weight, mini-batch, ratio and loss
-are null, because nothing is trained at step 0.
+are null, because nothing is trained at step 0.  A killed stage goes on after the last micro-batch that it measured.
+Exit code 75: stopped by SIGTERM, and a part was kept.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from tokenspectrum.policy.load import load_policy
 from tokenspectrum.rollout.chosen import chosen_tokens
 from tokenspectrum.rollout.columns import attention_columns, row_columns, sampled_columns
 from tokenspectrum.rollout.measure import check_not_inert, longest_context, measure_responses
+from tokenspectrum.rollout.measured_parts import measure_in_parts
+from tokenspectrum.rollout.parts import kept_parts, policy_facts
 from tokenspectrum.rollout.statistics import Statistics
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.stages.entry import run
@@ -46,18 +50,20 @@ def main(argv: list[str] | None = None) -> None:
     named = range(count) if params.layers == "all" else params.layers
     layers = sorted({resolve_layer(layer, count) for layer in named})
     rows = chosen_tokens(probe.responses, params.rows, probe.seed, 0)
-    with Progress("tokens", total=len(probe.responses)) as progress:
-        measured = measure_responses(
-            model,
+    options = params.model_dump(include={"alignment", "local_window", "top_k", "fixed_k", "support"})
+
+    def measure(responses: Sequence[Response], rows: Sequence[tuple[int, int]]) -> Statistics:
+        return measure_responses(model, responses, layers=layers, rows=rows, micro_batch=systems.micro_batch, **options)
+
+    with kept_parts() as place, Progress("tokens", total=len(probe.responses)) as progress:
+        measured = measure_in_parts(
+            measure,
             probe.responses,
-            layers=layers,
-            alignment=params.alignment,
-            local_window=params.local_window,
-            top_k=params.top_k,
-            fixed_k=params.fixed_k,
-            support=params.support,
-            rows=rows,
+            rows,
+            layers,
             micro_batch=systems.micro_batch,
+            place=place,
+            facts=options | {"layers": layers, "policy": policy_facts(args.policy)},
             report=progress.update,
         )
     where: dict[str, Any] = {"run": probe.run, "seed": probe.seed, "step": 0}

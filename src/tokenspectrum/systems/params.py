@@ -88,7 +88,11 @@ class SystemsParams(Frozen):
         default=1, ge=1, description="intra-op threads of a stage; two one-thread stages beat one of two threads"
     )
     micro_batch: int = Field(default=64, ge=1, description="sequences in one forward or backward pass")
-    generate_batch: int = Field(default=1024, ge=1, description="sequences that the rollout engine decodes at once")
+    generate_batch: int = Field(
+        default=1024,
+        ge=1,
+        description="sequences that the rollout engine decodes at once; about as many are kept as a part",
+    )
     device: Literal["cpu", "cuda"] = Field(
         default="cpu", description="where the tokens stage and engine: transformers run; trainer: local is on the CPU"
     )

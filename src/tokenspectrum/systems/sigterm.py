@@ -1,8 +1,10 @@
-"""How a long stage obeys SIGTERM: it finishes its step, saves, and exits with STOPPED.  Knows a signal and an event."""
+"""How a long stage obeys SIGTERM.  Training finishes its step, saves, and exits with STOPPED.  A stage whose parts are
+kept exits at once, and loses only the part that it is at.  Knows a signal.
+"""
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 STOPPED = 75  # EX_TEMPFAIL: not finished, no error; start it again to go on
@@ -18,6 +20,27 @@ def stop_signal() -> Iterator[threading.Event]:
     before = signal.signal(signal.SIGTERM, lambda *_: requested.set())
     try:
         yield requested
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def exit_at_once(went_on: Callable[[], bool]) -> Iterator[None]:
+    """SIGTERM raises SystemExit: with STOPPED if `went_on` says that a part was kept since the start.
+
+    Otherwise with 143, as a killed process.  So a job whose first part never fits its time limit fails, and does not go
+    back into a queue for ever.
+    """
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(STOPPED if went_on() else 128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
     finally:
         signal.signal(signal.SIGTERM, before)
 
