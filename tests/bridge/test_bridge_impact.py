@@ -12,7 +12,13 @@ from snakedvc.code.impact import impact
 from snakedvc.dvcfiles.pipeline import Pipeline, load_pipeline
 
 SAMPLING = "evaluate evaluate_base policy sample train"
+EVERY = "curves evaluate evaluate_base layers policy prompts rollouts sample table1 tokens train weights"
 EDITS = {
+    # What rounds: in every key.  What checks it: in none.
+    "portable/pins.py": EVERY,
+    "portable/kernels.py": EVERY,
+    "portable/probes.py": "",
+    "portable/known.json": "",
     # Systems code decides no result.
     "systems/params.py": "",
     "systems/resources.py": "",

@@ -19,6 +19,7 @@ def _run(args: argparse.Namespace) -> None:
     from snakedvc.dvcfiles.pipeline import load_pipeline
     from snakedvc.site import checks, slurm_checks
     from tokenspectrum.cli import checks as own
+    from tokenspectrum.cli.arithmetic import arithmetic
     from tokenspectrum.cli.jobs import needs
 
     path = Path(args.profile)
@@ -29,6 +30,8 @@ def _run(args: argparse.Namespace) -> None:
     config = read_config()
     found = [*own.python(), *checks.cache(config), checks.remote(config), *checks.disk(config), checks.locks()]
     found.append(own.hub(load_yaml(params_path())))
+    if not args.quick:
+        found.append(arithmetic())
     if args.gpu and not on_slurm:
         found.append(own.gpu())
     if on_slurm:
@@ -50,4 +53,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--submit", action="store_true", help="also run one tiny Slurm job")
     parser.add_argument("--gpu", action="store_true", help="a GPU must be there: here, or with --submit on a node")
     parser.add_argument("--wait", type=float, default=300.0, help="seconds until the tiny job must have answered (300)")
+    parser.add_argument("--quick", action="store_true", help="leave out the small runs that check this machine's bytes")
     parser.set_defaults(func=_run)

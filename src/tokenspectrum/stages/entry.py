@@ -32,10 +32,14 @@ def _threads(text: str) -> int:
 def run(main: Callable[[], None]) -> None:
     """Run a stage's main.  A UserError or a full disk gives one line and exit code 1.  A bug shows its traceback."""
     _configure_logging()
-    torch = sys.modules.get("torch")
-    if torch is not None:
+    if "torch" in sys.modules:
+        import torch
+
+        from tokenspectrum.portable.kernels import install
+
         # One thread by default: two processes of one thread are faster than one of two, and sums keep their order.
         torch.set_num_threads(_threads(os.environ.get("OMP_NUM_THREADS", "")))
+        install()
     try:
         main()
     except UserError as e:

@@ -13,10 +13,12 @@ from torch import Tensor
 
 from tokenspectrum.entropy import attention_entropy, attention_rows
 from tokenspectrum.policy.capture import Capture, capture_attention
+from tokenspectrum.portable.kernels import install
 from tokenspectrum.training.backends.verl.internals import (
     VENDOR,
     EngineRegistry,
     FSDPEngineWithLMHead,
+    get_device_name,
     non_tensor,
 )
 from tokenspectrum.training.backends.verl.request import (
@@ -38,6 +40,8 @@ class AttentionEngine(FSDPEngineWithLMHead):
     _request: AttentionRequest | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if get_device_name() == "cpu":
+            install()  # the pins came with the environment; the kernels are a process's own
         super().__init__(*args, **kwargs)
         if self.use_ulysses_sp:
             raise ValueError("ulysses_sequence_parallel_size above 1 splits sequences, and with them attention rows")

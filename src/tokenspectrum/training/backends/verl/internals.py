@@ -19,6 +19,7 @@ from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils
 from verl.utils.config import validate_config
+from verl.utils.device import get_device_name
 from verl.workers.engine.base import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
@@ -39,6 +40,7 @@ __all__ = [
     "LLMServerClient",
     "PPOTrainerSync",
     "RewardManagerBase",
+    "get_device_name",
     "register",
     "tensordict_utils",
 ]
@@ -71,6 +73,7 @@ SIGNATURES: Mapping[Callable, tuple[str, ...]] = {
     CheckpointEngineManager.update_weights: ("self", "global_steps"),
     CheckpointEngineManager.sleep_replicas: ("self",),
     RewardLoopManager.compute_rm_score: ("self", "data"),
+    get_device_name: (),
     LLMServerManager.get_client: ("self", "client_cls", "kwargs"),
     LLMServerClient.generate: (
         "self",

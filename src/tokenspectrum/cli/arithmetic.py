@@ -1,0 +1,24 @@
+"""`spectrum doctor`'s line on arithmetic: does this machine compute the bytes that others do?"""
+
+from snakedvc.running.machine import cpu
+from snakedvc.site.checks import Check
+
+
+def arithmetic() -> Check:
+    """Run the probes: a warning names those whose bytes differ from the known ones."""
+    import torch
+
+    from tokenspectrum.portable.kernels import install
+    from tokenspectrum.portable.probes import differing
+
+    torch.set_num_threads(1)
+    install()
+    model, sets = cpu()
+    if not (found := differing()):
+        return Check("arithmetic", "ok", f"the known bytes ({model})")
+    return Check(
+        "arithmetic",
+        "warn",
+        f"other bytes than known in: {', '.join(found)}.  {model} ({' '.join(sets)}), torch {torch.__version__}: "
+        "results made here are not those of other machines; compare the versions with constraints.txt",
+    )
