@@ -13,6 +13,7 @@ from equivalence_kit import Stored
 from equivalence_worker import make_worker
 from verl.utils import tensordict_utils as tu
 
+from tokenspectrum.portable.kernels import install
 from tokenspectrum.training.backends.verl.batch import measure_info, measure_rows
 from tokenspectrum.training.backends.verl.record import row_field, scores_of
 from tokenspectrum.training.backends.verl.request import REQUEST, ROW_TOKENS
@@ -45,7 +46,7 @@ def main(stored_path: str, out: str) -> None:
     half = replace(stored, job=replace(stored.job, train=train))
     worker = make_worker(half)
     found |= {f"bfloat16: {name}": score(worker, half, WAYS[name]) for name in HALF}
-    torch.save(found, out)
+    torch.save(found | {"kernels installed": install.cache_info().currsize}, out)
 
 
 if __name__ == "__main__":

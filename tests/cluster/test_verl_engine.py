@@ -83,6 +83,10 @@ def test_the_actor_scores_as_we_do(stored, found, name):
                 assert (got - want).abs().max() < 1e-5
 
 
+def test_on_a_cpu_the_actor_has_portable_kernels(found):
+    assert found["kernels installed"] == 1
+
+
 def test_the_two_alignments_differ(found):
     decision, token = (found[name].attention[1] for name in ("decision", "token"))
     assert torch.equal(token.visible_N, decision.visible_N + 1)
