@@ -112,8 +112,17 @@ def run_probes() -> dict[str, str]:
     responses = engine.generate(encode_questions(questions(4), tokenizer, 96), SAMPLING, seed=SEED, step=0)
     sampled = [np.array(row) for r in responses for row in (r.token_ids, r.logprobs)]
     found["rollout"] = _hash(sampled)
-    options = {"layers": [0, 2], "alignment": "decision", "local_window": 8, "micro_batch": 8}
-    scores = measure_responses(model, responses, top_k=4, fixed_k=8, support=True, **options)
+    scores = measure_responses(
+        model,
+        responses,
+        layers=[0, 2],
+        alignment="decision",
+        local_window=8,
+        micro_batch=8,
+        top_k=4,
+        fixed_k=8,
+        support=True,
+    )
     found["scores"] = _hash(list(_tensors(scores)))
     found["dapo"] = _hash(list(dapo_step(model, responses, scores.logprob_N)))
     judged = sample_benchmark(
