@@ -101,7 +101,7 @@ def check_same(one, two, start: dict[str, torch.Tensor]) -> None:
         torch.testing.assert_close(b.ratio_N, a.ratio_N, rtol=slack, atol=slack)
         torch.testing.assert_close(b.term_N, a.term_N, rtol=slack, atol=slack)
         assert max(apart(a.gradient, b.gradient)) < 1e-4
-        # AdamW divides a gradient by its own size.  One whose terms cancel, 2e-8 among 8e-3, makes a step of a rounding.
+        # AdamW divides a gradient by its own size.  A rounding, 2e-8 among 8e-3, makes a step too.
         whole, most = apart(a.policy, b.policy)
         assert whole < 1e-5
         assert most < 5e-5

@@ -20,6 +20,7 @@ from tokenspectrum.policy.tokenizer import build_tokenizer
 from tokenspectrum.prompts.synthetic import Mix, corpus
 from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine
 from tokenspectrum.rollout.measure import measure_responses
+from tokenspectrum.rollout.parts import Place
 from tokenspectrum.rollout.questions import Question, encode_questions
 from tokenspectrum.rollout.statistics import Statistics
 from tokenspectrum.rollout.types import Response, Sampling
@@ -134,6 +135,8 @@ def run_probes() -> dict[str, str]:
         max_prompt_tokens=96,
         integer_sources=(),
         chunk=6,
+        place=Place(),
+        facts={},
     )
     found["evaluation"] = hashlib.sha256(repr(judged).encode()).hexdigest()
     return found | {"numbers": numbers()}
