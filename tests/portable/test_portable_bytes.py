@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -84,7 +85,9 @@ def test_provenance_names_the_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @avx2
 def test_doctor_names_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     assert arithmetic().state == "ok"
+    assert not machine.other_bytes()
     other = tmp_path / "known.json"
     other.write_text(json.dumps(known() | {"dapo": "0" * 64}))
     monkeypatch.setattr(probes, "KNOWN", other)
@@ -92,3 +95,4 @@ def test_doctor_names_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert found.state == "warn"
     assert "known in: dapo." in found.what
     assert machine.cpu()[0] in found.what
+    assert machine.other_bytes() == {socket.gethostname()}

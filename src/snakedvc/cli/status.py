@@ -40,18 +40,24 @@ def _table(rows: "list[StageStatus]", details: bool) -> Table:
 def _run(args: argparse.Namespace) -> None:
     from snakedvc.dvcfiles.pipeline import load_pipeline
     from snakedvc.dvcfiles.store import Store
+    from snakedvc.planning.devices import mixtures
     from snakedvc.planning.status import STANDS, status
 
     pipeline = load_pipeline()
     asked = {s.addr for name in args.stages for s in pipeline.matching(name)} or set(pipeline.stages)
-    rows = [row for row in status(pipeline, Store(mend=False)) if row.addr in asked]
+    every = status(pipeline, Store(mend=False))
+    rows = [row for row in every if row.addr in asked]
     shown = [row for row in rows if not args.state or row.state in args.state]
     if args.json:
-        print(json.dumps([{"stage": r.addr, "state": r.state, "why": r.why} for r in shown], indent=1))
+        print(
+            json.dumps([{"stage": r.addr, "state": r.state, "why": r.why, "device": r.device} for r in shown], indent=1)
+        )
     else:
         console = Console(soft_wrap=True)
         if shown:
             console.print(_table(shown, details=bool(args.stages)))
+        for line in mixtures(pipeline, {row.addr: row.device for row in every}):
+            console.print(f"[yellow]{line}[/]")
         console.print(f"{len(rows)} stages: {_counts(rows)}")
     if any(row.state not in STANDS for row in rows):
         sys.exit(2)

@@ -9,6 +9,7 @@ from snakedvc.dvcfiles.record import Record
 from snakedvc.dvcfiles.seen import Tree
 from snakedvc.dvcfiles.store import Store
 from snakedvc.planning.audit import Audit, differences
+from snakedvc.planning.devices import device
 
 State = Literal["in place", "cached", "stale", "missing"]
 STANDS: tuple[State, ...] = ("in place", "cached")
@@ -26,6 +27,7 @@ class StageStatus:
     addr: str
     state: State
     why: tuple[str, ...] = ()
+    device: str | None = None  # the kind that made a valid result, where this tree knows it
 
 
 def _standing(stage: Stage, result: Record, store: Store, tree: Tree) -> tuple[State, list[str]]:
@@ -60,5 +62,6 @@ def status(pipeline: Pipeline, store: Store) -> list[StageStatus]:
             state, why = _standing(stage, result, store, tree)
         else:
             state, why = _falling(stage, audit)
-        found.append(StageStatus(stage.name, stage.addr, state, tuple(why)))
+        made_on = device(stage, result.key) if result and state in STANDS else None
+        found.append(StageStatus(stage.name, stage.addr, state, tuple(why), made_on))
     return found

@@ -19,6 +19,7 @@ from snakedvc.running.machine import machine
 from snakedvc.settings import load_settings
 
 RUNNER_LOG = Path("logs/runner.jsonl")
+PROVENANCE = "provenance.json"  # in a stage's folder of logs
 How = Literal["ran", "restored", "superseded", "refused", "failed", "stopped", "accepted"]
 
 
@@ -63,4 +64,4 @@ def write_provenance(
         "systems": dict(systems),
         "systems_code": dict(systems_code),
     }
-    write_atomically(folder / "provenance.json", json.dumps(provenance, indent=1))
+    write_atomically(folder / PROVENANCE, json.dumps(provenance, indent=1))

@@ -3,9 +3,11 @@
 Two machines of different kinds may round differently: this says where a result comes from.
 """
 
+import json
 import os
 import platform
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,12 @@ CPUINFO = Path("/proc/cpuinfo")
 GPUS = Path("/proc/driver/nvidia/gpus")
 # The instruction sets by which numerical libraries choose their kernels.
 NAMED = ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "amx_tile")
+
+
+# A CPU with these can run the kernels that a project pins for all of them.
+NEEDED = frozenset({"avx2", "fma"})
+# One file for each host that was seen to compute other bytes than are known.
+OTHER_BYTES = Path("logs/other_bytes")
 
 
 def _field(text: str, name: str) -> str:
@@ -42,3 +50,17 @@ def machine() -> dict[str, Any]:
         "instruction_sets": list(sets),
         "gpus": gpus(),
     }
+
+
+def note_bytes(differing: Sequence[str]) -> None:
+    """Remember of this host what it computes otherwise than known; nothing if it computes the known bytes."""
+    path = OTHER_BYTES / socket.gethostname()
+    path.unlink(missing_ok=True)
+    if differing:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(list(differing)))
+
+
+def other_bytes() -> frozenset[str]:
+    """The hosts that `note_bytes` remembers."""
+    return frozenset(path.name for path in OTHER_BYTES.glob("*"))

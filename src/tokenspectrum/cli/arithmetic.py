@@ -1,6 +1,6 @@
 """`spectrum doctor`'s line on arithmetic: does this machine compute the bytes that others do?"""
 
-from snakedvc.running.machine import cpu
+from snakedvc.running.machine import cpu, note_bytes
 from snakedvc.site.checks import Check
 
 
@@ -14,7 +14,9 @@ def arithmetic() -> Check:
     torch.set_num_threads(1)
     install()
     model, sets = cpu()
-    if not (found := differing()):
+    found = differing()
+    note_bytes(found)  # `spectrum status` names results that were made here
+    if not found:
         return Check("arithmetic", "ok", f"the known bytes ({model})")
     return Check(
         "arithmetic",
