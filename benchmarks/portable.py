@@ -1,9 +1,10 @@
 """CPU-seconds of portable arithmetic against the libraries' own choices: the parts of a table1 that take the time.
 
-    python benchmarks/portable.py [--out benchmarks/portable.csv] [--repeats 3]
+    snakemake --profile local artifacts/tiny/weights/low2high_mid/rule.json
+    python benchmarks/portable.py [--out benchmarks/portable.csv] [--repeats 3] [--artifacts artifacts/tiny]
 
-The two arithmetics take turns, each in a process of its own.  Of the repeats the least counts.  CPU-seconds hardly
-depend on what else the machine does.
+The two arithmetics take turns, each in a process of its own.  Of the repeats the least counts, because other work on
+the machine raises CPU-seconds too.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -20,10 +22,28 @@ from machine import cpu_name
 
 ROOT = Path(__file__).resolve().parents[1]
 ARITHMETICS = ("own", "portable")
-POLICY_STEPS, PROMPTS, SAMPLES = 60, 64, 8
+POLICY_STEPS, TRAIN_STEPS, PROMPTS, SAMPLES = 60, 6, 64, 8
+METHOD = "low2high_mid"
 
 
-def measure(arithmetic: str) -> dict[str, float]:
+def train_stage(artifacts: Path, folder: Path) -> None:
+    """The first steps of a training run, with its rollouts, statistics, updates and logs."""
+    import yaml
+
+    from tokenspectrum.stages.train import main as stage
+
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["train"]["steps"] = TRAIN_STEPS
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    os.environ["SNAKEDVC_PARAMS"] = str(folder / "params.yaml")
+    os.environ["SNAKEDVC_LOG_DIR"] = str(folder / "logs")
+    words = ["--run", METHOD, "--seed", 1, "--prompts", artifacts / "prompts/train", "--policy", artifacts / "policy"]
+    words += ["--rule", artifacts / f"weights/{METHOD}/rule.json", "--out", folder / "out"]
+    words += ["--metrics", folder / "metrics", "--preset", artifacts.name, "--policy-name", "tiny"]
+    stage([str(word) for word in words])
+
+
+def measure(arithmetic: str, artifacts: Path) -> dict[str, float]:
     """CPU-seconds of each part in this process."""
     if arithmetic == "portable":
         import tokenspectrum.portable  # noqa: F401
@@ -71,6 +91,10 @@ def measure(arithmetic: str) -> dict[str, float]:
     started = time.process_time()
     list(dapo_step(model, responses, scores.logprob_N))
     clock("DAPO step on these", started)
+    with tempfile.TemporaryDirectory() as temporary:
+        started = time.process_time()
+        train_stage(artifacts, Path(temporary))
+        clock(f"train stage: {TRAIN_STEPS} steps", started)
     return spent
 
 
@@ -79,18 +103,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/portable.csv")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--artifacts", type=Path, default=ROOT / "artifacts/tiny")
     parser.add_argument("--one", choices=ARITHMETICS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        print(json.dumps(measure(args.one)))
+        print(json.dumps(measure(args.one, args.artifacts)))
         return
     best: dict[str, dict[str, float]] = {name: {} for name in ARITHMETICS}
     env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     for _ in range(args.repeats):
         for name in ARITHMETICS:
-            command = [sys.executable, __file__, "--one", name]
+            command = [sys.executable, __file__, "--one", name, "--artifacts", str(args.artifacts.resolve())]
             done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
-            for part, seconds in json.loads(done.stdout).items():
+            for part, seconds in json.loads(done.stdout.splitlines()[-1]).items():
                 best[name][part] = min(seconds, best[name].get(part, seconds))
     with args.out.open("w", newline="") as f:
         writer = csv.writer(f, lineterminator="\n")
