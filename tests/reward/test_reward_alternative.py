@@ -80,3 +80,22 @@ def test_a_worker_that_hangs_or_dies_is_replaced(monkeypatch, tmp_path, program)
     worker.wall_seconds = 60
     assert worker.ask("0.5", r"\frac{1}{2}")
     worker.close()
+
+
+def test_a_worker_that_somebody_kills_makes_no_answer_wrong(monkeypatch, tmp_path):
+    worker = Worker()
+    assert worker.ask("0.5", r"\frac{1}{2}")
+    worker._process.kill()  # between two questions
+    assert worker.ask("0.25", r"\frac{1}{4}")
+    worker.close()
+    # And within a question: the first process dies, once.
+    source, mark = Path(alternative_worker.__file__).read_text(), tmp_path / "died"
+    dies = (
+        f"import os, pathlib\nif not pathlib.Path({str(mark)!r}).exists():\n    pathlib.Path({str(mark)!r}).touch()\n"
+    )
+    mortal = tmp_path / "worker.py"
+    mortal.write_text(f"{dies}    input()\n    os.kill(os.getpid(), 9)\n{source}")
+    monkeypatch.setattr(alternative, "WORKER", str(mortal))
+    assert worker.ask("0.75", r"\frac{3}{4}")
+    assert mark.exists()
+    worker.close()

@@ -8,6 +8,7 @@ answer counts as wrong.
 """
 
 import atexit
+import contextlib
 import json
 import logging
 import os
@@ -48,24 +49,35 @@ class Worker:
         return self._process
 
     def ask(self, gold: str, answer: str) -> bool:
-        """Whether math-verify takes `answer` for equal to `gold`."""
+        """Whether math-verify takes `answer` for equal to `gold`.
+
+        A process that dies is asked once more in a new one: somebody else may have killed it, and that must not make a
+        right answer wrong.
+        """
         with self._lock:
-            process = self._running()
-            stdin, stdout = process.stdin, process.stdout
-            assert stdin is not None, "it is a pipe"
-            assert stdout is not None, "it is a pipe"
-            try:
-                stdin.write(json.dumps([gold, answer]).encode() + b"\n")
-                stdin.flush()
-            except BrokenPipeError:
-                pass  # it died: the read below finds the end of its output
-            ready, _, _ = select.select([stdout], [], [], self.wall_seconds)
-            line = stdout.readline() if ready else b""
-            if not line:
-                _log.warning("math-verify gave no verdict on %.80r against %.80r; counted as wrong", answer, gold)
+            for _ in range(2):
+                line, died = self._answer(gold, answer)
+                if line:
+                    return json.loads(line)
                 self._stop()
-                return False
-            return json.loads(line)
+                if not died:
+                    break
+            _log.warning("math-verify gave no verdict on %.80r against %.80r; counted as wrong", answer, gold)
+            return False
+
+    def _answer(self, gold: str, answer: str) -> tuple[bytes, bool]:
+        """The process's line, and whether it died instead of writing one."""
+        process = self._running()
+        stdin, stdout = process.stdin, process.stdout
+        assert stdin is not None, "it is a pipe"
+        assert stdout is not None, "it is a pipe"
+        with contextlib.suppress(BrokenPipeError):  # it died: the read below finds the end of its output
+            stdin.write(json.dumps([gold, answer]).encode() + b"\n")
+            stdin.flush()
+        ready, _, _ = select.select([stdout], [], [], self.wall_seconds)
+        line = stdout.readline() if ready else b""
+        # Half a line is that of a process killed while it wrote.
+        return (line if line.endswith(b"\n") else b""), bool(ready)
 
     def close(self) -> None:
         """End the process, if there is one."""
