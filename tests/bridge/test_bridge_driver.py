@@ -139,6 +139,30 @@ def test_an_output_edited_by_hand_is_set_aside_and_brought_back(toy):
     assert (toy.text(path), toy.text(".dvc/tmp/altered/0/" + path)) == (old, edited)
 
 
+@pytest.mark.parametrize("when_ns", [0, -(10**15), 10**15], ids=["old time", "clock set back", "from the future"])
+def test_an_output_edited_under_any_time_is_seen(toy, when_ns):
+    path = toy.root / "artifacts/t/source/rows.json"
+    before, old = toy.outputs(), path.stat()
+    path.write_text(path.read_text().replace("0", "9", 1))  # of the same size
+    os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns + when_ns))
+    assert "ran" not in toy.make().values()
+    assert toy.outputs() == before
+
+
+def test_a_cache_that_cannot_be_written_is_one_line_before_anything_runs(fresh):
+    """A folder of the kernel's stands for a read-only cache: not even root writes there."""
+    (fresh.root / ".dvc/config").write_text("[cache]\n    dir = /sys/kernel\n")
+    for command in (["snakemake", "--profile", "local"], [sys.executable, "-m", "snakedvc.running.run", "source"]):
+        done = fresh.command(*command, check=False)
+        assert done.returncode
+        said = [line for line in (done.stdout + done.stderr).splitlines() if "error: " in line]
+        assert len(said) == 1
+        assert "/sys/kernel: the cache cannot be written (" in said[0]
+        assert "so no stage can be run: make it writable, or choose another (`dvc cache dir FOLDER`)" in said[0]
+        assert "Traceback" not in done.stderr
+    assert "ran" not in {entry["how"] for entry in fresh.journal()}
+
+
 def test_a_restore_that_was_killed_is_not_taken_for_an_output(toy):
     # What a driver leaves that is killed while it brings this stage back.
     (toy.root / ".dvc/tmp/writing").mkdir(exist_ok=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tokenspectrum.errors import UserError
 from tokenspectrum.reward import alternative, alternative_worker
 from tokenspectrum.reward.alternative import Worker, math_verify_correct
 from tokenspectrum.reward.boxed import verify
@@ -88,14 +89,18 @@ def test_a_worker_that_somebody_kills_makes_no_answer_wrong(monkeypatch, tmp_pat
     worker._process.kill()  # between two questions
     assert worker.ask("0.25", r"\frac{1}{4}")
     worker.close()
-    # And within a question: the first process dies, once.
-    source, mark = Path(alternative_worker.__file__).read_text(), tmp_path / "died"
-    dies = (
-        f"import os, pathlib\nif not pathlib.Path({str(mark)!r}).exists():\n    pathlib.Path({str(mark)!r}).touch()\n"
-    )
+    # And within a question: the first process dies, and so do the next two.
+    source, kills = Path(alternative_worker.__file__).read_text(), tmp_path / "kills"
     mortal = tmp_path / "worker.py"
-    mortal.write_text(f"{dies}    input()\n    os.kill(os.getpid(), 9)\n{source}")
+    mortal.write_text(
+        f"import os\nfrom pathlib import Path\nkills = Path({str(kills)!r})\nn = int(kills.read_text())\n"
+        f"if n:\n    kills.write_text(str(n - 1))\n    input()\n    os.kill(os.getpid(), 9)\n{source}"
+    )
     monkeypatch.setattr(alternative, "WORKER", str(mortal))
+    kills.write_text("3")
     assert worker.ask("0.75", r"\frac{3}{4}")
-    assert mark.exists()
+    worker.close()
+    kills.write_text("99")
+    with pytest.raises(UserError, match="was killed 5 times over one answer: is the memory too small"):
+        worker.ask("0.75", r"\frac{3}{4}")
     worker.close()

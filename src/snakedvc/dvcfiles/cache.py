@@ -5,6 +5,7 @@ hashed again.  An object whose bytes do not match its name is deleted and report
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -19,6 +20,7 @@ import yaml
 from snakedvc.dvcfiles.digest import Digest, file_md5, files_under, listing_bytes, listing_md5
 from snakedvc.dvcfiles.record import Record
 from snakedvc.dvcfiles.records import write_atomically
+from snakedvc.errors import ProjectError
 from snakedvc.yamlfile import Loader
 
 _FICLONE = 0x40049409  # Linux: both files share blocks until one of them is written to
@@ -124,6 +126,19 @@ class Cache:
             yield path
         finally:
             path.unlink(missing_ok=True)
+
+    def check_writable(self) -> None:
+        """Refuse a cache that takes no new object: what a stage computes would be lost."""
+        try:
+            with self._temporary() as temporary:
+                temporary.touch()
+        except OSError as e:
+            if e.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise
+            raise ProjectError(
+                f"{self.root}: the cache cannot be written ({e.strerror}), so no stage can be run: make it writable, "
+                "or choose another (`dvc cache dir FOLDER`)"
+            ) from None
 
     def take(self, source: Path, md5: str) -> None:
         """Copy object `md5` in from a file elsewhere; DamagedObjectError if it holds other bytes."""

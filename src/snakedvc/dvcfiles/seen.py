@@ -1,9 +1,13 @@
-"""Remember hashes of outputs in the working tree.  A hash is computed again only if a file's size or time has changed.
+"""Remember hashes of outputs in the working tree.  A file is hashed again only if its size or a time has changed.
+
+Any change of a time counts, also one to an earlier time, since clocks go back.  So does the time of the last change of
+the file's entry, which nobody can set.
 
 Only for planning.  A stage's inputs are always hashed from their bytes (inputs.py).
 """
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,15 +17,17 @@ from snakedvc.dvcfiles.digest import digest, files_under
 from snakedvc.dvcfiles.records import write_atomically
 
 SEEN = Path(".dvc/tmp/seen")
-Signature = list[int]
+Signature = list[int | str]
 
 
 def signature(path: Path) -> Signature | None:
-    """Bytes, number of files and last modification of a file or folder; None if it is not there."""
+    """Bytes, number of files, and a hash over names, sizes and times of a file or folder; None if it is not there."""
     if not path.exists():
         return None
-    stats = [p.stat() for _, p in files_under(path)] if path.is_dir() else [path.stat()]
-    return [sum(s.st_size for s in stats), len(stats), max((s.st_mtime_ns for s in stats), default=0)]
+    files = dict(files_under(path)) if path.is_dir() else {"": path}
+    facts = [(name, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in ((n, p.stat()) for n, p in files.items())]
+    mark = hashlib.md5(repr(sorted(facts)).encode(), usedforsecurity=False).hexdigest()
+    return [sum(size for _, size, _, _ in facts), len(facts), mark]
 
 
 def signatures(outs: Iterable[str]) -> dict[str, Signature | None]:

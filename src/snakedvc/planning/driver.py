@@ -100,6 +100,10 @@ class Driver:
         """The decision on a settled stage."""
         return self._settled[addr].state
 
+    def check_writable(self) -> None:
+        """Refuse to start jobs whose outputs could not be kept."""
+        self._store.cache.check_writable()
+
     def jobs(self) -> set[str]:
         """The stages that have to be jobs.
 

@@ -58,6 +58,8 @@ class Plan:
                     self._snakemake.is_there(out)
         self._snakemake.keep_locks_folder()
         self._jobs |= self._driver.jobs()
+        if self._jobs and not self._snakemake.dryrun:
+            self._driver.check_writable()
         for addr in self._jobs:
             outs = self._pipeline.stage(addr).outs
             if any(map(os.path.exists, outs)):  # without outputs Snakemake gives a better reason itself

@@ -113,6 +113,7 @@ def make(stage: Stage, pipeline: Pipeline, log: Path, lock: int) -> tuple[journa
                 store.save(record)
                 break
         else:
+            store.cache.check_writable()
             check_inputs(pipeline, stage, store)
             check_keyed_code(pipeline, stage, frozen, store)
             started = Started(stage, pipeline, wanted, frozen, systems)

@@ -14,17 +14,20 @@ import logging
 import os
 import re
 import select
+import signal
 import subprocess
 import sys
 import threading
 from functools import lru_cache
 
+from tokenspectrum.errors import UserError
 from tokenspectrum.reward import alternative_worker
 from tokenspectrum.reward.boxed import last_boxed
 from tokenspectrum.reward.gold import decode_gold
 
 # The worker stops itself after its 5 seconds of CPU time; this is for what no alarm interrupts, on a busy machine.
 WALL_SECONDS = 120.0
+KILLS = 5
 WORKER = alternative_worker.__file__
 
 _log = logging.getLogger(__name__)
@@ -51,19 +54,28 @@ class Worker:
     def ask(self, gold: str, answer: str) -> bool:
         """Whether math-verify takes `answer` for equal to `gold`.
 
-        A process that dies is asked once more in a new one: somebody else may have killed it, and that must not make a
-        right answer wrong.
+        A process that was killed is asked again in a new one: who killed it must not make a right answer wrong.  After
+        `KILLS` kills a UserError says so.  One that ends by itself is asked again once.
         """
         with self._lock:
-            for _ in range(2):
+            killed = ended = 0
+            while True:
                 line, died = self._answer(gold, answer)
                 if line:
                     return json.loads(line)
+                if died and self._process is not None and self._process.wait() == -signal.SIGKILL:
+                    killed += 1
+                else:
+                    ended += 1
                 self._stop()
-                if not died:
-                    break
-            _log.warning("math-verify gave no verdict on %.80r against %.80r; counted as wrong", answer, gold)
-            return False
+                if killed == KILLS:
+                    raise UserError(
+                        f"math-verify's process was killed {KILLS} times over one answer: is the memory too small? "
+                        f"It may take {alternative_worker.MEMORY_BYTES >> 30} GiB"
+                    )
+                if ended == 2 or not died:
+                    _log.warning("math-verify gave no verdict on %.80r against %.80r; counted as wrong", answer, gold)
+                    return False
 
     def _answer(self, gold: str, answer: str) -> tuple[bytes, bool]:
         """The process's line, and whether it died instead of writing one."""
