@@ -50,6 +50,11 @@ def _int(loader: Any, node: yaml.ScalarNode) -> int:
 Loader.add_constructor(f"{TAG}int", _int)
 
 
+def _reason(error: Exception) -> str:
+    """What is wrong, in one line."""
+    return " ".join((getattr(error, "problem", None) or str(error)).split())
+
+
 def load_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file.  A missing or malformed file is a ProjectError that names file and line."""
     try:
@@ -62,7 +67,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError) as e:
         mark = getattr(e, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
-        raise ProjectError(f"{path}{where}: not valid YAML: {getattr(e, 'problem', None) or e}") from None
+        raise ProjectError(f"{path}{where}: not valid YAML: {_reason(e)}") from None
     if not isinstance(data, dict):
         raise ProjectError(f"{path}: expected a mapping at the top, found {type(data).__name__}")
     return data

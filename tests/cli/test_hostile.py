@@ -85,6 +85,13 @@ CASES = {
     "a reserved name": (params("name: MATH", "name: Avg"), ["status"], "is the name of a column of the results"),
     "infinity": (params("grad_clip: 1.0", "grad_clip: .inf"), ["status"], "grad_clip: must be a finite number"),
     "a value that holds itself": (params("seeds: [1,", "seeds: &a [*a,"), ["status"], "holds itself"),
+    "steps past counting": (params("steps: 40 ", "steps: 100000000000000000000 "), ["plan"], "train.steps: must be"),
+    "steps as a float": (params("steps: 40 ", "steps: 1e20 "), ["plan"], "train.steps: must be a whole number"),
+    "problems past counting": (params(" n: 4000", " n: 100000000000"), ["status"], ".n: must be"),
+    "problems past memory": (params(" n: 4000", " n: 2000000000"), ["status"], ".n: must be"),
+    "a layer twice": (params("layers: all", "layers: [mid, 1, mid]"), ["status"], "layer mid is given twice"),
+    "a binary dvc.lock": (put("dvc.lock", b"schema: \x00\x01\n"), ["status"], "dvc.lock"),
+    "a dvc.lock of noise": (put("dvc.lock", b"\x00\xff\xfe"), ["status"], "dvc.lock line 1: not UTF-8"),
     "no such preset": (nothing, ["preset", "tinny"], "did you mean tiny?"),
     "a preset outside": (nothing, ["preset", "../presets/tiny"], "no such preset"),
     "a preset in circles": (put("presets/a.yaml", "extends: a\n"), ["preset", "a"], "is a circle"),
@@ -95,6 +102,7 @@ CASES = {
     "no such run": (nothing, ["explain", "ful"], "no such run"),
     "no SQL": (nothing, ["sql", ""], "0 statements"),
     "SQL that writes": (nothing, ["sql", "COPY (SELECT 1) TO 'x.csv'"], "is refused"),
+    "PIVOT without values": (nothing, ["sql", "PIVOT x ON a USING sum(b)"], "PIVOT without its values (name them: ON"),
     "SQL that does not parse": (nothing, ["sql", "SELEC 1"], "syntax error"),
     "a file of SQL that is not there": (nothing, ["sql", "--file", "none.sql"], "none.sql: cannot be read"),
     "SQL in Latin-1": (put("q.sql", "SELECT 'é'".encode("latin-1")), ["sql", "--file", "q.sql"], "not UTF-8"),
@@ -121,6 +129,7 @@ def test_hostile_input_is_a_line(hostile, case):
     assert e.value.code not in (0, None)
     assert str(e.value.code).startswith("error: ")
     assert said in str(e.value.code)
+    assert len(str(e.value.code).splitlines()) == str(e.value.code).count("error: ") == 1
 
 
 def test_sql_on_stdin_in_latin_1_is_a_line(hostile):

@@ -56,6 +56,24 @@ def test_a_missing_answer_in_a_parquet_column_of_doubles_is_one_line(tmp_path):
     assert refusal(path).startswith(f"{path} row 2, field 'answer': missing")
 
 
+@given(st.decimals(min_value=-9999, max_value=9999, places=2).map(lambda d: d.normalize()))
+def test_a_short_float_is_the_number_that_was_written(tmp_path_factory, number):
+    folder = tmp_path_factory.mktemp("short")
+    wide, short = folder / "wide.parquet", folder / "short.parquet"
+    pq.write_table(pa.table({"problem": ["x"], "answer": pa.array([float(number)], pa.float64())}), wide)
+    pq.write_table(pa.table({"problem": ["x"], "answer": pa.array([float(number)], pa.float32())}), short)
+    assert answers(loaded(short)) == answers(loaded(wide))
+    nested = pa.array([{"in": [float(number)]}], pa.struct([("in", pa.list_(pa.float32()))]))
+    pq.write_table(pa.table({"problem": ["x"], "answer": nested}), short)
+    assert answers(loaded(short, columns={"answer": "answer.in.0"})) == answers(loaded(wide))
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".jsonl", "é" * 200 + ".json", "a/" * 3000 + "b.csv", "a\0b.jsonl"])
+def test_a_name_that_no_file_system_takes_is_one_line(tmp_path, name):
+    with pytest.raises(UserError, match="no such file; put a file there"):
+        load(Dataset(name="mine", source=FileSource(kind="file", path=name)), str(tmp_path))
+
+
 NUMBERS = [
     (1e16, "10000000000000000"),
     (3.0, "3"),

@@ -22,6 +22,10 @@ def accepts(box, gold):
 
 
 RIGHT = [
+    (r"G\text{K}", r"G\text{K}"),
+    (r"5\text{K}", "5"),
+    (r"x\text{ m}", "x"),
+    (r"2\pi\text{m}", r"2\pi"),
     (r"x=2\text{ or }x=3", "2,3"),
     (r"x=2\text{ or }x=3", Gold(("2", "3"))),
     (r"x = 2 \text{ and } 3", "2, 3"),
@@ -71,6 +75,9 @@ def test_a_spelling_is_not_a_value(box, gold):
 
 
 WRONG = [
+    (r"G\text{K}", "G"),
+    (r"5G\mathrm{K}", "5G"),
+    (r"k\text{m}", "k"),
     (r"7\text{ or 8}", "7"),
     (r"3\text{ or more}", "3"),
     (r"3\text{ at least}", "3"),

@@ -9,6 +9,7 @@ import argparse
 import csv
 import importlib.util
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def find_shape(params: Params) -> tuple[HubShape, str]:
     if policy.kind == "hub" and policy.is_folder:
         folders.append(Path(policy.source))
     for folder in folders:
-        if (file := folder / "config.json").is_file():
+        if os.path.isfile(file := folder / "config.json"):
             return shape_of(json.loads(file.read_text()), str(file)), str(file)
     if policy.kind == "tiny":
         s = policy.shape

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.yaml_file import load_yaml
@@ -24,10 +24,23 @@ PARAMS_ENV = "SNAKEDVC_PARAMS"
 LEFT_OUT = "left out at its default"
 
 
+LARGEST = 2**31 - 1
+
+
 class Frozen(BaseModel):
-    """Base of all params models: immutable, strict about types, refuses unknown keys, checks its own defaults."""
+    """Base of all params models: immutable, strict about types, refuses unknown keys, checks its own defaults.
+
+    A whole number is 2^31 - 1 at most: the tables hold no larger ones, and nothing here counts so far.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _countable(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST:
+            raise ValueError(f"must be {LARGEST} at most")
+        return value
 
 
 def params_path() -> Path:

@@ -12,6 +12,13 @@ from tokenspectrum.errors import UserError
 Layer = Annotated[int, Field(ge=0)] | Literal["shallow", "mid", "deep"]
 
 
+def once(layers: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """`layers`, each of which must be there once; ValueError names one that is not."""
+    if twice := [layer for i, layer in enumerate(layers) if layer in layers[:i]]:
+        raise ValueError(f"layer {twice[0]} is given twice; name each once")
+    return layers
+
+
 def resolve_layer(layer: int | str, n_layers: int) -> int:
     """0-based index of `layer` in a policy of `n_layers` layers; a layer that the policy lacks is a UserError."""
     names = {"shallow": 8 * n_layers // 36, "mid": 20 * n_layers // 36, "deep": n_layers - 1}

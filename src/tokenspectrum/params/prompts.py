@@ -48,7 +48,7 @@ class SyntheticSource(Frozen):
     """Synthetic training problems, written here."""
 
     kind: Literal["synthetic"]
-    n: int = Field(..., ge=1, description="How many problems")
+    n: int = Field(..., ge=1, le=10_000_000, description="How many problems")
     seed: int = Field(..., ge=0, description="Seed of the problems")
     k_min: int = Field(..., ge=1, description="Fewest steps of a problem")
     k_max: int = Field(..., ge=1, description="Most steps of a problem")
@@ -65,7 +65,7 @@ class StandInSource(Frozen):
 
     kind: Literal["stand_in"]
     benchmark: StandIn = Field(..., description="The real benchmark whose place they take")
-    n: int = Field(..., ge=1, description="How many problems")
+    n: int = Field(..., ge=1, le=10_000_000, description="How many problems")
     seed: int = Field(..., ge=0, description="Seed of the problems")
 
 

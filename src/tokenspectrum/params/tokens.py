@@ -1,17 +1,17 @@
 """`tokens`: which statistics the base policy's response tokens get, at which layers."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tokenspectrum.params.base import Frozen
-from tokenspectrum.params.layers import Layer
+from tokenspectrum.params.layers import Layer, once
 
 
 class TokensParams(Frozen):
     """The rules read the layers and the alignment from here: every layer that a rule names must be listed."""
 
-    layers: Literal["all"] | tuple[Layer, ...] = Field(
+    layers: Literal["all"] | Annotated[tuple[Layer, ...], AfterValidator(once)] = Field(
         default="all", description="all, or a list of 0-based indices, shallow, mid and deep"
     )
     alignment: Literal["decision", "token"] = Field(

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from tokenspectrum.params.base import Frozen
 from tokenspectrum.params.dtype import Dtype
-from tokenspectrum.params.layers import Layer
+from tokenspectrum.params.layers import Layer, once
 from tokenspectrum.params.one_of import OneOf
 from tokenspectrum.training.backends import trainer_names
 
@@ -45,7 +45,7 @@ class TokenLogParams(Frozen):
         default="streaming",
         description="streaming: entropies, distance and local mass of every response token at the logged layers",
     )
-    layers: tuple[Layer | Literal["rule"], ...] = Field(
+    layers: Annotated[tuple[Layer | Literal["rule"], ...], AfterValidator(once)] = Field(
         default=("rule", "mid"),
         description="attention layers to log; rule stands for the layer that the weighting rule reads, if it reads one",
     )

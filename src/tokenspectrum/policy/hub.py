@@ -54,7 +54,7 @@ def fetch_checkpoint(params: HubPolicy) -> Path:
     """The folder of the checkpoint: the one that params names, or a snapshot of the hub at the revision."""
     if params.is_folder:
         folder = Path(params.source)
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise UserError(f"policy.source {params.source}: no such folder")
         return folder
     patterns = [*_CONFIGS, SINGLE, INDEX, "model-*.safetensors", *_TOKENIZER]

@@ -2,8 +2,10 @@
 
 import csv
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -48,10 +50,12 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     try:
         file = pq.ParquetFile(path)
         _header(str(path), file.schema_arrow.names)
+        short = {field.name: field.type for field in file.schema_arrow if "float" in str(field.type)}
         # In batches: one published training set repeats its problems a hundred times.
         for batch in file.iter_batches(batch_size=4096):
             for values in batch.to_pylist():
-                yield Row(f"{path} row {index + 1}", index, values)
+                exact = {name: _as_written(values[name], kind) for name, kind in short.items()}
+                yield Row(f"{path} row {index + 1}", index, values | exact)
                 index += 1
     # A damaged file is an OSError; text that is no UTF-8 and dates that Python lacks are ValueErrors.
     except (pa.ArrowException, OSError, ValueError, OverflowError) as e:
@@ -60,13 +64,29 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         raise UserError(f"{path}{where}: not a readable Parquet file ({reason:.160})") from None
 
 
+def _as_written(value: Any, kind: pa.DataType) -> Any:
+    """A value whose short floats are the numbers that a person wrote: 0.1 in 32 bits is 0.1, not 0.10000000149."""
+    if value is None:
+        return None
+    if pa.types.is_float32(kind) or pa.types.is_float16(kind):
+        # The shortest text that gives these bits back, read again.
+        return float(str(kind.to_pandas_dtype()(value)))
+    if pa.types.is_dictionary(kind):
+        return _as_written(value, kind.value_type)
+    if pa.types.is_struct(kind):
+        return {field.name: _as_written(value[field.name], field.type) for field in kind}
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return [_as_written(member, kind.value_type) for member in value]
+    return value
+
+
 _TEXTS = {".json": json_rows, ".jsonl": jsonl_rows, ".csv": _csv_rows}
 
 
 def read_rows(path: Path) -> Iterator[Row]:
     """Every record of `path`, in order; a missing, unreadable or malformed file is a UserError naming file and line."""
-    if not path.is_file():
-        what = "a folder" if path.is_dir() else "a link to nothing" if path.is_symlink() else "no such file"
+    if not os.path.isfile(path):  # False too for a name that no file system takes
+        what = "a folder" if os.path.isdir(path) else "a link to nothing" if os.path.islink(path) else "no such file"
         raise UserError(f"{path}: {what}; put a file there, or correct prompts.folder or the source's path")
     if path.suffix == ".parquet":
         return _parquet_rows(path)

@@ -3,6 +3,7 @@
 Knows where problems come from, not which of them are taken.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def _from_file(path: Path, source: FileSource | HubSource, dataset: str) -> Load
 
 def _check_place(path: Path, folder: Path, dataset: str) -> None:
     """A UserError for a file that does not lie in `folder`, be it by a link: an edit of it would go unseen."""
-    if path.is_file() and not path.resolve().is_relative_to(folder.resolve()):
+    if os.path.isfile(path) and not path.resolve().is_relative_to(folder.resolve()):
         raise UserError(
             f"dataset {dataset}: {path} lies outside prompts.folder ({folder}), where an edit of it would not be seen; "
             f"copy it into that folder, or pin it: sha256: {sha256(path)}"

@@ -83,6 +83,15 @@ def tables_of(query: str) -> set[str]:
     return named
 
 
+def _word(statement: duckdb.Statement) -> str:
+    """What kind of statement it is, in the user's own word where DuckDB's says nothing."""
+    if statement.type.name != "MULTI":
+        return statement.type.name
+    # DuckDB runs a PIVOT that does not name its values as several statements, one of which creates a type.
+    pivots = re.search(r"\bpivot\b", statement.query, re.IGNORECASE)
+    return "PIVOT without its values (name them: ON column IN (...))" if pivots else "several statements in one"
+
+
 def check_query(sql: str) -> duckdb.Statement:
     """The one statement in `sql` (.query, .type), or a UserError if it is not one that only looks."""
     with duckdb.connect() as scratch:
@@ -94,7 +103,7 @@ def check_query(sql: str) -> duckdb.Statement:
             raise UserError(f"SQL: {len(statements)} statements; {ALLOWED}")
         statement = statements[0]
         if statement.type not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
-            raise UserError(f"SQL: {statement.type.name} is refused; {ALLOWED}")
+            raise UserError(f"SQL: {_word(statement)} is refused; {ALLOWED}")
         is_explain = statement.type == duckdb.StatementType.EXPLAIN
         body = _explained(statement.query) if is_explain else statement.query
         # DuckDB serialises queries alone: anything else comes back as an error.

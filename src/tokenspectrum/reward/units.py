@@ -132,6 +132,8 @@ _PLAIN = re.compile(
 )
 # A unit is short: more pieces than this are prose.
 _MAX_PIECES = 9
+_GLUED = re.compile(r"(?<![A-Za-z\\])[A-Za-z]$")
+_ONE_LETTER = re.compile(rf"{UNIT_MACRO}\s*\{{[A-Za-z]\}}")
 _BEFORE = re.compile(r"[^\s=,+\-<>(\[{_^/&|]$")
 
 
@@ -233,6 +235,9 @@ def split_unit(answer: str, own: str | None = None, gold: bool = False) -> tuple
         # Bare letters may be variables; in \text{} they are not.
         letters = all(token.lastgroup != "word" for token in ending)
         if not letters and before[-1].isalpha() and ending[0].lastgroup == "word":
+            continue
+        # `G\text{K}` is a name: a letter directly behind a variable is no unit.
+        if _GLUED.search(trimmed[: ending[0].start()]) and _ONE_LETTER.fullmatch(ending[0].group()):
             continue
         name = unit_name(text, symbols=letters)
         if name is None and (gold or own is not None) and (letters or own is not None):
