@@ -101,7 +101,7 @@ def set_at(data, dotted, value):
         ("seeds", [1, 1], "seeds: 1 is listed twice"),
         ("seeds", [-1], "seeds.0"),
         ("seeds", [3_000_000_000], "seeds.0: must be less than or equal to 2147483647 (got 3000000000)"),
-        ("rollouts.seed", 2**31, "rollouts.seed: 2147483648 is above 2147483647"),
+        ("rollouts.seed", 2**31, "rollouts.seed: must be 2147483647 at most (got 2147483648)"),
         ("rules.base", {"kind": "uniform"}, "rules.base: base is what tables call the base policy"),
         ("prompts.benchmarks.0.name", "Avg", "prompts.benchmarks.0.name: Avg is the name of a column of the results"),
         ("prompts.benchmarks.0.name", "P", "P is the name of a column of the results, p"),

@@ -76,8 +76,6 @@ class Params(Frozen):
 
     def _name_problems(self) -> Iterator[str]:
         """Names that would be taken for something else: in a table, case does not count."""
-        if self.rollouts.seed > MOST_SEED:
-            yield f"rollouts.seed: {self.rollouts.seed} is above {MOST_SEED}, the largest that tables hold"
         if "base" in self.rules:
             yield "rules.base: base is what tables call the base policy; choose another name"
         reserved = {
