@@ -263,7 +263,7 @@ def start_gated_driver(toy: Toy, target: str) -> tuple[subprocess.Popen, Path]:
         cwd=toy.root,
         env=env,
         start_new_session=True,
-        stderr=subprocess.DEVNULL,
+        stderr=(toy.root / "driver.txt").open("wb"),
         # Tests that run in the background inherit an ignored SIGINT; a user's terminal does not.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
@@ -313,9 +313,13 @@ def test_control_c_on_snakemake_ends_the_stage_and_the_next_run_goes_on(toy):
     os.killpg(driver.pid, signal.SIGINT)
     assert driver.wait(300) != 0
     end = time.time() + 20
-    while toy.last() != ("train@full-1", "failed") and time.time() < end:
+    while toy.last() != ("train@full-1", "interrupted") and time.time() < end:
         time.sleep(0.05)
-    assert toy.last() == ("train@full-1", "failed")
+    assert toy.last() == ("train@full-1", "interrupted")
+    said = toy.text("driver.txt")
+    assert "\ntrain@full-1: stopped; the same command goes on\n" in said
+    assert "\nstopped; the same command goes on\n" in said
+    assert "Traceback" not in said
     assert not (toy.root / "artifacts/t/train/full-s1/policy").exists()
     assert toy.make("artifacts/t/train/full-s1/policy") == {"train@full-1": "ran"}
     assert "from step 3" in toy.text("logs/train/train@full-1/output.log")

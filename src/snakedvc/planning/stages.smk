@@ -6,6 +6,7 @@
 # The command runs or restores one stage.  exec: no shell in between, which a signal would end before the stage has
 # written its checkpoint.
 from snakedvc.dvcfiles.records import fold
+from snakedvc.planning.ended import say_if_interrupted
 
 
 wildcard_constraints:
@@ -47,3 +48,4 @@ onsuccess:
 
 onerror:
     fold()
+    say_if_interrupted()

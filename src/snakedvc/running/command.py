@@ -4,6 +4,7 @@ The frozen code is first on the command's PYTHONPATH.  Its environment says wher
 It may end with STOPPED.  Then it was told to stop and wrote a checkpoint, and the same command resumes there.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -64,7 +65,8 @@ def execute(stage: Stage, frozen: Path, checkpoints: Path, log: Path, lock: int)
             status = process.wait()
         except BaseException as e:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Slurm and the guard of its job may both send it
-            os.killpg(process.pid, signal.SIGTERM)  # training writes a checkpoint before it ends
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.killpg(process.pid, signal.SIGTERM)  # training writes a checkpoint before it ends
             status = process.wait()
             # It was told to stop when it was done already.  Its outputs are complete.
             if not (isinstance(e, SystemExit) and status in (0, STOPPED)):

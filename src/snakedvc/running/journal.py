@@ -20,7 +20,7 @@ from snakedvc.settings import load_settings
 
 RUNNER_LOG = Path("logs/runner.jsonl")
 PROVENANCE = "provenance.json"  # in a stage's folder of logs
-How = Literal["ran", "restored", "superseded", "refused", "failed", "stopped", "accepted"]
+How = Literal["ran", "restored", "superseded", "refused", "failed", "stopped", "interrupted", "accepted"]
 
 
 def note(addr: str, how: How, key: str | None, seconds: float) -> None:

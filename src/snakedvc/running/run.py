@@ -7,7 +7,7 @@ writes only content-addressed files or files of its own.
 
 Exit 0: the outputs are there.  1: failed or refused.  3: superseded, because the code or the params changed during the
 run.  Then the outputs are cached under the code and params that made them, and Snakemake has to plan again.  75:
-stopped by SIGTERM after a checkpoint; a Slurm job puts itself back into the queue.
+stopped by SIGTERM after a checkpoint; a Slurm job puts itself back into the queue.  130: stopped by Ctrl-C.
 """
 
 import argparse
@@ -38,6 +38,7 @@ from snakedvc.site import slurm
 
 CHECKPOINTS = Path(".ckpt")
 SUPERSEDED = 3
+INTERRUPTED = 128 + signal.SIGINT
 
 
 class SupersededError(ProjectError):
@@ -160,6 +161,10 @@ def main(argv: list[str] | None = None) -> None:
     except StoppedError as e:
         how = "stopped"
         say(str(e))
+    except KeyboardInterrupt:
+        how = "interrupted"
+        say(f"{args.addr}: stopped; the same command goes on")
+        sys.exit(INTERRUPTED)
     except ProjectError as e:
         how = "refused" if isinstance(e, RefusedError) else "failed"
         sys.exit(f"error: {e}")
