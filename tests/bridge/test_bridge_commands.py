@@ -1,6 +1,7 @@
 """`snakedvc status`, `impact` and `accept`, and `spectrum watch`, on the toy project."""
 
 import json
+import re
 import shutil
 import time
 
@@ -19,6 +20,10 @@ def test_status_of_a_project_that_never_ran_and_of_one_that_did(fresh, toy):
     assert fresh.snakedvc("status", check=False).returncode == 2
     done = toy.snakedvc("status")
     assert done.stdout.splitlines()[-1] == "12 stages: 12 in place"
+    size = r"[\d.,]+ (bytes|[kMGT]B)"
+    assert re.fullmatch(
+        rf"disk: artifacts {size}, results {size}, cache {size}; {size} free", done.stdout.splitlines()[-2]
+    )
 
 
 def test_status_says_why_a_stage_is_stale(toy):

@@ -44,3 +44,35 @@ def test_version(capsys):
 def test_a_misspelt_command_is_named():
     with pytest.raises(SystemExit, match="error: stauts: no such command; did you mean status"):
         main(["stauts"])
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["sta"], {"status"}),
+        (["status", "--st"], {"--state"}),
+        (["status", "--state", "st"], {"stale"}),
+        (["sql", "--format", "mark"], {"markdown"}),
+        (["gc", "--f"], {"--force"}),
+    ],
+)
+def test_bash_completes_commands_options_and_choices(tmp_path, words, offered):
+    script = tmp_path / "completion.bash"
+    script.write_text(
+        subprocess.run([*SPECTRUM, "--completion", "bash"], capture_output=True, check=True, text=True).stdout
+    )
+    said = subprocess.run(
+        ["bash", "-c", f"source {script}; complete -p spectrum >&2; COMP_WORDS=(spectrum \"$@\"); COMP_CWORD=$#; "
+         "_shtab_spectrum; printf '%s\\n' \"${COMPREPLY[@]}\"", "bash", *words],
+        capture_output=True, check=True, text=True,
+    )  # fmt: skip
+    assert "-F _shtab_spectrum spectrum" in said.stderr
+    assert set(said.stdout.split()) == offered
+
+
+@pytest.mark.parametrize("shell", ["zsh", "tcsh"])
+def test_other_shells_have_completion_too(capsys, shell):
+    with pytest.raises(SystemExit) as e:
+        main(["--completion", shell])
+    assert e.value.code == 0
+    assert "spectrum" in capsys.readouterr().out

@@ -2,14 +2,18 @@
 
 import argparse
 import json
+import shutil
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from snakedvc.dvcfiles.pipeline import Pipeline
     from snakedvc.planning.status import StageStatus
 
 COLOURS = {"in place": "green", "cached": "green", "stale": "yellow", "missing": "red"}
@@ -37,6 +41,18 @@ def _table(rows: "list[StageStatus]", details: bool) -> Table:
     return table
 
 
+def _disk(pipeline: "Pipeline") -> str:
+    """What the outputs and the cache take, and what is left on their disks."""
+    from snakedvc.dvcfiles.config import read_config
+    from snakedvc.planning.leftovers import size
+
+    tops = sorted({Path(out).parts[0] for stage in pipeline.stages.values() for out in stage.outs})
+    cache = read_config().cache_dir
+    there = next(path for path in (cache, *cache.absolute().parents) if path.exists())
+    taken = [f"{top} {decimal(size(Path(top)))}" for top in tops]
+    return f"disk: {', '.join(taken)}, cache {decimal(size(cache))}; {decimal(shutil.disk_usage(there).free)} free"
+
+
 def _run(args: argparse.Namespace) -> None:
     from snakedvc.dvcfiles.pipeline import load_pipeline
     from snakedvc.dvcfiles.store import Store
@@ -58,6 +74,8 @@ def _run(args: argparse.Namespace) -> None:
             console.print(_table(shown, details=bool(args.stages)))
         for line in mixtures(pipeline, {row.addr: row.device for row in every}):
             console.print(f"[yellow]{line}[/]")
+        if not args.stages:
+            console.print(_disk(pipeline))
         console.print(f"{len(rows)} stages: {_counts(rows)}")
     if any(row.state not in STANDS for row in rows):
         sys.exit(2)

@@ -6,6 +6,7 @@ A subcommand's module is imported when it is asked for.  So `spectrum --help` an
 import argparse
 import importlib
 import sys
+from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
@@ -73,20 +74,49 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+class _Completion(argparse.Action):
+    """Print a script for the shell that completes commands, options and choices."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        import shtab
+
+        print(shtab.complete(_parser(COMMANDS), shell=str(values)))
+        parser.exit()
+
+
 def parser(words: list[str]) -> argparse.ArgumentParser:
     """The command-line parser; the subcommand that `words` name has its arguments, the others their help alone."""
-    top = argparse.ArgumentParser(prog="spectrum", description="Which response tokens teach a policy?")
-    top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    subparsers = top.add_subparsers(required=True, metavar="COMMAND", dest="command")
     asked = next((word for word in words if not word.startswith("-")), None)
+    if words and words[0] == "--completion":
+        asked = None
     if asked is not None and asked not in COMMANDS:
         near = get_close_matches(asked, COMMANDS, n=1)
         raise UserError(f"{asked}: no such command{f'; did you mean {near[0]}?' if near else ''}")
+    return _parser([asked] if asked else [])
+
+
+def _parser(configured: Collection[str]) -> argparse.ArgumentParser:
+    """The command-line parser, with the arguments of these subcommands."""
+    top = argparse.ArgumentParser(prog="spectrum", description="Which response tokens teach a policy?")
+    top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    top.add_argument(
+        "--completion",
+        action=_Completion,
+        choices=["bash", "zsh", "tcsh"],
+        help='print completion for a shell and exit: eval "$(spectrum --completion bash)"',
+    )
+    subparsers = top.add_subparsers(required=True, metavar="COMMAND", dest="command")
     for name, command in COMMANDS.items():
         one = subparsers.add_parser(
             name, help=command.help, description=command.help, epilog=f"example: spectrum {command.example}"
         )
-        if name == asked:
+        if name in configured:
             importlib.import_module(f"{command.room}.{name}").configure(one)
     return top
 
