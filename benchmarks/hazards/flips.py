@@ -96,6 +96,8 @@ def flips(whole: Project, folder: Path, reference: dict[str, str], count: int, s
         check = clone.run("spectrum", "check", check=False)
         driver = Driver(clone)
         code, said = driver.wait(), driver.said()
+        if code and "dvc.lock" in last_line(said):
+            (clone.root / "dvc.lock").unlink()  # as the line says
         noticed = _noticed(clone, check.stdout + check.stderr, said, code)
         wrong = finish(clone) or difference(clone, reference)
         trace = "; WITH A TRACEBACK" if "Traceback" in said + check.stderr else ""

@@ -196,6 +196,22 @@ def test_a_stage_whose_object_is_damaged_everywhere_is_a_job_and_no_other(toy, t
     assert drive(toy)[:2] == ({}, {})
 
 
+def test_a_damaged_folder_listing_is_named_and_its_stage_is_a_job(toy):
+    """Also where the stages below are in the cache, so that nothing reads the folder."""
+    before = toy.outputs()
+    md5 = json.loads(toy.text(".dvc/tmp/lock.json"))["stages"]["source"]["outs"][0]["md5"]
+    listing = toy.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    listing.chmod(0o644)
+    listing.write_bytes(listing.read_bytes().replace(b"a", b"b", 1))
+    without_outputs(toy)
+    assert plan(toy)[0] == {"source": 1}
+    ran, how, text = drive(toy)
+    assert (ran, how.pop("source")) == ({"source": 1}, "ran")
+    assert how == dict.fromkeys(ALL - {"source"}, "restored")
+    assert f"source: cache object {md5} is damaged and is not used" in text
+    assert toy.outputs() == before
+
+
 def test_a_lost_output_that_nothing_needs_runs_nothing_and_one_that_is_needed_does(toy):
     before = toy.outputs()
     without_outputs(toy)

@@ -18,6 +18,7 @@ import yaml
 
 from snakedvc.dvcfiles.locks import exclusive
 from snakedvc.dvcfiles.record import Record
+from snakedvc.errors import ProjectError
 from snakedvc.yamlfile import load_yaml
 
 LOCK = Path("dvc.lock")
@@ -92,7 +93,14 @@ def _read_lock() -> dict[str, Document]:
     if not content.strip():
         return {}
     mirrored = _mirrored(content)
-    return (load_yaml(LOCK).get("stages") or {}) if mirrored is None else mirrored
+    if mirrored is not None:
+        return mirrored
+    try:
+        return load_yaml(LOCK).get("stages") or {}
+    except ProjectError as e:
+        raise ProjectError(
+            f"{e}: take it from Git again (`git checkout {LOCK}`), or delete it: the cache is read without it"
+        ) from None
 
 
 def _mirrored(content: bytes) -> dict[str, Document] | None:

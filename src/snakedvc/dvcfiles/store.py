@@ -67,6 +67,20 @@ class Store:
         if not self.cache.has_record(record):
             self.cache.save_record(record)
 
+    def drop_damaged_listings(self, addr: str, hashes: Iterable[str]) -> bool:
+        """Name the damaged listings of folders among `hashes`, and drop them with `mend`; whether there were any."""
+        damaged = False
+        for md5 in hashes:
+            if md5.endswith(".dir"):
+                try:
+                    self.cache.listing(md5)
+                except MissingObjectError:
+                    pass
+                except DamagedObjectError:
+                    say(f"{addr}: cache object {md5} is damaged and is not used")
+                    damaged = True
+        return damaged
+
     def restore(
         self,
         record: Record,
@@ -76,7 +90,8 @@ class Store:
     ) -> Outcome:
         """Bring back the outputs of `record`, or those in `only`: whole and undamaged, or not at all."""
         outs = {path: md5 for path, md5 in record.made.items() if only is None or path in only}
-        hashes, outcome = list(outs.values()), "missing"
+        hashes = list(outs.values())
+        outcome: Outcome = "damaged" if self.drop_damaged_listings(addr, hashes) else "missing"
         for _ in range(2):  # a damaged object may come back sound from the remote
             if self.remote and self.cache.missing(hashes):
                 for name in ask_remote(self.remote.fetch, hashes, self.cache, default=[]):

@@ -76,9 +76,10 @@ class Driver:
 
     def _listing(self, out: str, md5: str) -> dict[str, str]:
         store = self._store
-        if store.cache.object_path(md5).exists():
+        addr = self._pipeline.producers[out].addr
+        if not store.drop_damaged_listings(addr, [md5]) and store.cache.object_path(md5).exists():
             return store.cache.listing(md5)
-        if self._settled[self._pipeline.producers[out].addr].state == "right":
+        if self._settled[addr].state == "right":
             return hash_files(dict(files_under(Path(out))))[0]
         if store.remote is None:
             raise MissingObjectError([md5])
@@ -163,6 +164,9 @@ class Driver:
         store, wrong = self._store, {out: md5 for out, md5 in record.made.items() if in_place.get(out) != md5}
         if not self._reserved.isdisjoint(wrong):
             return "busy"
+        damaged = store.drop_damaged_listings(stage.addr, wrong.values())
+        if damaged and store.remote is None:
+            return "damaged"
         absent = store.cache.missing(wrong.values())
         if absent and store.remote is None:
             return "lost"
@@ -181,7 +185,7 @@ class Driver:
                 room = functools.partial(self._make_room, in_place=in_place)
                 found = store.restore(record, stage.addr, paths, room)
             if found != "restored":
-                return "damaged" if found == "damaged" else "lost"
+                return "damaged" if damaged or found == "damaged" else "lost"
             remember(stage.addr, record.made, signatures(stage.outs))
             self._accept(stage, record)
         journal.note(stage.addr, "restored", record.key, time.time() - began)
