@@ -63,7 +63,7 @@ def full_disk(fresh: Project, folder: Path, reference: dict[str, str], count: in
 
 def where(said: str) -> str:
     """The job that the driver began last."""
-    begun = [line.split(":", 2)[2].strip() for line in said.splitlines() if line.startswith("Job ") and ":" in line[4:]]
+    begun = [line.partition(": ")[2].strip() for line in said.splitlines() if line.startswith("Job ")]
     return begun[-1] if begun else "the driver"
 
 
