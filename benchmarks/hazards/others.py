@@ -58,13 +58,9 @@ def read_only_cache(whole: Project, folder: Path, reference: dict[str, str], see
             subprocess.run(["umount", "--lazy", str(cache)], check=True)
         trace = " WITH A TRACEBACK" if "Traceback" in said else ""
         wrong = finish(clone) or difference(clone, reference)
-        outcome = "brought back" if code == 0 else f"refused{trace}: {_named(said)}; then goes on"
+        outcome = "brought back" if code == 0 else f"refused{trace}: {last_line(said)}; then goes on"
         yield Row("read-only cache", what, seed, wrong or f"{outcome}; same bytes", int(bool(wrong)))
         shutil.rmtree(clone.root)
-
-
-def _named(said: str) -> str:
-    return next((line.strip() for line in said.splitlines() if "ead-only" in line), last_line(said))[:240]
 
 
 def clock_back(whole: Project, folder: Path, reference: dict[str, str], seed: int) -> Iterator[Row]:
