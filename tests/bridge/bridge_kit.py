@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,20 @@ ROOT = Path(__file__).resolve().parents[2]
 TOY = Path(__file__).parent / "toy"
 TRAIN = {"train@full-1", "train@full-2", "train@anchor-1", "train@anchor-2"}
 EVALUATE = {addr.replace("train", "evaluate") for addr in TRAIN}
+# dvc.lock calls an item that is a mapping by its place in the list.
+ENTRIES = {"source", "weights@full", "weights@anchor", "table"} | {
+    f"{stage}@{run}-replicate{i}" for stage in ("train", "evaluate") for run in ("full", "anchor") for i in (0, 1)
+}
 ALL = {"source", "weights@full", "weights@anchor", "table"} | TRAIN | EVALUATE
+
+
+def replicates(seeds: Sequence[int]) -> str:
+    """The line of the toy's params with these replicates."""
+    items = [f"{{half: {'ab'[i % 2]}, seed: {seed}}}" for i, seed in enumerate(seeds)]
+    return f"replicates: [{', '.join(items)}]"
+
+
+TWO, THREE = replicates([1, 2]), replicates([1, 2, 3])
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import re
 import shutil
 import time
 
-from bridge_kit import EVALUATE, TRAIN, Toy
+from bridge_kit import EVALUATE, THREE, TRAIN, TWO, Toy
 
 
 def states(toy: Toy) -> dict[str, tuple[str, str]]:
@@ -129,7 +129,7 @@ def test_accept_all_takes_what_it_can_in_one_call_and_lists_the_rest(toy):
     for way in ("plain", "fancy"):
         toy.edit(f"src/toy/backends/{way}/step.py", "toy.dapo", "toy.steps")
     toy.edit("src/toy/files.py", "Params and files", "Files and params")
-    toy.edit("params.yaml", "seeds: [1, 2]", "seeds: [1, 2, 3]")
+    toy.edit("params.yaml", TWO, THREE)
     toy.snakedvc("deps")
     done = toy.snakedvc("accept", "--all", "--reason", "a rename")
     assert done.stdout.count(": accepted\n") == 11
@@ -139,7 +139,7 @@ def test_accept_all_takes_what_it_can_in_one_call_and_lists_the_rest(toy):
     assert {addr for addr, (state, _) in found.items() if state != "in place"} == {
         *("train@full-3", "train@anchor-3", "evaluate@full-3", "evaluate@anchor-3", "table")
     }
-    toy.edit("params.yaml", "seeds: [1, 2, 3]", "seeds: [1, 2]")
+    toy.edit("params.yaml", THREE, TWO)
     assert toy.snakedvc("accept", "--all").stdout == "table: accepted\nwritten to .dvc/accepted.jsonl\n"
     assert toy.ran() == set()
 

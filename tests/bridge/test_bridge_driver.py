@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from bridge_kit import ALL, EVALUATE, TRAIN, Toy
+from bridge_kit import ALL, ENTRIES, EVALUATE, TRAIN, Toy
 
 DRIVER = ("snakemake", "--profile", "local")
 SCORE = "artifacts/t/evaluate/full-s1"
@@ -374,7 +374,7 @@ def test_a_file_system_without_locks_is_one_clear_line(toy, monkeypatch):
 def test_the_mirror_of_dvc_lock_is_read_only_while_it_is_of_that_file(toy):
     from snakedvc.dvcfiles.records import MIRROR
 
-    assert json.loads(toy.text(str(MIRROR)))["stages"].keys() == ALL
+    assert json.loads(toy.text(str(MIRROR)))["stages"].keys() == ENTRIES
     toy.edit("dvc.lock", "rows: 4", "rows: 5")
     code = "from snakedvc.dvcfiles.records import Records; print(dict(Records().get('source').params))"
     assert "'rows': 5" in toy.command(sys.executable, "-c", code).stdout

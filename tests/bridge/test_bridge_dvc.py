@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bridge_kit import ALL, ROOT, Toy
+from bridge_kit import ALL, ENTRIES, ROOT, Toy
 
 
 def test_dvc_finds_everything_up_to_date(toy):
     assert "up to date" in toy.command("dvc", "status").stdout
     assert "didn't change" in toy.command("dvc", "repro", PYTHONPATH="src").stdout
     dag = toy.command("dvc", "dag", "--dot").stdout
-    assert '"train@full-1" -> "evaluate@full-1"' in dag
-    assert '"evaluate@full-1" -> "table"' in dag
+    assert '"train@full-replicate0" -> "evaluate@full-replicate0"' in dag
+    assert '"evaluate@full-replicate0" -> "table"' in dag
     shutil.rmtree(toy.root / "artifacts/t/source")
     toy.command("dvc", "checkout")
     assert toy.text("artifacts/t/source/rows.json") == "[0, 1, 2, 3]\n"
@@ -150,7 +150,7 @@ def test_fragments_of_a_killed_driver_are_folded_by_the_next(toy):
     toy.command("snakemake", "--profile", "local", "artifacts/t/source")
     stages = yaml.safe_load(toy.text("dvc.lock"))["stages"]
     assert stages["source"]["params"]["params.yaml"]["source"] == {"rows": 5}
-    assert stages.keys() == ALL
+    assert stages.keys() == ENTRIES
 
 
 def _leave_and_fold(root: str, who: int) -> None:

@@ -31,7 +31,7 @@ def pretend() -> None:
     pipeline, store = load_pipeline(), Store()
     for stage in pipeline.topological():
         wanted = current_record(pipeline, stage)
-        if next(store.here(wanted, stage.addr), None):
+        if next(store.here(wanted, stage), None):
             continue
         for out in map(Path, stage.outs):
             file = out if out.suffix else out / "made.txt"
@@ -39,7 +39,7 @@ def pretend() -> None:
             file.write_text(f"{out} {wanted.key}")
         record = wanted.with_outs(store.cache.store(Path(out)).entry(out) for out in stage.outs)
         store.cache.save_record(record)
-        save_fragment(stage.addr, record)
+        save_fragment(stage.entry, record)
     fold()
 
 
@@ -144,7 +144,7 @@ def test_what_a_stale_stage_last_made_stays_and_what_dvc_added(twice, gc):
     Path("own.txt.dvc").write_text(f"outs:\n- md5: {own}\n  size: 4\n  hash: md5\n  path: own.txt\n")
     assert "deleted 0 runs, " in gc("--keep-days", "0", "--force")
     store = Store()
-    last = [record for addr in load_pipeline().stages if (record := store.records.get(addr))]
+    last = [record for stage in load_pipeline().stages.values() if (record := store.last(stage))]
     assert len(last) == STAGES
     assert not store.cache.missing(md5 for record in last for md5 in record.made.values())
     assert not store.cache.missing([own])
@@ -197,7 +197,7 @@ def test_a_shared_cache_is_said_to_be_one_and_keeps_a_day(twice, gc, tmp_path):
 
 def test_leftovers(twice, gc):
     pipeline, store = load_pipeline(), Store()
-    finished = store.records.get("train@full-1").key[:16]
+    finished = store.last(pipeline.stage("train@full-1")).key[:16]
     edit("rate: 1e-2", "rate: 1e-1")
     pipeline = load_pipeline()
     started = Audit(pipeline, store).wanted(pipeline.stage("train@full-1")).key[:16]

@@ -82,7 +82,9 @@ def test_an_edit_reruns_exactly(pipeline, file):
 def test_whoever_runs_a_rule_depends_on_its_code(pipeline):
     for stage in pipeline.stages.values():
         if stage.name == "train":
-            assert f"artifacts/{pipeline.params['preset']}/weights/{stage.item['method']}/code.json" in stage.data
+            (code,) = (path for path in stage.data if path.endswith("/code.json"))
+            method = stage.addr.removeprefix("train@").rpartition("-")[0]
+            assert pipeline.producers[code].addr.startswith(f"weights@{method}-")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import os
 import shutil
 
 import pytest
-from bridge_kit import EVALUATE, TRAIN
+from bridge_kit import EVALUATE, THREE, TRAIN, TWO, replicates
 
 
 def test_nothing_runs_without_a_change_and_touching_is_none(toy):
@@ -86,10 +86,10 @@ def test_given_data_edited_under_its_old_time_is_seen_and_missing_data_is_one_li
 
 def test_a_seed_added_and_removed(toy):
     before = toy.text("results/table.csv")
-    toy.edit("params.yaml", "seeds: [1, 2]", "seeds: [1, 2, 3]")
+    toy.edit("params.yaml", TWO, THREE)
     new = {f"{stage}@{method}-3" for stage in ("train", "evaluate") for method in ("full", "anchor")}
     assert toy.ran() == new | {"table"}
-    toy.edit("params.yaml", "seeds: [1, 2, 3]", "seeds: [1, 2]")
+    toy.edit("params.yaml", THREE, TWO)
     # The third seed's folders are still there; the table is of the configured seeds all the same.
     assert (toy.root / "artifacts/t/evaluate/full-s3").is_dir()
     assert toy.make() == {"table": "restored"}
@@ -120,7 +120,7 @@ def test_a_new_lazy_import_without_its_dep_is_refused_before_anything_runs(toy):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("seeds: [1, 2]", "seeds: [1, 1]", "params.yaml: the list for matrix seed of stage train holds a value twice"),
+        (TWO, replicates([1, 1]), "params.yaml: the list for matrix replicate of stage train holds a value twice"),
         ("train:", "trains:", "params.yaml: train.backend: missing, but stage train of dvc.yaml reads it"),
         ("train: {steps", "train: {steps: [", "params.yaml line 8: not valid YAML"),
     ],

@@ -47,6 +47,46 @@ def test_a_matrix_is_every_combination_in_order(load):
     assert pipeline.given(stage) == ["given"]
 
 
+PAIRS = [{"base": 7, "seed": 1}, {"base": 7, "seed": 20}]
+PAIRED = {
+    "matrix": {"method": "${methods}", "pair": "${pairs}"},
+    "cmd": "python -m pkg.train --base ${item.pair.base} --seed ${item.pair.seed}",
+    "deps": ["src/pkg/train.py"],
+    "outs": ["out/${item.method}-s${item.pair.seed}", "log/${item.pair.seed}/${item.method}"],
+}
+
+
+def test_an_item_may_be_a_mapping_called_by_the_value_in_its_outs(load):
+    pipeline = load({**PARAMS, "pairs": PAIRS}, train=PAIRED)
+    assert list(pipeline.stages) == ["train@ab-1", "train@ab-20", "train@ab_c-1", "train@ab_c-20"]
+    stage = pipeline.stage("train@ab_c-20")
+    assert stage.cmd == "python -m pkg.train --base 7 --seed 20"
+    assert stage.outs == ("out/ab_c-s20", "log/20/ab_c")
+    assert stage.entry == "train@ab_c-pair1"
+    assert pipeline.axes("train") == {"method": ["ab", "ab_c"], "pair": ["1", "20"]}
+    assert pipeline.out_patterns("train") == ["out/{method}-s{pair}", "log/{pair}/{method}"]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "outs", "message"),
+    [
+        (
+            [{"base": 7, "seed": 1}, {"base": 8, "seed": 1}],
+            None,
+            "matrix pair of stage train holds a value twice: 1, 1",
+        ),
+        (PAIRS, ["o/${item.pair.seed}/${item.pair.base}"], "several keys of pair in its outs: base, seed"),
+        (PAIRS, ["o"], "mappings of them of which one value stands in the outs"),
+        ([{"base": 7}], None, "mappings of them of which one value stands in the outs"),
+        ([{"base": [7], "seed": 1}], None, "mappings of them of which one value stands in the outs"),
+        ([[7, 1]], None, "matrix pair must hold names or numbers"),
+    ],
+)
+def test_mappings_that_cannot_be_told_apart_are_refused(load, pairs, outs, message):
+    with pytest.raises(ProjectError, match=message):
+        load({**PARAMS, "pairs": pairs}, train={**PAIRED, "outs": outs or PAIRED["outs"]})
+
+
 def test_truth_values_are_written_as_dvc_writes_them(load):
     stage = {**TRAIN, "matrix": {"method": "${flags}", "seed": [1]}}
     assert list(load(train=stage).stages) == ["train@true-1", "train@false-1"]
@@ -91,7 +131,7 @@ def test_snakemake_sees_patterns_inputs_and_a_signature(load, tmp_path):
         ({"outs": ["same"]}, r"same is made by both train@ab-1 and train@ab-20"),
         ({"cmd": "run ${train}"}, r"stage train: \$\{train\} is not a single value"),
         ({"cmd": "run ${nothing.here}"}, r"nothing.here: missing, but stage train of dvc.yaml reads it"),
-        ({"matrix": {"method": "${train}"}}, r"stage train: matrix method must be a list of names or numbers"),
+        ({"matrix": {"method": "${train}"}}, r"stage train: matrix method must be a list"),
     ],
 )
 def test_what_the_bridge_cannot_do_is_refused_by_name(load, change, message):

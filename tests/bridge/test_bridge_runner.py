@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bridge_kit import Toy
+from bridge_kit import TWO, Toy, replicates
 
 
 def wait_for(path, seconds: float = 120.0) -> None:
@@ -365,7 +365,7 @@ def test_a_stage_that_does_not_write_an_output_fails(fresh):
 
 
 def test_twenty_stages_at_once_and_every_one_is_recorded(toy):
-    toy.edit("params.yaml", "seeds: [1, 2]", "seeds: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]")
+    toy.edit("params.yaml", TWO, replicates(range(1, 11)))
     toy.edit("params.yaml", "steps: 3", "steps: 5")
     addrs = [f"train@{method}-{seed}" for method in ("full", "anchor") for seed in range(1, 11)]
     processes = [toy.start(addr) for addr in addrs]

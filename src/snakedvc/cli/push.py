@@ -9,7 +9,7 @@ def _run(args: argparse.Namespace) -> None:
     from snakedvc.dvcfiles.store import Store
 
     store = Store()
-    current = [record for addr in load_pipeline().stages if (record := store.records.get(addr))]
+    current = [record for stage in load_pipeline().stages.values() if (record := store.last(stage))]
     n_records, n_objects = push(store.cache, current)
     print(f"{n_records} run records, {n_objects} new objects sent")
 

@@ -1,7 +1,13 @@
 """Read dvc.yaml, the only place that declares a stage's cmd, deps, params and outs, resolved with params.yaml.
 
-It understands a part of DVC's language: `${...}` with params and `item`, and `matrix` over lists of scalars.  Anything
-else is a ProjectError and no guess.  Knows nothing of Snakemake, of caches or of what a stage does.
+It understands a part of DVC's language: `${...}` with params and `item`, and `matrix` over lists of scalars, or of
+mappings of scalars.  Anything else is a ProjectError and no guess.
+
+A mapping is called by the value that stands in the outputs: where `replicate` has the item `{seed: 3, base: 1}` and an
+output is `log-s${item.replicate.seed}`, the stage is `train@full-3`.  DVC calls it by its place in the list,
+`train@full-replicate2`, and so does dvc.lock.
+
+Knows nothing of Snakemake, of caches or of what a stage does.
 """
 
 import itertools
@@ -24,11 +30,14 @@ _KNOWN_KEYS = {"desc", "matrix", "cmd", "deps", "params", "outs"}
 
 @dataclass(frozen=True)
 class Stage:
-    """One concrete stage: `train@full-1` is stage `train` with the item method=full, seed=1."""
+    """One concrete stage: `train@full-1` is stage `train` with the item method=full, seed=1.
+
+    `entry` is what DVC calls it, in dvc.lock too: another name than `addr` if an item is a mapping.
+    """
 
     name: str
     addr: str
-    item: Mapping[str, str]
+    entry: str
     cmd: str
     deps: tuple[str, ...]
     params: tuple[str, ...]
@@ -51,6 +60,19 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Value:
+    """One value of a matrix axis: what it is called here and by DVC, and what `${item.<axis>}` stands for."""
+
+    name: str
+    entry: str
+    content: str | Mapping[str, str]
+    key: str | None = None  # of a mapping: the key whose value is `name`
+
+
+Axes = dict[str, list[Value]]
+
+
+@dataclass(frozen=True)
 class Pipeline:
     """dvc.yaml resolved with the params: every concrete stage by its address, in the file's order."""
 
@@ -64,7 +86,7 @@ class Pipeline:
         return {out: stage for stage in self.stages.values() for out in stage.outs}
 
     @cached_property
-    def _axes(self) -> dict[str, dict[str, list[str]]]:
+    def _axes(self) -> dict[str, Axes]:
         return {name: _matrix(name, t, self.params) for name, t in self.templates.items()}
 
     def stage(self, addr: str) -> Stage:
@@ -117,12 +139,13 @@ class Pipeline:
         return Record(stage.cmd, tuple(sorted(deps, key=lambda d: d.path)), self.values(stage), outs)
 
     def axes(self, name: str) -> dict[str, list[str]]:
-        """The matrix of template `name`: each wildcard's values."""
-        return self._axes[name]
+        """The matrix of template `name`: what each wildcard's values are called."""
+        return {axis: [value.name for value in values] for axis, values in self._axes[name].items()}
 
     def out_patterns(self, name: str) -> list[str]:
         """The outputs of template `name` with `{axis}` in place of each of the item's values."""
-        context = {**self.params, "item": {axis: f"{{{axis}}}" for axis in self.axes(name)}}
+        item = {axis: _in_place(values[0], f"{{{axis}}}") for axis, values in self._axes[name].items()}
+        context = {**self.params, "item": item}
         return [_resolve(p, context, f"stage {name}") for p in _paths(name, self.templates[name]["outs"])]
 
     def topological(self) -> Iterator[Stage]:
@@ -173,19 +196,50 @@ def _resolve(template: str, context: Mapping[str, Any], reader: str) -> str:
     return VARIABLE.sub(one, template)
 
 
-def _matrix(name: str, template: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, list[str]]:
-    axes = {}
+def _in_place(value: Value, name: str) -> str | dict[str, str]:
+    """`name` where the value's own name would stand."""
+    return {value.key: name} if value.key else name
+
+
+def _matrix(name: str, template: Mapping[str, Any], params: Mapping[str, Any]) -> Axes:
+    axes: Axes = {}
     for axis, values in template.get("matrix", {}).items():
         if isinstance(values, str) and (match := VARIABLE.fullmatch(values)):
             values = lookup(params, match.group(1), f"stage {name}")
-        if not isinstance(values, list) or not all(isinstance(v, (str, int, float)) for v in values):
-            raise ProjectError(f"{DVC_YAML}: stage {name}: matrix {axis} must be a list of names or numbers")
-        if len(set(map(text, values))) != len(values):
+        if not isinstance(values, list):
+            raise ProjectError(f"{DVC_YAML}: stage {name}: matrix {axis} must be a list")
+        key = _telling_key(name, template, axis)
+        axes[axis] = [_value(name, axis, i, value, key) for i, value in enumerate(values)]
+        called = [value.name for value in axes[axis]]
+        if len(set(called)) != len(called):
             raise ProjectError(
-                f"{PARAMS_YAML}: the list for matrix {axis} of stage {name} holds a value twice: {values}"
+                f"{PARAMS_YAML}: the list for matrix {axis} of stage {name} holds a value twice: {', '.join(called)}"
             )
-        axes[axis] = [text(v) for v in values]
     return axes
+
+
+def _telling_key(name: str, template: Mapping[str, Any], axis: str) -> str | None:
+    """The key of a mapping in `axis` that stands in the outputs, and so tells the items apart."""
+    keys = {key for out in map(str, template["outs"]) for key in re.findall(rf"\$\{{\s*item\.{axis}\.(\w+)\s*}}", out)}
+    if len(keys) > 1:
+        raise ProjectError(f"{DVC_YAML}: stage {name}: several keys of {axis} in its outs: {', '.join(sorted(keys))}")
+    return next(iter(keys), None)
+
+
+def _value(name: str, axis: str, i: int, value: Any, key: str | None) -> Value:
+    if _is_scalar(value):
+        return Value(text(value), text(value), text(value))
+    if isinstance(value, Mapping) and key in value and all(map(_is_scalar, value.values())):
+        content = {key: text(one) for key, one in value.items()}
+        return Value(content[key], f"{axis}{i}", content, key)
+    raise ProjectError(
+        f"{DVC_YAML}: stage {name}: matrix {axis} must hold names or numbers, or mappings of them of which one value "
+        f"stands in the outs"
+    )
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, (str, int, float))
 
 
 def _paths(name: str, entries: list[Any]) -> Iterator[str]:
@@ -202,8 +256,7 @@ def _concrete(name: str, template: Mapping[str, Any], params: Mapping[str, Any])
         raise ProjectError(f"{DVC_YAML}: stage {name}: {', '.join(sorted(unknown))} is not supported by the bridge")
     axes = _matrix(name, template, params)
     for values in itertools.product(*axes.values()):
-        item = dict(zip(axes, values, strict=True))
-        context = {**params, "item": item}
+        context = {**params, "item": {axis: value.content for axis, value in zip(axes, values, strict=True)}}
 
         def paths(key: str, context: Mapping[str, Any] = context) -> tuple[str, ...]:
             entries = _paths(name, template.get(key, []))
@@ -211,8 +264,8 @@ def _concrete(name: str, template: Mapping[str, Any], params: Mapping[str, Any])
 
         yield Stage(
             name=name,
-            addr=f"{name}@{'-'.join(item.values())}" if item else name,
-            item=item,
+            addr=f"{name}@{'-'.join(value.name for value in values)}" if values else name,
+            entry=f"{name}@{'-'.join(value.entry for value in values)}" if values else name,
             cmd=_resolve(template["cmd"], context, f"stage {name}"),
             deps=paths("deps"),
             params=paths("params"),

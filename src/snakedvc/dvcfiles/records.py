@@ -65,14 +65,14 @@ class Records:
     def __init__(self) -> None:
         self._lock: dict[str, Document] | None = None
 
-    def get(self, addr: str) -> Record | None:
-        """The last record of the stage at `addr`; None if it was never made."""
-        for path in (FRAGMENTS / f"{addr}.json", FRAGMENTS / _CLAIMED / f"{addr}.json"):
+    def get(self, entry: str) -> Record | None:
+        """The last record of the stage that DVC calls `entry`; None if it was never made."""
+        for path in (FRAGMENTS / f"{entry}.json", FRAGMENTS / _CLAIMED / f"{entry}.json"):
             with contextlib.suppress(FileNotFoundError):  # a driver may fold it at this moment
                 return Record.read(json.loads(path.read_text()))
         if self._lock is None:
             self._lock = _read_lock()
-        return Record.read(self._lock.get(addr))
+        return Record.read(self._lock.get(entry))
 
     def documents(self) -> dict[str, Document]:
         """The last record of every stage as the file holds it, also of stages that dvc.yaml no longer has."""
@@ -128,9 +128,9 @@ def refresh_mirror() -> None:
             _write_mirror(content, _read_lock())
 
 
-def save_fragment(addr: str, record: Record) -> None:
-    """Leave `record` for the next fold."""
-    write_atomically(FRAGMENTS / f"{addr}.json", json.dumps(record.document()))
+def save_fragment(entry: str, record: Record) -> None:
+    """Leave `record` of the stage that DVC calls `entry` for the next fold."""
+    write_atomically(FRAGMENTS / f"{entry}.json", json.dumps(record.document()))
 
 
 def _blocks(text: str) -> dict[str, str] | None:

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from snakedvc.dvcfiles.cache import Cache, DamagedObjectError, MissingObjectError
 from snakedvc.dvcfiles.config import read_config
+from snakedvc.dvcfiles.pipeline import Stage
 from snakedvc.dvcfiles.record import Record
 from snakedvc.dvcfiles.records import Records
 from snakedvc.dvcfiles.remote import open_remote
@@ -51,9 +52,17 @@ class Store:
         config = read_config()
         self.cache, self.remote, self.records = Cache(config.cache_dir, mend=mend), open_remote(config), Records()
 
-    def here(self, wanted: Record, addr: str) -> Iterator[Record]:
+    def last(self, stage: Stage) -> Record | None:
+        """The last record of `stage`; None if it was never made.
+
+        DVC calls an item that is a mapping by its place in the list.  So a record of other outputs is another item's.
+        """
+        last = self.records.get(stage.entry)
+        return last if last and not last.made.keys().isdisjoint(stage.outs) else None
+
+    def here(self, wanted: Record, stage: Stage) -> Iterator[Record]:
         """Results of exactly these inputs on this machine: the run cache's, newest first, then dvc.lock's."""
-        last = self.records.get(addr)
+        last = self.last(stage)
         # A plain `dvc pull` brings objects and dvc.lock, but no run records.
         yield from _fitting(wanted, [*self.cache.records(wanted.key), *([last] if last else [])])
 

@@ -106,7 +106,7 @@ def accept(pipeline: Pipeline, store: Store, name: str | None, reason: str, wiri
     for decision in found:
         if decision.new:
             store.save(decision.new)
-            save_fragment(decision.stage.addr, decision.new)
+            save_fragment(decision.stage.entry, decision.new)
             journal.note(decision.stage.addr, "accepted", decision.new.key, 0.0)
     lines = [_line(d, reason) + "\n" for d in found if d.new]
     for path in (ACCEPTED, ACCEPTED_LOG) if lines else ():

@@ -82,7 +82,7 @@ class Audit:
         if stage.addr not in self._results:
             wanted = self.wanted(stage)
             known = all(d.md5 for d in wanted.deps)
-            self._results[stage.addr] = next(self._store.here(wanted, stage.addr), None) if known else None
+            self._results[stage.addr] = next(self._store.here(wanted, stage), None) if known else None
         return self._results[stage.addr]
 
     def take(self, stage: Stage, record: Record) -> None:
@@ -95,6 +95,6 @@ class Audit:
             self._by_outs = {}
             for record in self._store.cache.all_records():
                 self._by_outs.setdefault(tuple(record.made), []).append(record)
-        paths, last = tuple(sorted(stage.outs)), self._store.records.get(stage.addr)
+        paths, last = tuple(sorted(stage.outs)), self._store.last(stage)
         own = [last] if last and tuple(last.made) == paths else []
         return own + self._by_outs.get(paths, [])

@@ -135,7 +135,7 @@ class Driver:
         wanted = self._wanted(stage)
         if wanted is None:
             return Settled("run")
-        known = list(self._store.here(wanted, stage.addr))
+        known = list(self._store.here(wanted, stage))
         in_place = self._in_place(stage)
         for record in known:
             if in_place == record.made:
@@ -217,9 +217,9 @@ class Driver:
         if not self._write:
             return
         self._store.save(record)
-        last = self._store.records.get(stage.addr)
+        last = self._store.last(stage)
         if last is None or (last.inputs, last.made) != (record.inputs, record.made):
-            save_fragment(stage.addr, record)
+            save_fragment(stage.entry, record)
 
 
 @contextmanager

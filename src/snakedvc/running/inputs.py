@@ -45,7 +45,7 @@ def current_record(pipeline: Pipeline, stage: Stage, code_root: Path = Path()) -
 
 def _recorded(pipeline: Pipeline, maker: Stage, path: str, store: Store) -> list[str | None]:
     """The hashes that output `path` of stage `maker` may have: from its last record and its present run records."""
-    own = store.records.get(maker.addr)
+    own = store.last(maker)
     found = [own] if own else []
     with contextlib.suppress(ProjectError):  # its own inputs may be gone; then only its last record counts
         found += store.cache.records(current_record(pipeline, maker).key)
@@ -81,7 +81,7 @@ def check_inputs(pipeline: Pipeline, stage: Stage, store: Store) -> None:
         if maker is None:
             continue
         found = digest(Path(path)).md5
-        last = store.records.get(maker.addr)
+        last = store.last(maker)
         if last is None or last.made.get(path) == found:
             continue
         wanted = _recorded(pipeline, maker, path, store)
@@ -107,7 +107,7 @@ def check_keyed_code(pipeline: Pipeline, stage: Stage, frozen: Path, store: Stor
                 continue
             if folder not in maker.code:
                 raise ProjectError(f"{DVC_YAML}: stage {maker.name} makes {path}: list {folder} in its deps")
-            last = store.records.get(maker.addr)
+            last = store.last(maker)
             if last and last.code.get(folder) != digest(frozen / folder).md5:
                 raise RefusedError(
                     f"{stage.addr}: refused: {folder} changed after stage {maker.addr} read it: run again"

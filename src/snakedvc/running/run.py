@@ -107,7 +107,7 @@ def make(stage: Stage, pipeline: Pipeline, log: Path, lock: int) -> tuple[journa
         # Hash the code of the copy, because these bytes will run.
         wanted = pipeline.record(stage, code_entries(stage, frozen) + data_entries(pipeline, stage))
         how: journal.How = "ran"
-        for known in itertools.chain(store.here(wanted, stage.addr), store.elsewhere(wanted)):
+        for known in itertools.chain(store.here(wanted, stage), store.elsewhere(wanted)):
             if store.restore(known, stage.addr) == "restored":
                 how, record = "restored", wanted.with_outs(known.outs)
                 remember(stage.addr, record.made, signatures(stage.outs))
@@ -119,7 +119,7 @@ def make(stage: Stage, pipeline: Pipeline, log: Path, lock: int) -> tuple[journa
             check_keyed_code(pipeline, stage, frozen, store)
             started = Started(stage, pipeline, wanted, frozen, systems)
             record = run_and_store(started, log, lock, store)
-    save_fragment(stage.addr, record)
+    save_fragment(stage.entry, record)
     return how, wanted.key
 
 

@@ -38,22 +38,28 @@ class Checked:
         self._benchmarks = self._questions("prompts/benchmarks")
         self._types = None
         self._vocabulary = 2**31
-        if vocab := self._read(root / "vocab/vocab.parquet", "vocab"):
-            self._types = numbered_types(vocab)
-            self._vocabulary = vocabulary_size(root, vocab.num_rows)
+        # All base policies of a preset have one tokenizer.
+        for base in params.bases:
+            if vocab := self._read(root / f"vocab/{base}/vocab.parquet", "vocab"):
+                self._types = numbered_types(vocab)
+                self._vocabulary = vocabulary_size(root / f"policy/{base}", vocab.num_rows)
+                break
 
     def everything(self) -> None:
         """Every folder with a manifest, the base policy, and every run that params name."""
         for manifest in sorted(self.root.rglob(MANIFEST)):
             check_folder(manifest.parent, self.report)
-        self._base()
+        for base in self.params.bases:
+            self._base(base)
+        self._scores(self.root / "evaluate_base", (f"s{seed}" for seed in self.params.seeds))
         for method in self.params.methods:
             self._run(method)
 
     def one_run(self, method: str) -> None:
-        """The folders of one method, under every seed."""
+        """The folders of one method, on every base policy and under every seed."""
         seeds = [f"{method}-s{seed}" for seed in self.params.seeds]
-        for name in (f"weights/{method}", *(f"{top}/{s}" for top in ("train", "metrics", "evaluate") for s in seeds)):
+        weights = [f"weights/{method}-b{base}" for base in self.params.bases]
+        for name in (*weights, *(f"{top}/{s}" for top in ("train", "metrics", "evaluate") for s in seeds)):
             for manifest in sorted((self.root / name).rglob(MANIFEST)):
                 check_folder(manifest.parent, self.report)
         self._run(method)
@@ -92,37 +98,26 @@ class Checked:
             return {"responses": responses}
         return {"responses": responses, "tokens": tokens}
 
-    def _base(self) -> None:
-        seed, rollouts = self.params.rollouts.seed, self.root / "rollouts"
-        found = self._step(rollouts, BASE, seed, 0, self.root / "tokens")
-        path = step_path(self.root / "attention", "attention", BASE, seed, 0)
+    def _base(self, base: int) -> None:
+        rollouts = self.root / f"rollouts/{base}"
+        found = self._step(rollouts, BASE, base, 0, self.root / f"tokens/{base}")
+        path = step_path(self.root / f"attention/{base}", "attention", BASE, base, 0)
         if "tokens" not in found:
             return
         if attention := self._read(path, "attention"):
             check_attention(path, attention, found["tokens"], found["responses"], self.report)
-        drawn = step_path(rollouts, "sampled", BASE, seed, 0)
+        drawn = step_path(rollouts, "sampled", BASE, base, 0)
         if sampled := self._read(drawn, "sampled"):
             for name in sampled.column_names:
                 tokens = found["tokens"][name].to_numpy()
                 self.report.same("tokens", drawn, name, sampled[name].to_numpy(), tokens)
-        self._scores(self.root / "evaluate_base", (f"s{seed}" for seed in self.params.seeds))
 
     def _run(self, method: str) -> None:
-        path = self.root / "weights" / method / "rule.json"
-        if not path.exists():
-            return
-        try:
-            rule = read_rule(path)
-        except UserError as e:
-            self.report.wrong(path, None, "rule", str(e).removeprefix(f"{path}: "))
-            return
-        parts = [self.root / name for name in ("rollouts", "tokens", "attention", "vocab")]
-        if all(part.exists() for part in parts):
-            try:
-                check_probe(path.parent / "table", method, rule, Probe(*parts), self.report)
-            except UserError as e:
-                self.report.wrong(path.parent / "table", None, "weight", f"cannot be compared: {e}")
-        for seed in self.params.seeds:
+        rules = {base: rule for base in self.params.bases if (rule := self._rule(method, base))}
+        for replicate in self.params.replicates:
+            seed, rule = replicate.seed, rules.get(replicate.base)
+            if rule is None:
+                continue
             log, metrics = self.root / f"train/{method}-s{seed}/tokenlog", self.root / f"metrics/{method}-s{seed}"
             runs = step_path(log, "runs", method, seed, None)
             if table := self._read(runs, "runs"):
@@ -131,6 +126,24 @@ class Checked:
                 self._trained(log, method, seed, step, rule)
             check_sums(log, metrics, method, seed, self.report)
         self._scores(self.root / "evaluate", (f"{method}-s{seed}" for seed in self.params.seeds))
+
+    def _rule(self, method: str, base: int) -> Rule | None:
+        """The rule that was resolved on a base policy, after a look at what it did there; None if it cannot be read."""
+        path = self.root / f"weights/{method}-b{base}/rule.json"
+        if not path.exists():
+            return None
+        try:
+            rule = read_rule(path)
+        except UserError as e:
+            self.report.wrong(path, None, "rule", str(e).removeprefix(f"{path}: "))
+            return None
+        parts = [self.root / f"{name}/{base}" for name in ("rollouts", "tokens", "attention", "vocab")]
+        if all(part.exists() for part in parts):
+            try:
+                check_probe(path.parent / "table", method, rule, Probe(*parts), self.report)
+            except UserError as e:
+                self.report.wrong(path.parent / "table", None, "weight", f"cannot be compared: {e}")
+        return rule
 
     def _trained(self, log: Path, method: str, seed: int, step: int, rule: Rule) -> None:
         found = self._step(log, method, seed, step)
@@ -157,9 +170,9 @@ class Checked:
                     check_scores(path, table, questions, self.params.reward, k, self.report)
 
 
-def vocabulary_size(root: Path, tokens: int) -> int:
+def vocabulary_size(policy: Path, tokens: int) -> int:
     """Rows of the policy's embedding, which may be more than the tokenizer has `tokens`."""
     try:
-        return max(tokens, int(json.loads((root / "policy/config.json").read_text())["vocab_size"]))
+        return max(tokens, int(json.loads((policy / "config.json").read_text())["vocab_size"]))
     except (OSError, ValueError, KeyError, TypeError):
         return tokens

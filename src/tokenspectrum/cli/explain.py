@@ -76,31 +76,38 @@ def draw(console: Console, title: str, header: tuple[str, ...], rows: list[tuple
     console.print(table, "")
 
 
-def _run(args: argparse.Namespace) -> None:
-    from tokenspectrum.params.base import read_sections
-    from tokenspectrum.params.values import Name, Names, Numbers
-
-    preset, methods, seeds = read_sections(preset=Name, methods=Names, seeds=Numbers)
-    if args.run not in methods.root:
-        raise UserError(f"run {args.run!r}: no such run in params.yaml; there are {', '.join(methods.root)}")
-    artifacts = Path("artifacts") / preset.root
-    weights = artifacts / "weights" / args.run
+def on_base(console: Console, run: str, weights: Path, base: int) -> None:
+    """What the rule is on one base policy, and what it does there."""
     rule, realised = read_json(weights / "rule.json"), read_json(weights / "realised.json")
     points = realised["realised"]
-    console = Console()
     fields: list[tuple[str, ...]] = [(name, text_of(value)) for name, value in rule.items()]
-    draw(console, f"{args.run}: resolved rule, {weights / 'rule.json'}", ("field", "value"), fields)
-    heads = ("on the base policy", *(f"s = {point['s']}" for point in points))
+    draw(console, f"{run}: resolved rule on base {base}, {weights / 'rule.json'}", ("field", "value"), fields)
+    heads = (f"on base policy {base}", *(f"s = {point['s']}" for point in points))
     title = f"realised on {realised['tokens']} tokens of {realised['responses']} responses"
     draw(console, title, heads, realised_rows(realised))
     header = ("type of token", "tokens", "kept fraction", "mean weight", "mean score")
     draw(console, f"by type of token, s = {points[-1]['s']}", header, type_rows(points[-1]))
-    for seed in seeds.root:
-        rows = training_rows(artifacts / "metrics" / f"{args.run}-s{seed}")
+
+
+def _run(args: argparse.Namespace) -> None:
+    from tokenspectrum.params.base import read_sections
+    from tokenspectrum.params.replicates import Replicates
+    from tokenspectrum.params.values import Name, Names, Numbers
+
+    preset, methods, bases, replicates = read_sections(preset=Name, methods=Names, bases=Numbers, replicates=Replicates)
+    if args.run not in methods.root:
+        raise UserError(f"run {args.run!r}: no such run in params.yaml; there are {', '.join(methods.root)}")
+    artifacts = Path("artifacts") / preset.root
+    console = Console()
+    for base in bases.root:
+        on_base(console, args.run, artifacts / f"weights/{args.run}-b{base}", base)
+    for replicate in replicates.root:
+        rows = training_rows(artifacts / "metrics" / f"{args.run}-s{replicate.seed}")
+        where = f"seed {replicate.seed} on base {replicate.base}"
         if rows is None:
-            console.print(f"seed {seed}: not trained yet")
+            console.print(f"{where}: not trained yet")
         else:
-            draw(console, f"in training, seed {seed}", ("", "first", "last"), rows)
+            draw(console, f"in training, {where}", ("", "first", "last"), rows)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

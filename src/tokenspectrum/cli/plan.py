@@ -40,7 +40,7 @@ GIB, GB = memory.GIB, 10**9
 def find_shape(params: Params) -> tuple[HubShape, str]:
     """The policy's sizes and where they were found: the imported policy, its folder, or the params."""
     policy = params.policy.root
-    folders = [Path("artifacts") / params.preset / "policy"]
+    folders = [Path("artifacts") / params.preset / f"policy/{base}" for base in params.bases]
     if policy.kind == "hub" and policy.is_folder:
         folders.append(Path(policy.source))
     for folder in folders:
@@ -54,7 +54,7 @@ def find_shape(params: Params) -> tuple[HubShape, str]:
     if policy.shape is None:
         raise UserError(
             f"policy: the sizes of {policy.source} are unknown before it is fetched; fill in policy.shape, or make "
-            f"artifacts/{params.preset}/policy first"
+            f"artifacts/{params.preset}/policy/{params.bases[0]} first"
         )
     return policy.shape, "policy.shape"
 
@@ -95,7 +95,7 @@ def volume_table(params: Params, count: int, response_tokens: int) -> Table:
     """Logs, checkpoints and policies, of one run and of all runs."""
     measured = read_measured()
     rows = log_rows(params.train, params.sampling, response_tokens)
-    runs = len(params.methods) * len(params.seeds)
+    runs = len(params.methods) * len(params.replicates)
     table = Table(title=f"on disk, at {response_tokens:,} tokens a response", title_justify="left")
     for name in ("what", "rows a run", "GB a run", f"GB of {runs} runs", "GB at most", "bytes a row"):
         table.add_column(name, justify="left" if name in ("what", "bytes a row") else "right")
@@ -121,7 +121,9 @@ def plan_verl(params: Params, shape: HubShape, gpu_bytes: float, console: Consol
     train, verl, layers = params.train, params.systems.verl, params.policy.num_layers
     assert verl is not None, "params are refused without it where the trainer is verl"
     here = Path("artifacts") / params.preset
-    files = VerlFiles(here / "prompts/train", here / "prompts/train", here / "policy", here / "checkpoints")
+    files = VerlFiles(
+        here / "prompts/train", here / "prompts/train", here / f"policy/{params.bases[0]}", here / "checkpoints"
+    )
     config = config_of(train, params.sampling, params.systems, params.seeds[0], files, name=params.methods[0])
     if importlib.util.find_spec("verl") is None:
         console.print("verl's configuration: left out, verl is not installed here; keys were not checked against it")
@@ -178,9 +180,9 @@ def plan_vllm(params: Params, shape: HubShape, gpu_bytes: float, console: Consol
     lengths = [of for section, of in sections if section.engine == "vllm"]
     if not lengths or vllm is None or vllm.device == "cpu":
         return []
-    seeds = len(params.seeds)
+    seeds, bases = len(params.replicates), len(params.bases)
     jobs = {
-        "of the probe": len(params.rollouts.shards) * (params.rollouts.engine == "vllm"),
+        "of the probe": bases * len(params.rollouts.shards) * (params.rollouts.engine == "vllm"),
         "of evaluation": (len(params.methods) + 1) * seeds * (params.evaluate.engine == "vllm"),
     }
     listed = " and ".join(f"{count} {what}" for what, count in jobs.items() if count)
@@ -232,7 +234,7 @@ def plan(params: Params, args: argparse.Namespace, console: Console) -> None:
     if args.step_seconds is not None:
         verl = params.systems.verl if params.train.trainer == "verl" else None
         gpus, unit = (verl.world_size, "GPU") if verl and verl.device == "cuda" else (1, "machine")
-        runs = len(params.methods) * len(params.seeds)
+        runs = len(params.methods) * len(params.replicates)
         hours = args.step_seconds * params.train.steps / 3600 * gpus
         console.print(
             f"{unit}-hours at {args.step_seconds:g} s a step: {hours:,.1f} a run, {hours * runs:,.1f} of {runs} runs"

@@ -97,7 +97,6 @@ class TinyPolicy(Frozen):
     """A Qwen3 trained from scratch on synthetic arithmetic, in about a CPU-minute."""
 
     kind: Literal["tiny"]
-    seed: int = Field(default=1, ge=0, description="seed of initial weights and corpus")
     shape: Shape = Shape()
     corpus: Corpus = Corpus()
     training: Training = Training()

@@ -17,6 +17,7 @@ from tokenspectrum.params.layers import resolve_layer
 from tokenspectrum.params.policy import PolicyParams
 from tokenspectrum.params.problems import close, found, line
 from tokenspectrum.params.prompts import PromptsParams
+from tokenspectrum.params.replicates import MOST_SEED, Replicate
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.params.rollouts import RolloutsParams
 from tokenspectrum.params.rules import RuleParams
@@ -33,17 +34,17 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Preset = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.\-]*$")]
 
 
-# Tables hold seeds in 32 bits with a sign.
-MOST_SEED = 2**31 - 1
-
-
 class Params(Frozen):
     """A preset: everything that params.yaml holds."""
 
     preset: Preset = Field(description="name of the preset; outputs lie under artifacts/<preset>/")
     methods: tuple[Name, ...] = Field(min_length=1, description="the methods to train; each is a name in rules")
-    seeds: tuple[Annotated[int, Field(ge=0, le=MOST_SEED)], ...] = Field(
-        min_length=1, description="training seeds of every method"
+    bases: tuple[Annotated[int, Field(ge=0, le=MOST_SEED)], ...] = Field(
+        min_length=1,
+        description="base policies: the seeds that tiny ones are made from; a hub policy is one, whatever its number",
+    )
+    replicates: tuple[Replicate, ...] = Field(
+        min_length=1, description="trainings of every method: what each n, interval and test is over"
     )
     prompts: PromptsParams
     policy: PolicyParams
@@ -57,15 +58,21 @@ class Params(Frozen):
     analysis: AnalysisParams = AnalysisParams()
     systems: SystemsParams = SystemsParams()
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The replicates' seeds, in order."""
+        return tuple(replicate.seed for replicate in self.replicates)
+
     def problems(self) -> Iterator[str]:
         """What sections disagree about, each as `field: what`."""
-        for name, values in (("methods", self.methods), ("seeds", self.seeds)):
+        for name, values in (("methods", self.methods), ("bases", self.bases)):
             if twice := sorted({str(v) for v in values if values.count(v) > 1}):
                 yield f"{name}: {twice[0]} is listed twice"
         for method in self.methods:
             if method not in self.rules:
                 near = close(method, self.rules)
                 yield f"methods: {method} has no entry in rules{near or '; there are ' + ', '.join(self.rules)}"
+        yield from self._replicate_problems()
         yield from self._name_problems()
         yield from self._layer_problems()
         yield from self._length_problems()
@@ -73,6 +80,20 @@ class Params(Frozen):
         yield from self._system_problems()
         for result in results().values():
             yield from result.disagrees(self)
+
+    def _replicate_problems(self) -> Iterator[str]:
+        """Every replicate has a seed of its own and a base that is made, and every base is trained."""
+        for i, replicate in enumerate(self.replicates):
+            if replicate.seed in self.seeds[:i]:
+                yield f"replicates.{i}.seed: {replicate.seed} is another replicate's already; give each its own"
+            if replicate.base not in self.bases:
+                yield f"replicates.{i}.base: {replicate.base} is not in bases; add it there"
+        trained = {replicate.base for replicate in self.replicates}
+        for i, base in enumerate(self.bases):
+            if base not in trained:
+                yield f"bases.{i}: no replicate trains base {base}; add one to replicates, or leave the base out"
+        if self.policy.root.kind == "hub" and len(self.bases) > 1:
+            yield f"bases: a hub policy is one base policy, and bases holds {len(self.bases)}"
 
     def _name_problems(self) -> Iterator[str]:
         """Names that would be taken for something else: in a table, case does not count."""

@@ -10,7 +10,7 @@ class Names(RootModel[tuple[str, ...]]):
 
 
 class Numbers(RootModel[tuple[int, ...]]):
-    """A list of whole numbers: `seeds`."""
+    """A list of whole numbers: `bases`."""
 
 
 class Name(RootModel[str]):

@@ -45,7 +45,7 @@ def check_policy(check: Check, scores: Mapping[str, tuple[float, float]]) -> Non
     if found := problems_with(check, scores):
         raise UserError(
             f"policy.check: the base policy is not fit to train on: {'; '.join(found)}.  "
-            "Change policy.seed or policy.training, or widen policy.check"
+            "Put another number in bases, change policy.training, or widen policy.check"
         )
 
 

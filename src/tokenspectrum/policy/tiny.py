@@ -59,16 +59,16 @@ class Example:
 
 
 def _batches(
-    params: TinyPolicy, tokenizer: PreTrainedTokenizerBase, held_out: Collection[str]
+    params: TinyPolicy, seed: int, tokenizer: PreTrainedTokenizerBase, held_out: Collection[str]
 ) -> Iterator[tuple[list[Example], float]]:
     """Endless batches, each with the mean number of solution tokens of its pool's batches."""
     size, given = params.training.batch, params.corpus
     mix = Mix(given.k_max, given.k_mean, given.guess, given.guess_per_step, given.unboxed, given.large)
     # A guess only teaches when to guess.  So worked solutions come first, and the policy learns arithmetic earlier.
     n_worked = size * _POOL_BATCHES * round(given.guess_from * params.training.steps / _POOL_BATCHES)
-    worked = corpus(params.seed, replace(mix, guess=0.0, guess_per_step=0.0), held_out, "worked")
-    pairs = chain(islice(worked, n_worked), corpus(params.seed, mix, held_out))
-    order = torch.Generator().manual_seed(params.seed)
+    worked = corpus(seed, replace(mix, guess=0.0, guess_per_step=0.0), held_out, "worked")
+    pairs = chain(islice(worked, n_worked), corpus(seed, mix, held_out))
+    order = torch.Generator().manual_seed(seed)
     while True:
         pool = []
         for text, solution in islice(pairs, size * _POOL_BATCHES):
@@ -111,17 +111,21 @@ def learning_rate(params: TinyPolicy, step: int) -> float:
 
 def train_tiny(
     params: TinyPolicy,
+    seed: int,
     tokenizer: PreTrainedTokenizerBase,
     held_out: Collection[str],
     on_step: Callable[[int, float], None] | None = None,
 ) -> Qwen3ForCausalLM:
-    """The trained base policy, never having seen a problem text in `held_out`; `on_step(done, loss)` reports."""
-    model = build_model(params.shape, tokenizer, params.seed).train()
+    """The trained base policy, never having seen a problem text in `held_out`; `on_step(done, loss)` reports.
+
+    `seed` is of the initial weights and of the corpus.
+    """
+    model = build_model(params.shape, tokenizer, seed).train()
     training = params.training
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=training.lr, betas=(0.9, training.beta2), weight_decay=training.weight_decay, fused=True
     )
-    for step, (batch, n_tokens) in enumerate(islice(_batches(params, tokenizer, held_out), training.steps)):
+    for step, (batch, n_tokens) in enumerate(islice(_batches(params, seed, tokenizer, held_out), training.steps)):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(params, step)
         loss = response_loss(model, batch, n_tokens)

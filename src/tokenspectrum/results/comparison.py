@@ -1,45 +1,91 @@
-"""A method's Avg against the reference's, over shared seeds.  Knows scores; the arithmetic is `statistics`."""
+"""A method's Avg against another's, over shared replicates.  Knows scores; the arithmetic is `statistics`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tokenspectrum.params.replicates import Replicate
 from tokenspectrum.results import statistics
 from tokenspectrum.results.measured import Scores
 from tokenspectrum.results.options import ComparisonParams
 
+# A bootstrap of fewer replicates gives an interval that is known to be too narrow: it is left blank.
+FEW = 6
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """A difference from the reference, before Holm.  All None where it cannot be tested."""
+    """A difference from another method, before Holm.  All None where there is nothing to compare.
 
+    `by_base` is the mean difference on each base policy.  Of one replicate nothing else is known.
+    """
+
+    against: str | None = None
     difference: float | None = None
     test: statistics.PairedTest | None = None
+    flip: float | None = None
     mdd: float | None = None
     interval: tuple[float, float] | None = None
+    by_base: dict[int, float] | None = None
+    parts: statistics.Parts = statistics.UNKNOWN
+
+    @property
+    def above(self) -> int | None:
+        """On how many base policies the difference is above 0."""
+        return None if self.by_base is None else sum(d > 0 for d in self.by_base.values())
+
+    @property
+    def sign(self) -> str | None:
+        """`same` or `differs` between base policies; None where there are not two."""
+        if self.by_base is None or len(self.by_base) < 2:
+            return None
+        signs = {np.sign(d) for d in self.by_base.values()}
+        return "same" if len(signs) == 1 else "differs"
 
 
-def compare(scores: Scores, run: str, seeds: Sequence[int], params: ComparisonParams) -> Comparison:
-    """Paired comparison over `seeds` of a run with the reference; all blank with fewer than two, or no reference."""
-    reference = params.reference
-    if run == reference or len(seeds) < 2 or (reference, seeds[0]) not in scores.accuracy:
+def compare(
+    scores: Scores,
+    run: str,
+    against: str,
+    replicates: Sequence[Replicate],
+    params: ComparisonParams,
+    benchmarks: Sequence[str] | None = None,
+) -> Comparison:
+    """Paired comparison of two runs over `replicates`, in Avg of `benchmarks` (None: all of them), points.
+
+    Blank where the runs are the same, or the other one was not run.
+    """
+    seeds = [replicate.seed for replicate in replicates]
+    if run == against or not seeds or (against, seeds[0]) not in scores.accuracy:
         return Comparison()
-    differences = {
-        benchmark: 100
-        * np.stack(
-            [scores.accuracy[run, s][benchmark] - scores.accuracy[reference, s][benchmark] for s in seeds],
-        )
-        for benchmark in scores.accuracy[run, seeds[0]]
-    }
-    a_S, b_S = averages(scores, run, seeds), averages(scores, reference, seeds)
+    names = list(scores.accuracy[run, seeds[0]]) if benchmarks is None else list(benchmarks)
+    a_R, b_R = averages(scores, run, seeds, names), averages(scores, against, seeds, names)
+    d_R = [a - b for a, b in zip(a_R, b_R, strict=True)]
+    bases = [replicate.base for replicate in replicates]
+    means = {base: float(np.mean([d for d, b in zip(d_R, bases, strict=True) if b == base])) for base in bases}
     confidence = 1 - params.alpha
-    test = statistics.paired_t(a_S, b_S, confidence)
-    mdd = statistics.minimum_detectable_difference(test.sd, test.n, params.power, params.alpha) if test else None
-    interval = statistics.bootstrap_interval(differences, params.bootstrap.draws, params.bootstrap.seed, confidence)
-    return Comparison(float(np.mean(a_S) - np.mean(b_S)), test, mdd, interval)
+    test = statistics.paired_t(a_R, b_R, confidence)
+    interval = None
+    if len(seeds) >= FEW:
+        problems = {
+            name: 100 * np.stack([scores.accuracy[run, s][name] - scores.accuracy[against, s][name] for s in seeds])
+            for name in names
+        }
+        interval = statistics.bootstrap_interval(problems, params.bootstrap.draws, params.bootstrap.seed, confidence)
+    return Comparison(
+        against=against,
+        difference=float(np.mean(a_R) - np.mean(b_R)),
+        test=test,
+        flip=statistics.sign_flip(d_R) if len(seeds) > 1 else None,
+        mdd=statistics.minimum_detectable_difference(test.sd, test.n, params.power, params.alpha) if test else None,
+        interval=interval,
+        by_base=means,
+        parts=statistics.parts(d_R, bases),
+    )
 
 
-def averages(scores: Scores, run: str, seeds: Sequence[int]) -> list[float]:
-    """Avg of each seed, percent: the arithmetic mean of the benchmarks' accuracies."""
-    return [100 * float(np.mean([x.mean() for x in scores.accuracy[run, s].values()])) for s in seeds]
+def averages(scores: Scores, run: str, seeds: Sequence[int], benchmarks: Sequence[str] | None = None) -> list[float]:
+    """Avg of each replicate, percent: the arithmetic mean of the benchmarks' accuracies (None: of all)."""
+    of = [scores.accuracy[run, s] for s in seeds]
+    return [100 * float(np.mean([x[name].mean() for name in (benchmarks or x)])) for x in of]

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.results.sources import SOURCES, Place
+from tokenspectrum.results.sources import SOURCES, Place, Wanted
 from tokenspectrum.results.sql import empty_view_sql, one_line, query_text, view_sql
 from tokenspectrum.tables.registry import TABLES
 from tokenspectrum.tokenlog.reader import read_manifest
@@ -56,15 +56,13 @@ def find(place: Place) -> Found:
     return Found(place, files)
 
 
-def rebuild(path: Path, artifacts: Path, methods: Sequence[str], seeds: Sequence[int]) -> list[Found]:
+def rebuild(path: Path, artifacts: Path, wanted: Wanted) -> list[Found]:
     """Write the database at `path` anew, atomically, and return every folder with what became of it.
 
     Views hold the paths as `artifacts` gives them: pass it relative to the repository root.  A table without any file
     is there, and empty.  The table `sources` (folder, tables, problem, files) says what was read and what was not.
     """
-    found = [
-        find(place) for source in SOURCES.values() for place in source.places(artifacts / source.folder, methods, seeds)
-    ]
+    found = [find(place) for source in SOURCES.values() for place in source.places(artifacts / source.folder, wanted)]
     files: dict[str, list[str]] = {}
     for one in found:
         for table, paths in one.files.items():
@@ -72,7 +70,7 @@ def rebuild(path: Path, artifacts: Path, methods: Sequence[str], seeds: Sequence
     with atomic_path(path) as temporary:
         try:
             with duckdb.connect(temporary, config={"storage_compatibility_version": STORAGE}) as connection:
-                _fill(connection, files, found, layer_count(artifacts))
+                _fill(connection, files, found, layer_count(artifacts, wanted.bases))
         except duckdb.Error as e:  # binding a view opens its first file
             raise UserError(f"{path}: {one_line(e)}; run the stage that makes the file again") from None
     return found
@@ -93,12 +91,14 @@ def _fill(
     connection.executemany("INSERT INTO sources VALUES (?, ?, ?, ?)", rows)
 
 
-def layer_count(artifacts: Path) -> int | None:
-    """Layers of the base policy, None before it is made."""
-    try:
-        return int(json.loads((artifacts / "policy" / "config.json").read_text())["num_hidden_layers"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def layer_count(artifacts: Path, bases: Sequence[int]) -> int | None:
+    """Layers of a base policy, which all have the same number; None before one is made."""
+    for base in bases:
+        try:
+            return int(json.loads((artifacts / f"policy/{base}/config.json").read_text())["num_hidden_layers"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
 
 
 def without_rows(found: Sequence[Found]) -> dict[str, list[str]]:

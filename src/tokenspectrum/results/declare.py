@@ -69,7 +69,7 @@ class Result:
     methods: tuple[str, ...] = ()
     """Methods that it cannot be made without."""
     seeds: int = 1
-    """The fewest training seeds that it can be made of."""
+    """The fewest replicates that it can be made of."""
     lacks: Callable[[Any], Iterator[str]] = nothing
     """What else it needs of the whole params and they do not have, a line each: then it is not made."""
     disagrees: Callable[[Any], Iterator[str]] = nothing
@@ -111,10 +111,11 @@ class Result:
     @property
     def models(self) -> dict[str, type[BaseModel]]:
         """Every params section that it reads, sorted by dotted name, with its model."""
+        from tokenspectrum.params.replicates import Replicates
         from tokenspectrum.params.values import Names, Numbers
 
         own = {self.section: self.params} if self.params else {}
-        leaves = [SOURCES[name].leaf for name in self.reads]
-        lists = {"methods": ("{method}", Names), "seeds": ("{seed}", Numbers)}
-        listed = {name: model for name, (mark, model) in lists.items() if any(mark in leaf for leaf in leaves)}
+        sources = [SOURCES[name] for name in self.reads]
+        lists = {"methods": ("method", Names), "replicates": ("seed", Replicates), "bases": ("base", Numbers)}
+        listed = {name: model for name, (axis, model) in lists.items() if any(s.names(axis) for s in sources)}
         return dict(sorted((own | listed | dict(self.others)).items()))

@@ -7,7 +7,9 @@ from typing import Any
 from pydantic import RootModel
 
 from tokenspectrum.params.base import read_sections
+from tokenspectrum.params.replicates import Replicate
 from tokenspectrum.results.declare import Result
+from tokenspectrum.results.sources import Wanted
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,19 @@ class Given:
         return self.values.get("methods", ())
 
     @property
+    def replicates(self) -> tuple[Replicate, ...]:
+        """The trainings of each method: a seed and a base policy each."""
+        return self.values.get("replicates", ())
+
+    @property
     def seeds(self) -> tuple[int, ...]:
-        """The training seeds of each method."""
-        return self.values.get("seeds", ())
+        """The replicates' seeds."""
+        return tuple(replicate.seed for replicate in self.replicates)
+
+    @property
+    def wanted(self) -> Wanted:
+        """What tables are read of."""
+        return Wanted(self.methods, self.seeds, self.values.get("bases", ()))
 
 
 def read_given(result: Result) -> Given:

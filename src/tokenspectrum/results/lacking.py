@@ -11,8 +11,8 @@ def lacks(result: Result, params: Any) -> Iterator[str]:
     for method in result.methods:
         if method not in params.methods:
             yield f"method {method} is not in methods; add it"
-    if len(params.seeds) < result.seeds:
-        yield f"it takes {result.seeds} seeds, and seeds holds {len(params.seeds)}; add some"
+    if len(params.replicates) < result.seeds:
+        yield f"it takes {result.seeds} replicates, and replicates holds {len(params.replicates)}; add some"
     yield from result.lacks(params)
 
 

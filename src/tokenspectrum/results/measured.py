@@ -49,7 +49,7 @@ def read_scores(tables: Tables, benchmarks: Sequence[str], checkpoints: int) -> 
     Raises UserError where a folder is incomplete, or where runs were not asked the same problems equally often.
     """
     text = query_text("queries/accuracy.sql")
-    rows = tables.ask(text, of=["evaluate"], checkpoints=checkpoints) if tables.methods else []
+    rows = tables.ask(text, of=["evaluate"], checkpoints=checkpoints) if tables.wanted.methods else []
     for row in rows:
         if row["checkpoints"] != checkpoints:
             raise UserError(
@@ -93,7 +93,7 @@ def _same_problems(problems: dict[tuple[str, int], dict[str, dict[str, float]]],
 
 def read_ends(tables: Tables, rule: CollapseParams) -> dict[tuple[str, int], Ends]:
     """First and last steps of each training run, and whether it collapsed (queries/collapse.sql)."""
-    if not tables.methods:
+    if not tables.wanted.methods:
         return {}
     rows = tables.ask(query_text("queries/collapse.sql"), of=["metrics"], **rule.model_dump())
     return {(row.pop("run"), row.pop("seed")): Ends(**row) for row in rows}

@@ -19,7 +19,7 @@ class CollapseParams(Frozen):
 
 
 class BootstrapParams(Frozen):
-    """Hierarchical bootstrap of the difference from the reference: seeds, then problems."""
+    """Hierarchical bootstrap of the difference from the reference: replicates, then problems."""
 
     draws: int = Field(default=2000, ge=100, description="resamples")
     seed: int = Field(default=0, ge=0, description="of the resampling")

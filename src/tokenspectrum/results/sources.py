@@ -6,26 +6,45 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What params name: methods, the replicates' seeds, and base policies."""
+
+    methods: Sequence[str] = ()
+    seeds: Sequence[int] = ()
+    bases: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
 class Source:
     """An out of a stage that holds tables.
 
-    `folder` is below artifacts/<preset>/, and `leaf` below that: one folder a method and seed, or a method, or a seed.
-    The first table is always in it, the others where they were asked for.  `run` is whose rows they are (None: the
-    table has no runs).
+    `folder` is below artifacts/<preset>/, and `leaf` below that: one folder a method and seed, a seed, a base policy,
+    or a method and base policy.  The first table is always in it, the others where they were asked for.  `run` is whose
+    rows they are (None: the table has no runs).  Rows of the probe have the number of the base policy as seed.
+
+    `once`: all base policies have the same rows, as those of a preset share a tokenizer.  The first one's are read.
     """
 
     folder: str
     tables: tuple[str, ...]
     leaf: str = ""
     run: str | None = None
+    once: bool = False
 
-    def places(self, root: Path, methods: Sequence[str], seeds: Sequence[int]) -> Iterator["Place"]:
-        """Its folders for these methods and seeds, where `root` is where `folder` lies."""
-        for method in methods if "{method}" in self.leaf else [""]:
-            for seed in seeds if "{seed}" in self.leaf else [None]:
-                keys = {"method": method, "seed": seed}
-                run = None if self.run is None else self.run.format(**keys)
-                yield Place(root / self.leaf.format(**keys), self.tables, run, seed)
+    def names(self, axis: str) -> bool:
+        """Whether its folders are told apart by `axis`: method, seed or base."""
+        return f"{{{axis}}}" in self.leaf
+
+    def places(self, root: Path, wanted: Wanted) -> Iterator["Place"]:
+        """Its folders for what is wanted, where `root` is where `folder` lies."""
+        bases = wanted.bases[:1] if self.once else wanted.bases
+        for method in wanted.methods if self.names("method") else [""]:
+            for seed in wanted.seeds if self.names("seed") else [None]:
+                for base in bases if self.names("base") else [None]:
+                    keys = {"method": method, "seed": seed, "base": base}
+                    run = None if self.run is None else self.run.format(**keys)
+                    rows_of = base if seed is None and run is not None else seed
+                    yield Place(root / self.leaf.format(**keys), self.tables, run, rows_of)
 
 
 @dataclass(frozen=True)
@@ -42,11 +61,11 @@ _EACH = "{method}-s{seed}"
 SOURCES = {
     "prompts": Source("prompts/train", ("prompts",)),
     "benchmarks": Source("prompts/benchmarks", ("prompts",)),
-    "vocab": Source("vocab", ("vocab",)),
-    "rollouts": Source("rollouts", ("responses", "sampled", "prompt_tokens"), run="base"),
-    "tokens": Source("tokens", ("tokens",), run="base"),
-    "attention": Source("attention", ("attention", "attention_rows"), run="base"),
-    "weights": Source("weights", ("weights",), "{method}/table"),
+    "vocab": Source("vocab", ("vocab",), "{base}", once=True),
+    "rollouts": Source("rollouts", ("responses", "sampled", "prompt_tokens"), "{base}", "base"),
+    "tokens": Source("tokens", ("tokens",), "{base}", "base"),
+    "attention": Source("attention", ("attention", "attention_rows"), "{base}", "base"),
+    "weights": Source("weights", ("weights",), "{method}-b{base}/table", "base"),
     "metrics": Source("metrics", ("metrics",), _EACH, "{method}"),
     "tokenlog": Source(
         "train", ("runs", "responses", "tokens", "attention", "attention_rows"), f"{_EACH}/tokenlog", "{method}"

@@ -1,4 +1,4 @@
-"""Statistics of a results table: spread over seeds, paired tests against a reference, and their power.
+"""Statistics of a results table: spread over replicates, paired tests against a reference, and their power.
 
 Knows arrays of numbers; nothing of runs, benchmarks' meaning or files.  Undefined is None, never a made-up number.
 """
@@ -37,14 +37,14 @@ class PairedTest:
 
 
 def summary(values: Sequence[float]) -> Summary:
-    """n, mean and standard deviation over seeds."""
+    """n, mean and standard deviation over replicates."""
     n = len(values)
     mean = float(np.mean(values)) if n else None
     return Summary(n, mean, float(np.std(values, ddof=1)) if n > 1 else None)
 
 
 def paired_t(a_S: Sequence[float], b_S: Sequence[float], confidence: float = 0.95) -> PairedTest | None:
-    """Paired t-test (scipy's) of a against b, matched by position (seed).  None where it is undefined.
+    """Paired t-test (scipy's) of a against b, matched by position (replicate).  None where it is undefined.
 
     That is with fewer than two pairs, or when all differences are equal: their spread is 0, so t would divide by 0.
     """
@@ -65,6 +65,51 @@ def paired_t(a_S: Sequence[float], b_S: Sequence[float], confidence: float = 0.9
         low=float(interval.low),
         high=float(interval.high),
     )
+
+
+# Up to so many differences all sign patterns are gone through: 2^15 of them.
+MOST_FLIPPED = 15
+
+
+def sign_flip(d_R: Sequence[float]) -> float | None:
+    """Exact two-sided p-value of the mean of n differences, if each sign were a fair coin's (scipy's permutations).
+
+    It assumes no normal distribution.  Its smallest value is 2^(1 - n): 0.25 for n = 3.  None for n above MOST_FLIPPED.
+    """
+    if len(d_R) > MOST_FLIPPED:
+        return None
+    data = (np.asarray(d_R, np.float64),)
+    return float(stats.permutation_test(data, np.mean, permutation_type="samples", n_resamples=np.inf).pvalue)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Standard deviation between base policies, and between seeds on one base policy.  None where it cannot be told."""
+
+    bases: float | None
+    seeds: float | None
+
+
+UNKNOWN = Parts(None, None)
+
+
+def parts(d_R: Sequence[float], bases: Sequence[int]) -> Parts:
+    """The two parts of the variance of d_R, by a one-way random-effects analysis of variance.
+
+    MS_within = SS_within / (n - B) is the part of seeds.  The part of bases is (MS_between - MS_within) / n0, with
+    n0 = (n - sum n_b^2 / n) / (B - 1), and at least 0.  With one seed a base the two cannot be told apart: both None.
+    """
+    d_R = np.asarray(d_R, np.float64)
+    groups = [d_R[[b == base for b in bases]] for base in dict.fromkeys(bases)]
+    n, n_bases = len(d_R), len(groups)
+    if n == n_bases:
+        return UNKNOWN
+    within = sum(float(((g - g.mean()) ** 2).sum()) for g in groups) / (n - n_bases)
+    if n_bases == 1:
+        return Parts(None, math.sqrt(within))
+    between = sum(len(g) * float((g.mean() - d_R.mean()) ** 2) for g in groups) / (n_bases - 1)
+    size = (n - sum(len(g) ** 2 for g in groups) / n) / (n_bases - 1)
+    return Parts(math.sqrt(max(0.0, between - within) / size), math.sqrt(within))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -108,7 +153,7 @@ def minimum_detectable_difference(sd: float, n: int, power: float = 0.8, alpha: 
 def bootstrap_interval(
     differences: Mapping[str, np.ndarray], draws: int, seed: int, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Interval of the difference in Avg, by a bootstrap that resamples seeds, then problems.
+    """Interval of the difference in Avg, by a bootstrap that resamples replicates, then problems.
 
     `differences[benchmark]` is d_SP: seeds by problems, the row's accuracy less the reference's.  Every draw takes S
     seeds with replacement, shared by all benchmarks, then P problems of each benchmark with replacement.  Problems are

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.results.sources import SOURCES, Place
+from tokenspectrum.results.sources import SOURCES, Place, Wanted
 from tokenspectrum.results.sql import one_line, query_text, view_sql
 from tokenspectrum.tokenlog.reader import check_folder
 
@@ -21,8 +21,7 @@ class Tables:
     """`roots[source]` is where a source's folder lies; `package` is the result's, where its SQL files are."""
 
     roots: Mapping[str, Path]
-    methods: Sequence[str]
-    seeds: Sequence[int]
+    wanted: Wanted
     package: str
     _files: dict[str, dict[str, list[str]]] = field(default_factory=dict, repr=False)
 
@@ -30,7 +29,7 @@ class Tables:
         """Table -> files of one source; a UserError where a folder is incomplete, damaged, or of another run."""
         if source not in self._files:
             found: dict[str, list[str]] = {}
-            for place in SOURCES[source].places(self.roots[source], self.methods, self.seeds):
+            for place in SOURCES[source].places(self.roots[source], self.wanted):
                 for table, name in _listed(place):
                     found.setdefault(table, []).append(name)
             self._files[source] = found

@@ -42,6 +42,7 @@ Row = dict[str, Any]
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--benchmarks", type=Path, required=True, help="folder of benchmark problems, to be held out")
+    parser.add_argument("--base", type=int, required=True, help="which of bases: the seed of a tiny policy")
     parser.add_argument("--out", type=Path, required=True, help="policy folder to write")
     parser.add_argument("--vocab", type=Path, required=True, help="folder of the table vocab to write")
     parser.add_argument("--report", type=Path, required=True, help="JSON report to write")
@@ -50,14 +51,14 @@ def main(argv: list[str] | None = None) -> None:
     benchmarks = read_benchmarks(args.benchmarks)
     if params.check is not None:
         require_benchmarks(params.check, benchmarks)
-    work = args.out.parent / f".policy-stage.{os.getpid()}"
+    work = args.out.parent / f".policy-stage.{args.base}.{os.getpid()}"
     shutil.rmtree(work, ignore_errors=True)
     try:
         if isinstance(params, TinyPolicy):
-            report = make_tiny(params, benchmarks, work / "policy")
+            report = make_tiny(params, args.base, benchmarks, work / "policy")
         else:
             report = {"source": params.name, "revision": params.revision} | import_checkpoint(params, work / "policy")
-        report |= {"kind": params.kind, "policy": params.name, "benchmarks": None}
+        report |= {"kind": params.kind, "policy": params.name, "base": args.base, "benchmarks": None}
         if params.check is not None:
             accuracies = benchmark_accuracies(params.check, work / "policy", benchmarks)
             check_policy(params.check, accuracies)
@@ -81,7 +82,7 @@ def read_benchmarks(root: Path) -> dict[str, list[Row]]:
     return {Path(name).stem: read_file(check_file(root, name, manifest), PROMPTS).to_pylist() for name in names}
 
 
-def make_tiny(params: TinyPolicy, benchmarks: dict[str, list[Row]], out: Path) -> dict[str, Any]:
+def make_tiny(params: TinyPolicy, seed: int, benchmarks: dict[str, list[Row]], out: Path) -> dict[str, Any]:
     """Train the tiny policy without the benchmarks' problems, write its folder, and return its part of the report."""
     held_out = {row["extra_info"]["problem"] for rows in benchmarks.values() for row in rows}
     tokenizer = build_tokenizer()
@@ -92,7 +93,7 @@ def make_tiny(params: TinyPolicy, benchmarks: dict[str, list[Row]], out: Path) -
             losses.append(loss)
             progress.update(done, loss=loss)
 
-        model = train_tiny(params, tokenizer, held_out, on_step)
+        model = train_tiny(params, seed, tokenizer, held_out, on_step)
     save_policy(model, tokenizer, out)
     return {
         "layers": params.num_layers,

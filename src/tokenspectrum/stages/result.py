@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     args = vars(parser.parse_args(rest))
     given = read_given(result)
     roots = {source: args[source] for source in result.reads}
-    found = answer(result, module, Tables(roots, given.methods, given.seeds, result.package), given)
+    found = answer(result, module, Tables(roots, given.wanted, result.package), given)
     files = {"csv": to_csv(result.columns, found.rows).encode()}
     if result.figure:
         files["png"] = module.draw(found.rows, given)

@@ -1,6 +1,7 @@
 """Stage `rollouts`: join the shards of the base policy's responses, and compute rewards and group advantages.
 
 Out: tables responses, sampled (what the engine returned) and prompt_tokens (what the policy saw), run `base`, step 0.
+Their seed column holds the number of the base policy.
 The number of shards changes the rows by float noise only.  The weights stage resolves rules on these responses.  No
 policy is trained on them.
 """
@@ -32,6 +33,7 @@ def main(argv: list[str] | None = None) -> None:
         "out": "folder to write the tables into",
     }.items():
         parser.add_argument(f"--{flag}", type=Path, required=True, help=what)
+    parser.add_argument("--base", type=int, required=True, help="which of bases the policy is")
     args = parser.parse_args(argv)
     params, sampling, reward = read_sections(rollouts=RolloutsParams, sampling=SamplingParams, reward=RewardParams)
     questions = read_probe(args.prompts, params)
@@ -44,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         ("sampled", sampled.SCHEMA, sampled_columns(answers)),
         ("prompt_tokens", prompt_tokens.SCHEMA, prompt_columns(prompts)),
     ):
-        write_step(args.out, table, schema, columns, run=BASE, seed=params.seed, step=0)
+        write_step(args.out, table, schema, columns, run=BASE, seed=args.base, step=0)
     write_manifest(args.out)
 
 

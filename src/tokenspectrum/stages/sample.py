@@ -1,7 +1,9 @@
 """Stage `sample`: the base policy answers one shard of the probe.
 
-Out: the table drawn, run `base`, step 0.  Knows no rewards: the stage rollouts judges all shards together.  A killed
-stage goes on after the last part that it drew.  Exit code 75: stopped by SIGTERM, and a part was kept.
+Out: the table drawn, run `base`, step 0.  Its seed column holds the number of the base policy.
+A killed stage goes on after the last part that it drew.  Exit code 75: stopped by SIGTERM, and a part was kept.
+
+Knows no rewards: the stage rollouts judges all shards together.
 """
 
 import argparse
@@ -35,6 +37,7 @@ def main(argv: list[str] | None = None) -> None:
         "out": "folder to write the table into",
     }.items():
         parser.add_argument(f"--{flag}", type=Path, required=True, help=what)
+    parser.add_argument("--base", type=int, required=True, help="which of bases the policy is")
     parser.add_argument("--shard", type=int, required=True, help="which of rollouts.shards")
     args = parser.parse_args(argv)
     params, sampling, systems, dtype = read_sections(
@@ -53,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
         chunk = prompts_at_once(params.engine, systems, sampling.n)
         facts = {"engine": params.engine, "dtype": dtype.root, "policy": policy_facts(args.policy)}
         answers = draw(engine, prompts, asked, params.seed, chunk, place, facts)
-    write_step(args.out, "drawn", drawn.SCHEMA, drawn_columns(answers), run=BASE, seed=params.seed, step=0)
+    write_step(args.out, "drawn", drawn.SCHEMA, drawn_columns(answers), run=BASE, seed=args.base, step=0)
     write_manifest(args.out)
 
 

@@ -62,7 +62,7 @@ def find_steps(artifacts: Path, checkpoints: Path | None = None) -> Found:
             continue
         for name in sorted(files):
             _enter(found, path.parent, name, live=False)
-    found.policies = sorted(path.parent for path in artifacts.glob("*/tokenizer.json"))
+    found.policies = sorted(path.parent for path in artifacts.glob("policy/*/tokenizer.json"))
     if checkpoints is not None:
         for root in _live_roots(checkpoints, artifacts.name):
             _enter_live(found, root)

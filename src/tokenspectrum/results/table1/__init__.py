@@ -1,9 +1,11 @@
 """Accuracy of every method on every benchmark, tested against full-token training; the published figures stand apart.
 
-Accuracy is mean@k in percent: the mean over exactly k samples of a problem, then over problems, then over seeds.
-Avg is the arithmetic mean of the benchmarks.  Each method is compared with the reference by a two-sided paired t-test
-over shared seeds.  The p-values are adjusted by Holm's method over all tested rows.  A hierarchical bootstrap over
-seeds and problems gives a second interval.  A method may have a second row, of the seeds that did not collapse.
+Accuracy is mean@k in percent: the mean over exactly k samples of a problem, then over problems, then over replicates.
+Avg is the arithmetic mean of the benchmarks.  A replicate is a base policy and a training seed.  Each method is
+compared with the reference by a two-sided paired t-test over shared replicates, and pairs of methods with each other.
+The p-values are adjusted by Holm's method over all tested rows.  Beside them stands the exact p-value of a sign-flip
+test, and whether the difference has the same sign on every base policy.  From six replicates on, a hierarchical
+bootstrap over replicates and problems gives a second interval.
 """
 
 from collections.abc import Iterator
@@ -24,7 +26,11 @@ class Table1Params(ComparisonParams):
         default={}, description="label of each method's row, and of base; a method without one shows its name"
     )
     survivors: tuple[str, ...] = Field(
-        default=(), description="methods that get a second row, of the seeds that did not collapse"
+        default=(),
+        description="methods that get a second row if something collapsed: of the replicates that did not",
+    )
+    contrasts: tuple[tuple[str, str], ...] = Field(
+        default=(), description="pairs of methods that are tested against each other; an untrained pair has no row"
     )
     last_checkpoints: int = Field(default=1, ge=1, description="evaluated checkpoints averaged, counted from the last")
     collapse: CollapseParams = CollapseParams()
@@ -42,6 +48,13 @@ def disagrees(params: Any) -> Iterator[str]:
     for method in own.survivors:
         if method not in params.rules:
             yield f"analysis.table1.survivors: {method} has no entry in rules; there are {', '.join(params.rules)}"
+    for i, pair in enumerate(own.contrasts):
+        field = f"analysis.table1.contrasts.{i}"
+        for method in pair:
+            if method not in params.rules:
+                yield f"{field}: {method} has no entry in rules; there are {', '.join(params.rules)}"
+        if len(set(pair)) == 1 or own.reference in pair:
+            yield f"{field}: it takes two different methods, neither of them the reference, {own.reference}"
     if params.train.steps < own.collapse.window:
         yield f"analysis.table1.collapse.window: {own.collapse.window} steps, but a run has {params.train.steps}"
 
@@ -54,22 +67,29 @@ RESULT = Result(
     columns=(
         Column("row", str, "the row's label"),
         Column("method", str, "the method, or base"),
-        Column("seeds", str, "all, or survivors: the seeds that did not collapse"),
-        Column("<benchmark>", float, "accuracy on it, percent, mean over seeds; stand-ins are marked"),
+        Column("replicates", str, "all, or survivors: those that did not collapse"),
+        Column("<benchmark>", float, "accuracy on it, percent, mean over replicates; stand-ins are marked"),
         Column("Avg", float, "arithmetic mean of the benchmarks, percent"),
-        Column("n", int, "seeds"),
-        Column("std", float, "standard deviation of Avg over seeds, points; empty with one seed"),
-        Column("difference", float, "Avg less the reference's, points"),
+        Column("n", int, "replicates"),
+        Column("bases", int, "base policies that they train"),
+        Column("std", float, "standard deviation of Avg over replicates, points; empty with one"),
+        Column("against", str, "the method that it is compared with"),
+        Column("difference", float, "Avg less that method's, points"),
+        Column("bases_above", int, "base policies on which the difference is above 0"),
+        Column("sign", str, "same, or differs: the sign of the difference between base policies; empty with one"),
+        Column("sd_bases", float, "standard deviation of the difference between base policies, points"),
+        Column("sd_seeds", float, "the same between seeds on one base policy; both empty with one seed a base"),
         Column("df", int, "degrees of freedom of the paired t-test"),
         Column("t", float, "its statistic"),
         Column("p", float, "its two-sided p-value"),
         Column("p_holm", float, "the p-value after Holm, over all tested rows"),
+        Column("p_flip", float, "exact two-sided p-value of the sign-flip test"),
         Column("ci_low", float, "interval of the difference, lower end"),
         Column("ci_high", float, "the same, upper end"),
         Column("mdd", float, "the smallest true difference that this test would find with the given power, points"),
-        Column("boot_low", float, "bootstrap interval of the difference, lower end"),
+        Column("boot_low", float, "bootstrap interval of the difference, lower end; empty below 6 replicates"),
         Column("boot_high", float, "the same, upper end"),
-        Column("collapsed", int, "seeds of this row that collapsed; empty for the base policy"),
+        Column("collapsed", int, "replicates of this row that collapsed; empty for the base policy"),
         Column("published_family", str, "the family of the paper's experiments that the next columns cite"),
         Column("published_avg", float, "Avg in the paper"),
         Column("published_avg_sd", float, "its standard deviation there"),

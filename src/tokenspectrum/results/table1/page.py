@@ -4,14 +4,23 @@ Every sentence follows from the numbers.  Reads and computes nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokenspectrum.results.benchmarks import BenchmarkName, stand_ins
+from tokenspectrum.results.comparison import FEW, Comparison
 from tokenspectrum.results.given import Given
 from tokenspectrum.results.measured import Ends, Scores
 from tokenspectrum.results.table1 import Table1Params
 
 Row = Mapping[str, Any]
+
+
+class Facts(NamedTuple):
+    """What the page tells beside the rows, which it has in the order of `comparisons`."""
+
+    scores: Scores
+    ends: Mapping[tuple[str, int], Ends]
+    comparisons: Sequence[Comparison]
 
 
 def _f(value: float | None, form: str = ".2f") -> str:
@@ -49,42 +58,86 @@ def _about(scores: Scores, given: Given, benchmarks: Sequence[BenchmarkName]) ->
     averaged = "at the final checkpoint" if last == 1 else f"over the last {last} checkpoints"
     blocks.append(
         f"Accuracy is mean@{k} in percent: the mean over exactly {k} samples of a problem, then over problems,"
-        f" {averaged}, then over seeds. Avg is the arithmetic mean of the benchmarks, n the number of seeds, std the"
-        " standard deviation of Avg over seeds. The strict verifier, which counts, and math-verify disagree on"
+        f" {averaged}, then over replicates. Avg is the arithmetic mean of the benchmarks, n the number of replicates,"
+        " std the standard deviation of Avg over them. The strict verifier, which counts, and math-verify disagree on"
         f" {scores.disagreements} of {scores.n_samples} samples."
     )
-    return blocks
+    return [*blocks, _replicates(given)]
 
 
-def _measured(rows: Sequence[Row], benchmarks: Sequence[BenchmarkName], reference: str) -> str:
+def _replicates(given: Given) -> str:
+    """What a replicate is here, and what that leaves open."""
+    bases = [replicate.base for replicate in given.replicates]
+    text = f"A replicate is a base policy and a training seed: {len(bases)} here, on"
+    if len(set(bases)) == 1:
+        return (
+            f"{text} one base policy. **One base policy: nothing here speaks of another.** Which tokens are anchors"
+            " and which are explorers is a property of the base policy, so another may reverse a sign."
+        )
+    text += f" {len(set(bases))} base policies. Intervals and tests are over replicates."
+    if len(bases) == len(set(bases)):
+        return (
+            f"{text} Each base policy is trained under one seed, so the spread is of both together: what is due to the"
+            " base policy and what to the seed cannot be told apart."
+        )
+    return (
+        f"{text} Replicates on one base policy are not independent where base policies differ, and then intervals are"
+        " too narrow: read them beside the standard deviations of Δ between base policies and between seeds on one."
+    )
+
+
+def _measured(rows: Sequence[Row], benchmarks: Sequence[BenchmarkName], labels: Mapping[str, str]) -> str:
     headings = [b.heading for b in benchmarks]
-    header = ["", *headings, "Avg", "n", "std", f"Δ to {reference}", "df", "p", "p Holm", "CI", "MDD"]
+    header = ["", *headings, "Avg", "n", "std", "Δ", "against", "bases above", "p", "p Holm", "p flip", "CI", "MDD"]
+    parts = any(row["sd_seeds"] is not None for row in rows)
     body = []
     for row in rows:
         accuracies = [*(_f(row[name]) for name in headings), _f(row["Avg"]), str(row["n"]), _f(row["std"])]
-        test = [_f(row["difference"], "+.2f"), _f(row["df"], "d"), _p(row["p"]), _p(row["p_holm"])]
-        spans = [_interval(row["ci_low"], row["ci_high"]), _f(row["mdd"]), _interval(row["boot_low"], row["boot_high"])]
-        body.append([row["row"], *accuracies, *test, *spans])
+        above = "" if row["bases_above"] is None else f"{row['bases_above']} of {row['bases']}"
+        against = labels.get(row["against"], row["against"] or "")
+        test = [_f(row["difference"], "+.2f"), against, f"**{above}**" if row["sign"] == "differs" else above]
+        test += [_p(row["p"]), _p(row["p_holm"]), _p(row["p_flip"])]
+        spans = [_interval(row["ci_low"], row["ci_high"]), _f(row["mdd"])]
+        spans += [_f(row["sd_bases"]), _f(row["sd_seeds"])] if parts else []
+        body.append([row["row"], *accuracies, *test, *spans, _interval(row["boot_low"], row["boot_high"])])
+    header += ["sd bases", "sd seeds"] if parts else []
+    if all(row["boot_low"] is None for row in rows):
+        return _table(header, [cells[:-1] for cells in body])
     return _table([*header, "bootstrap CI"], body)
 
 
-def _method(rows: Sequence[Row], params: Table1Params, reference: str) -> list[str]:
+def _method(rows: Sequence[Row], params: Table1Params) -> list[str]:
     family = sum(row["p"] is not None for row in rows)
     cover, level, power = (f"{100 * x:g} %" for x in (1 - params.alpha, params.alpha, params.power))
+    most = max(row["n"] for row in rows)
     return [
-        f"Δ is the difference of Avg from {reference}, in points; df, p and CI ({cover}) are of the two-sided paired"
-        f" t-test over shared seeds; p Holm is adjusted over the {family} tested rows of this table. Blank: fewer than"
-        " two seeds, or differences without any spread.",
-        f"MDD is the smallest true difference that this test finds with {power} power: ncp sd / sqrt(n), where sd is"
+        "Δ is the difference of Avg from the method named beside it, in points. *Bases above* says on how many base"
+        " policies it is above 0, in bold where its sign differs between them.",
+        f"p and CI ({cover}) are of the two-sided paired t-test over shared replicates, with n - 1 degrees of freedom."
+        f" p Holm is adjusted over the {family} tested rows of this table. Blank: fewer than two replicates, or"
+        " differences without any spread.",
+        "p flip is the exact p-value of the sign-flip test, which assumes no normal distribution: the share of all 2^n"
+        f" patterns of signs whose mean is as far from 0. With n = {most} it cannot fall below {2.0 ** (1 - most):g}"
+        + (f", so it can never pass {level}." if 2.0 ** (1 - most) > params.alpha else "."),
+        f"MDD is the smallest true difference that the t-test finds with {power} power: ncp sd / sqrt(n), where sd is"
         " the standard deviation of the paired differences and ncp the noncentrality at which a noncentral t with n - 1"
         f" degrees of freedom passes the two-sided cut at {level} that often.",
-        f"Bootstrap CI is the {cover} percentile interval of Δ over {params.bootstrap.draws} draws of seeds, then of"
-        " problems within each benchmark (the same problems for all drawn seeds). With few seeds it comes out narrow.",
+        *_bootstrap(rows, params, cover),
     ]
 
 
-def _findings(rows: Sequence[Row], scores: Scores, params: Table1Params, reference: str) -> list[str]:
-    lines = []
+def _bootstrap(rows: Sequence[Row], params: Table1Params, cover: str) -> list[str]:
+    if all(row["boot_low"] is None for row in rows):
+        return [f"No bootstrap interval is given: of fewer than {FEW} replicates it is known to be too narrow."]
+    return [
+        f"Bootstrap CI is the {cover} percentile interval of Δ over {params.bootstrap.draws} draws of replicates, then"
+        f" of problems within each benchmark (the same problems for all drawn replicates). Below {FEW} replicates it is"
+        " known to be too narrow and left out."
+    ]
+
+
+def _findings(rows: Sequence[Row], facts: Facts, params: Table1Params) -> list[str]:
+    lines, scores = [], facts.scores
     highest = max(row["Avg"] for row in rows if row["Avg"] is not None)
     if highest <= params.about_zero:
         lines.append(
@@ -95,26 +148,47 @@ def _findings(rows: Sequence[Row], scores: Scores, params: Table1Params, referen
     differ = [row for row in tested if row["p_holm"] <= params.alpha]
     if not tested:
         lines.append(
-            f"No row could be tested: that takes {reference} and at least two seeds whose differences have some spread."
+            f"No row could be tested: that takes {params.labels.get(params.reference, params.reference)} and at least"
+            " two replicates whose differences have some spread."
         )
     elif not differ:
-        lines.append(
-            f"No row differs from {reference} after Holm at level {params.alpha:g}; {len(tested)} rows were tested."
-        )
+        lines.append(f"No difference passes Holm at level {params.alpha:g}; {len(tested)} rows were tested.")
     for row in differ:
         side = "above" if row["difference"] > 0 else "below"
         lines.append(
-            f"{row['row']} is {side} {reference} by {abs(row['difference']):.2f} points: CI"
+            f"{_pair(row, params)}: {side} by {abs(row['difference']):.2f} points, CI"
             f" {_interval(row['ci_low'], row['ci_high'])}, p Holm {_p(row['p_holm'])}, n = {row['n']}."
         )
-    for row in tested:
+    lines += _signs(rows, facts, params)
+    for row in (row for row in tested if row["boot_low"] is not None):
         excludes = {
             name: row[low] > 0 or row[high] < 0
             for name, low, high in (("t", "ci_low", "ci_high"), ("bootstrap", "boot_low", "boot_high"))
         }
         if excludes["t"] != excludes["bootstrap"]:
             yes, no = sorted(excludes, key=lambda name: not excludes[name])
-            lines.append(f"{row['row']}: the {yes} interval excludes 0, the {no} interval does not.")
+            lines.append(f"{_pair(row, params)}: the {yes} interval excludes 0, the {no} interval does not.")
+    return lines
+
+
+def _pair(row: Row, params: Table1Params) -> str:
+    """A row as a contrast of two methods."""
+    if row["against"] != params.reference:
+        return row["row"]
+    return f"{row['row']} against {params.labels.get(row['against'], row['against'])}"
+
+
+def _signs(rows: Sequence[Row], facts: Facts, params: Table1Params) -> list[str]:
+    """Which differences keep their sign on every base policy; one line for each that does not."""
+    lines, kept = [], []
+    for row, comparison in zip(rows, facts.comparisons, strict=True):
+        if comparison.sign == "same":
+            kept.append(f"{_pair(row, params)} ({'above' if row['difference'] > 0 else 'below'})")
+        elif comparison.sign == "differs" and comparison.by_base:
+            each = ", ".join(f"{d:+.2f} on base {base}" for base, d in comparison.by_base.items())
+            lines.append(f"**{_pair(row, params)}: the sign differs between base policies**: {each}.")
+    if kept:
+        lines.append(f"The same sign on every base policy: {'; '.join(kept)}.")
     return lines
 
 
@@ -124,7 +198,7 @@ def _collapse(ends: Mapping[tuple[str, int], Ends], params: Table1Params) -> lis
         f"A run counts as collapsed if, from its first {rule.window} steps to its last {rule.window} (of a shorter run,"
         f" from one half to the other), mean response length falls below {rule.length_below:g} times the first or rises"
         f" above {rule.length_above:g} times it, or mean reward falls by more than {rule.reward_drop:g}. Rows hold all"
-        " seeds; rows named survivors hold those that did not collapse."
+        " replicates; rows named survivors hold those that did not collapse."
     ]
     collapsed = [
         f"- {run}, seed {seed}: length {e.first_length:.1f} to {e.last_length:.1f} tokens, reward {e.first_reward:.2f}"
@@ -146,20 +220,19 @@ def _published(rows: Sequence[Row]) -> str:
     return _table(["", "family", "Avg", "MATH", "AIME", "full-token Avg", "full-token AIME"], body)
 
 
-def to_markdown(rows: Sequence[Row], scores: Scores, ends: Mapping[tuple[str, int], Ends], given: Given) -> str:
+def to_markdown(rows: Sequence[Row], facts: Facts, given: Given) -> str:
     """The page as text."""
     params, benchmarks = given.own, given["prompts.benchmarks"]
-    reference = params.labels.get(params.reference, params.reference)
     blocks = [
         "# Table 1",
-        *_about(scores, given, benchmarks),
+        *_about(facts.scores, given, benchmarks),
         "## Measured here",
-        _measured(rows, benchmarks, reference),
-        *_method(rows, params, reference),
+        _measured(rows, benchmarks, params.labels),
+        *_method(rows, params),
         "## Findings",
-        "\n".join(f"- {line}" for line in _findings(rows, scores, params, reference)),
+        "\n".join(f"- {line}" for line in _findings(rows, facts, params)),
         "## Collapse",
-        *_collapse(ends, params),
+        *_collapse(facts.ends, params),
         "## Published, not measured here",
         "The ANCHOR paper's figures (arXiv 2605.07660), percent, of Qwen3-8B-Base and its own data: not of what was run"
         " here. Its two families of experiments differ in set-up: read a figure against the full-token one beside it."

@@ -11,7 +11,7 @@ FROM (
     ('low2high_shallow', 'all', 'intervention', 37.40, NULL, NULL, NULL, NULL, 34.39, 0.47, NULL, NULL),
     ('low2high_mid', 'all', 'intervention', 37.15, 0.77, NULL, NULL, NULL, 34.39, 0.47, NULL, NULL)
 ) AS cited (
-    method, seeds, published_family,
+    method, replicates, published_family,
     published_avg, published_avg_sd, published_math, published_aime, published_aime_sd,
     published_full_avg, published_full_avg_sd, published_full_aime, published_full_aime_sd
 );

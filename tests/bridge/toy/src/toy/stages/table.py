@@ -15,7 +15,7 @@ def main():
     query = Path(toy.__file__).with_name("queries").joinpath("table.sql").read_text()
     lines = [query.strip()]
     for method in param("methods"):
-        for seed in param("seeds"):
+        for seed in (replicate["seed"] for replicate in param("replicates")):
             score = read(f"{args.evaluate}/{method}-s{seed}/score.json")
             lines.append(f"{method},{seed},{score:.{param('table.digits')}f}")
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)

@@ -22,12 +22,13 @@ def backend(name):
 
 def main():
     parser = argparse.ArgumentParser()
-    for flag in ("source", "rule", "method", "seed", "out"):
+    for flag in ("source", "rule", "method", "half", "seed", "out"):
         parser.add_argument(f"--{flag}")
     args = parser.parse_args()
     folder = os.environ.get("SNAKEDVC_CHECKPOINT_DIR")
     saved = Path(folder, "state.json") if folder else Path("no-checkpoint")
-    state, done = read(saved) if saved.exists() else (float(args.seed), 0)
+    start = float(args.seed) + {"a": 0.0, "b": 0.5}[args.half]
+    state, done = read(saved) if saved.exists() else (start, 0)
     report(f"from step {done}")
     move, weigh = backend(param("train.backend")), find_rule(args.method)[0].weigh
     for i in range(done, param("train.steps")):
