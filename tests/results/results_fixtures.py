@@ -1,4 +1,7 @@
-"""A small artifacts folder with every table, written with the token log's own writer: two methods, two seeds."""
+"""A small artifacts folder with every table, written with the token log's own writer: two methods, two replicates.
+
+No base policy has the number of a seed, so that whoever takes one for the other finds nothing.
+"""
 
 from pathlib import Path
 
@@ -7,10 +10,13 @@ import yaml
 from kit.tables import attention_columns, places, prompt_columns, response_columns, token_columns, write_vocab
 
 from tokenspectrum.prompts.problem import Problem
+from tokenspectrum.results.sources import Wanted
 from tokenspectrum.tables.registry import TABLES
 from tokenspectrum.tokenlog.writer import write_file, write_json, write_manifest, write_step
 
-METHODS, SEEDS, STEPS, BENCHMARKS = ("full", "explorer20"), (1, 2), 4, ("easy", "hard")
+METHODS, SEEDS, BASES, STEPS, BENCHMARKS = ("full", "explorer20"), (1, 2), (7, 8), 4, ("easy", "hard")
+REPLICATES = [{"seed": seed, "base": base} for seed, base in zip(SEEDS, BASES, strict=True)]
+WANTED = Wanted(METHODS, SEEDS, BASES)
 WORDS = ("the", "sum", "is", "so", "7", "+", "\\boxed", " ")
 LENGTHS = (1, 2, 7, 12, 5, 30, 3, 18)  # ragged, with a response of one token
 LAYERS = (1, 3)
@@ -18,9 +24,10 @@ N_PROMPT = 5
 
 PARAMS = {
     "preset": "small",
-    "policy": {"kind": "tiny", "seed": 0},
+    "policy": {"kind": "tiny"},
     "methods": list(METHODS),
-    "seeds": list(SEEDS),
+    "bases": list(BASES),
+    "replicates": REPLICATES,
     "prompts": {
         "benchmarks": [
             {"name": "easy", "source": {"kind": "stand_in", "benchmark": "math", "n": 6, "seed": 0}},
@@ -100,6 +107,25 @@ def random_right(rng: np.random.Generator, p: float) -> dict[str, np.ndarray]:
     return {"easy": rng.random((6, 4)) < p, "hard": rng.random((5, 4)) < p / 2}
 
 
+def write_base(artifacts: Path, base: int, prompt_ids: list[str], rng: np.random.Generator) -> None:
+    """Everything up to the weights, of one base policy."""
+    keys = {"run": "base", "seed": base, "step": 0}
+    types = ["word"] * 4 + ["digit", "operator", "special", "whitespace"]
+    write_vocab(artifacts / f"vocab/{base}", "tiny", WORDS, types)
+    write_responses(artifacts / f"rollouts/{base}", prompt_ids, **keys)
+    write_tokens(artifacts / f"tokens/{base}", artifacts / f"attention/{base}", rng, **keys)
+    for folder in ("rollouts", "tokens", "attention"):
+        write_manifest(artifacts / f"{folder}/{base}")
+    n = sum(LENGTHS)
+    for method in METHODS:
+        weights = artifacts / f"weights/{method}-b{base}"
+        write_json(weights / "rule.json", {"kind": "uniform", "denominator": "all"})
+        write_json(weights / "realised.json", {"kept_fraction": 1.0, "tokens": n})
+        columns = places(LENGTHS) | {"rule": [method] * n, "selected": [True] * n, "weight": np.ones(n)}
+        write_step(weights / "table", "weights", TABLES["weights"], columns, **keys)
+        write_manifest(weights / "table")
+
+
 def write_artifacts(artifacts: Path) -> None:
     rng = np.random.default_rng(0)
     prompt_ids = write_prompts(artifacts / "prompts" / "train", "train", 4)
@@ -107,23 +133,9 @@ def write_artifacts(artifacts: Path) -> None:
     for benchmark in BENCHMARKS:
         write_prompts(artifacts / "prompts" / "benchmarks", benchmark, 6)
     write_manifest(artifacts / "prompts" / "benchmarks")
-    types = ["word"] * 4 + ["digit", "operator", "special", "whitespace"]
-    write_vocab(artifacts / "vocab", "tiny", WORDS, types)
-    base = {"run": "base", "seed": 0, "step": 0}
-    write_responses(artifacts / "rollouts", prompt_ids, **base)
-    write_manifest(artifacts / "rollouts")
-    write_tokens(artifacts / "tokens", artifacts / "attention", rng, **base)
-    write_manifest(artifacts / "tokens")
-    write_manifest(artifacts / "attention")
+    for base in BASES:
+        write_base(artifacts, base, prompt_ids, np.random.default_rng(base))
     for method in METHODS:
-        weights = artifacts / "weights" / method
-        write_json(weights / "rule.json", {"kind": "uniform", "denominator": "all"})
-        write_json(weights / "realised.json", {"kept_fraction": 1.0, "tokens": 78})
-        n = sum(LENGTHS)
-        token_columns(rng, LENGTHS, 0, len(WORDS))  # the numbers that follow were drawn after these
-        columns = places(LENGTHS) | {"rule": [method] * n, "selected": [True] * n, "weight": np.ones(n)}
-        write_step(weights / "table", "weights", TABLES["weights"], columns, **base)
-        write_manifest(weights / "table")
         for seed in SEEDS:
             write_metrics(artifacts / "metrics" / f"{method}-s{seed}", method, seed, [10.0] * STEPS, [0.0] * STEPS)
             log = artifacts / "train" / f"{method}-s{seed}" / "tokenlog"

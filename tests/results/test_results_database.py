@@ -10,17 +10,18 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
+from results_fixtures import WANTED, WORDS
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.results.database import rebuild
+from tokenspectrum.results.sources import Wanted
 from tokenspectrum.tables.registry import TABLES
 
-METHODS, SEEDS = ["full", "explorer20"], [1, 2]
 DATABASE = Path("results/tokens.duckdb")
 
 
-def connect(artifacts, methods=METHODS, seeds=SEEDS):
-    rebuild(DATABASE, artifacts, methods, seeds)
+def connect(artifacts, wanted=WANTED):
+    rebuild(DATABASE, artifacts, wanted)
     return duckdb.connect(DATABASE, read_only=True)
 
 
@@ -58,8 +59,12 @@ def test_views_list_exactly_the_runs_that_params_name(artifacts):
     assert set(column(both, "SELECT DISTINCT run || seed FROM metrics")) == {
         "full1", "full2", "explorer201", "explorer202"
     }  # fmt: skip
+    assert set(column(both, "SELECT DISTINCT seed FROM tokens WHERE run = 'base'")) == {7, 8}
+    assert set(column(both, "SELECT DISTINCT seed FROM scores WHERE run = 'base'")) == {1, 2}
     both.close()
-    one = connect(artifacts, ["full"], [2])
+    one = connect(artifacts, Wanted(["full"], [2], [8]))
+    for table in ("tokens", "attention", "attention_rows", "responses", "weights"):
+        assert set(column(one, f"SELECT DISTINCT seed FROM {table} WHERE run = 'base'")) == {8}
     for table in ("tokens", "attention", "responses", "scores"):
         assert set(column(one, f"SELECT DISTINCT run || seed FROM {table} WHERE run <> 'base'")) == {"full2"}
     assert set(column(one, "SELECT DISTINCT rule FROM weights")) == {"full"}
@@ -85,9 +90,26 @@ def test_a_folder_of_another_run_is_not_read_and_is_named(artifacts):
     for kind in ("train", "metrics"):
         shutil.rmtree(artifacts / kind / "full-s1")
         shutil.copytree(artifacts / kind / "explorer20-s1", artifacts / kind / "full-s1")
-    found = [f for f in rebuild(DATABASE, artifacts, METHODS, SEEDS) if f.problem]
+    found = [f for f in rebuild(DATABASE, artifacts, WANTED) if f.problem]
     assert {f.place.folder.parent.name for f in found} == {"metrics", "full-s1"}
     assert all("is not of run=full seed=1" in f.problem for f in found)
+
+
+def test_a_probe_of_another_base_policy_is_not_read_and_is_named(artifacts):
+    shutil.rmtree(artifacts / "tokens/7")
+    shutil.copytree(artifacts / "tokens/8", artifacts / "tokens/7")
+    connection = connect(artifacts)
+    assert column(connection, "SELECT DISTINCT seed FROM tokens WHERE run = 'base'") == [8]
+    problems = dict(connection.execute("SELECT folder, problem FROM sources WHERE problem IS NOT NULL").fetchall())
+    assert list(problems) == ["artifacts/small/tokens/7"]
+    assert "is not of run=base seed=7" in problems["artifacts/small/tokens/7"]
+
+
+def test_the_vocabulary_is_that_of_the_first_base_and_read_once(artifacts):
+    connection = connect(artifacts)
+    assert column(connection, "SELECT text FROM vocab ORDER BY token_id") == list(WORDS)
+    folders = column(connection, "SELECT folder FROM sources WHERE folder LIKE '%/vocab/%'")
+    assert folders == ["artifacts/small/vocab/7"]
 
 
 def test_stages_that_have_not_run_are_listed_and_the_rest_works(artifacts):
@@ -101,20 +123,20 @@ def test_stages_that_have_not_run_are_listed_and_the_rest_works(artifacts):
     assert column(connection, "SELECT count(*) FROM anchors(1, 0.2)") == [0]
     connection.close()
     shutil.rmtree(artifacts)
-    assert column(connect(artifacts), "SELECT count(*) FROM sources WHERE problem = 'not made yet'") == [22]
+    assert column(connect(artifacts), "SELECT count(*) FROM sources WHERE problem = 'not made yet'") == [27]
 
 
 def test_an_unreadable_table_is_one_line_that_names_the_file(artifacts):
-    path = artifacts / "tokens/tokens/run=base/seed=0/step=0/part-0.parquet"
+    path = artifacts / "tokens/7/tokens/run=base/seed=7/step=0/part-0.parquet"
     path.write_bytes(b"not parquet")
     with pytest.raises(UserError, match=r"part-0\.parquet") as e:
-        rebuild(DATABASE, artifacts, METHODS, SEEDS)
+        rebuild(DATABASE, artifacts, WANTED)
     assert "\n" not in str(e.value)
     assert list(Path("results").iterdir()) == []
 
 
 def test_paths_are_relative_to_the_repository_root(artifacts, tmp_path, monkeypatch):
-    rebuild(DATABASE, artifacts, METHODS, SEEDS)
+    rebuild(DATABASE, artifacts, WANTED)
     moved = tmp_path.parent / "moved"
     shutil.copytree(tmp_path, moved)
     shutil.rmtree(tmp_path / "artifacts")
@@ -196,6 +218,6 @@ def test_rebuilding_over_many_files_takes_under_two_seconds(artifacts):
         files = {p.relative_to(target).as_posix(): {} for p in target.rglob("*.parquet")}
         (target / "manifest.json").write_text(json.dumps({"schema_version": 1, "files": files}))
     started = time.process_time()
-    found = rebuild(DATABASE, artifacts, [f"m{i}" for i in range(24)], [1])
+    found = rebuild(DATABASE, artifacts, Wanted([f"m{i}" for i in range(24)], [1], [7]))
     assert time.process_time() - started < 2
     assert sum(len(paths) for f in found for paths in f.files.values()) > 24 * 15 * 4 * 4

@@ -92,12 +92,13 @@ def test_declarations_import_nothing_that_takes_time():
 
 
 def test_what_params_lack_is_one_line_that_names_it():
-    params = SimpleNamespace(preset="tiny", methods=("full",), seeds=(1,), tokens=SimpleNamespace(layers=("mid",)))
+    tokens = SimpleNamespace(layers=("mid",))
+    params = SimpleNamespace(preset="tiny", methods=("full",), replicates=(None,), tokens=tokens)
     wants = small(methods=("full", "random20", "anchor20"), seeds=3)
     assert list(lacks(wants, params)) == [
         "method random20 is not in methods; add it",
         "method anchor20 is not in methods; add it",
-        "it takes 3 seeds, and seeds holds 1; add some",
+        "it takes 3 replicates, and replicates holds 1; add some",
     ]
     found = refused(results() | {"small": small()}, params)
     assert found == {
@@ -193,8 +194,8 @@ def test_a_new_result_is_one_folder_and_one_command(artifacts, tmp_path, monkeyp
     after = load_pipeline(root / "dvc.yaml", root / "params.yaml")
     made = after.stage("fractiles")
     assert {k: v for k, v in after.templates.items() if k != "fractiles"} == before.templates
-    assert made.params == ("analysis.fractiles",)
-    assert after.values(made) == {"analysis.fractiles": {"p": 0.2}}
+    assert made.params == ("analysis.fractiles", "bases")
+    assert after.values(made) == {"analysis.fractiles": {"p": 0.2}, "bases": [1, 2, 3]}
     assert {d for d in made.code if "fractiles" in d} == {f"{CODE}fractiles/__init__.py", f"{CODE}fractiles/query.sql"}
     schema = json.loads((root / "schemas/params.schema.json").read_text())
     assert schema["$defs"]["FractilesParams"]["properties"]["p"]["default"] == 0.2
@@ -208,7 +209,7 @@ def test_a_new_result_is_one_folder_and_one_command(artifacts, tmp_path, monkeyp
     run(*made.cmd.split())
     rows = (root / "results/fractiles.csv").read_text().splitlines()
     assert rows[0] == "layer,tokens,quantile"
-    assert [row.split(",")[:2] for row in rows[1:]] == [["1", "78"], ["3", "78"]]
+    assert [row.split(",")[:2] for row in rows[1:]] == [["1", "156"], ["3", "156"]]  # of both base policies
 
     # An option of one layer leaves `layers` out, and refuses it by name.
     sets = [

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from results_fixtures import BASES, WANTED
 
 from tokenspectrum.results.database import rebuild
 from tokenspectrum.results.readonly import check_query, open_locked
@@ -44,29 +45,30 @@ def test_the_page_describes_no_other_table():
 
 
 def test_the_queries_of_the_page_are_answered(artifacts):
-    rebuild(DATABASE, artifacts, ["full", "explorer20"], [1, 2])
+    rebuild(DATABASE, artifacts, WANTED)
     assert len(QUERIES) == 3
     connection = open_locked(DATABASE, [Path("artifacts")])
     words, types, runs = (connection.execute(check_query(query).query).fetchall() for query in QUERIES)
-    assert len({row[0] for row in words}) == 4
-    shares: dict[str, float] = {}
-    for _, word, _, share in words:
-        shares[word] = shares.get(word, 0) + share
+    assert len({row[1] for row in words}) == 4
+    shares: dict[tuple[int, str], float] = {}
+    for base, _, word, _, share in words:
+        shares[base, word] = shares.get((base, word), 0) + share
     assert all(total == pytest.approx(1, abs=0.03) for total in shares.values())
-    assert set(shares) == {"the", "sum", "is", "so"}
-    assert sum(row[-1] for row in types) == 78
+    assert set(shares) == {(base, word) for base in BASES for word in ("the", "sum", "is", "so")}
+    for base in BASES:
+        assert sum(row[-1] for row in types if row[0] == base) == 78
     assert {row[0] for row in runs} == {"full", "explorer20"}
 
 
 def test_the_reconciliation_is_a_query_that_spectrum_sql_takes(artifacts):
-    rebuild(DATABASE, artifacts, ["full", "explorer20"], [1, 2])
+    rebuild(DATABASE, artifacts, WANTED)
     query = check_query(query_text("queries/reconcile.sql")).query
     rows = open_locked(DATABASE, [Path("artifacts")]).execute(query).fetchall()
     assert len(rows) == 2 * 2 * 4  # methods, seeds, steps of one mini-batch
 
 
 def test_the_macros_of_the_page_are_those_of_the_database(artifacts):
-    rebuild(DATABASE, artifacts, ["full"], [1])
+    rebuild(DATABASE, artifacts, WANTED)
     connection = open_locked(DATABASE, [Path("artifacts")])
     rows = connection.execute(
         "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type LIKE '%macro' AND NOT internal"

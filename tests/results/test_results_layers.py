@@ -19,6 +19,7 @@ from tokenspectrum.results.given import Given
 from tokenspectrum.results.layers import RESULT, LayersParams
 from tokenspectrum.results.layers.result import compute, heat_maps, matrix, specs
 from tokenspectrum.results.layers.words import AgreementSpec
+from tokenspectrum.results.sources import Wanted
 from tokenspectrum.results.tables import Tables
 from tokenspectrum.stages import result
 from tokenspectrum.tables.registry import TABLES
@@ -26,13 +27,30 @@ from tokenspectrum.tokenlog.writer import write_manifest, write_step
 
 LENGTHS = (1, 2, 7, 12, 5, 31, 3, 18, 1)
 N = sum(LENGTHS)
-BASE = {"run": "base", "seed": 7, "step": 0}
+BASES = (3, 7)
 ATTENTION, TOKENS = Path("attention"), Path("tokens")
 CSV, PNG = Path("results/layers.csv"), Path("results/layers.png")
 
 
-def write_probe(score: dict[int, np.ndarray], predictive_N: np.ndarray, raw: dict[int, np.ndarray] | None = None):
-    """The probe's two folders in the working directory; rows of attention come shuffled, as no order is promised."""
+def write_probe(
+    score: dict[int, np.ndarray],
+    predictive_N: np.ndarray,
+    raw: dict[int, np.ndarray] | None = None,
+    bases: tuple[int, ...] = BASES,
+):
+    """The probe's two folders of each base policy; rows of attention come shuffled, as no order is promised.
+
+    All bases have the same tokens at the same places, and the scores of one are the next one's shifted by a token.
+    """
+    for i, base in enumerate(bases):
+        raw = raw or score
+        moved = [{layer: np.roll(values, i) for layer, values in of.items()} for of in (score, raw)]
+        write_one(base, moved[0], np.roll(predictive_N, i), moved[1])
+
+
+def write_one(base: int, score: dict[int, np.ndarray], predictive_N: np.ndarray, raw: dict[int, np.ndarray]):
+    attention, tokens = ATTENTION / str(base), TOKENS / str(base)
+    keys = {"run": "base", "seed": base, "step": 0}
     rng = np.random.default_rng(5)
     response_N = np.repeat(np.arange(len(LENGTHS)), LENGTHS)
     position_N = np.concatenate([np.arange(t) for t in LENGTHS])
@@ -43,18 +61,18 @@ def write_probe(score: dict[int, np.ndarray], predictive_N: np.ndarray, raw: dic
         "layer": np.repeat(list(score), N),
         "visible": np.ones(N * len(score)),
         "entropy_norm": np.concatenate(list(score.values())),
-        "entropy_raw": np.concatenate(list((raw or score).values())),
+        "entropy_raw": np.concatenate(list(raw.values())),
         **{name: np.zeros(N * len(score)) for name in ("distance", "local_mass")},
     }
     columns = {name: values[shuffled] for name, values in columns.items()}
-    write_step(ATTENTION, "attention", TABLES["attention"], columns, **BASE)
+    write_step(attention, "attention", TABLES["attention"], columns, **keys)
     rows = {"response_id": [0], "position": [0], "layer": [0], "row": [np.array([1.0], np.float16)]}
-    write_step(ATTENTION, "attention_rows", TABLES["attention_rows"], rows, **BASE)
-    write_manifest(ATTENTION)
+    write_step(attention, "attention_rows", TABLES["attention_rows"], rows, **keys)
+    write_manifest(attention)
     columns = {"response_id": response_N, "position": position_N, "predictive_entropy": predictive_N}
     columns |= {name: np.zeros(N) for name in ("token_id", "logprob", "rollout_logprob", "advantage")}
-    write_step(TOKENS, "tokens", TABLES["tokens"], columns, **BASE)
-    write_manifest(TOKENS)
+    write_step(tokens, "tokens", TABLES["tokens"], columns, **keys)
+    write_manifest(tokens)
 
 
 def tied(seed: int, n_layers: int = 3) -> dict[int, np.ndarray]:
@@ -74,9 +92,10 @@ def probe(tmp_path, monkeypatch) -> dict[str, np.ndarray]:
     return {**{str(layer): values for layer, values in score.items()}, "predictive_entropy": predictive_N}
 
 
-def compare(p: float, score: str = "entropy_norm") -> list[dict]:
+def compare(p: float, score: str = "entropy_norm", bases: tuple[int, ...] = BASES) -> list[dict]:
     """The pairs of the probe in the working directory."""
-    tables = Tables({"attention": ATTENTION, "tokens": TOKENS}, (), (), "tokenspectrum.results.layers")
+    roots = {"attention": ATTENTION, "tokens": TOKENS}
+    tables = Tables(roots, Wanted(bases=bases), "tokenspectrum.results.layers")
     return compute(tables, Given(LayersParams(p=p, score=score), {"tokens.alignment": "decision"})).rows
 
 
@@ -87,7 +106,8 @@ def row(*values) -> dict:
 
 @pytest.fixture
 def params(probe) -> dict:
-    return {"analysis": {"layers": {"p": 0.2, "score": "entropy_norm"}}, "tokens": {"alignment": "decision"}}
+    layers = {"p": 0.2, "score": "entropy_norm"}
+    return {"analysis": {"layers": layers}, "bases": list(BASES), "tokens": {"alignment": "decision"}}
 
 
 def make(params: dict) -> tuple[bytes, bytes]:
@@ -142,11 +162,20 @@ def expected_pair(a_N: np.ndarray, b_N: np.ndarray, p: float) -> dict[str, float
 @pytest.mark.parametrize("p", [0.01, 0.2, 0.5, 0.9])
 def test_every_number_against_plain_loops(probe, p):
     pairs = compare(p)
-    assert [(pair["layer"], pair["other"]) for pair in pairs] == list(itertools.combinations(probe, 2))
+    assert [(pair["base"], (pair["layer"], pair["other"])) for pair in pairs] == list(
+        itertools.product(BASES, itertools.combinations(probe, 2))
+    )
     for pair in pairs:
         assert (pair["responses"], pair["tokens"]) == (len(LENGTHS), N)
-        for name, value in expected_pair(probe[pair["layer"]], probe[pair["other"]], p).items():
+        one, other = (np.roll(probe[pair[name]], BASES.index(pair["base"])) for name in ("layer", "other"))
+        for name, value in expected_pair(one, other, p).items():
             assert pair[name] == pytest.approx(value, abs=1e-9), (pair, name)
+
+
+def test_a_base_policy_has_the_same_rows_whatever_others_there_are(probe):
+    both = compare(0.2)
+    assert both == compare(0.2, bases=(3,)) + compare(0.2, bases=(7,))
+    assert [pair["anchor_jaccard"] for pair in both[:6]] != [pair["anchor_jaccard"] for pair in both[6:]]
 
 
 def test_ties_constant_responses_and_single_tokens_are_in_the_probe(probe):
@@ -165,8 +194,8 @@ def test_random_jaccard_of_one_response_by_enumeration():
 def test_layers_that_agree_and_layers_that_are_opposite(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     up_N = np.random.default_rng(0).permutation(N).astype(np.float32)
-    write_probe({0: up_N, 1: 2 * up_N + 1, 2: -up_N}, up_N)
-    found = {(pair["layer"], pair["other"]): pair for pair in compare(0.2)}
+    write_probe({0: up_N, 1: 2 * up_N + 1, 2: -up_N}, up_N, bases=(3,))
+    found = {(pair["layer"], pair["other"]): pair for pair in compare(0.2, bases=(3,))}
     same, opposite = found["0", "1"], found["1", "2"]
     assert (same["anchor_jaccard"], same["explorer_jaccard_pooled"], same["spearman"]) == (1, 1, 1)
     # Only a response of one token has the same anchor and explorer.
@@ -181,7 +210,7 @@ def test_the_csv_holds_the_pairs(params):
         rows = list(csv.DictReader(f))
     pairs = compare(0.2)
     assert [row["other"] for row in rows] == [pair["other"] for pair in pairs]
-    assert len(rows) == 6
+    assert [row["base"] for row in rows] == ["3"] * 6 + ["7"] * 6
     for line, pair in zip(rows, pairs, strict=True):
         assert float(line["explorer_jaccard"]) == pytest.approx(pair["explorer_jaccard"], abs=5.1e-5)
         assert int(line["tokens"]) == N
@@ -191,7 +220,8 @@ def test_no_response_varies(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_probe({0: np.zeros(N), 1: np.zeros(N)}, np.zeros(N))
     assert {pair["spearman"] for pair in compare(0.2)} == {None}
-    make({"analysis": {"layers": {"p": 0.2, "score": "entropy_norm"}}, "tokens": {"alignment": "token"}})
+    own = {"layers": {"p": 0.2, "score": "entropy_norm"}}
+    make({"analysis": own, "bases": list(BASES), "tokens": {"alignment": "token"}})
     assert ",,0\n" in CSV.read_text()
 
 
@@ -207,14 +237,17 @@ def test_every_option_changes_its_result_and_nothing_else_does(params):
     seen.add(make(params))
     params["analysis"]["layers"]["score"] = "entropy_raw"
     seen.add(make(params))
-    assert len({numbers for numbers, _ in seen}) == 3
-    assert len(seen) == 4
+    params["bases"] = [7]
+    seen.add(make(params))
+    assert len({numbers for numbers, _ in seen}) == 4
+    assert len(seen) == 5
 
 
-@pytest.mark.parametrize("n_layers", [2, 36])
-def test_nothing_is_cut_off_at_the_edges(n_layers):
+@pytest.mark.parametrize(("n_layers", "bases"), [(2, (1, 2, 3)), (36, (1,))])
+def test_nothing_is_cut_off_at_the_edges(n_layers, bases):
     names = [*map(str, range(n_layers)), "predictive_entropy"]
-    pairs = [row(a, b, 512, 99999, *[0.25] * 7, 500) for a, b in itertools.combinations(names, 2)]
+    couples = itertools.product(bases, itertools.combinations(names, 2))
+    pairs = [row(base, a, b, 512, 99999 - base, *[0.25] * 7, 500) for base, (a, b) in couples]
     image = imread(io.BytesIO(png(heat_maps(pairs, specs(pairs, 0.2, "entropy_norm", "decision")))))
     for edge in (image[:3], image[-3:], image[:, :3], image[:, -3:]):
         assert (edge == 1).all()
@@ -230,33 +263,42 @@ def test_the_figure_has_no_date_or_version(params):
     assert kinds <= {b"IHDR", b"pHYs", b"IDAT", b"IEND"}
 
 
+SPEARMAN = {("0", "1"): (None, 0), ("0", "x"): (-0.5, 9), ("1", "x"): (0.5, 9)}
+
+
 def test_heat_maps_are_symmetric_with_ones_on_the_diagonal():
     numbers = (9, 80, *[0.25] * 6)
-    pairs = [row("0", "1", *numbers, None, 0), row("0", "x", *numbers, -0.5, 9), row("1", "x", *numbers, 0.5, 9)]
+    pairs = [row(1, *pair, *numbers, *of) for pair, of in SPEARMAN.items()]
     names, value_LL = matrix(pairs, "spearman")
     assert names == ["0", "1", "x"]
     np.testing.assert_array_equal(value_LL, [[1, np.nan, -0.5], [np.nan, 1, 0.5], [-0.5, 0.5, 1]])
 
 
 def test_captions_and_labels_follow_the_spec():
-    spec = AgreementSpec("anchors", "entropy_norm", "decision", 0.2, (512, 512), 12345, 0.1184)
-    assert spec.title == "anchors: Jaccard index"
+    spec = AgreementSpec("anchors", "entropy_norm", "decision", 0.2, (4,), (512, 512), (12345, 12345), (0.1184, 0.1184))
+    assert spec.title(4) == "anchors of base 4: Jaccard index"
     assert spec.caption == (
         "anchors: Jaccard index of the tokens of a response with the lowest attention entropy / ln(visible) at two"
         " layers, p = 0.2; mean over n = 512 responses; two random masks of that size: 0.118 (white mark); 12345"
-        " tokens; alignment decision; last row and column: predictive entropy instead."
+        " tokens; alignment decision; last row and column: predictive entropy instead; base policy 4."
     )
-    spec = AgreementSpec("ranks", "entropy_raw", "token", 0.2, (500, 512), 12345, None)
-    assert spec.title == "ranks: Spearman's rank correlation"
+    spec = AgreementSpec("anchors", "entropy_norm", "decision", 0.2, (4, 9), (8, 8), (70, 75), (0.1184, 0.1191))
+    assert spec.caption.endswith(
+        "two random masks of that size: 0.118 to 0.119 (white mark); 70 to 75 tokens; alignment decision; last row and"
+        " column: predictive entropy instead; a row for each of base policies 4, 9."
+    )
+    spec = AgreementSpec("ranks", "entropy_raw", "token", 0.2, (4,), (500, 512), (12345, 12345), None)
+    assert spec.title(4) == "ranks of base 4: Spearman's rank correlation"
     assert spec.caption == (
         "ranks: Spearman's rank correlation of a response's attention entropy in nats at two layers, ties by average"
         " ranks; mean over n = 500 to 512 responses, where both vary; 12345 tokens; alignment token; last row and"
-        " column: predictive entropy instead."
+        " column: predictive entropy instead; base policy 4."
     )
 
 
 def test_a_single_layer_is_one_clear_line(params):
-    (ATTENTION / "manifest.json").unlink()
+    for base in BASES:
+        (ATTENTION / f"{base}/manifest.json").unlink()
     write_probe({3: np.zeros(N)}, np.zeros(N))
     with pytest.raises(UserError) as caught:
         make(params)
@@ -269,17 +311,17 @@ def test_a_single_layer_is_one_clear_line(params):
 def test_folders_of_different_probes_are_refused(params):
     columns = {name: [0] for name in ("response_id", "position", "token_id", "advantage")}
     columns |= {name: [0.0] for name in ("predictive_entropy", "logprob", "rollout_logprob")}
-    write_step(TOKENS, "tokens", TABLES["tokens"], columns, **BASE)
-    write_manifest(TOKENS)
+    write_step(TOKENS / "7", "tokens", TABLES["tokens"], columns, run="base", seed=7, step=0)
+    write_manifest(TOKENS / "7")
     with pytest.raises(UserError, match=r"^attention: its layers and tokens hold different tokens; run the tokens"):
         make(params)
 
 
 def test_an_incomplete_or_foreign_folder_is_named(params):
-    (TOKENS / "manifest.json").unlink()
-    with pytest.raises(UserError, match=r"^tokens: no manifest\.json"):
+    (TOKENS / "7/manifest.json").unlink()
+    with pytest.raises(UserError, match=r"^tokens/7: no manifest\.json"):
         make(params)
-    (TOKENS / "tokens/run=base").rename(TOKENS / "tokens/run=other")
-    write_manifest(TOKENS)
-    with pytest.raises(UserError, match=r"^tokens: no rows of table tokens of run base"):
+    (TOKENS / "7/tokens/run=base").rename(TOKENS / "7/tokens/run=other")
+    write_manifest(TOKENS / "7")
+    with pytest.raises(UserError, match=r"^tokens/7/.*: not of run base seed 7; delete the folder"):
         make(params)

@@ -13,9 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from results_fixtures import PARAMS, save_params
 
 from tokenspectrum.cli import sql
 from tokenspectrum.cli.answer import BORDER, fit
@@ -28,11 +28,9 @@ SECRET = "the secret line"
 @pytest.fixture
 def ask(artifacts, tmp_path, capsys):
     """Runs `spectrum sql ARGS...` in a project and returns what it printed."""
-    Path("params.yaml").write_text(
-        yaml.safe_dump({"preset": "small", "methods": ["full", "explorer20"], "seeds": [1, 2]})
-    )
+    save_params({name: PARAMS[name] for name in ("preset", "methods", "bases", "replicates")})
     (tmp_path / "outside.txt").write_text(SECRET + "\n")
-    Path("outside.parquet").write_bytes(next((artifacts / "vocab").glob("*.parquet")).read_bytes())
+    Path("outside.parquet").write_bytes(next((artifacts / "vocab/7").glob("*.parquet")).read_bytes())
 
     def run(*arguments: str) -> str:
         parser = argparse.ArgumentParser()
@@ -71,7 +69,7 @@ def snapshot() -> dict[Path, bytes]:
         "SELECT * FROM anchors(3, 0.2) LIMIT 1",
         "SELECT quadrant, count(*) FROM quadrants(1) GROUP BY ALL",
         "PIVOT scores ON benchmark IN ('easy', 'hard') USING avg(correct::INT) GROUP BY run",
-        "SELECT * FROM read_parquet('artifacts/small/vocab/*.parquet')",
+        "SELECT * FROM read_parquet('artifacts/small/vocab/7/*.parquet')",
         "SELECT 'COPY x TO y; DROP TABLE t' AS text",
         "SELECT unnest([1, 2])",
     ],
@@ -269,8 +267,8 @@ def test_an_error_half_way_leaves_no_file(ask):
     ],
 )
 def test_a_macro_says_what_is_valid(ask, artifacts, query, said):
-    (artifacts / "policy").mkdir(exist_ok=True)
-    (artifacts / "policy/config.json").write_text('{"num_hidden_layers": 4}')
+    (artifacts / "policy/8").mkdir(parents=True)  # of any base policy: all have as many layers
+    (artifacts / "policy/8/config.json").write_text('{"num_hidden_layers": 4}')
     with pytest.raises(UserError, match=re.escape(said)):
         ask(query, "--format", "csv")
 

@@ -12,6 +12,8 @@ from tokenspectrum.results.options import ComparisonParams
 
 # A bootstrap of fewer replicates gives an interval that is known to be too narrow: it is left blank.
 FEW = 6
+# Points.  Sums of the same accuracies in another order differ by less.
+NOTHING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,15 @@ class Comparison:
     @property
     def above(self) -> int | None:
         """On how many base policies the difference is above 0."""
-        return None if self.by_base is None else sum(d > 0 for d in self.by_base.values())
+        return None if self.by_base is None else sum(d > NOTHING for d in self.by_base.values())
 
     @property
     def sign(self) -> str | None:
-        """`same` or `differs` between base policies; None where there are not two."""
+        """`same` or `differs` between base policies; None where there are not two, or where no difference is."""
         if self.by_base is None or len(self.by_base) < 2:
             return None
-        signs = {np.sign(d) for d in self.by_base.values()}
-        return "same" if len(signs) == 1 else "differs"
+        signs = {(d > NOTHING) - (d < -NOTHING) for d in self.by_base.values()}
+        return None if signs == {0} else "same" if len(signs) == 1 else "differs"
 
 
 def compare(
@@ -77,7 +79,7 @@ def compare(
         against=against,
         difference=float(np.mean(a_R) - np.mean(b_R)),
         test=test,
-        flip=statistics.sign_flip(d_R) if len(seeds) > 1 else None,
+        flip=statistics.sign_flip(d_R),
         mdd=statistics.minimum_detectable_difference(test.sd, test.n, params.power, params.alpha) if test else None,
         interval=interval,
         by_base=means,

@@ -74,9 +74,10 @@ MOST_FLIPPED = 15
 def sign_flip(d_R: Sequence[float]) -> float | None:
     """Exact two-sided p-value of the mean of n differences, if each sign were a fair coin's (scipy's permutations).
 
-    It assumes no normal distribution.  Its smallest value is 2^(1 - n): 0.25 for n = 3.  None for n above MOST_FLIPPED.
+    It assumes no normal distribution.  Its smallest value is 2^(1 - n): 0.25 for n = 3.  None for n below 2, and above
+    MOST_FLIPPED.
     """
-    if len(d_R) > MOST_FLIPPED:
+    if not 2 <= len(d_R) <= MOST_FLIPPED:
         return None
     data = (np.asarray(d_R, np.float64),)
     return float(stats.permutation_test(data, np.mean, permutation_type="samples", n_resamples=np.inf).pvalue)

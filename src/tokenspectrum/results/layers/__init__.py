@@ -1,9 +1,9 @@
-"""How far two layers agree on which tokens are anchors and explorers: a row a pair, and heat maps of the same numbers.
+"""How far two layers agree on which tokens are anchors and explorers: a row a pair and base policy, and heat maps of them.
 
 Within each response, tokens are ranked by a layer's attention entropy.  Two layers are compared in three ways: by the
 Jaccard index of their anchors, by that of their explorers, and by Spearman's correlation of the ranks.  Predictive
 entropy is compared as one more layer, after the last.  Beside each index stands that of two random masks of its size.
-All tokens are those of the base policy's probe.
+All tokens are those of a base policy's probe.
 """
 
 from collections.abc import Iterator
@@ -39,6 +39,7 @@ RESULT = Result(
     question="Do layers agree on which tokens are anchors and which are explorers?",
     reads=("attention", "tokens"),
     columns=(
+        Column("base", int, "the base policy"),
         Column("layer", str, "a layer, 0-based"),
         Column("other", str, "a later layer, or predictive_entropy"),
         Column("responses", int, "responses compared"),

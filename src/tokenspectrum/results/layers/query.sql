@@ -1,37 +1,39 @@
--- How far two rankings of the same response tokens agree, for every pair of layers, and of each layer with predictive
--- entropy, which is ranked as one more layer after the last.
+-- How far two rankings of the same response tokens agree, for every pair of layers of a base policy, and of each layer
+-- with predictive entropy, which is ranked as one more layer after the last.  The probe's seed names the base policy.
 -- Within a response: one stable ascending sort by (score, position); anchors are the first k, explorers the last k.
 WITH scored AS (
     SELECT
-        layer, response_id, position,
+        seed AS base, layer, response_id, position,
         CASE $score WHEN 'entropy_norm' THEN entropy_norm WHEN 'entropy_raw' THEN entropy_raw
             ELSE error('layers: score is entropy_norm or entropy_raw') END AS value
     FROM attention
     UNION ALL
-    SELECT 1 + (SELECT max(layer) FROM attention), response_id, position, predictive_entropy
+    SELECT seed, 1 + (SELECT max(layer) FROM attention), response_id, position, predictive_entropy
     FROM tokens
 ),
 placed AS (
-    SELECT s.*, row_number() OVER (PARTITION BY s.layer, s.response_id ORDER BY s.value, s.position) AS place
+    SELECT
+        s.*,
+        row_number() OVER (PARTITION BY s.base, s.layer, s.response_id ORDER BY s.value, s.position) AS place
     FROM scored AS s
 ),
 -- A tie has the mean of its places as rank.
 ranked AS (
-    SELECT p.*, avg(p.place) OVER (PARTITION BY p.layer, p.response_id, p.value) AS rank
+    SELECT p.*, avg(p.place) OVER (PARTITION BY p.base, p.layer, p.response_id, p.value) AS rank
     FROM placed AS p
 ),
 -- A row a response and layer.  Masks are lists of 0 and 1, and ranks lose their mean: inner products count and correlate.
 grouped AS (
     SELECT
-        layer, response_id, count(*) AS n, partition_size($p, n)::BIGINT AS k,
+        base, layer, response_id, count(*) AS n, partition_size($p, n)::BIGINT AS k,
         list(place ORDER BY position) AS places,
         list(rank ORDER BY position) AS ranks
     FROM ranked
-    GROUP BY layer, response_id
+    GROUP BY base, layer, response_id
 ),
 listed AS (
     SELECT
-        layer, response_id, n, k,
+        base, layer, response_id, n, k,
         list_transform(places, lambda place: (place <= k)::FLOAT) AS anchors,
         list_transform(places, lambda place: (place > n - k)::FLOAT) AS explorers,
         list_transform(ranks, lambda rank: rank - (n + 1) / 2) AS ranks
@@ -54,16 +56,17 @@ random_pair AS (
 ),
 compared AS (
     SELECT
-        a.layer, b.layer AS other, a.response_id, a.n, a.k,
+        a.base, a.layer, b.layer AS other, a.response_id, a.n, a.k,
         list_inner_product(a.anchors, b.anchors)::DOUBLE AS both_anchor,
         list_inner_product(a.explorers, b.explorers)::DOUBLE AS both_explorer,
         -- null where one of them is the same score throughout
         list_inner_product(a.ranks, b.ranks) / nullif(
             sqrt(list_inner_product(a.ranks, a.ranks) * list_inner_product(b.ranks, b.ranks)), 0) AS spearman
     FROM listed AS a
-    JOIN listed AS b ON a.response_id = b.response_id AND a.layer < b.layer
+    JOIN listed AS b ON a.base = b.base AND a.response_id = b.response_id AND a.layer < b.layer
 )
 SELECT
+    base,
     layer::VARCHAR AS layer,
     if(other > (SELECT max(layer) FROM attention), 'predictive_entropy', other::VARCHAR) AS other,
     count(*) AS responses,
@@ -78,5 +81,5 @@ SELECT
     count(spearman) AS spearman_responses
 FROM compared
 JOIN random_pair USING (n, k)
-GROUP BY compared.layer, compared.other
-ORDER BY compared.layer, compared.other;
+GROUP BY compared.base, compared.layer, compared.other
+ORDER BY compared.base, compared.layer, compared.other;

@@ -29,7 +29,7 @@ Pair = dict[str, Any]
 
 
 def compute(tables: Tables, given: Given) -> Answer:
-    """Every pair, layers ascending and predictive entropy last.
+    """Every pair of every base policy, layers ascending and predictive entropy last.
 
     Raises UserError where the probe has one layer alone, or not the same tokens everywhere.
     """
@@ -40,30 +40,47 @@ def compute(tables: Tables, given: Given) -> Answer:
         raise UserError(
             f"{attention}: holds {alone}, so no two layers can be compared; set tokens.layers to all, or list several"
         )
-    if len({(pair["responses"], pair["tokens"]) for pair in pairs}) > 1:
+    if any(len({(pair["responses"], pair["tokens"]) for pair in own}) > 1 for own in by_base(pairs).values()):
         raise UserError(f"{attention}: its layers and {tokens} hold different tokens; run the tokens stage again")
     return Answer(pairs)
 
 
+def by_base(pairs: Sequence[Pair]) -> dict[int, list[Pair]]:
+    """The pairs of each base policy."""
+    found: dict[int, list[Pair]] = {}
+    for pair in pairs:
+        found.setdefault(pair["base"], []).append(pair)
+    return found
+
+
 def draw(pairs: Sequence[Pair], given: Given) -> bytes:
-    """Three heat maps as PNG bytes: anchors, explorers, ranks."""
+    """Three heat maps a base policy as PNG bytes: anchors, explorers, ranks."""
     return png(heat_maps(pairs, specs(pairs, given.own.p, given.own.score, given["tokens.alignment"])))
 
 
 def specs(pairs: Sequence[Pair], p: float, score: str, alignment: str) -> list[AgreementSpec]:
     """What each panel shows."""
-    one = pairs[0]
-    correlated = [pair["spearman_responses"] for pair in pairs]
-    everywhere = (one["responses"], one["responses"])
+
+    def ends(column: str) -> tuple[Any, Any]:
+        values = [pair[column] for pair in pairs]
+        return min(values), max(values)
+
+    def spec(compared: str, responses: str, random: tuple[float, float] | None) -> AgreementSpec:
+        bases = tuple(by_base(pairs))
+        return AgreementSpec(compared, score, alignment, p, bases, ends(responses), ends("tokens"), random)
+
     return [
-        AgreementSpec("anchors", score, alignment, p, everywhere, one["tokens"], one["random_jaccard"]),
-        AgreementSpec("explorers", score, alignment, p, everywhere, one["tokens"], one["random_jaccard"]),
-        AgreementSpec("ranks", score, alignment, p, (min(correlated), max(correlated)), one["tokens"], None),
+        spec("anchors", "responses", ends("random_jaccard")),
+        spec("explorers", "responses", ends("random_jaccard")),
+        spec("ranks", "spearman_responses", None),
     ]
 
 
 def matrix(pairs: Sequence[Pair], column: str) -> tuple[list[str], np.ndarray]:
-    """Names of the rankings (L), and a column of every pair (L, L): symmetric, 1 on the diagonal, NaN for None."""
+    """Names of the rankings (L), and a column of every pair (L, L): symmetric, 1 on the diagonal, NaN for None.
+
+    The pairs are of one base policy.
+    """
     names = list(dict.fromkeys([*(pair["layer"] for pair in pairs), *(pair["other"] for pair in pairs)]))
     value_LL = np.eye(len(names))
     for pair in pairs:
@@ -74,16 +91,20 @@ def matrix(pairs: Sequence[Pair], column: str) -> tuple[list[str], np.ndarray]:
 
 
 def heat_maps(pairs: Sequence[Pair], panels: Sequence[AgreementSpec]) -> Figure:
-    """A heat map for each spec, side by side, with their captions below."""
+    """A row of heat maps for each base policy, one for each spec, with their captions below."""
     captions = caption_lines([spec.caption for spec in panels])
     foot = LINE_HEIGHT * (len(captions) + 1)
-    height = TOP + PANEL + BOTTOM + foot
+    rows = by_base(pairs)
+    height = (TOP + PANEL + BOTTOM) * len(rows) + foot
     figure = blank(WIDTH, height)
-    for i, spec in enumerate(panels):
-        left, bottom = LEFT + i * (PANEL + GAP), BOTTOM + foot
-        axis = figure.add_axes((left / WIDTH, bottom / height, PANEL / WIDTH, PANEL / height))
-        scale = figure.add_axes(((left + PANEL + 0.08) / WIDTH, bottom / height, 0.1 / WIDTH, PANEL / height))
-        _heat_map(axis, scale, spec, pairs)
+    for row, (base, own) in enumerate(reversed(rows.items())):
+        bottom = row * (TOP + PANEL + BOTTOM) + BOTTOM + foot
+        for i, spec in enumerate(panels):
+            left = LEFT + i * (PANEL + GAP)
+            axis = figure.add_axes((left / WIDTH, bottom / height, PANEL / WIDTH, PANEL / height))
+            scale = figure.add_axes(((left + PANEL + 0.08) / WIDTH, bottom / height, 0.1 / WIDTH, PANEL / height))
+            axis.set_title(spec.title(base))
+            _heat_map(axis, scale, spec, own)
     figure.text(0.01, 0.05 / height, "\n".join(captions), fontsize=7, va="bottom")
     return figure
 
@@ -99,7 +120,6 @@ def _heat_map(axis: Axes, scale: Axes, spec: AgreementSpec, pairs: Sequence[Pair
     axis.set_xticks(places, labels, rotation=90)
     axis.set_yticks(places, labels)
     axis.set_xlabel(spec.axis_label)
-    axis.set_title(spec.title)
     if len(names) <= MOST_NUMBERED:
         for i, j in np.argwhere(~np.isnan(value_LL)):
             red, green, blue, _ = image.cmap(image.norm(value_LL[i, j]))
@@ -107,4 +127,4 @@ def _heat_map(axis: Axes, scale: Axes, spec: AgreementSpec, pairs: Sequence[Pair
             axis.text(j, i, f"{value_LL[i, j]:.2f}", ha="center", va="center", fontsize=7, color=ink)
     axis.figure.colorbar(image, cax=scale)
     if spec.random is not None:
-        scale.axhline(spec.random, color="white", linewidth=1.5)
+        scale.axhline(pairs[0]["random_jaccard"], color="white", linewidth=1.5)

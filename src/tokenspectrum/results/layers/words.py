@@ -21,13 +21,13 @@ class AgreementSpec:
     score: str  # a column of the table attention
     alignment: str
     p: float  # fraction of a response's tokens in a mask
+    bases: tuple[int, ...]  # base policies, a row of heat maps each
     responses: tuple[int, int]  # the fewest and the most of a pair: ranks need both scores to vary
-    tokens: int
-    random: float | None  # what two random masks of that size have; None for ranks
+    tokens: tuple[int, int]  # the fewest and the most of a base policy
+    random: tuple[float, float] | None  # what two random masks of that size have, from and to; None for ranks
 
-    @property
-    def title(self) -> str:
-        return f"{self.compared}: {AGREEMENT[self.compared][0]}"
+    def title(self, base: int) -> str:
+        return f"{self.compared} of base {base}: {AGREEMENT[self.compared][0]}"
 
     @property
     def axis_label(self) -> str:
@@ -37,8 +37,7 @@ class AgreementSpec:
     def caption(self) -> str:
         """One sentence that names everything that the panel depends on."""
         measure, of = AGREEMENT[self.compared]
-        fewest, most = self.responses
-        n = f"n = {most}" if fewest == most else f"n = {fewest} to {most}"
+        n = f"n = {_span(self.responses, 'd')}"
         share = f"{of} {LAYER_SCORES[self.score]}"
         if self.random is None:
             parts = [
@@ -49,9 +48,18 @@ class AgreementSpec:
             parts = [
                 f"{measure} of {share} at two layers, p = {self.p:g}",
                 f"mean over {n} responses",
-                f"two random masks of that size: {self.random:.3f} (white mark)",
+                f"two random masks of that size: {_span(self.random, '.3f')} (white mark)",
             ]
-        parts.append(
-            f"{self.tokens} tokens; alignment {self.alignment}; last row and column: predictive entropy instead"
-        )
+        each = f"a row for each of base policies {', '.join(map(str, self.bases))}"
+        parts += [
+            f"{_span(self.tokens, 'd')} tokens",
+            f"alignment {self.alignment}",
+            "last row and column: predictive entropy instead",
+            each if len(self.bases) > 1 else f"base policy {self.bases[0]}",
+        ]
         return f"{self.compared}: {'; '.join(parts)}."
+
+
+def _span(ends: tuple[float, float], form: str) -> str:
+    low, high = (f"{end:{form}}" for end in ends)
+    return low if low == high else f"{low} to {high}"

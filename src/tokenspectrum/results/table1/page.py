@@ -10,6 +10,7 @@ from tokenspectrum.results.benchmarks import BenchmarkName, stand_ins
 from tokenspectrum.results.comparison import FEW, Comparison
 from tokenspectrum.results.given import Given
 from tokenspectrum.results.measured import Ends, Scores
+from tokenspectrum.results.statistics import MOST_FLIPPED
 from tokenspectrum.results.table1 import Table1Params
 
 Row = Mapping[str, Any]
@@ -118,7 +119,8 @@ def _method(rows: Sequence[Row], params: Table1Params) -> list[str]:
         " differences without any spread.",
         "p flip is the exact p-value of the sign-flip test, which assumes no normal distribution: the share of all 2^n"
         f" patterns of signs whose mean is as far from 0. With n = {most} it cannot fall below {2.0 ** (1 - most):g}"
-        + (f", so it can never pass {level}." if 2.0 ** (1 - most) > params.alpha else "."),
+        + (f", so it can never pass {level}." if 2.0 ** (1 - most) > params.alpha else ".")
+        + (f" It is not computed for more than {MOST_FLIPPED} replicates." if most > MOST_FLIPPED else ""),
         f"MDD is the smallest true difference that the t-test finds with {power} power: ncp sd / sqrt(n), where sd is"
         " the standard deviation of the paired differences and ncp the noncentrality at which a noncentral t with n - 1"
         f" degrees of freedom passes the two-sided cut at {level} that often.",
