@@ -40,11 +40,11 @@ def stage_seconds(name: str, params: Path, *flags: str) -> float:
     return (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
 
 
-def opened(policy: dict[str, Any], seed: int) -> dict[str, Any]:
-    """The policy section with another seed and a check that nothing can miss."""
+def opened(policy: dict[str, Any]) -> dict[str, Any]:
+    """The policy section with a check that nothing can miss."""
     ranges = [r | {"low": 0, "high": 1} for r in policy["check"]["ranges"]]
     check = policy["check"] | {"ranges": ranges, "min_gap": -1.0, "guess_floor": 0.0, "floor_errors": 0.0}
-    return policy | {"seed": seed, "check": check}
+    return policy | {"check": check}
 
 
 def measure(params: dict[str, Any], seeds: list[int], folder: Path) -> list[dict[str, Any]]:
@@ -54,11 +54,11 @@ def measure(params: dict[str, Any], seeds: list[int], folder: Path) -> list[dict
     check = parse_section(file, params, "policy", PolicyParams).root.check
     stage_seconds("prompts", file, "--out", str(folder / "prompts"))
     rows = []
+    file.write_text(yaml.safe_dump(params | {"policy": opened(params["policy"])}))
     for seed in seeds:
-        file.write_text(yaml.safe_dump(params | {"policy": opened(params["policy"], seed)}))
         out = folder / str(seed)
         flags = {"benchmarks": folder / "prompts/benchmarks", "out": out / "policy", "vocab": out / "vocab"}
-        flags["report"] = out / "report.json"
+        flags |= {"report": out / "report.json", "base": seed}
         seconds = stage_seconds("policy", file, *(part for k, v in flags.items() for part in (f"--{k}", str(v))))
         report = json.loads(flags["report"].read_text())
         scores = {name: (s["mean"], s["error"]) for name in check.benchmarks for s in [report["benchmarks"][name]]}

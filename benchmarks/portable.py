@@ -78,7 +78,7 @@ def measure(arithmetic: str, artifacts: Path) -> dict[str, float]:
         spent[name] = time.process_time() - started
 
     started = time.process_time()
-    model = train_tiny(params, tokenizer, set())
+    model = train_tiny(params, 1, tokenizer, set())
     clock(f"policy: {POLICY_STEPS} steps", started)
     engine = TransformersEngine(model, tokenizer, batch_rows=1024)
     prompts = encode_questions(questions(PROMPTS), tokenizer, 96)

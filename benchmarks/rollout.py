@@ -1,7 +1,7 @@
 """Tokens a second of rollouts and of their scoring, one thread, for a policy and its training prompts.
 
-    snakemake --profile local artifacts/tiny/policy artifacts/tiny/prompts/train
-    python benchmarks/rollout.py [--policy artifacts/tiny/policy] [--prompts artifacts/tiny/prompts/train]
+    snakemake --profile local artifacts/tiny/policy/1 artifacts/tiny/prompts/train
+    python benchmarks/rollout.py [--policy artifacts/tiny/policy/1] [--prompts artifacts/tiny/prompts/train]
 
 Compares the engine with transformers' own `generate` on the same prompts and sampling; a pass is 16 prompts x 8
 responses, the size of a training step of the tiny preset.  Writes one CSV row a kind of pass: the pass of median rate,
@@ -68,7 +68,7 @@ def hf_generate(model, tokenizer, prompts: list[Prompt], seed: int) -> tuple[int
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--policy", type=Path, default=ROOT / "artifacts/tiny/policy")
+    parser.add_argument("--policy", type=Path, default=ROOT / "artifacts/tiny/policy/1")
     parser.add_argument("--prompts", type=Path, default=ROOT / "artifacts/tiny/prompts/train")
     parser.add_argument("--passes", type=int, default=9)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/rollout.csv")

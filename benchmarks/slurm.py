@@ -10,7 +10,6 @@ it waited for.  Wall: from the batch shell's start to its end.
 import argparse
 import csv
 import re
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -22,11 +21,13 @@ from pipeline_kit import Clone  # noqa: E402
 from slurm_driver import PRESET, Driver, slurm_clone  # noqa: E402
 from slurm_kit import Cluster, obstacle  # noqa: E402
 
-OUT = f"artifacts/{PRESET}/policy_report.json"
+OUT = f"artifacts/{PRESET}/policy_report/{{base}}.json"
 STAGE = f"""
+import sys
 from pathlib import Path
 
-for name in ("policy/f", "vocab/f", "policy_report.json"):
+base = sys.argv[sys.argv.index("--base") + 1]
+for name in (f"policy/{{base}}/f", f"vocab/{{base}}/f", f"policy_report/{{base}}.json"):
     path = Path("artifacts/{PRESET}") / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
@@ -65,14 +66,15 @@ def main() -> None:
         try:
             clone = slurm_clone(Path(folder) / "clone")
             prepare(clone)
-            for seed in range(args.jobs):
-                clone.params(lambda data, seed=seed: data["policy"].update(seed=seed + 1))
-                shutil.rmtree(clone.root / "artifacts" / PRESET / "policy", ignore_errors=True)
-                Driver(clone, OUT).finish(cluster)
+            jobs = range(1, args.jobs + 1)
+            replicates = [{"seed": n, "base": n} for n in jobs]
+            clone.params(lambda data: data.update(bases=list(jobs), replicates=replicates))
+            for n in jobs:
+                Driver(clone, OUT.format(base=n)).finish(cluster)
                 (took,) = clone.root.glob("took-*")
                 cpu, wall = measure(took)
                 took.unlink()
-                rows.append({"job": seed + 1, "cpu_s": f"{cpu:.2f}", "wall_s": f"{wall:.2f}", "machine": cpu_name()})
+                rows.append({"job": n, "cpu_s": f"{cpu:.2f}", "wall_s": f"{wall:.2f}", "machine": cpu_name()})
                 print(rows[-1], flush=True)
         finally:
             cluster.stop()

@@ -1,7 +1,7 @@
 """Seconds of one training run of the embedded default, and bytes a row of what it logs.
 
-    snakemake --profile local artifacts/tiny/weights/low2high_mid/rule.json
-    python benchmarks/trainer.py [--method low2high_mid] [--artifacts artifacts/tiny] [--params params.yaml]
+    snakemake --profile local artifacts/tiny/weights/low2high_mid-b1/rule.json
+    python benchmarks/trainer.py [--method low2high_mid] [--base 1] [--artifacts artifacts/tiny] [--params params.yaml]
 
 Runs the train stage as the pipeline does, in a temporary folder; the artifacts stay as they are.  Writes one CSV row;
 fails where a row of `tokens` takes more than 16 bytes on disk, or one of `attention` more than 20.
@@ -26,12 +26,12 @@ ROOT = Path(__file__).resolve().parents[1]
 MOST_BYTES = {"tokens": 16, "attention": 20}
 
 
-def train(method: str, seed: int, artifacts: Path, params: Path, folder: Path) -> dict[str, float]:
+def train(method: str, base: int, seed: int, artifacts: Path, params: Path, folder: Path) -> dict[str, float]:
     """Run the stage; its wall and CPU seconds, imports and all."""
     words = [sys.executable, "-m", "tokenspectrum.stages.train", "--run", method, "--seed", str(seed)]
-    words += ["--prompts", artifacts / "prompts/train", "--policy", artifacts / "policy"]
-    words += ["--rule", artifacts / f"weights/{method}/rule.json", "--out", folder / "out"]
-    words += ["--metrics", folder / "metrics", "--preset", artifacts.name, "--policy-name", "tiny"]
+    words += ["--prompts", artifacts / "prompts/train", "--policy", artifacts / f"policy/{base}"]
+    words += ["--rule", artifacts / f"weights/{method}-b{base}/rule.json", "--out", folder / "out"]
+    words += ["--metrics", folder / "metrics", "--preset", artifacts.name, "--policy-name", f"tiny-{base}"]
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -56,6 +56,7 @@ def size(root: Path) -> tuple[int, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--method", default="low2high_mid")
+    parser.add_argument("--base", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--artifacts", type=Path, default=ROOT / "artifacts/tiny")
     parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
@@ -63,7 +64,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        seconds = train(args.method, args.seed, args.artifacts.resolve(), args.params.resolve(), folder)
+        seconds = train(args.method, args.base, args.seed, args.artifacts.resolve(), args.params.resolve(), folder)
         row = {"machine": cpu_name(), "method": args.method, "seed": args.seed, **seconds}
         row["steps"], _ = size(folder / "metrics")
         for table in ("responses", "tokens", "attention"):

@@ -1,6 +1,6 @@
 """Seconds a step of plain verl DAPO against those of our trainer on verl, and how much memory a step's log takes.
 
-    snakemake --profile local artifacts/tiny/weights/anchor20/rule.json
+    snakemake --profile local artifacts/tiny/weights/anchor20-b1/rule.json
     .venv-cluster/bin/python benchmarks/verl_steps.py [--steps 12] [--rounds 2] [--artifacts artifacts/tiny]
 
 Both train the same policy on the same prompts with the same batch sizes, the same vLLM and the same reward, one after
@@ -52,10 +52,10 @@ def make_job(args: argparse.Namespace, folder: Path) -> TrainJob:
         seed=1,
         method=args.method,
         preset=args.artifacts.name,
-        policy_name="tiny",
-        rule=read_rule(args.artifacts / f"weights/{args.method}/rule.json"),
+        policy_name="tiny-1",
+        rule=read_rule(args.artifacts / f"weights/{args.method}-b1/rule.json"),
         prompts=args.artifacts / "prompts/train",
-        policy=args.artifacts / "policy",
+        policy=args.artifacts / "policy/1",
         out=folder / "out",
         metrics=folder / "metrics",
         checkpoints=folder / "checkpoints",

@@ -45,8 +45,8 @@ def write_table(artifacts: Path, n_tokens: int) -> None:
     rng = np.random.default_rng(0)
     words = [f" word{i}" for i in range(4096)]
     vocab = {"policy": ["p"] * len(words), "token_id": range(len(words)), "text": words, "type": ["word"] * len(words)}
-    write_file(artifacts / "vocab" / "vocab.parquet", TABLES["vocab"], vocab)
-    write_manifest(artifacts / "vocab")
+    write_file(artifacts / "vocab/1/vocab.parquet", TABLES["vocab"], vocab)
+    write_manifest(artifacts / "vocab/1")
     for i in range(n_tokens // (RESPONSES * LENGTH)):
         seed, step = 1 + i // 10, 1 + i % 10
         root = artifacts / "train" / f"full-s{seed}" / "tokenlog"

@@ -2,8 +2,8 @@
 
     python benchmarks/workflow.py [--stages 10 100 1000] [--no-matrix] [--out benchmarks/workflow.csv]
 
-Stages are the toy pipeline's of tests/bridge, which take milliseconds, with more and more seeds.  The matrix is this
-project's own dvc.yaml with the default methods and so many seeds that it has over a thousand stages; its outputs are
+Stages are the toy pipeline's of tests/bridge, which take milliseconds, with more and more replicates.  The matrix is
+this project's own dvc.yaml with the default methods and so many replicates that it has over a thousand stages; its outputs are
 placeholders, put into the cache as if the stages had run.  All in temporary folders.  CPU seconds are those of the
 command and of all that it started; wall seconds mean little on a machine that others use.  Each project's rows are
 appended as it is done, so that it can be run in parts.
@@ -24,13 +24,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 for folder in (Path(__file__).parent, ROOT / "tests/bridge", ROOT / "tests/pipeline", ROOT):
     sys.path.insert(0, str(folder))
-from bridge_kit import Toy, new_toy  # noqa: E402
+from bridge_kit import TWO, Toy, new_toy, replicates  # noqa: E402
 from machine import cpu_name  # noqa: E402
 from pipeline_kit import make_clone  # noqa: E402
 
 RUNNER = [sys.executable, "-m", "snakedvc.running.run"]
 SNAKEMAKE = ["snakemake", "--profile", "local"]
-MATRIX_SEEDS = 65  # with eight methods: 1,118 stages
+MATRIX_REPLICATES = 65  # with eight methods, on three base policies: 1,145 stages
 Row = tuple[str, int, str, float, float]
 
 
@@ -82,7 +82,7 @@ def pretend_all_ran(root: Path) -> int:
             record = current_record(pipeline, stage).with_outs(cache.store(Path(out)).entry(out) for out in stage.outs)
             cache.save_record(record)
             remember(stage.addr, record.made, found)
-            save_fragment(stage.addr, record)
+            save_fragment(stage.entry, record)
         fold()
         return len(pipeline.stages)
     finally:
@@ -92,7 +92,8 @@ def pretend_all_ran(root: Path) -> int:
 def matrix_rows(folder: Path) -> Iterator[Row]:
     """Plans of the project's own matrix, and the driver's restore of all of it."""
     clone = make_clone(folder, "tiny")
-    clone.params(lambda params: params.update(seeds=list(range(1, MATRIX_SEEDS + 1))))
+    many = [{"seed": seed, "base": 1 + seed % 3} for seed in range(1, MATRIX_REPLICATES + 1)]
+    clone.params(lambda params: params.update(replicates=many))
     clone.run("spectrum", "deps")  # of a tree that is being worked on
     toy, plan = Toy(clone.root), [*SNAKEMAKE, "-n", "results/table1.csv"]
     fresh = seconds(toy, *plan)
@@ -134,10 +135,10 @@ def main() -> None:
     revision = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True).strip()
     with tempfile.TemporaryDirectory(prefix="workflow-") as folder:
         for n in args.stages:
-            n_seeds = max(2, n // 4 - 1)
+            n_replicates = max(2, n // 4 - 1)
             toy = new_toy(Path(folder) / f"toy-{n}")
-            toy.edit("params.yaml", "seeds: [1, 2]", f"seeds: {list(range(1, n_seeds + 1))}")
-            append(args.out, toy_rows(toy, 4 + 4 * n_seeds), revision)
+            toy.edit("params.yaml", TWO, replicates(range(1, n_replicates + 1)))
+            append(args.out, toy_rows(toy, 4 + 4 * n_replicates), revision)
         if args.matrix:
             append(args.out, matrix_rows(Path(folder) / "matrix"), revision)
 

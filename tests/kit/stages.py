@@ -1,4 +1,7 @@
-"""Params for whole stages over the policy of `boxes`, and the stages that sample it, run as the command would."""
+"""Params for whole stages over the policy of `boxes`, and the stages that sample it, run as the command would.
+
+The policy is base policy BASE: a number that is no seed here, so that whoever takes one for the other finds nothing.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,6 +12,7 @@ import torch
 from tokenspectrum.stages import rollouts, sample
 
 torch.set_num_threads(1)
+BASE = 5
 PARAMS = {
     "sampling": {"temperature": 1.0, "top_p": 0.95, "n": 4, "max_prompt_tokens": 6, "max_response_tokens": 10},
     "reward": {"integer_sources": ["sums"], "overlong": {"buffer": 4, "factor": 1.0}},
@@ -46,6 +50,7 @@ def write_params(path: Path, **changes: Mapping) -> Path:
 def run_shard(home: Path, samples: Path, shard: int = 1) -> None:
     """The sample stage, on `home`'s prompts and policy: fills `samples/<shard>`."""
     flags = {"prompts": home / "prompts", "policy": home / "policy", "out": samples / str(shard), "shard": shard}
+    flags["base"] = BASE
     sample.main([str(word) for flag, value in flags.items() for word in (f"--{flag}", value)])
 
 
@@ -54,5 +59,5 @@ def run_rollouts(home: Path, out: Path, shards: Sequence[int] = (1,)) -> None:
     samples = out.with_name(f"{out.name}-samples")
     for shard in shards:
         run_shard(home, samples, shard)
-    flags = {"samples": samples, "prompts": home / "prompts", "policy": home / "policy", "out": out}
+    flags = {"samples": samples, "prompts": home / "prompts", "policy": home / "policy", "out": out, "base": BASE}
     rollouts.main([str(word) for flag, value in flags.items() for word in (f"--{flag}", value)])

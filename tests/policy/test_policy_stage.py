@@ -21,7 +21,6 @@ from tokenspectrum.tokenlog.reader import check_folder, read_file
 
 MICRO: dict[str, Any] = {
     "kind": "tiny",
-    "seed": 0,
     "shape": {
         "layers": 2,
         "hidden": 16,
@@ -71,14 +70,16 @@ def benchmarks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_questions(root, {name: make_benchmark(name, 4, seed=0) for name in STAND_INS}, "test")
 
 
-def run_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, benchmarks: Path, params: dict[str, Any]) -> Path:
+def run_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, benchmarks: Path, params: dict[str, Any], base: int = 0
+) -> Path:
     tmp_path.mkdir(parents=True, exist_ok=True)
     file = tmp_path / "params.yaml"
     file.write_text(yaml.safe_dump({"policy": params}))
     monkeypatch.setenv(PARAMS_ENV, str(file))
     out = tmp_path / "out"
     flags = {"benchmarks": benchmarks, "out": out / "policy", "vocab": out / "vocab", "report": out / "report.json"}
-    policy.main([part for flag, path in flags.items() for part in (f"--{flag}", str(path))])
+    policy.main(["--base", str(base), *(part for flag, path in flags.items() for part in (f"--{flag}", str(path)))])
     return out
 
 
@@ -126,15 +127,17 @@ def test_nothing_but_content_is_in_the_outputs(micro: Path) -> None:
     assert sorted(p.name for p in micro.iterdir()) == ["policy", "report.json", "vocab"]
 
 
-def test_same_seed_same_bytes_and_another_seed_other_weights(
+def test_same_base_same_bytes_and_another_base_other_weights(
     micro: Path, benchmarks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(12345)  # what ran before must not matter
     again = run_stage(tmp_path / "again", monkeypatch, benchmarks, MICRO)
-    other = run_stage(tmp_path / "other", monkeypatch, benchmarks, MICRO | {"seed": 1})
+    other = run_stage(tmp_path / "other", monkeypatch, benchmarks, MICRO, base=1)
     assert tree(again) == tree(micro)
     changed = {name for name, digest in tree(other).items() if tree(micro)[name] != digest}
+    # Every base policy of a preset has the same vocabulary: the database shows the first one's.
     assert changed == {"policy/model.safetensors", "report.json"}
+    assert [json.loads((root / "report.json").read_text())["base"] for root in (micro, other)] == [0, 1]
 
 
 def test_a_policy_outside_its_range_fails_and_leaves_nothing(

@@ -37,7 +37,7 @@ TRAINING = {"steps": 30, "batch": 8, "lr": 4e-3, "warmup": 5, "decay": 0.5, "bet
 
 
 def params(**changes: Any) -> TinyPolicy:
-    given: dict[str, Any] = {"kind": "tiny", "seed": 0, "shape": SHAPE, "corpus": CORPUS, "training": TRAINING}
+    given: dict[str, Any] = {"kind": "tiny", "shape": SHAPE, "corpus": CORPUS, "training": TRAINING}
     for name, change in changes.items():
         given[name] = given[name] | change if isinstance(change, dict) else change
     return TinyPolicy.model_validate_json(json.dumps(given))
@@ -65,7 +65,7 @@ def test_the_learning_rate_warms_up_stays_and_falls() -> None:
 
 def starts(p: TinyPolicy, n: int) -> list[list[str]]:
     """First words of the solutions of the first n batches."""
-    batches = islice(tiny._batches(p, TOKENIZER, ()), n)
+    batches = islice(tiny._batches(p, 0, TOKENIZER, ()), n)
     return [[TOKENIZER.decode(e.ids[e.n_prompt : e.n_prompt + 1]) for e in batch] for batch, _ in batches]
 
 
@@ -78,7 +78,7 @@ def test_guesses_appear_after_the_worked_solutions() -> None:
 
 
 def test_batches_end_in_the_stop_token_and_share_a_pool_mean() -> None:
-    drawn = list(islice(tiny._batches(params(), TOKENIZER, ()), 8))
+    drawn = list(islice(tiny._batches(params(), 0, TOKENIZER, ()), 8))
     assert all(e.ids[-1] == TOKENIZER.eos_token_id for batch, _ in drawn for e in batch)
     tokens = sum(len(e.ids) - e.n_prompt for batch, _ in drawn for e in batch)
     assert {mean for _, mean in drawn} == {tokens / 8}
@@ -86,8 +86,8 @@ def test_batches_end_in_the_stop_token_and_share_a_pool_mean() -> None:
 
 def test_training_lowers_the_loss_and_repeats_to_the_bit() -> None:
     losses: list[float] = []
-    first = train_tiny(params(), TOKENIZER, (), lambda done, loss: losses.append(loss))
-    again = train_tiny(params(), TOKENIZER, ())
+    first = train_tiny(params(), 0, TOKENIZER, (), lambda done, loss: losses.append(loss))
+    again = train_tiny(params(), 0, TOKENIZER, ())
     assert len(losses) == 30
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
@@ -105,13 +105,19 @@ def test_training_lowers_the_loss_and_repeats_to_the_bit() -> None:
         {"training": {"weight_decay": 0.5}},
         {"shape": {"init_std": 0.05}},
         {"shape": {"qk_norm": 1.0}},
-        {"seed": 1},
     ],
     ids=str,
 )
 def test_every_number_of_the_recipe_changes_the_policy(change: dict[str, Any]) -> None:
     short = {"steps": 2}
-    base = train_tiny(params(training=short), TOKENIZER, ())
+    base = train_tiny(params(training=short), 0, TOKENIZER, ())
     training = short | change.get("training", {})
-    other = train_tiny(params(**change | {"training": training}), TOKENIZER, ())
+    other = train_tiny(params(**change | {"training": training}), 0, TOKENIZER, ())
     assert any(not torch.equal(a, b) for a, b in zip(base.parameters(), other.parameters(), strict=True))
+
+
+def test_the_seed_is_of_the_weights_and_of_the_corpus() -> None:
+    start, other = (build_model(params().shape, TOKENIZER, seed) for seed in (0, 1))
+    assert any(not torch.equal(a, b) for a, b in zip(start.parameters(), other.parameters(), strict=True))
+    first, second = (next(tiny._batches(params(), seed, TOKENIZER, ()))[0] for seed in (0, 1))
+    assert [e.ids for e in first] != [e.ids for e in second]

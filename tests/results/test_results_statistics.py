@@ -1,5 +1,6 @@
 """Statistics against textbook formulas written out, quadrature, simulation and brute-force loops."""
 
+import itertools
 import math
 import random
 
@@ -54,6 +55,66 @@ def test_paired_t_is_none_where_undefined():
 def test_a_wider_confidence_gives_a_wider_interval():
     narrow, wide = s.paired_t(A, B, 0.9), s.paired_t(A, B, 0.99)
     assert wide.low < narrow.low < narrow.high < wide.high
+
+
+@given(st.lists(st.integers(-40, 40).map(lambda x: x / 8), min_size=2, max_size=8))
+def test_the_sign_flip_p_against_every_pattern_of_signs(d):
+    means = [sum(a * b for a, b in zip(signs, d, strict=True)) for signs in itertools.product((1, -1), repeat=len(d))]
+    extreme = sum(abs(mean) >= abs(sum(d)) - 1e-9 for mean in means)
+    p = s.sign_flip(d)
+    assert p == pytest.approx(extreme / 2 ** len(d))
+    assert p >= 2 ** (1 - len(d)) - 1e-12
+    assert p == pytest.approx(s.sign_flip([-x for x in d]))
+
+
+@pytest.mark.parametrize("n", range(2, 11))
+def test_the_floor_of_the_sign_flip_p_is_reached_where_all_signs_are_the_same(n):
+    assert s.sign_flip([1.0 + i / 7 for i in range(n)]) == pytest.approx(2.0 ** (1 - n))
+
+
+def test_sign_flip_is_none_where_it_is_not_computed():
+    assert s.sign_flip([]) is s.sign_flip([1.0]) is None
+    assert s.sign_flip([1.0] * (s.MOST_FLIPPED + 1)) is None
+    assert s.sign_flip([0.0, 0.0, 0.0]) == 1.0
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(-20, 20).map(float)), min_size=1, max_size=12))
+def test_the_parts_of_the_variance_against_loops(pairs):
+    bases, d = [b for b, _ in pairs], [x for _, x in pairs]
+    groups = {base: [x for b, x in pairs if b == base] for base in bases}
+    found, n, n_bases = s.parts(d, bases), len(d), len(groups)
+    if n == n_bases:
+        assert found == s.UNKNOWN
+        return
+    within = sum((x - sum(g) / len(g)) ** 2 for g in groups.values() for x in g) / (n - n_bases)
+    assert found.seeds == pytest.approx(math.sqrt(within))
+    if n_bases == 1:
+        assert found.bases is None
+        return
+    mean = sum(d) / n
+    between = sum((sum(g) / len(g) - mean) ** 2 for g in groups.values() for _ in g) / (n_bases - 1)
+    size = (n - sum(len(g) ** 2 for g in groups.values()) / n) / (n_bases - 1)
+    assert found.bases == pytest.approx(math.sqrt(max(0.0, (between - within) / size)), abs=1e-6)
+
+
+def test_the_parts_of_a_simulated_design_are_those_it_was_made_with():
+    rng = np.random.default_rng(4)
+    n_bases, n_seeds = 400, 5
+    bases = np.repeat(np.arange(n_bases), n_seeds)
+    d = 7 + rng.normal(0, 3.0, n_bases)[bases] + rng.normal(0, 1.5, n_bases * n_seeds)
+    order = rng.permutation(len(d))  # no matter in which order replicates stand
+    found = s.parts(d[order], bases[order])
+    assert found.bases == pytest.approx(3.0, rel=0.1)
+    assert found.seeds == pytest.approx(1.5, rel=0.05)
+    assert s.parts(d[order] - 7, bases[order]).bases == pytest.approx(found.bases)
+
+
+def test_parts_that_cannot_be_told():
+    assert s.parts([1.0, 2.0, 4.0], [1, 2, 3]) == s.UNKNOWN  # one seed a base
+    assert s.parts([1.0], [1]) == s.UNKNOWN
+    assert s.parts([1.0, 3.0], [7, 7]) == s.Parts(None, math.sqrt(2))  # one base
+    # Bases that differ by less than seeds do have a part of 0, not of a negative variance.
+    assert s.parts([0.0, 4.0, 1.0, 3.0], [1, 1, 2, 2]).bases == 0.0
 
 
 def test_holm_on_a_worked_example_with_blanks():

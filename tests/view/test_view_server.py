@@ -179,7 +179,7 @@ def test_a_brush_and_the_list_agree(store):
 
 def test_a_prompt_is_encoded_as_the_policy_saw_it_or_not_at_all(tmp_path):
     tokenizer = build_tokenizer()
-    tokenizer.save_pretrained(tmp_path / "small" / "policy")
+    tokenizer.save_pretrained(tmp_path / "small" / "policy" / "0")
     write_prompts(tmp_path / "small" / "prompts" / "train")
     problems = ready_store(tmp_path / "small").problems
     for i, text in enumerate(("What is <b>1 + 1</b>?", "And\nthen?")):

@@ -109,9 +109,9 @@ def write_prompts(root: Path) -> None:
 def write_preset(artifacts: Path, layers: tuple[int, ...] = LAYERS) -> Path:
     """prompts, vocab, the probe of the base policy with weights and prompt tokens, and run `full` under two seeds."""
     write_prompts(artifacts / "prompts" / "train")
-    tables.write_vocab(artifacts / "vocab", "p", VOCAB, ["word"] * len(VOCAB))
+    tables.write_vocab(artifacts / "vocab/0", "p", VOCAB, ["word"] * len(VOCAB))
     for run, seed, step in KEYS:
-        root = artifacts / ("rollouts" if run == "base" else f"train/{run}-s{seed}/tokenlog")
+        root = artifacts / (f"rollouts/{seed}" if run == "base" else f"train/{run}-s{seed}/tokenlog")
         write_tables(root, (run, seed, step), layers if run == "base" else layers[-1:])
         if run == "base":
             keys = {"run": run, "seed": seed, "step": step}
@@ -121,8 +121,8 @@ def write_preset(artifacts: Path, layers: tuple[int, ...] = LAYERS) -> Path:
             weights = tables.places(LENGTHS)
             weights |= {"rule": ["anchor20"] * n, "score": np.linspace(0, 1, n), "selected": np.arange(n) % 2 == 0}
             weights["weight"] = np.ones(n)
-            write_step(artifacts / "weights/anchor20/table", "weights", TABLES["weights"], weights, **keys)
-            write_manifest(artifacts / "weights/anchor20/table")
+            write_step(artifacts / f"weights/anchor20-b{seed}/table", "weights", TABLES["weights"], weights, **keys)
+            write_manifest(artifacts / f"weights/anchor20-b{seed}/table")
         write_manifest(root)
     return artifacts
 

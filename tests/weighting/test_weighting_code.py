@@ -90,5 +90,8 @@ def test_dvc_yaml_keys_weights_by_the_folder_and_training_by_code_json(monkeypat
         file = f"src/tokenspectrum/weighting/rules/{name}"
         assert {stage.name for stage in readers(pipeline, file)} == {"weights"}
     for stage in pipeline.matching("train"):
-        made = f"weights/{stage.item['method']}/"
-        assert {Path(dep).name for dep in stage.deps if made in dep} == {"rule.json", "code.json"}
+        method, _, seed = stage.addr.removeprefix("train@").rpartition("-")
+        (base,) = (r["base"] for r in pipeline.params["replicates"] if str(r["seed"]) == seed)
+        read = {dep for dep in stage.deps if "/weights/" in dep}
+        assert {Path(dep).name for dep in read} == {"rule.json", "code.json"}
+        assert {Path(dep).parent.name for dep in read} == {f"{method}-b{base}"}

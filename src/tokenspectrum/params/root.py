@@ -200,7 +200,9 @@ def parse_params(data: dict[str, Any], where: str, places: Mapping[Path_, Place]
     """Validate a whole params mapping; a UserError has a line for every mistake, with its file and line if known."""
     places = places or {}
     if "seeds" in data:
-        text = "unknown key; a replicate is a seed and a base policy: bases: [1, 2], replicates: [{seed: 1, base: 1}, ...]"
+        text = (
+            "unknown key; a replicate is a seed and a base policy: bases: [1, 2], replicates: [{seed: 1, base: 1}, ...]"
+        )
         raise UserError(line(where, places, ("seeds",), text))
     try:
         params = validate(Params, data)

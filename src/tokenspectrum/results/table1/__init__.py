@@ -76,7 +76,11 @@ RESULT = Result(
         Column("against", str, "the method that it is compared with"),
         Column("difference", float, "Avg less that method's, points"),
         Column("bases_above", int, "base policies on which the difference is above 0"),
-        Column("sign", str, "same, or differs: the sign of the difference between base policies; empty with one, and without a difference"),
+        Column(
+            "sign",
+            str,
+            "same, or differs: the sign of the difference between base policies; empty with one, and without a difference",
+        ),
         Column("sd_bases", float, "standard deviation of the difference between base policies, points"),
         Column("sd_seeds", float, "the same between seeds on one base policy; both empty with one seed a base"),
         Column("df", int, "degrees of freedom of the paired t-test"),
