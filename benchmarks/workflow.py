@@ -3,10 +3,10 @@
     python benchmarks/workflow.py [--stages 10 100 1000] [--no-matrix] [--out benchmarks/workflow.csv]
 
 Stages are the toy pipeline's of tests/bridge, which take milliseconds, with more and more replicates.  The matrix is
-this project's own dvc.yaml with the default methods and so many replicates that it has over a thousand stages; its outputs are
-placeholders, put into the cache as if the stages had run.  All in temporary folders.  CPU seconds are those of the
-command and of all that it started; wall seconds mean little on a machine that others use.  Each project's rows are
-appended as it is done, so that it can be run in parts.
+this project's own dvc.yaml with the default methods and so many replicates that it has over a thousand stages; its
+outputs are placeholders, put into the cache as if the stages had run.  All in temporary folders.  CPU seconds are those
+of the command and of all that it started; wall seconds mean little on a machine that others use.  Each project's rows
+are appended as it is done, so that it can be run in parts.
 """
 
 import argparse

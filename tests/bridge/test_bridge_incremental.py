@@ -84,6 +84,17 @@ def test_given_data_edited_under_its_old_time_is_seen_and_missing_data_is_one_li
     assert "Traceback" not in done.stderr
 
 
+def test_a_replicate_put_before_the_others_reruns_none_of_them(toy):
+    """dvc.lock calls them by their places, and all of those change."""
+    first = TWO.replace("[", "[{half: a, seed: 9}, ")
+    toy.edit("params.yaml", TWO, first)
+    new = {f"{stage}@{method}-9" for stage in ("train", "evaluate") for method in ("full", "anchor")}
+    assert toy.ran() == new | {"table"}
+    assert toy.ran() == set()
+    toy.edit("params.yaml", first, TWO)
+    assert toy.make() == {"table": "restored"}
+
+
 def test_a_seed_added_and_removed(toy):
     before = toy.text("results/table.csv")
     toy.edit("params.yaml", TWO, THREE)

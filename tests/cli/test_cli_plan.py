@@ -164,7 +164,7 @@ def test_a_context_that_the_cache_cannot_hold_is_refused(tmp_path, monkeypatch, 
 
 def test_jobs_of_vllm_follow_the_params(tmp_path, monkeypatch, capsys):
     params = read("qwen3-8b")
-    runs = (len(params.methods) + 1) * len(params.seeds)
+    runs = (len(params.methods) + 1) * len(params.replicates)
     line = "systems.vllm: jobs, one node with 8 GPUs each: "
     assert f"{line}4 of the probe and {runs} of evaluation" in plan(monkeypatch, capsys, "qwen3-8b")
     text = render(read_preset("qwen3-8b", ROOT / "presets"), "")
@@ -197,7 +197,7 @@ def test_sizes_that_nobody_states_are_asked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"fill in policy\.shape"):
         find_shape(params)
-    folder = tmp_path / "artifacts/qwen3-8b/policy"
+    folder = tmp_path / "artifacts/qwen3-8b/policy/1"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(
         '{"hidden_size": 8, "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 16, '

@@ -7,10 +7,14 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.params.root import load_params
 from tokenspectrum.params.yaml_file import load_yaml
 
+MINE = {"preset": "mine", "bases": [1], "replicates": [{"seed": 7, "base": 1}]}
+
 
 @pytest.fixture
 def folder(project):
-    (project / "presets" / "mine.yaml").write_text("# Mine.\nextends: tiny\npreset: mine\nseeds: [7]\n")
+    (project / "presets" / "mine.yaml").write_text(
+        "# Mine.\nextends: tiny\npreset: mine\nreplicates: [{seed: 7, base: 1}]\nbases: [1]\n"
+    )
     return project
 
 
@@ -18,7 +22,7 @@ def test_a_preset_of_ones_own_is_written_whole(folder):
     assert preset.choose("mine", force=False) == "params.yaml is now preset mine"
     text = (folder / "params.yaml").read_text()
     assert text.startswith("# Mine.\n")
-    assert load_yaml(folder / "params.yaml") == load_yaml_of("tiny") | {"preset": "mine", "seeds": [7]}
+    assert load_yaml(folder / "params.yaml") == load_yaml_of("tiny") | MINE
     assert load_params().seeds == (7,)
 
 
@@ -31,7 +35,7 @@ def test_switches_between_presets_without_force_or_backup(folder):
     preset.choose("mine", force=False)
     assert preset.choose("mine", force=False) == "params.yaml is preset mine already"
     # The preset is edited, params.yaml is not: nothing would be lost.
-    (folder / "presets" / "mine.yaml").write_text("extends: tiny\nseeds: [8]\n")
+    (folder / "presets" / "mine.yaml").write_text("extends: tiny\nreplicates: [{seed: 8, base: 1}]\nbases: [1]\n")
     preset.choose("mine", force=False)
     assert load_params().seeds == (8,)
     assert not (folder / "backups").exists()

@@ -40,6 +40,10 @@ def params(old, new):
     return edit
 
 
+# A file of before base policies were replicates.
+OLD = params("bases: [1, 2, 3]", "seeds: [1, 2, 3]")
+
+
 def put(name, content):
     """A file in the project."""
 
@@ -81,10 +85,13 @@ CASES = {
     "check of a method misspelt": (nothing, ["check", "ful"], "check: ful: no such method; there are full,"),
     "gc of a stage misspelt": (nothing, ["gc", "--stage", "trian"], "--stage trian: no such stage; there are prompts,"),
     "gc of days below 0": (nothing, ["gc", "--keep-days=-1"], "--keep-days -1: must be 0 or more"),
-    "a large seed": (params("seeds: [1,", "seeds: [3000000000,"), ["status"], "seeds.0: must be less than"),
+    "a large seed": (params("bases: [1,", "bases: [3000000000,"), ["status"], "bases.0: must be less than"),
     "a reserved name": (params("name: MATH", "name: Avg"), ["status"], "is the name of a column of the results"),
     "infinity": (params("grad_clip: 1.0", "grad_clip: .inf"), ["status"], "grad_clip: must be a finite number"),
-    "a value that holds itself": (params("seeds: [1,", "seeds: &a [*a,"), ["status"], "holds itself"),
+    "a value that holds itself": (params("bases: [1,", "bases: &a [*a,"), ["status"], "holds itself"),
+    "a base that nothing trains": (params("bases: [1,", "bases: [9, 1,"), ["plan"], "no replicate trains base 9"),
+    "seeds in place of replicates": (OLD, ["status"], "seeds: unknown key; a replicate is a seed and a base policy"),
+    "seeds, and a query": (OLD, SELECT, "seeds: unknown key; a replicate is a seed and a base policy"),
     "steps past counting": (params("steps: 40 ", "steps: 100000000000000000000 "), ["plan"], "train.steps: must be"),
     "steps as a float": (params("steps: 40 ", "steps: 1e20 "), ["plan"], "train.steps: must be a whole number"),
     "problems past counting": (params(" n: 4000", " n: 100000000000"), ["status"], ".n: must be"),

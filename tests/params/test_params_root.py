@@ -54,8 +54,8 @@ def test_params_yaml_is_a_preset_as_committed():
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda p: p.stem)
-def test_a_rendered_preset_is_the_whole_file_that_it_was(path):
-    """sha256 of the canonical JSON of the presets as they were when each was a whole file."""
+def test_a_rendered_preset_is_the_whole_file_that_is_recorded(path):
+    """sha256 of each preset's canonical JSON: a value that changes with what it extends is seen here."""
     recorded = json.loads((Path(__file__).parent / "presets.sha256.json").read_text())
     text = render(read_preset(path.stem, path.parent), "")
     for data in (read_yaml(Path("params.yaml"), text).data, yaml.safe_load(text), YAML(typ="safe").load(text)):
@@ -82,7 +82,8 @@ def test_the_main_table_has_the_rows_of_the_paper():
         ("predictive-high", None),
         *soft,
     ]
-    assert params.seeds == (1, 2, 3)
+    assert [(r.seed, r.base) for r in params.replicates] == [(1, 1), (2, 2), (3, 3)]
+    assert params.bases == (1, 2, 3)
 
 
 def set_at(data, dotted, value):
@@ -98,9 +99,18 @@ def set_at(data, dotted, value):
         ("methods", ["full", "nonesuch"], "methods: nonesuch has no entry in rules"),
         ("methods", ["full", "full"], "methods: full is listed twice"),
         ("methods", [], "methods"),
-        ("seeds", [1, 1], "seeds: 1 is listed twice"),
-        ("seeds", [-1], "seeds.0"),
-        ("seeds", [3_000_000_000], "seeds.0: must be less than or equal to 2147483647 (got 3000000000)"),
+        ("bases", [1, 2, 2, 3], "bases: 2 is listed twice"),
+        ("bases", [], "bases: must hold at least 1"),
+        ("bases", [-1], "bases.0"),
+        ("bases", [3_000_000_000], "bases.0: must be less than or equal to 2147483647 (got 3000000000)"),
+        ("replicates", [], "replicates: must hold at least 1"),
+        ("replicates.1.seed", 2**31, "replicates.1.seed: must be less than or equal to 2147483647 (got 2147483648)"),
+        ("replicates.2.base", -1, "replicates.2.base"),
+        ("replicates.0.seeds", 1, "replicates.0.seeds: unknown key; did you mean seed?"),
+        ("policy.seed", 1, "policy.seed: unknown key"),
+        ("analysis.table1.contrasts", [["anchor20", "nonesuch"]], "contrasts.0: nonesuch has no entry in rules"),
+        ("analysis.table1.contrasts", [["full", "anchor20"]], "contrasts.0: it takes two different methods, neither"),
+        ("analysis.table1.contrasts", [["anchor20", "anchor20"]], "contrasts.0: it takes two different methods"),
         ("rollouts.seed", 2**31, "rollouts.seed: must be 2147483647 at most (got 2147483648)"),
         ("rules.base", {"kind": "uniform"}, "rules.base: base is what tables call the base policy"),
         ("prompts.benchmarks.0.name", "Avg", "prompts.benchmarks.0.name: Avg is the name of a column of the results"),
@@ -136,6 +146,61 @@ def test_disagreement_is_one_line_that_names_the_field(field, value, said):
         parse_params(data, "params.yaml")
     assert all(line.startswith("params.yaml: ") for line in str(e.value).splitlines())
     assert said in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("edits", "where", "said"),
+    [
+        (
+            [("{seed: 2, base: 2}", "{seed: 1, base: 2}")],
+            "{seed: 1, base: 2}",
+            "replicates.1.seed: 1 is another replic",
+        ),
+        ([("{seed: 3, base: 3}", "{seed: 3, base: 3}\n  - {seed: 4, base: 5}")], "base: 5}", "replicates.3.base: 5 is"),
+        ([("bases: [1, 2, 3]", "bases: [1, 2, 3, 4]")], "bases:", "bases.3: no replicate trains base 4; add one to re"),
+        (
+            [("preset: tiny", "preset: tiny\nseeds: [1, 2, 3]")],
+            "seeds:",
+            "seeds: unknown key; a replicate is a seed and",
+        ),
+    ],
+    ids=["duplicate seed", "base not in bases", "untrained base", "seeds of old"],
+)
+def test_replicates_that_do_not_fit_are_one_line_with_file_and_line(tmp_path, edits, where, said):
+    path = tmp_path / "params.yaml"
+    text = render(read_preset("tiny", ROOT / "presets"), "")
+    for old, new in edits:
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text)
+    with pytest.raises(UserError) as e:
+        parse_params(read_yaml(path).data, str(path), read_yaml(path).places)
+    number = next(n for n, row in enumerate(text.splitlines(), 1) if where in row)
+    assert str(e.value).startswith(f"{path} line {number}: {said}")
+    assert "\n" not in str(e.value)
+
+
+def test_a_hub_policy_with_two_bases_is_refused_and_one_base_may_have_any_number():
+    data = copy.deepcopy(read_preset("qwen3-8b", ROOT / "presets").data)
+    data["bases"], data["replicates"] = [1, 2], [{"seed": 1, "base": 1}, {"seed": 2, "base": 2}]
+    with pytest.raises(UserError, match=r"^params\.yaml: bases: a hub policy is one base policy, and bases holds 2$"):
+        parse_params(data, "params.yaml")
+    data["bases"], data["replicates"] = [7], [{"seed": 1, "base": 7}, {"seed": 2, "base": 7}]
+    assert parse_params(data, "params.yaml").seeds == (1, 2)
+
+
+def test_an_old_file_is_told_of_replicates_alone():
+    """It also lacks what came in place of `seeds`, and has a key more in `policy`."""
+    data = copy.deepcopy(read_preset("tiny", ROOT / "presets").data)
+    del data["bases"], data["replicates"]
+    data["seeds"] = [1, 2, 3]
+    data["policy"]["seed"] = 1
+    with pytest.raises(UserError) as e:
+        parse_params(data, "params.yaml")
+    assert str(e.value) == (
+        "params.yaml: seeds: unknown key; a replicate is a seed and a base policy: bases: [1, 2], replicates:"
+        " [{seed: 1, base: 1}, ...]"
+    )
 
 
 VERL = {"train.trainer": "verl"}

@@ -16,7 +16,8 @@ from tokenspectrum.params.yaml_file import load_yaml
 SMALL = """\
 # The smallest.
 methods: [full]  # one
-seeds: [1]
+bases: [4]
+replicates: [{seed: 1, base: 4}]
 prompts:
   train: [{name: a, source: {kind: synthetic, n: 9, seed: 1, k_min: 1, k_max: 2}}]
   benchmarks: [{name: b, source: {kind: synthetic, n: 9, seed: 2, k_min: 1, k_max: 2}}]
@@ -25,6 +26,7 @@ rules:
   full: {kind: uniform}
   low: {kind: low2high, s_warm: 7}  # assumption
 """
+TWO = "replicates: [{seed: 1, base: 4}, {seed: 2, base: 4}]\n"
 
 
 @pytest.fixture
@@ -52,10 +54,10 @@ def test_another_kind_begins_afresh():
 
 def test_a_preset_is_its_difference_made_whole(folder):
     small = read_preset("small", folder)
-    mine = put(folder, "# Mine.\nextends: small\nseeds: [1, 2]\ntrain: {steps: 12}\nrules: {low: {tau: auto}}\n")
+    mine = put(folder, f"# Mine.\nextends: small\n{TWO}train: {{steps: 12}}\nrules: {{low: {{tau: auto}}}}\n")
     assert missing(small.data, mine.data) == missing(mine.data, small.data) == []
     assert mine.data["preset"] == "mine"
-    assert mine.data["seeds"] == [1, 2]
+    assert (mine.data["bases"], mine.params.seeds) == ([4], (1, 2))
     assert mine.data["train"] == small.data["train"] | {"steps": 12}
     assert mine.data["rules"]["low"] == small.data["rules"]["low"] | {"tau": "auto"}
     assert mine.params.rules["low"].s_warm == 7
@@ -102,7 +104,7 @@ def test_comments_go_where_their_values_go(folder):
         ("extends: small\n\ntrain: {steps: 0}\n", "mine.yaml line 3: train.steps: must be greater than or equal to 1"),
         ("extends: small\nmethods: [ful]\n", "mine.yaml line 2: methods: ful has no entry in rules; did you mean"),
         ("extends: small\nrules:\n  low: {layer: middle}\n", "mine.yaml line 3: rules.low.layer: must be a whole"),
-        ("extends: small\ndrop: [seeds]\n", "mine.yaml: seeds: missing, and it has no default"),
+        ("extends: small\ndrop: [bases]\n", "mine.yaml: bases: missing, and it has no default"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(folder, text, said):
@@ -114,7 +116,7 @@ def test_a_mistake_is_one_line(folder, text, said):
 
 def test_a_mistake_in_what_is_inherited_names_that_file(folder):
     (folder / "small.yaml").write_text(SMALL.replace("s_warm: 7", "s_warm: 0"))
-    with pytest.raises(UserError, match=r"small.yaml line 10: rules.low.s_warm: must be greater"):
+    with pytest.raises(UserError, match=r"small.yaml line 11: rules.low.s_warm: must be greater"):
         put(folder, "extends: small\n")
 
 

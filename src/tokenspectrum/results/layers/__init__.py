@@ -1,4 +1,4 @@
-"""How far two layers agree on which tokens are anchors and explorers: a row a pair and base policy, and heat maps of them.
+"""How far two layers agree on which tokens are anchors and explorers: a row a pair and base policy, and heat maps.
 
 Within each response, tokens are ranked by a layer's attention entropy.  Two layers are compared in three ways: by the
 Jaccard index of their anchors, by that of their explorers, and by Spearman's correlation of the ranks.  Predictive
