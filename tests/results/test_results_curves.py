@@ -108,10 +108,10 @@ def test_captions_and_labels_follow_the_spec():
     spec = training_curve("attention_entropy", 3, "mid", "decision or token", 5)
     assert spec.caption == (
         "attention_entropy: attention entropy / ln(visible), mean over tokens of a step; layer mid, alignment decision"
-        " or token; trailing mean of 5 steps: mean of n = 3 seeds; band: lowest to highest seed."
+        " or token; trailing mean of 5 steps: mean of n = 3 replicates; band: lowest to highest replicate."
     )
     assert training_curve("length", 1, "mid", "token").caption == (
-        "length: response length, mean over responses of a step; line: mean of n = 1 seed."
+        "length: response length, mean over responses of a step; line: mean of n = 1 replicate."
     )
     assert training_curve("length", 1, "mid", "token").y_label == "response length [tokens]"
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from results_fixtures import save_params
+from results_fixtures import save_params, write_base
 
 from snakedvc.dvcfiles.pipeline import load_pipeline
 from tokenspectrum.cli import results as command
@@ -50,7 +50,7 @@ def test_dvc_yaml_and_docs_are_as_the_results_declare_them(project):
 def test_drift_names_the_result():
     text = with_results(f"stages:\n{HEADING}", {"small": small()})
     assert list(drifted(text, {"small": small()})) == []
-    assert list(drifted(text, {"small": small(seeds=2)})) == []
+    assert list(drifted(text, {"small": small(replicates=2)})) == []
     assert list(drifted(text, {"small": small(title="c")})) == ["stage small is not as results/small declares it"]
     other = small("tokenspectrum.results.other")
     assert list(drifted(text, {"small": small(), "other": other})) == ["result other has no stage"]
@@ -94,7 +94,7 @@ def test_declarations_import_nothing_that_takes_time():
 def test_what_params_lack_is_one_line_that_names_it():
     tokens = SimpleNamespace(layers=("mid",))
     params = SimpleNamespace(preset="tiny", methods=("full",), replicates=(None,), tokens=tokens)
-    wants = small(methods=("full", "random20", "anchor20"), seeds=3)
+    wants = small(methods=("full", "random20", "anchor20"), replicates=3)
     assert list(lacks(wants, params)) == [
         "method random20 is not in methods; add it",
         "method anchor20 is not in methods; add it",
@@ -172,7 +172,7 @@ def copy_of_the_repository(folder: Path) -> Path:
     return folder
 
 
-def test_a_new_result_is_one_folder_and_one_command(artifacts, tmp_path, monkeypatch):
+def test_a_new_result_is_one_folder_and_one_command(tmp_path, monkeypatch):
     """In a copy of the repository: the stage, its rule, its schema, its page and its numbers follow from the folder."""
     root = copy_of_the_repository(tmp_path / "copy")
     monkeypatch.setenv("PYTHONPATH", str(root / "src"))
@@ -204,12 +204,12 @@ def test_a_new_result_is_one_folder_and_one_command(artifacts, tmp_path, monkeyp
     planned = run("snakemake", "--profile", "local", "-n", "results/fractiles.csv").stdout
     assert "Job 0: fractiles" in planned
 
-    (root / "artifacts/tiny").mkdir(parents=True)
-    shutil.copytree(artifacts / "attention", root / "artifacts/tiny/attention")
+    for base in (1, 2, 3):
+        write_base(root / "artifacts/tiny", base, ["0" * 16] * 4, np.random.default_rng(base))
     run(*made.cmd.split())
     rows = (root / "results/fractiles.csv").read_text().splitlines()
-    assert rows[0] == "layer,tokens,quantile"
-    assert [row.split(",")[:2] for row in rows[1:]] == [["1", "156"], ["3", "156"]]  # of both base policies
+    assert rows[0] == "base,layer,tokens,quantile"
+    assert [row.split(",")[:3] for row in rows[1:]] == [[b, layer, "78"] for b in "123" for layer in "13"]
 
     # An option of one layer leaves `layers` out, and refuses it by name.
     sets = [

@@ -33,8 +33,9 @@ RESULT = Result(
     question="What does it answer?",
     reads=("attention",),
     columns=(
+        Column("base", int, "the base policy"),
         Column("layer", int, "a layer, 0-based"),
-        Column("tokens", int, "tokens of the base policy's probe"),
+        Column("tokens", int, "tokens of its probe"),
         Column("quantile", float, "entropy_norm below which the fraction p of them lies"),
     ),
     params={model},
@@ -42,10 +43,10 @@ RESULT = Result(
 )
 '''
 QUERY = """-- What a row is.
-SELECT layer, count(*) AS tokens, quantile_cont(entropy_norm, $p)::DOUBLE AS quantile
+SELECT seed AS base, layer, count(*) AS tokens, quantile_cont(entropy_norm, $p)::DOUBLE AS quantile
 FROM attention
-GROUP BY layer
-ORDER BY layer;
+GROUP BY seed, layer
+ORDER BY seed, layer;
 """
 
 

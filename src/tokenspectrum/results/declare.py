@@ -68,7 +68,7 @@ class Result:
     """Whether result.py has `page`, and so there is a Markdown page."""
     methods: tuple[str, ...] = ()
     """Methods that it cannot be made without."""
-    seeds: int = 1
+    replicates: int = 1
     """The fewest replicates that it can be made of."""
     lacks: Callable[[Any], Iterator[str]] = nothing
     """What else it needs of the whole params and they do not have, a line each: then it is not made."""

@@ -25,7 +25,7 @@ class FigureSpec:
     denominator: str  # what the mean of a step is taken over
     layer: str | None  # of attention, None where it does not enter; alignment likewise
     alignment: str | None
-    n: int  # seeds
+    n: int  # replicates
     smooth: int = 1  # steps of the trailing mean
 
     @property
@@ -39,9 +39,9 @@ class FigureSpec:
         if self.layer is not None:
             parts.append(f"layer {self.layer}, alignment {self.alignment}")
         drawn = "line" if self.smooth == 1 else f"trailing mean of {self.smooth} steps"
-        parts.append(f"{drawn}: mean of n = {self.n} seed{'s' if self.n > 1 else ''}")
+        parts.append(f"{drawn}: mean of n = {self.n} replicate{'s' if self.n > 1 else ''}")
         if self.n > 1:
-            parts.append("band: lowest to highest seed")
+            parts.append("band: lowest to highest replicate")
         return f"{self.metric}: {'; '.join(parts)}."
 
 

@@ -1,4 +1,4 @@
-"""What params lack for a result: methods, seeds, and what the result itself asks for.  Read at plan time."""
+"""What params lack for a result: methods, replicates, and what the result itself asks for.  Read at plan time."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,8 +11,8 @@ def lacks(result: Result, params: Any) -> Iterator[str]:
     for method in result.methods:
         if method not in params.methods:
             yield f"method {method} is not in methods; add it"
-    if len(params.replicates) < result.seeds:
-        yield f"it takes {result.seeds} replicates, and replicates holds {len(params.replicates)}; add some"
+    if len(params.replicates) < result.replicates:
+        yield f"it takes {result.replicates} replicates, and replicates holds {len(params.replicates)}; add some"
     yield from result.lacks(params)
 
 

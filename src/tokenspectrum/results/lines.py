@@ -1,4 +1,4 @@
-"""Panels of lines over training steps: a panel a metric, a line a method, a band over seeds.  Computes nothing.
+"""Panels of lines over training steps: a panel a metric, a line a method, a band over replicates.  Computes nothing.
 
 A point is a row with method, metric, step, mean, low and high.
 """

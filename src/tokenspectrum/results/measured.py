@@ -1,7 +1,7 @@
 """What was measured: accuracy by problem, and which training runs collapsed.
 
-Reads the scores and metrics of the given methods and seeds, and checks that all answered the same problems.  Knows no
-row, test or file that is written.
+Reads the scores and metrics of the given methods and replicates, and checks that all answered the same problems.
+Knows no row, test or file that is written.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ class Ends:
 
 
 def read_scores(tables: Tables, benchmarks: Sequence[str], checkpoints: int) -> Scores:
-    """Scores of all methods and of the base policy under all seeds; trained runs over their last `checkpoints`.
+    """Scores of all methods and of the base policies under all seeds; trained runs over their last `checkpoints`.
 
     Raises UserError where a folder is incomplete, or where runs were not asked the same problems equally often.
     """

@@ -36,8 +36,8 @@ def _options(model: BaseModel, lead: str = "") -> Iterator[list[str]]:
 def _needs(result: Result) -> Iterator[str]:
     if result.methods:
         yield f"the methods {', '.join(f'`{m}`' for m in result.methods)}"
-    if result.seeds > 1:
-        yield f"{result.seeds} seeds"
+    if result.replicates > 1:
+        yield f"{result.replicates} replicates"
     if about := (result.lacks.__doc__ or "").split("\n")[0]:
         yield about[0].lower() + about[1:].rstrip(".")
 

@@ -156,10 +156,10 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Interval of the difference in Avg, by a bootstrap that resamples replicates, then problems.
 
-    `differences[benchmark]` is d_SP: seeds by problems, the row's accuracy less the reference's.  Every draw takes S
-    seeds with replacement, shared by all benchmarks, then P problems of each benchmark with replacement.  Problems are
-    crossed with seeds (every seed answers the same ones), so one draw of problems serves all drawn seeds: drawing them
-    anew for each seed would average their variance away.  Same seed, same draws, whatever the row.
+    `differences[benchmark]` is d_SP: replicates by problems, the row's accuracy less the reference's.  Every draw takes
+    S replicates with replacement, shared by all benchmarks, then P problems of each benchmark with replacement.
+    Problems are crossed with replicates (all answer the same ones), so one draw of problems serves all drawn
+    replicates: drawing them anew for each would average their variance away.  Same seed, same draws, whatever the row.
     """
     n_seeds = next(iter(differences.values())).shape[0]
     means_D = np.zeros(draws)

@@ -1,7 +1,7 @@
-"""Training curves: a metric at each step, its mean over seeds, and their spread; a panel a metric, a line a method.
+"""Training curves: a metric at each step, its mean over replicates and their spread; a panel a metric, a line a method.
 
 The CSV holds the values themselves.  The figure draws their trailing mean, with a band from the lowest to the highest
-seed.
+replicate.
 """
 
 from typing import TYPE_CHECKING, Literal, Self
@@ -47,11 +47,11 @@ RESULT = Result(
         Column("method", str, "the method"),
         Column("metric", str, "a column of the table metrics"),
         Column("step", int, "training step, from 1"),
-        Column("n", int, "seeds that have a value at this step"),
-        Column("mean", float, "mean over seeds"),
-        Column("sd", float, "standard deviation over seeds; empty with one seed"),
-        Column("low", float, "lowest seed"),
-        Column("high", float, "highest seed"),
+        Column("n", int, "replicates that have a value at this step"),
+        Column("mean", float, "mean over replicates"),
+        Column("sd", float, "standard deviation over replicates; empty with one"),
+        Column("low", float, "lowest replicate"),
+        Column("high", float, "highest replicate"),
     ),
     params=CurvesParams,
     others={
@@ -60,5 +60,5 @@ RESULT = Result(
         "train.token_log.layers": LayerNames,
     },
     figure=True,
-    overturned="A difference between two lines that is smaller than the bands is a difference between seeds.",
+    overturned="A difference between two lines that is smaller than the bands is a difference between replicates.",
 )

@@ -1,4 +1,4 @@
--- Every metric of every method and step over its seeds.
+-- Every metric of every method and step over its replicates.
 SELECT
     run AS method,
     metric,

@@ -24,7 +24,7 @@ def specs(given: Given) -> list[FigureSpec]:
     if alignment == "token":
         # A rule that reads no attention entropy names no alignment; its run logs the default one.
         alignment = "token (decision where the rule reads no attention entropy)"
-    return [training_curve(m, len(given.seeds), layer, alignment, given.own.smooth) for m in given.own.metrics]
+    return [training_curve(m, len(given.replicates), layer, alignment, given.own.smooth) for m in given.own.metrics]
 
 
 def draw(points: Sequence[dict[str, Any]], given: Given) -> bytes:
