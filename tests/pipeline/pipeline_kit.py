@@ -83,9 +83,9 @@ def make_clone(folder: Path, preset: str) -> Clone:
 
 
 def shrink(data: dict[str, Any]) -> None:
-    """Two methods, one seed, two steps and a barely trained policy: every stage, in seconds."""
+    """Two methods, one replicate, two steps and a barely trained policy: every stage, in seconds."""
     data["methods"] = ["full", "low2high_mid"]
-    data["seeds"] = [1]
+    data |= {"bases": [1], "replicates": [{"seed": 1, "base": 1}]}
     data["policy"]["training"]["steps"] = 12
     data["policy"]["check"] = None
     data["rollouts"] |= {"prompts": 4, "shards": [1, 2]}

@@ -11,13 +11,13 @@ import pytest
 
 EVERYTHING = {
     "prompts",
-    "policy",
-    "sample@1",
-    "sample@2",
-    "rollouts",
-    "tokens",
-    "weights@full",
-    "weights@low2high_mid",
+    "policy@1",
+    "sample@1-1",
+    "sample@1-2",
+    "rollouts@1",
+    "tokens@1",
+    "weights@full-1",
+    "weights@low2high_mid-1",
     "train@full-1",
     "train@low2high_mid-1",
     "evaluate@full-1",
@@ -80,7 +80,7 @@ def test_params_of_evaluation_do_not_train(edited):
 
 def test_a_new_reward_draws_nothing_of_the_probe_again(edited):
     edited.params(lambda p: p["reward"]["overlong"].update(factor=0.5))
-    assert edited.ran("artifacts/tiny/rollouts") == {"rollouts"}
+    assert edited.ran("artifacts/tiny/rollouts/1") == {"rollouts@1"}
 
 
 def test_a_new_loss_trains_and_runs_what_lies_below(edited):
@@ -96,7 +96,7 @@ def test_a_comment_in_the_loss_trains_and_stops_there(edited):
 
 def test_one_rule_runs_its_own_branch_and_equals_a_full_rerun(edited, tmp_path):
     edited.params(lambda p: p["rules"]["low2high_mid"].update(tau=0.1))
-    branch = {"weights@low2high_mid", "train@low2high_mid-1", "evaluate@low2high_mid-1", "table1"}
+    branch = {"weights@low2high_mid-1", "train@low2high_mid-1", "evaluate@low2high_mid-1", "table1"}
     assert edited.ran() == branch
     incremental = digests(edited.root)
     # The same files, with every cache and output gone: all of it runs anew.
@@ -106,6 +106,29 @@ def test_one_rule_runs_its_own_branch_and_equals_a_full_rerun(edited, tmp_path):
     shutil.rmtree(fresh.root / "results")
     assert fresh.ran() == EVERYTHING
     assert digests(fresh.root) == incremental
+
+
+def test_a_base_policy_and_its_replicate_run_their_own_stages_alone(edited, first):
+    edited.params(lambda p: p.update(bases=[1, 2], replicates=[{"seed": 7, "base": 2}, {"seed": 1, "base": 1}]))
+    runs = {f"{stage}@{method}-7" for stage in ("train", "evaluate") for method in ("full", "low2high_mid")}
+    probe = {
+        "policy@2",
+        "sample@2-1",
+        "sample@2-2",
+        "rollouts@2",
+        "tokens@2",
+        "weights@full-2",
+        "weights@low2high_mid-2",
+    }
+    assert edited.ran() == {*probe, *runs, "evaluate_base@7", "table1"}
+    found = digests(edited.root)
+    assert {name for name in first if found[name] != first[name]} == {"results/table1.csv", "results/table1.md"}
+    of_each = [found[f"artifacts/tiny/policy/{base}/model.safetensors"] for base in (1, 2)]
+    assert of_each[0] != of_each[1]
+    assert found["artifacts/tiny/vocab/1/vocab.parquet"] == found["artifacts/tiny/vocab/2/vocab.parquet"]
+    assert "2 here, on 2 base policies" in (edited.root / "results/table1.md").read_text()
+    for name in set(found) - set(first):
+        (edited.root / name).unlink()
 
 
 def test_put_back_nothing_runs_and_the_bytes_are_the_first_ones(small, first):

@@ -46,7 +46,7 @@ def slurm_clone(folder: Path) -> Clone:
 
 def up_to_training() -> list[str]:
     """The targets that leave nothing but training, its evaluation and the table to do."""
-    rules = [f"artifacts/{PRESET}/weights/{method}/rule.json" for method in ("full", "low2high_mid")]
+    rules = [f"artifacts/{PRESET}/weights/{method}-b1/rule.json" for method in ("full", "low2high_mid")]
     return [*rules, f"artifacts/{PRESET}/evaluate_base/s1"]
 
 

@@ -10,11 +10,11 @@ from slurm_kit import Cluster, Job
 
 # prompts, weights and table1 take seconds and run where the driver runs.
 JOBS = {
-    "policy",
-    "sample@1",
-    "sample@2",
-    "rollouts",
-    "tokens",
+    "policy@1",
+    "sample@1-1",
+    "sample@1-2",
+    "rollouts@1",
+    "tokens@1",
     "evaluate_base@1",
     *(f"{stage}@{method}-1" for stage in ("train", "evaluate") for method in ("full", "low2high_mid")),
 }

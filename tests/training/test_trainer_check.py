@@ -18,6 +18,7 @@ from tokenspectrum.checking.preset import Checked
 from tokenspectrum.cli.main import main
 from tokenspectrum.params.evaluate import EvaluateParams
 from tokenspectrum.params.presets import read_preset
+from tokenspectrum.params.replicates import Replicate
 from tokenspectrum.params.root import Params
 from tokenspectrum.policy.load import load_tokenizer
 from tokenspectrum.policy.vocab import write_vocab
@@ -27,7 +28,7 @@ from tokenspectrum.tokenlog.writer import write_manifest, write_step
 from tokenspectrum.training.backends.local.trainer import train
 
 ROOT = Path(__file__).resolve().parents[2]
-RUN, SEED, K = "anchor20", 1, 2
+RUN, SEED, BASE, K = "anchor20", 1, 5, 2
 TRAIN = f"train/{RUN}-s{SEED}/tokenlog"
 STEP = f"run={RUN}/seed={SEED}/step=2/part-0.parquet"
 
@@ -36,17 +37,18 @@ STEP = f"run={RUN}/seed={SEED}/step=2/part-0.parquet"
 def made(tmp_path_factory) -> tuple[Path, object]:
     """(artifacts of the preset, its params): one method, one seed, four steps."""
     root = tmp_path_factory.mktemp("check") / "tiny"
-    policy = write_letters(root / "policy")
+    policy = write_letters(root / f"policy/{BASE}")
     prompts = root / "prompts/train"
     jobs.write_prompts(prompts, 24)
     shutil.copytree(prompts, root / "prompts/benchmarks")
-    write_vocab(root / "vocab", load_tokenizer(policy), "random")
+    write_vocab(root / f"vocab/{BASE}", load_tokenizer(policy), "random")
     job = jobs.make_job(root, prompts, policy, run=RUN, method=RUN, train={"token_log": {"layers": ["rule"]}})
     job = replace(job, out=root / f"train/{RUN}-s{SEED}", metrics=root / f"metrics/{RUN}-s{SEED}")
     train(job)
     shutil.rmtree(root / "checkpoints", ignore_errors=True)
-    (root / "weights" / RUN).mkdir(parents=True)
-    (root / "weights" / RUN / "rule.json").write_text(job.rule.to_json())
+    rule = root / f"weights/{RUN}-b{BASE}/rule.json"
+    rule.parent.mkdir(parents=True)
+    rule.write_text(job.rule.to_json())
     (questions,) = read_questions(root / "prompts/benchmarks").values()
     rows = [(q, sample) for q in questions for sample in range(K)]
     columns = {
@@ -95,8 +97,9 @@ def params_of(job) -> Params:
     """The preset tiny with what the small run differs in."""
     params = read_preset("tiny", ROOT / "presets").params
     evaluate = EvaluateParams(**params.evaluate.model_dump() | {"samples": K})
-    own = {"methods": (RUN,), "seeds": (SEED,), "train": job.train, "sampling": job.sampling, "reward": job.reward}
-    return params.model_copy(update=own | {"evaluate": evaluate})
+    own = {"methods": (RUN,), "bases": (BASE,), "replicates": (Replicate(seed=SEED, base=BASE),)}
+    own |= {"train": job.train, "sampling": job.sampling, "reward": job.reward, "evaluate": evaluate}
+    return params.model_copy(update=own)
 
 
 def test_a_sound_preset_has_nothing_wrong(tampered):
@@ -196,6 +199,24 @@ def test_a_changed_score(tampered):
 def test_a_changed_rule(tampered):
     report = tampered(f"{TRAIN}/runs/run={RUN}/seed={SEED}/part-0.parquet", "rule", 0, other_json)
     assert [finding.field for finding in report.findings] == ["rule"]
+
+
+def test_a_run_is_held_against_the_rule_of_its_own_base_policy(made, tmp_path):
+    source, job = made
+    root = tmp_path / "tiny"
+    shutil.copytree(source, root)
+    other = root / f"weights/{RUN}-b6/rule.json"
+    other.parent.mkdir()
+    other.write_text(other_json(job.rule.to_json()))
+
+    def found(base: int) -> set[str]:
+        replicates = (Replicate(seed=SEED, base=base),)
+        checked = Checked(root, params_of(job).model_copy(update={"bases": (BASE, 6), "replicates": replicates}))
+        checked.everything()
+        return {finding.field for finding in checked.report.findings}
+
+    assert found(BASE) == set()
+    assert "rule" in found(6)
 
 
 def test_a_careless_change_is_told_by_the_manifest(tampered):
