@@ -13,6 +13,7 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.params.analysis import AnalysisParams
 from tokenspectrum.params.base import Frozen, params_path, validate
 from tokenspectrum.params.evaluate import EvaluateParams
+from tokenspectrum.params.gradients import GradientsParams
 from tokenspectrum.params.layers import resolve_layer
 from tokenspectrum.params.policy import PolicyParams
 from tokenspectrum.params.problems import close, found, line
@@ -52,6 +53,7 @@ class Params(Frozen):
     sampling: SamplingParams = SamplingParams()
     rollouts: RolloutsParams = RolloutsParams()
     tokens: TokensParams = TokensParams()
+    gradients: GradientsParams = GradientsParams()
     rules: dict[Name, RuleParams] = Field(description="weighting rules by method name")
     train: TrainParams = TrainParams()
     evaluate: EvaluateParams = EvaluateParams()

@@ -65,6 +65,7 @@ SOURCES = {
     "rollouts": Source("rollouts", ("responses", "sampled", "prompt_tokens"), "{base}", "base"),
     "tokens": Source("tokens", ("tokens",), "{base}", "base"),
     "attention": Source("attention", ("attention", "attention_rows"), "{base}", "base"),
+    "gradients": Source("gradients", ("gradients", "token_gradients"), "{base}", "base"),
     "weights": Source("weights", ("weights",), "{method}-b{base}/table", "base"),
     "metrics": Source("metrics", ("metrics",), _EACH, "{method}"),
     "tokenlog": Source(

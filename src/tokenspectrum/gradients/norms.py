@@ -1,0 +1,28 @@
+"""The norm of single tokens' gradients: one reverse pass a token, so of a sample of them.  Knows a model, no table."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from transformers import PreTrainedModel
+
+from tokenspectrum.gradients.pull import trained
+from tokenspectrum.rollout.types import Response
+from tokenspectrum.training.backends.local.padded import collate
+from tokenspectrum.training.backends.local.update import response_logprobs
+from tokenspectrum.training.batch import response_lengths
+
+
+def token_norms(
+    model: PreTrainedModel, responses: Sequence[Response], tokens: Sequence[tuple[int, int]]
+) -> list[float]:
+    """|grad log pi(y_t)| of each (response index, position), in their order."""
+    lengths_R, wanted = response_lengths(responses), trained(model)
+    found: dict[tuple[int, int], float] = {}
+    for r in sorted({response for response, _ in tokens}):
+        logprob_N = response_logprobs(model, collate(responses, torch.tensor([r]), lengths_R))
+        positions = [position for response, position in tokens if response == r]
+        for position in positions:
+            gradient = torch.autograd.grad(logprob_N[position], wanted, retain_graph=position != positions[-1])
+            found[r, position] = math.sqrt(sum(float(g.double().square().sum()) for g in gradient))
+    return [found[token] for token in tokens]

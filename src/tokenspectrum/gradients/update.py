@@ -1,0 +1,146 @@
+"""The update that a batch asks for: its gradient, shared out among subsets of tokens and among single tokens.
+
+    g = (1/N) sum_t g_t,  g_t = -A_t grad log pi(y_t)        the loss's gradient at ratio 1, all tokens
+    h = grad E[correct]                                      cross-fitted: accuracy.py
+
+A step of length e against g_S changes the accuracy by -e <g_S, h> / |g_S|, to first order: `gain`, in points.
+
+Knows a model, responses and weights.  Knows no rule and no file.
+
+Legend: R responses, N response tokens.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from tokenspectrum.gradients.accuracy import accuracy_coefficients, halves
+from tokenspectrum.gradients.geometry import geometry
+from tokenspectrum.gradients.norms import token_norms
+from tokenspectrum.gradients.pull import dot, dots, pulls
+from tokenspectrum.rollout.types import Response
+
+FULL = "full"
+
+
+class Batch(Protocol):
+    """Responses in order, with their lengths, advantages and verdicts."""
+
+    seed: int
+    responses: Sequence[Response]
+    lengths: np.ndarray
+    advantage_R: np.ndarray
+    correct_R: np.ndarray
+
+
+class Places(Protocol):
+    """Where each token stands."""
+
+    response_id_N: np.ndarray
+    position_N: np.ndarray
+
+
+@dataclass(frozen=True)
+class Subset:
+    """A weight of every token, and the layer that ranked them (None: none)."""
+
+    name: str
+    layer: int | None
+    weight_N: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Update:
+    """What `measure_update` found.
+
+    along_S    <g_S, g>, own_S |g_S|^2 and accuracy_S <g_S, h>, all with N as denominator; first of all tokens
+    dot_N      <g_t, g>; accuracy_dot_N <g_t, h>; norm_N |g_t|, NaN where it was not asked for
+    """
+
+    subsets: Sequence[Subset]
+    own_S: Sequence[float]
+    along_S: Sequence[float]
+    accuracy_S: Sequence[float]
+    dot_N: np.ndarray
+    accuracy_dot_N: np.ndarray
+    norm_N: np.ndarray
+
+    def subset_columns(self) -> dict[str, Any]:
+        """Columns of the table `gradients`: a row a subset and denominator."""
+        rows, n = [], len(self.dot_N)
+        for subset, own, along, accuracy in zip(self.subsets, self.own_S, self.along_S, self.accuracy_S, strict=True):
+            total = float(subset.weight_N.double().sum())
+            for denominator, scale in (("all", 1.0), ("selected", n / total if total else 0.0)):
+                found = geometry(own, along, self.own_S[0], scale)
+                rows.append(
+                    {
+                        "subset": subset.name,
+                        "denominator": denominator,
+                        "layer": subset.layer,
+                        "tokens": int((subset.weight_N > 0).sum()),
+                        "norm_ratio": found.norm_ratio,
+                        "cosine": found.cosine,
+                        "proj_ratio": found.proj_ratio,
+                        "gain": -100 * accuracy / math.sqrt(own) if own else None,
+                    }
+                )
+        return {name: [row[name] for row in rows] for name in rows[0]}
+
+    def token_columns(self, places: Places) -> dict[str, Any]:
+        """Columns of the table `token_gradients`."""
+        return {
+            "response_id": places.response_id_N,
+            "position": places.position_N,
+            "norm": [None if math.isnan(norm) else norm for norm in self.norm_N.tolist()],
+            "dot": self.dot_N,
+            "accuracy_dot": self.accuracy_dot_N,
+        }
+
+
+def measure_update(
+    model: PreTrainedModel,
+    batch: Batch,
+    subsets: Sequence[Subset],
+    chosen: Sequence[tuple[int, int]],
+    micro_batch: int,
+    report: Callable[[int], None] = lambda done: None,
+) -> Update:
+    """The gradient of all tokens, of every subset, and of every token along them; |g_t| of the tokens `chosen`.
+
+    `report` counts responses: each is gone through four times.
+    """
+    responses, count = batch.responses, len(batch.responses)
+    ids = [response.prompt_id for response in responses]
+    advantage_N = np.repeat(batch.advantage_R.astype(np.float64), batch.lengths)
+    n = len(advantage_N)
+    half_R = halves(ids, batch.seed)
+    accuracy_2N = np.repeat(accuracy_coefficients(batch.correct_R, ids, half_R), batch.lengths, axis=1)
+    rows = torch.from_numpy(np.concatenate([-advantage_N[None] / n, accuracy_2N])).float()
+    directions = pulls(model, responses, rows, micro_batch, report)
+    along_3N = dots(model, responses, directions, micro_batch, lambda done: report(count + done)).numpy()
+    dot_N = -advantage_N * along_3N[0]
+    other_N = np.repeat(1 - half_R, batch.lengths)
+    accuracy_dot_N = -advantage_N * np.where(other_N == 0, along_3N[1], along_3N[2])
+    everything = [Subset(FULL, None, torch.ones(n)), *subsets]
+    own_S, along_S, accuracy_S = [dot(directions[0], directions[0])], [], []
+    for i, subset in enumerate(subsets):
+        # One subset at a time: g and one subset's gradient are all that is held.
+        weight_N = subset.weight_N.double().numpy()
+        (gradient,) = pulls(model, responses, torch.from_numpy(-advantage_N * weight_N / n).float()[None], micro_batch)
+        own_S.append(dot(gradient, gradient))
+        report(2 * count + (i + 1) * count // max(1, len(subsets)))
+    for subset in everything:
+        weight_N = subset.weight_N.double().numpy()
+        along_S.append(float((weight_N * dot_N).sum()) / n)
+        accuracy_S.append(float((weight_N * accuracy_dot_N).sum()) / n)
+    norm_N = np.full(n, np.nan)
+    starts = np.cumsum(batch.lengths) - batch.lengths
+    places = [int(starts[r]) + t for r, t in chosen]
+    norm_N[places] = np.abs(advantage_N[places]) * np.array(token_norms(model, responses, chosen))
+    report(4 * count)
+    return Update(everything, own_S, along_S, accuracy_S, dot_N, accuracy_dot_N, norm_N)
