@@ -1,0 +1,38 @@
+"""Which tokens carry the update of a base policy, what that predicts, and what training on them then gave.
+
+Shares are exact.  The probe's gradient g is the mean of its tokens' gradients g_t = -A_t grad log pi(y_t).  The share
+of a group of tokens is its ProjRatio, sum <g_t, g> / (N |g|^2), so the shares of a partition sum to 100 %.  Likewise
+the share of accuracy is sum <g_t, h> / (N <g, h>), where h is the gradient of accuracy on the other half of the prompts.
+
+A row of a subset says how far a step against its gradient alone raises accuracy, to first order: `gain` is that of a
+step of a given length, in percent of what the same length gives along the gradient of all tokens.  All of this is known
+before anything is trained.  The last columns say what training on the subset then gave on the same base policy.
+"""
+
+from tokenspectrum.params.gradients import GradientsParams
+from tokenspectrum.results.declare import Column, Result
+
+RESULT = Result(
+    __name__,
+    title="the tokens that teach",
+    question="Which tokens carry the update, and does that say what training on them alone will give?",
+    reads=("attention", "evaluate", "evaluate_base", "gradients", "tokens", "vocab"),
+    columns=(
+        Column("base", int, "base policy"),
+        Column("by", str, "type, position, attention decile, predictive decile, or subset"),
+        Column("group", str, "the group of tokens; a subset has the name of the method that trains on it"),
+        Column("tokens", float, "its share of the tokens, percent"),
+        Column("update", float, "its share of the update, percent: ProjRatio under the denominator all"),
+        Column("accuracy", float, "its share of the first-order change of accuracy, percent"),
+        Column("norm_ratio", float, "of a subset: |g_S| / |g| under its method's denominator, or selected"),
+        Column("cosine", float, "of a subset: cosine of g_S and g"),
+        Column("gain", float, "of a subset: predicted gain of a step of given length, percent of all tokens'"),
+        Column("trained", float, "Avg after training on it less Avg of the base policy, points; empty if untrained"),
+        Column("trained_gain", float, "the same in percent of what full-token training gave"),
+        Column("n", int, "replicates of that"),
+    ),
+    others={"gradients": GradientsParams},
+    resources={"mem_mb": 8000, "runtime": 30},
+    local=False,
+    overturned="A gain that does not rank the methods as training did.",
+)
