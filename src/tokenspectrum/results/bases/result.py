@@ -16,7 +16,7 @@ from tokenspectrum.results.measured import BASE, read_scores
 from tokenspectrum.results.tables import Tables
 
 Row = dict[str, Any]
-EMPTY: Row = dict.fromkeys(("method", "part", "layer", "aspect", "value"))
+EMPTY: Row = dict.fromkeys(("base", "what", "method", "part", "layer", "aspect", "value", "percent", "n"))
 WIDTH, PANEL = 10.0, 2.4  # inches
 # In one order and colour wherever they are drawn.
 KINDS = ("special", "digit", "operator", "punctuation", "whitespace", "word")

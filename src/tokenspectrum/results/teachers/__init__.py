@@ -2,7 +2,8 @@
 
 Shares are exact.  The probe's gradient g is the mean of its tokens' gradients g_t = -A_t grad log pi(y_t).  The share
 of a group of tokens is its ProjRatio, sum <g_t, g> / (N |g|^2), so the shares of a partition sum to 100 %.  Likewise
-the share of accuracy is sum <g_t, h> / (N <g, h>), where h is the gradient of accuracy on the other half of the prompts.
+the share of accuracy is sum <g_t, h> / (N <g, h>), where h is the gradient of accuracy on the other half of the
+prompts.
 
 A row of a subset says how far a step against its gradient alone raises accuracy, to first order: `gain` is that of a
 step of a given length, in percent of what the same length gives along the gradient of all tokens.  All of this is known
@@ -19,7 +20,7 @@ RESULT = Result(
     reads=("attention", "evaluate", "evaluate_base", "gradients", "tokens", "vocab"),
     columns=(
         Column("base", int, "base policy"),
-        Column("by", str, "type, position, attention decile, predictive decile, or subset"),
+        Column("kind", str, "type, position, attention decile, predictive decile, or subset"),
         Column("group", str, "the group of tokens; a subset has the name of the method that trains on it"),
         Column("tokens", float, "its share of the tokens, percent"),
         Column("update", float, "its share of the update, percent: ProjRatio under the denominator all"),

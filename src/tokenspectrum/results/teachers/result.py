@@ -12,6 +12,8 @@ from tokenspectrum.results.tables import Tables
 
 Row = dict[str, Any]
 FULL = "full"
+# Columns of subsets alone.
+OF_SUBSETS: Row = dict.fromkeys(("norm_ratio", "cosine", "gain", "trained", "trained_gain", "n"))
 
 
 def compute(tables: Tables, given: Given) -> Answer:
@@ -24,7 +26,7 @@ def compute(tables: Tables, given: Given) -> Answer:
     averages = {(row["run"], row["seed"]): row["average"] for row in tables.query("outcomes.sql", of=read_of(given))}
     rows: list[Row] = []
     for base in dict.fromkeys(row["base"] for row in shares):
-        rows += [row for row in shares if row["base"] == base]
+        rows += [row | OF_SUBSETS for row in shares if row["base"] == base]
         rows += subsets(base, [row for row in geometry if row["seed"] == base], averages, given)
     return Answer(rows)
 
@@ -46,7 +48,7 @@ def subsets(base: int, geometry: list[Row], averages: dict[tuple[str, int], floa
         own, n = gains[name]
         yield {
             "base": base,
-            "by": "subset",
+            "kind": "subset",
             "group": name,
             "tokens": percent(under_all["tokens"], whole["tokens"]),
             "update": None if under_all["proj_ratio"] is None else 100 * under_all["proj_ratio"],

@@ -29,7 +29,7 @@ described AS (
 grouped AS (
     SELECT
         d.*,
-        unnest(['type', 'position', 'attention decile', 'predictive decile']) AS by,
+        unnest(['type', 'position', 'attention decile', 'predictive decile']) AS kind,
         unnest([
             d.type,
             ['first fifth', 'second fifth', 'third fifth', 'fourth fifth', 'last fifth'][d.fifth + 1],
@@ -41,18 +41,18 @@ grouped AS (
 ),
 summed AS (
     SELECT
-        base, by, "group", rank,
+        base, kind, "group", rank,
         count(*) AS n,
         sum(dot ORDER BY response_id, position) AS dot,
         sum(accuracy_dot ORDER BY response_id, position) AS accuracy_dot
     FROM grouped
-    GROUP BY base, by, "group", rank
+    GROUP BY base, kind, "group", rank
 )
 SELECT
-    base, by, "group",
+    base, kind, "group",
     100 * n / sum(n) OVER every AS tokens,
-    100 * dot / sum(dot) OVER every AS update,
+    100 * dot / sum(dot) OVER every AS "update",
     100 * accuracy_dot / sum(accuracy_dot) OVER every AS accuracy
 FROM summed
-WINDOW every AS (PARTITION BY base, by ORDER BY rank, "group" ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
-ORDER BY base, list_position(['type', 'position', 'attention decile', 'predictive decile'], by), rank, "group";
+WINDOW every AS (PARTITION BY base, kind ORDER BY rank, "group" ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+ORDER BY base, list_position(['type', 'position', 'attention decile', 'predictive decile'], kind), rank, "group";
