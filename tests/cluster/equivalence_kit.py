@@ -62,7 +62,11 @@ def _rules() -> list[Rule]:
     rules += _hard("explorer", scope="rollout", entropy_of="old", **SCORED)
     for kind, scope in (("loss-low", "response"), ("loss-high", "minibatch")):
         rules += _hard(kind, scope=scope, entropy_of="current", score="loss_magnitude")
-    for kind, matches in (("type-matched", "explorer"), ("position-matched", "anchor")):
+    for kind, matches in (
+        ("type-matched", "explorer"),
+        ("position-matched", "anchor"),
+        ("covariate-matched", "anchor"),
+    ):
         rules += _hard(kind, scope="response", entropy_of="old", matches=matches, **SCORED)
     for kind, (low, high) in ENDS.items():
         s_warm = 3 if "2" in kind else None

@@ -19,7 +19,7 @@ from tokenspectrum.weighting.registry import RULES
 
 ROOT = Path(__file__).resolve().parents[2]
 HARD = {"random", "front", "back", "anchor", "explorer", "predictive-high", "predictive-low", "loss-high", "loss-low"}
-MATCHED = {"type-matched", "position-matched"}
+MATCHED = {"type-matched", "position-matched", "covariate-matched"}
 SOFT = {"low2high", "high2low", "static-anchor", "static-explorer"}
 # File of rules/ -> the kinds whose code it is part of.
 USED_BY = {

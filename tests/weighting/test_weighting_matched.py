@@ -15,7 +15,7 @@ from tokenspectrum.weighting.apply import apply
 from tokenspectrum.weighting.batch import TokenBatch
 from tokenspectrum.weighting.registry import make_rule
 
-KINDS = ["type-matched", "position-matched"]
+KINDS = ["type-matched", "position-matched", "covariate-matched"]
 TARGETS = {"anchor": "entropy_norm", "predictive-high": "predictive_entropy", "loss-low": "loss_magnitude"}
 
 
@@ -45,6 +45,8 @@ def control(kind, target, p, scope):
 def cells(kind, batch, scope):
     """(segment, class) of every token, by plain arithmetic."""
     found, at = [], 0
+    if kind == "covariate-matched":
+        return covariates(batch)
     for r, length in enumerate(batch.lengths_R.tolist()):
         segment = {"response": r, "minibatch": int(batch.minibatch_R[r]), "rollout": 0}[scope]
         for t in range(length):
@@ -52,6 +54,22 @@ def cells(kind, batch, scope):
             found.append((segment, part))
             at += 1
     return found
+
+
+def covariates(batch):
+    """(type, fifth of the response, fifth of predictive entropy) of every token, by plain arithmetic."""
+    tokens = [(r, t) for r, length in enumerate(batch.lengths_R.tolist()) for t in range(length)]
+    entropy = batch.scores["predictive_entropy"].tolist()
+
+    def place(i):
+        r, t = tokens[i]
+        return entropy[i], t, batch.prompt_ids[r], int(batch.samples_R[r])
+
+    ranks = {i: rank for rank, i in enumerate(sorted(range(len(tokens)), key=place))}
+    return [
+        (int(batch.token_type_N[i]), 5 * t // int(batch.lengths_R[r]), 5 * ranks[i] // len(tokens))
+        for i, (r, t) in enumerate(tokens)
+    ]
 
 
 def hashes(batch):
@@ -102,8 +120,20 @@ def test_the_choice_is_by_chance_and_another_at_each_step(kind):
 def test_types_and_positions_are_other_controls_and_need_what_they_read():
     batch = make_batch([30, 17, 22])
     masks = [apply(control(kind, "anchor", 0.3, "response"), batch).selected_N for kind in KINDS]
-    assert not torch.equal(*masks)
+    assert len({tuple(mask.tolist()) for mask in masks}) == len(KINDS)
     bare = replace(batch, token_type_N=None)
     assert torch.equal(apply(control("position-matched", "anchor", 0.3, "response"), bare).selected_N, masks[1])
-    with pytest.raises(ValueError, match="no token types"):
-        apply(control("type-matched", "anchor", 0.3, "response"), bare)
+    for kind in ("type-matched", "covariate-matched"):
+        with pytest.raises(ValueError, match="no token types"):
+            apply(control(kind, "anchor", 0.3, "response"), bare)
+
+
+def test_the_covariate_control_says_how_much_of_it_is_the_matched_mask():
+    batch = make_batch([60] * 50)
+    rule = control("covariate-matched", "anchor", 0.3, "response")
+    weights, matched = apply(rule, batch), apply(rule.of, batch)
+    both = float((weights.selected_N & matched.selected_N).double().sum() / matched.selected_N.double().sum())
+    assert weights.extra["overlap"] == pytest.approx(both)
+    # One token a class leaves chance no choice.
+    alone = make_batch([10])
+    assert apply(control("covariate-matched", "anchor", 1.0, "response"), alone).extra["overlap"] == 1.0

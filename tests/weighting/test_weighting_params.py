@@ -25,7 +25,10 @@ OPTIONS = {
     **dict.fromkeys(["predictive-high", "predictive-low"], RANKED),
     **dict.fromkeys(["loss-high", "loss-low"], HARD | {"scope": "response"}),
     **dict.fromkeys(["anchor", "explorer"], RANKED | ATTENTION),
-    **{kind: {"of": {"kind": "explorer"} | RANKED | ATTENTION} for kind in ("type-matched", "position-matched")},
+    **{
+        kind: {"of": {"kind": "explorer"} | RANKED | ATTENTION}
+        for kind in ("type-matched", "position-matched", "covariate-matched")
+    },
     **dict.fromkeys(["low2high", "high2low"], SOFT | {"s_warm": 20}),
     **dict.fromkeys(["static-anchor", "static-explorer"], SOFT),
 }
@@ -165,7 +168,7 @@ def test_loss_magnitude_is_always_of_the_policy_being_updated(kind):
         parse({"kind": kind} | OPTIONS[kind] | {"scope": "rollout"})
 
 
-@pytest.mark.parametrize("kind", ["type-matched", "position-matched"])
+@pytest.mark.parametrize("kind", ["type-matched", "position-matched", "covariate-matched"])
 @pytest.mark.parametrize("matches", ["anchor", "predictive-low", "loss-high"])
 def test_a_control_is_the_rule_that_it_matches_but_for_the_choice(kind, matches):
     of = {"kind": matches} | OPTIONS[matches]
@@ -173,7 +176,8 @@ def test_a_control_is_the_rule_that_it_matches_but_for_the_choice(kind, matches)
     assert rule.of == other
     assert rule.record() == other.record() | {"kind": kind, "matches": matches}
     assert (rule.needs_current, rule.looks_at) == (other.needs_current, other.looks_at)
-    assert rule.needs_types == (kind == "type-matched")
+    assert rule.needs_types == (kind != "position-matched")
+    assert rule.needs_predictive == (kind == "covariate-matched")
     for wrong in ({"kind": "random"} | HARD, {"p": 0.2}, of | {"tau": 1.0}):
         with pytest.raises(UserError, match=r"rules\.it"):
             parse({"kind": kind, "of": wrong})

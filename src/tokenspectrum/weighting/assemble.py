@@ -47,6 +47,8 @@ def token_batch(
         scores = {score.name: source.attention(score)}
     else:
         scores = {score.name: getattr(source, score.name)()}
+    if rule.needs_predictive:
+        scores = {"predictive_entropy": source.predictive_entropy(), **scores}
     return TokenBatch(
         lengths_R=lengths_R,
         seed=seed,

@@ -49,6 +49,8 @@ class Rule(Frozen):
     kind: str
     needs_types: ClassVar[bool] = False
     """Whether the batch must hold the types of the tokens."""
+    needs_predictive: ClassVar[bool] = False
+    """Whether the batch must hold predictive entropy, beside the score that the rule looks at."""
 
     if TYPE_CHECKING:
 

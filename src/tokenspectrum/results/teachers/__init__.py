@@ -10,8 +10,31 @@ step of a given length, in percent of what the same length gives along the gradi
 before anything is trained.  The last columns say what training on the subset then gave on the same base policy.
 """
 
-from tokenspectrum.params.gradients import GradientsParams
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
 from tokenspectrum.results.declare import Column, Result
+
+
+class DecilesAsked(BaseModel):
+    """`gradients.deciles`, as far as this result reads it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    score: str
+
+
+class GradientsAsked(BaseModel):
+    """`gradients`, as far as this result reads it: the stage has checked the rules, and their code is in its key."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    subsets: dict[str, dict[str, Any]]
+    deciles: DecilesAsked
+
+    def denominator(self, name: str) -> str:
+        """That of a subset's rule; all, where the rule has no choice."""
+        return self.subsets.get(name, {}).get("denominator", "all")
+
 
 RESULT = Result(
     __name__,
@@ -32,7 +55,7 @@ RESULT = Result(
         Column("trained_gain", float, "the same in percent of what full-token training gave"),
         Column("n", int, "replicates of that"),
     ),
-    others={"gradients": GradientsParams},
+    others={"gradients": GradientsAsked},
     resources={"mem_mb": 8000, "runtime": 30},
     local=False,
     overturned="A gain that does not rank the methods as training did.",

@@ -44,7 +44,6 @@ def subsets(base: int, geometry: list[Row], averages: dict[tuple[str, int], floa
     gains = {name: trained(name, base, averages, given) for name in names}
     for name in names:
         under_all = found[name, "all"]
-        denominator = getattr(given["gradients"].subsets.get(name), "denominator", "all")
         own, n = gains[name]
         yield {
             "base": base,
@@ -53,7 +52,7 @@ def subsets(base: int, geometry: list[Row], averages: dict[tuple[str, int], floa
             "tokens": percent(under_all["tokens"], whole["tokens"]),
             "update": None if under_all["proj_ratio"] is None else 100 * under_all["proj_ratio"],
             "accuracy": accuracy_share(under_all, whole),
-            "norm_ratio": found[name, denominator]["norm_ratio"],
+            "norm_ratio": found[name, given["gradients"].denominator(name)]["norm_ratio"],
             "cosine": under_all["cosine"],
             "gain": percent(under_all["gain"], whole["gain"]),
             "trained": own,

@@ -2,6 +2,9 @@
 
 A class is a token's type, or the tenth of its response that holds it.  Classes are counted in each segment that the
 matched rule ranks.  So in every segment both masks have the same histogram and the same number of tokens.
+
+Covariate-matched joins three things into one class.  A response holds about one token of each such class, so there the
+control would be the mask itself.  Its classes are therefore counted over the whole batch.
 """
 
 from collections.abc import Mapping
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from tokenspectrum.weighting.batch import TokenBatch
     from tokenspectrum.weighting.outcome import Outcome
 
-PARTS = 10
+PARTS, FIFTHS = 10, 5
 MATCHED = (Anchor, Explorer, PredictiveHigh, PredictiveLow, LossHigh, LossLow)
 
 
@@ -89,7 +92,37 @@ class PositionMatched(MatchedRule):
         return _matched(self, batch, batch.position_N * PARTS // batch.lengths_R[batch.response_N])
 
 
-def _matched(rule: MatchedRule, batch: "TokenBatch", class_N: "torch.Tensor") -> "Outcome":
+class CovariateMatched(MatchedRule):
+    """The same histogram of type x fifth of the response x fifth of predictive entropy, over the whole batch.
+
+    Fifths of predictive entropy are those of one stable ascending sort of all tokens of the batch.  The batch is the
+    rollout batch, or one mini-batch where the matched rule ranks by the policy being updated.  `overlap`, the share of
+    the kept tokens that the matched rule keeps too, is logged: near 1, chance had no choice.
+    """
+
+    kind: Literal["covariate-matched"] = Field(
+        ...,
+        description="by chance, as many tokens of each type, fifth of a response and fifth of predictive entropy, "
+        "taken together, as the rule in `of` keeps in the batch",
+    )
+    needs_types: ClassVar[bool] = True
+    needs_predictive: ClassVar[bool] = True
+
+    def weigh(self, batch: "TokenBatch") -> "Outcome":
+        import torch
+
+        from tokenspectrum.weighting.rules._masks import rank_in_segment
+
+        if batch.token_type_N is None:
+            raise ValueError("the batch has no token types")
+        one_N = torch.zeros(batch.n_tokens, dtype=torch.int64)
+        rank_N, size_N = rank_in_segment(batch.score_N("predictive_entropy"), batch, one_N)
+        place_N = batch.position_N * FIFTHS // batch.lengths_R[batch.response_N]
+        class_N = (batch.token_type_N * FIFTHS + place_N) * FIFTHS + rank_N * FIFTHS // size_N
+        return _matched(self, batch, class_N, whole=True)
+
+
+def _matched(rule: MatchedRule, batch: "TokenBatch", class_N: "torch.Tensor", *, whole: bool = False) -> "Outcome":
     import torch
 
     from tokenspectrum.weighting.outcome import Outcome
@@ -97,9 +130,12 @@ def _matched(rule: MatchedRule, batch: "TokenBatch", class_N: "torch.Tensor") ->
 
     kept_N = rule.of.weigh(batch).selected_N
     classes = int(class_N.max()) + 1 if batch.n_tokens else 1
-    cell_N = batch.segment_N(rule.of.scope) * classes + class_N
+    cell_N = class_N if whole else batch.segment_N(rule.of.scope) * classes + class_N
     wanted_C = torch.bincount(cell_N, weights=kept_N.double())
     u_N = torch.from_numpy(mask_uniforms(batch))
     rank_N, _ = rank_in_segment(u_N, batch, cell_N)
     selected_N = rank_N < wanted_C[cell_N]
-    return Outcome(selected_N.float(), selected_N, u_N)
+    if not whole:
+        return Outcome(selected_N.float(), selected_N, u_N)
+    overlap = int((selected_N & kept_N).sum()) / max(1, int(kept_N.sum()))
+    return Outcome(selected_N.float(), selected_N, u_N, extra={"overlap": overlap})
