@@ -99,6 +99,6 @@ def _batches(responses: Sequence[Response], size: int) -> Iterator[tuple[Padded,
 
 @contextlib.contextmanager
 def _twice_differentiable() -> Iterator[None]:
-    """Attention by plain operations: the fused kernels have no second derivative."""
+    """Attention by plain operations: fused kernels have no second derivative, and leave it out without a word."""
     with sdpa_kernel(SDPBackend.MATH):
         yield

@@ -130,6 +130,11 @@ class _Attention(torch.autograd.Function):
         return dq_BHTD.mul_(ctx.scale), dk_BKSD.mul_(ctx.scale), dv_BKSE, None, None, None
 
 
+def _only_plain() -> bool:
+    """Whether PyTorch is told to use no fused attention."""
+    return not (torch.backends.cuda.flash_sdp_enabled() or torch.backends.cuda.mem_efficient_sdp_enabled())
+
+
 def attention(
     q: torch.Tensor,
     k: torch.Tensor,
@@ -144,14 +149,15 @@ def attention(
     """torch.nn.functional.scaled_dot_product_attention.  What models here do not ask for takes PyTorch's plain path.
 
     That is: dropout, a gradient of the mask, causal attention with a mask or to another number of keys, other types
-    than float32 and float64, and other axes than (batch, heads, positions, width).  The plain path's products are those
-    of products.py.
+    than float32 and float64, and other axes than (batch, heads, positions, width).  So does whoever allows the plain
+    path alone (`sdpa_kernel(SDPBackend.MATH)`): for second derivatives, which the code here does not have.  The plain
+    path's products are those of products.py.
     """
     fits = q.dim() == k.dim() == v.dim() == 4 and q.shape[0] == k.shape[0] == v.shape[0] and k.shape[1] == v.shape[1]
     grouped = fits and (q.shape[1] == k.shape[1] or (enable_gqa and q.shape[1] % k.shape[1] == 0))
     learnt = attn_mask is not None and attn_mask.requires_grad
     odd = is_causal and (attn_mask is not None or q.shape[-2] != k.shape[-2])
-    if not grouped or dropout_p or learnt or odd or q.dtype not in TYPES:
+    if not grouped or dropout_p or learnt or odd or q.dtype not in TYPES or _only_plain():
         if attn_mask is not None and attn_mask.dtype == torch.bool:  # the plain path adds masks
             attn_mask = _added(attn_mask, q.dtype)
         plain = torch.ops.aten._scaled_dot_product_attention_math
