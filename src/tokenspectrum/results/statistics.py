@@ -176,3 +176,42 @@ def _indices(what: str, seed: int, draws: int, n: int) -> np.ndarray:
     """Random indices in [0, n), draws x n of them.  They are hashes of `what` and `seed`."""
     key = np.array([stream_key("bootstrap", seed, 0, what, 0)], np.uint64)
     return np.floor(uniforms(key, np.arange(draws * n)) * n).astype(np.int64).reshape(draws, n)
+
+
+def resampled_correlation(
+    x_N: np.ndarray, y_N: np.ndarray, group_N: np.ndarray, draws: int, seed: int, confidence: float = 0.95
+) -> tuple[float | None, float | None, float | None]:
+    """Pearson's r of x and y, with the percentile interval of a bootstrap that resamples groups.
+
+    r of a draw follows from the drawn groups' sums of 1, x, y, x^2, y^2 and x y.  For Spearman's, give ranks: they are
+    not ranked anew.  All None where x or y is constant; no interval of a single group.
+    """
+    x_N, y_N = x_N - x_N.mean(), y_N - y_N.mean()
+    sums = [np.ones_like(x_N), x_N, y_N, x_N * x_N, y_N * y_N, x_N * y_N]
+    _, place_N = np.unique(group_N, return_inverse=True)
+    groups = int(place_N.max()) + 1 if len(place_N) else 0
+    of_G6 = np.stack([np.bincount(place_N, weights=s, minlength=groups) for s in sums], axis=1)
+
+    def correlation(of_D6: np.ndarray) -> np.ndarray:
+        n, x, y, xx, yy, xy = of_D6.T
+        spread = (xx - x * x / n) * (yy - y * y / n)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(spread > 0, (xy - x * y / n) / np.sqrt(spread), np.nan)
+
+    r = float(correlation(of_G6.sum(0, keepdims=True))[0]) if groups else math.nan
+    if math.isnan(r):
+        return None, None, None
+    if groups < 2:
+        return r, None, None
+    drawn_DG = _indices("groups", seed, draws, groups)
+    counts_DG = np.stack([np.bincount(row, minlength=groups) for row in drawn_DG])
+    low, high = np.nanquantile(correlation(counts_DG @ of_G6), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return r, float(low), float(high)
+
+
+def t_interval(mean: float, sd: float | None, n: int, confidence: float = 0.95) -> tuple[float | None, float | None]:
+    """Interval of a mean of n values by Student's t; None twice for fewer than two."""
+    if sd is None or n < 2:
+        return None, None
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * sd / math.sqrt(n)
+    return mean - half, mean + half

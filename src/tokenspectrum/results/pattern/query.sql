@@ -1,0 +1,53 @@
+-- Of each base policy: the share of tokens that are near certain, the entropy at the quantile, a histogram in half
+-- decades (everything below 1e-6 nats in its first bin), and the tokens of lowest and highest mean entropy.
+WITH named AS (
+    SELECT t.seed AS base, t.response_id, t.position, t.predictive_entropy AS entropy, v.text AS token
+    FROM tokens AS t
+    JOIN vocab AS v USING (token_id)
+),
+counted AS (
+    SELECT
+        base, 'near certain' AS what, NULL AS token, NULL AS low, NULL AS high,
+        avg((entropy < $certain)::INTEGER) AS value, count(*) AS n, 0 AS place
+    FROM named
+    GROUP BY base
+    UNION ALL
+    SELECT base, 'quantile', NULL, NULL, NULL, quantile_cont(entropy, $quantile), count(*), 1
+    FROM named
+    GROUP BY base
+),
+binned AS (
+    SELECT base, floor(2 * log10(greatest(entropy, 1e-6)))::INTEGER AS bin FROM named
+),
+bins AS (
+    SELECT
+        base, 'bin' AS what, NULL AS token, pow(10.0, bin / 2.0) AS low, pow(10.0, (bin + 1) / 2.0) AS high,
+        count(*) / sum(count(*)) OVER (PARTITION BY base) AS value, count(*) AS n, 1000 + bin AS place
+    FROM binned
+    GROUP BY base, bin
+),
+means AS (
+    SELECT base, token, avg(entropy ORDER BY response_id, position) AS mean, count(*) AS n
+    FROM named
+    GROUP BY base, token
+    HAVING count(*) >= $occurrences
+),
+ranked AS (
+    SELECT
+        *,
+        row_number() OVER (PARTITION BY base ORDER BY mean, token) AS lowest,
+        row_number() OVER (PARTITION BY base ORDER BY mean DESC, token) AS highest
+    FROM means
+),
+ends AS (
+    SELECT base, 'lowest' AS what, token, NULL AS low, NULL AS high, mean AS value, n, 2000 + lowest AS place
+    FROM ranked
+    WHERE lowest <= $listed
+    UNION ALL
+    SELECT base, 'highest', token, NULL, NULL, mean, n, 3000 + highest
+    FROM ranked
+    WHERE highest <= $listed
+)
+SELECT base, what, token, low, high, value, n
+FROM (SELECT * FROM counted UNION ALL SELECT * FROM bins UNION ALL SELECT * FROM ends)
+ORDER BY base, place;

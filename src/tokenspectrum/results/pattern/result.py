@@ -1,0 +1,57 @@
+"""Pattern of predictive entropy: all numbers by SQL, and their figure."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines, png
+from tokenspectrum.results.declare import Answer
+from tokenspectrum.results.given import Given
+from tokenspectrum.results.tables import Tables
+
+Row = dict[str, Any]
+WIDTH, PANEL = 8.0, 2.6  # inches
+
+
+def compute(tables: Tables, given: Given) -> Answer:
+    """Shares, histogram and lists of every base policy."""
+    return Answer(tables.query("query.sql", **given.own.model_dump()))
+
+
+def draw(rows: Sequence[Row], given: Given) -> bytes:
+    """The histogram on a log axis, a line a base policy, as PNG bytes."""
+    return png(histogram(rows, given))
+
+
+def histogram(rows: Sequence[Row], given: Given) -> Figure:
+    """The figure of `draw`."""
+    bases = list(dict.fromkeys(row["base"] for row in rows))
+    captions = caption_lines([caption(rows, base, given) for base in bases])
+    foot = LINE_HEIGHT * (len(captions) + 1)
+    height = PANEL + 0.9 + foot
+    figure = blank(WIDTH, height)
+    axis = figure.subplots(1, 1)
+    for i, base in enumerate(bases):
+        bins = [row for row in rows if (row["base"], row["what"]) == (base, "bin")]
+        edges = [*(row["low"] for row in bins), bins[-1]["high"]]
+        axis.stairs([100 * row["value"] for row in bins], edges, color=f"C{i}", label=f"base {base}", linewidth=1.2)
+    axis.axvline(given.own.certain, color="0.6", linewidth=1)
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.set_xlabel("predictive entropy, nats (below 1e-6 in the first bin)")
+    axis.set_ylabel("share of the tokens, percent")
+    axis.legend(frameon=False)
+    figure.subplots_adjust(left=0.09, right=0.98, top=1 - 0.2 / height, bottom=(foot + 0.5) / height)
+    figure.text(0.01, 0.05 / height, "\n".join(captions), fontsize=7, va="bottom")
+    return figure
+
+
+def caption(rows: Sequence[Row], base: int, given: Given) -> str:
+    """The two numbers of one base policy."""
+    own = {row["what"]: row for row in rows if row["base"] == base}
+    return (
+        f"base {base}: {100 * own['near certain']['value']:.1f} % of n = {own['near certain']['n']} tokens are below "
+        f"{given.own.certain:g} nats (grey line); the {100 * given.own.quantile:g}th percentile is "
+        f"{own['quantile']['value']:.3f} nats."
+    )

@@ -1,0 +1,90 @@
+"""Attention entropy against predictive entropy: correlations with intervals over responses, and a density."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy import stats
+
+from tokenspectrum.params.layers import resolve_layer
+from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines, png
+from tokenspectrum.results.declare import Answer
+from tokenspectrum.results.given import Given
+from tokenspectrum.results.statistics import resampled_correlation
+from tokenspectrum.results.tables import Tables
+
+Row = dict[str, Any]
+COLUMNS = ("base", "layer", "what", "r", "ci_low", "ci_high", "attention", "predictive", "tokens", "responses")
+BINS = 40
+WIDTH, PANEL = 10.0, 2.8  # inches
+
+
+def compute(tables: Tables, given: Given) -> Answer:
+    """Both correlations of every base policy and layer, then the density of the layer that is shown."""
+    rows, own = [], given.own
+    shown = resolve_layer(own.layer, given["policy"].num_layers)
+    tokens = tables.query("query.sql")
+    for (base, layer), group in groupby(tokens, key=lambda t: (t["base"], t["layer"])):
+        found = list(group)
+        x, y, response = (np.array([t[name] for t in found]) for name in ("attention", "predictive", "response_id"))
+        head = dict.fromkeys(COLUMNS) | {"base": base, "layer": layer, "responses": len(np.unique(response))}
+        for name, a, b in (("Pearson", x, y), ("Spearman", stats.rankdata(x), stats.rankdata(y))):
+            r, low, high = resampled_correlation(a, b, response, own.draws, own.seed, 1 - own.alpha)
+            rows.append(head | {"what": name, "r": r, "ci_low": low, "ci_high": high, "tokens": len(found)})
+        if layer == shown:
+            rows += density(x, y, head)
+    return Answer(sorted(rows, key=lambda row: row["what"] == "bin"))
+
+
+def density(x: np.ndarray, y: np.ndarray, head: Row) -> Iterator[Row]:
+    """A row a bin that holds tokens: the middle of it, and how many."""
+    count, x_edges, y_edges = np.histogram2d(x, y, BINS)
+    for i, j in np.argwhere(count > 0):
+        middle = {"attention": x_edges[i : i + 2].mean(), "predictive": y_edges[j : j + 2].mean()}
+        yield head | {"what": "bin", "tokens": int(count[i, j])} | {k: float(v) for k, v in middle.items()}
+
+
+def draw(rows: Sequence[Row], given: Given) -> bytes:
+    """A density a base policy, as PNG bytes."""
+    return png(panels(rows, given))
+
+
+def panels(rows: Sequence[Row], given: Given) -> Figure:
+    """The figure of `draw`: darker is more tokens, on a log scale."""
+    bins = [row for row in rows if row["what"] == "bin"]
+    bases = list(dict.fromkeys(row["base"] for row in bins))
+    captions = caption_lines([caption(rows, base, given) for base in bases])
+    foot = LINE_HEIGHT * (len(captions) + 1)
+    height = PANEL + 0.9 + foot
+    figure = blank(WIDTH, height)
+    axes = figure.subplots(1, max(1, len(bases)), sharey=True, squeeze=False)[0]
+    for axis, base in zip(axes, bases, strict=False):
+        own = [row for row in bins if row["base"] == base]
+        shade = np.log([row["tokens"] for row in own])
+        axis.scatter(
+            [r["attention"] for r in own], [r["predictive"] for r in own], c=shade, s=6, marker="s", cmap="Blues"
+        )
+        axis.set_facecolor("0.97")
+        axis.set_title(f"base {base}", fontsize=8)
+        axis.set_xlabel("attention entropy over its largest value")
+    axes[0].set_ylabel("predictive entropy, nats")
+    figure.subplots_adjust(left=0.07, right=0.98, top=1 - 0.35 / height, bottom=(foot + 0.55) / height, wspace=0.1)
+    figure.text(0.01, 0.05 / height, "\n".join(captions), fontsize=7, va="bottom")
+    return figure
+
+
+def caption(rows: Sequence[Row], base: int, given: Given) -> str:
+    """What the panel of one base policy shows."""
+    layer = next(row["layer"] for row in rows if row["what"] == "bin")
+    found = {row["what"]: row for row in rows if (row["base"], row["layer"]) == (base, layer)}
+    measures = "; ".join(
+        f"{name} r = {found[name]['r']:.3f} ({found[name]['ci_low']:.3f} to {found[name]['ci_high']:.3f})"
+        for name in ("Pearson", "Spearman")
+    )
+    n = found["Pearson"]
+    return (
+        f"base {base}: normalised attention entropy of layer {layer} against predictive entropy, n = {n['tokens']} "
+        f"tokens of {n['responses']} responses; {measures}, resampling responses; alignment {given['tokens.alignment']}."
+    )

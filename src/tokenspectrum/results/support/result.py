@@ -1,0 +1,73 @@
+"""Support of attention: the means by SQL, their intervals, and the figure."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines, png
+from tokenspectrum.results.declare import Answer
+from tokenspectrum.results.given import Given
+from tokenspectrum.results.statistics import t_interval
+from tokenspectrum.results.tables import Tables
+
+Row = dict[str, Any]
+SCORES, PARTS, SIZES = (
+    ("normalised", "raw", "first n", "top-k"),
+    ("anchors", "explorers", "random", "all"),
+    ("50 %", "80 %", "90 %", "95 %"),
+)
+WIDTH, PANEL = 10.0, 2.4  # inches
+
+
+def compute(tables: Tables, given: Given) -> Answer:
+    """Every mean with its interval."""
+    own = given.own
+    rows = tables.query("query.sql", macros=["queries/macros.sql"], p=own.p, first_n=own.first_n)
+    order = ("base", "layer", "score", "part", "statistic", "mean", "sd", "ci_low", "ci_high", "responses", "tokens")
+    found = []
+    for row in rows:
+        low, high = t_interval(row["mean"], row["sd"], row["responses"], 1 - own.alpha)
+        found.append({name: (row | {"ci_low": low, "ci_high": high})[name] for name in order})
+    return Answer(found)
+
+
+def draw(rows: Sequence[Row], given: Given) -> bytes:
+    """A panel a score: positions that hold each share of the mass, mean over base policies and layers, as PNG."""
+    return png(panels(rows, given))
+
+
+def panels(rows: Sequence[Row], given: Given) -> Figure:
+    """The figure of `draw`."""
+    own = given.own
+    scores = [score for score in SCORES if any(row["score"] == score for row in rows)]
+    captions = caption_lines([caption(rows, given)])
+    foot = LINE_HEIGHT * (len(captions) + 1)
+    height = PANEL + 0.9 + foot
+    figure = blank(WIDTH, height)
+    axes = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
+    for axis, score in zip(axes, scores, strict=True):
+        for i, part in enumerate(PARTS):
+            of = [r for r in rows if (r["score"], r["part"]) == (score, part)]
+            means = [np.mean([r["mean"] for r in of if r["statistic"] == size]) for size in SIZES]
+            axis.plot(range(len(SIZES)), means, "o-", color=f"C{i}", label=part, markersize=4, linewidth=1.2)
+        axis.set_xticks(range(len(SIZES)), SIZES)
+        axis.set_title(score if score != "first n" else f"raw, first {own.first_n} tokens", fontsize=8)
+        axis.set_xlabel("share of the mass")
+    axes[0].set_ylabel("positions that hold it")
+    axes[0].legend(frameon=False)
+    figure.subplots_adjust(left=0.07, right=0.98, top=1 - 0.35 / height, bottom=(foot + 0.55) / height, wspace=0.1)
+    figure.text(0.01, 0.05 / height, "\n".join(captions), fontsize=7, va="bottom")
+    return figure
+
+
+def caption(rows: Sequence[Row], given: Given) -> str:
+    """What the panels show, from what was computed."""
+    bases, layers = ({row[name] for row in rows} for name in ("base", "layer"))
+    responses = max((row["responses"] for row in rows), default=0)
+    return (
+        f"Positions that hold a share of the attention of a token, p = {given.own.p:g} of each response by the score "
+        f"in the title; mean over {len(layers)} layers and {len(bases)} base policies of means over n = {responses} "
+        f"responses each; alignment {given['tokens.alignment']}."
+    )
