@@ -84,7 +84,8 @@ def caption(rows: Sequence[Row], base: int, given: Given) -> str:
         for name in ("Pearson", "Spearman")
     )
     n = found["Pearson"]
+    about = f"n = {n['tokens']} tokens of {n['responses']} responses; {measures}, resampling responses"
     return (
-        f"base {base}: normalised attention entropy of layer {layer} against predictive entropy, n = {n['tokens']} "
-        f"tokens of {n['responses']} responses; {measures}, resampling responses; alignment {given['tokens.alignment']}."
+        f"base {base}: normalised attention entropy of layer {layer} against predictive entropy, {about}; alignment "
+        f"{given['tokens.alignment']}."
     )
