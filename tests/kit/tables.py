@@ -75,6 +75,8 @@ def attention_columns(rng: np.random.Generator, tokens: Mapping, layers: Sequenc
         "visible": np.tile(tokens["position"] + n_prompt, len(layers)),
         **{k: rng.integers(0, 5, n * len(layers)) / 5 for k in ("entropy_raw", "entropy_norm")},
         **{k: rng.random(n * len(layers)) for k in ("distance", "local_mass")},
+        "entropy_topk": rng.integers(0, 5, n * len(layers)) / 5,
+        **{f"support_{mass}": rng.integers(1, 9, n * len(layers)) for mass in (50, 80, 90, 95)},
     }
 
 

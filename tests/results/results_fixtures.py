@@ -35,7 +35,8 @@ PARAMS = {
         ]
     },
     "rules": {"full": {"kind": "uniform"}, "explorer20": {"kind": "explorer", "alignment": "token"}},
-    "tokens": {"alignment": "decision"},
+    "tokens": {"alignment": "decision", "support": True},
+    "gradients": {"subsets": {"explorer20": {"kind": "explorer"}}, "deciles": {"score": "entropy_norm"}},
     "train": {"token_log": {"layers": ["mid", "rule"]}},
     "analysis": {
         "table1": {
@@ -49,6 +50,7 @@ PARAMS = {
             "bootstrap": {"draws": 200, "seed": 0},
             "about_zero": 1.0,
         },
+        **{name: {} for name in ("bases", "pattern", "quadrants", "scatter", "support")},
         "curves": {"metrics": ["reward", "length", "attention_entropy"], "smooth": 1},
     },
 }
@@ -117,6 +119,7 @@ def write_base(artifacts: Path, base: int, prompt_ids: list[str], rng: np.random
     for folder in ("rollouts", "tokens", "attention"):
         write_manifest(artifacts / f"{folder}/{base}")
     n = sum(LENGTHS)
+    write_gradients(artifacts / f"gradients/{base}", n, rng, **keys)
     for method in METHODS:
         weights = artifacts / f"weights/{method}-b{base}"
         write_json(weights / "rule.json", {"kind": "uniform", "denominator": "all"})
@@ -124,6 +127,19 @@ def write_base(artifacts: Path, base: int, prompt_ids: list[str], rng: np.random
         columns = places(LENGTHS) | {"rule": [method] * n, "selected": [True] * n, "weight": np.ones(n)}
         write_step(weights / "table", "weights", TABLES["weights"], columns, **keys)
         write_manifest(weights / "table")
+
+
+def write_gradients(root: Path, n: int, rng: np.random.Generator, **keys) -> None:
+    """Both tables: two subsets and ten deciles under both denominators, and every token."""
+    names = ["full", "explorer20", *(f"decile{d}" for d in range(10))]
+    subsets = [(name, denominator) for name in names for denominator in ("all", "selected")]
+    columns = {"subset": [name for name, _ in subsets], "denominator": [d for _, d in subsets]}
+    columns |= {"layer": [None if name == "full" else 1 for name in columns["subset"]], "tokens": [n] * len(subsets)}
+    columns |= {name: rng.random(len(subsets)) + 0.1 for name in ("norm_ratio", "cosine", "proj_ratio", "gain")}
+    write_step(root, "gradients", TABLES["gradients"], columns, **keys)
+    tokens = places(LENGTHS) | {"norm": [None] * n, "dot": rng.normal(1, 1, n), "accuracy_dot": rng.normal(1, 1, n)}
+    write_step(root, "token_gradients", TABLES["token_gradients"], tokens, **keys)
+    write_manifest(root)
 
 
 def write_artifacts(artifacts: Path) -> None:

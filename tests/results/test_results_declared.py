@@ -92,7 +92,7 @@ def test_declarations_import_nothing_that_takes_time():
 
 
 def test_what_params_lack_is_one_line_that_names_it():
-    tokens = SimpleNamespace(layers=("mid",))
+    tokens = SimpleNamespace(layers=("mid",), support=True)
     params = SimpleNamespace(preset="tiny", methods=("full",), replicates=(None,), tokens=tokens)
     wants = small(methods=("full", "random20", "anchor20"), replicates=3)
     assert list(lacks(wants, params)) == [

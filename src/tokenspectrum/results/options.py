@@ -1,6 +1,6 @@
 """Options that several results have: when a run counts as collapsed, and how differences are tested."""
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tokenspectrum.params.base import Frozen
 
@@ -34,3 +34,16 @@ class ComparisonParams(Frozen):
     alpha: float = Field(default=0.05, gt=0, lt=0.5, description="level of the tests; intervals cover 1 - alpha")
     power: float = Field(default=0.8, gt=0.5, lt=1, description="power of the minimum detectable difference")
     bootstrap: BootstrapParams = BootstrapParams()
+    labels: dict[str, str] = Field(
+        default={}, description="label of each method's row, and of base; a method without one shows its name"
+    )
+    contrasts: tuple[tuple[str, str], ...] = Field(
+        default=(), description="pairs of methods that are tested against each other; an untrained pair has no row"
+    )
+    last_checkpoints: int = Field(default=1, ge=1, description="evaluated checkpoints averaged, counted from the last")
+
+
+class AskedOfTable1(ComparisonParams):
+    """`analysis.table1` as another result reads it: how its rows are compared."""
+
+    model_config = ConfigDict(extra="ignore")

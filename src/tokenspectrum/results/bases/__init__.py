@@ -16,7 +16,7 @@ from tokenspectrum.params.policy import PolicyParams
 from tokenspectrum.params.values import Alignment
 from tokenspectrum.results.benchmarks import BenchmarkNames
 from tokenspectrum.results.declare import Column, Result
-from tokenspectrum.results.table1 import Table1Params
+from tokenspectrum.results.options import AskedOfTable1
 
 
 class BasesParams(Frozen):
@@ -48,7 +48,7 @@ RESULT = Result(
     ),
     params=BasesParams,
     others={
-        "analysis.table1": Table1Params,
+        "analysis.table1": AskedOfTable1,
         "policy": PolicyParams,
         "prompts.benchmarks": BenchmarkNames,
         "tokens.alignment": Alignment,

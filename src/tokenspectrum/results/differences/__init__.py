@@ -7,7 +7,7 @@ are not adjusted: a row of Avg is in table 1, with Holm.
 
 from tokenspectrum.results.benchmarks import BenchmarkNames
 from tokenspectrum.results.declare import Column, Result
-from tokenspectrum.results.table1 import Table1Params
+from tokenspectrum.results.options import AskedOfTable1
 
 RESULT = Result(
     __name__,
@@ -31,6 +31,6 @@ RESULT = Result(
         Column("bases_above", int, "base policies on which the difference is above 0"),
         Column("sign", str, "same, or differs: its sign between base policies; empty with one"),
     ),
-    others={"analysis.table1": Table1Params, "prompts.benchmarks": BenchmarkNames},
+    others={"analysis.table1": AskedOfTable1, "prompts.benchmarks": BenchmarkNames},
     overturned="An interval that includes 0 shows no difference there; its mdd says what it could have shown.",
 )

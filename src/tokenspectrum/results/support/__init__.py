@@ -6,6 +6,7 @@ Random tokens are chosen by a hash.  A response counts once: each number is a me
 response's tokens, with a t interval over responses.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import Field
@@ -23,7 +24,7 @@ class SupportParams(Frozen):
     alpha: float = Field(default=0.05, gt=0, lt=0.5, description="intervals cover 1 - alpha")
 
 
-def lacks(params: Any):
+def lacks(params: Any) -> Iterator[str]:
     """Support sizes, which `tokens.support` asks for."""
     if not params.tokens.support:
         yield "tokens.support is false, so no support sizes were counted; set it to true"

@@ -22,17 +22,10 @@ from tokenspectrum.results.options import CollapseParams, ComparisonParams
 class Table1Params(ComparisonParams):
     """`results/table1`: its rows' labels, the reference that they are tested against, and the rules that it states."""
 
-    labels: dict[str, str] = Field(
-        default={}, description="label of each method's row, and of base; a method without one shows its name"
-    )
     survivors: tuple[str, ...] = Field(
         default=(),
         description="methods that get a second row if something collapsed: of the replicates that did not",
     )
-    contrasts: tuple[tuple[str, str], ...] = Field(
-        default=(), description="pairs of methods that are tested against each other; an untrained pair has no row"
-    )
-    last_checkpoints: int = Field(default=1, ge=1, description="evaluated checkpoints averaged, counted from the last")
     collapse: CollapseParams = CollapseParams()
     about_zero: float = Field(
         default=1.0,

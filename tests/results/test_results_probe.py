@@ -1,0 +1,321 @@
+"""The probe's results (support, scatter, pattern, quadrants, bases, teachers) against plain loops over its tables."""
+
+import csv
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from results_fixtures import BASES, LAYERS, WORDS, save_params
+from scipy import stats
+
+from tokenspectrum.results.bases.page import Separation, quoted, separates
+from tokenspectrum.results.discover import results
+from tokenspectrum.results.statistics import resampled_correlation, t_interval
+from tokenspectrum.stages import result as stage
+
+TYPES = dict(zip(WORDS, ["word"] * 4 + ["digit", "operator", "special", "whitespace"], strict=True))
+FIFTHS = ("first fifth", "second fifth", "third fifth", "fourth fifth", "last fifth")
+
+
+def make(artifacts, params, name) -> list[dict[str, str]]:
+    """The rows of a result's CSV."""
+    save_params(params)
+    result = results()[name]
+    folders = [word for source in result.reads for word in (f"--{source}", f"{artifacts}/{source}")]
+    files = [word for kind, path in result.outs.items() for word in (f"--{kind}", path)]
+    stage.main([result.module, *folders, *files])
+    with Path(result.outs["csv"]).open() as f:
+        return list(csv.DictReader(f))
+
+
+def table(artifacts, folder, base, name) -> list[dict]:
+    rows = []
+    for path in sorted((artifacts / folder / str(base) / name).rglob("*.parquet")):
+        rows += pq.ParquetFile(path).read().to_pylist()
+    return rows
+
+
+def probe(artifacts, base) -> dict[tuple[int, int], dict]:
+    """Every token by (response, position), with its text, its type and its attention by layer."""
+    tokens = {(t["response_id"], t["position"]): dict(t, layers={}) for t in table(artifacts, "tokens", base, "tokens")}
+    for row in table(artifacts, "attention", base, "attention"):
+        tokens[row["response_id"], row["position"]]["layers"][row["layer"]] = row
+    lengths = Counter(r for r, _ in tokens)
+    for (r, _), token in tokens.items():
+        token["text"] = WORDS[token["token_id"]]
+        token["type"], token["T"] = TYPES[token["text"]], lengths[r]
+    return tokens
+
+
+def size(p, n):
+    return max(1, math.floor(p * n + 0.5))
+
+
+def parted(tokens, layer, p, value=lambda row: row["entropy_norm"]) -> dict[str, list]:
+    """Keys of the anchors and explorers of each response by one stable sort."""
+    found = {"anchors": [], "explorers": []}
+    for r in sorted({r for r, _ in tokens}):
+        own = [key for key in tokens if key[0] == r and value(tokens[key]["layers"][layer]) is not None]
+        if own:
+            order = sorted(own, key=lambda key: (value(tokens[key]["layers"][layer]), key[1]))
+            k = size(p, len(order))
+            found["anchors"] += order[:k]
+            found["explorers"] += order[-k:]
+    return found
+
+
+def kinds(tokens):
+    """What a token is, by aspect."""
+    return {
+        "type": lambda key: tokens[key]["type"],
+        "position": lambda key: FIFTHS[5 * key[1] // tokens[key]["T"]],
+        "token": lambda key: tokens[key]["text"],
+    }
+
+
+def close(text, value):
+    assert float(text) == pytest.approx(value, abs=1e-4)
+
+
+@pytest.mark.parametrize("p", [0.2, 0.5])
+def test_support_is_a_mean_over_responses(artifacts, params, p):
+    params["analysis"]["support"] = {"p": p, "first_n": 6, "alpha": 0.05}
+    rows = make(artifacts, params, "support")
+    at = {(r["base"], r["layer"], r["score"], r["part"], r["statistic"]): r for r in rows}
+    scores = {
+        "normalised": lambda row: row["entropy_norm"],
+        "raw": lambda row: row["entropy_raw"],
+        "first n": lambda row: row["entropy_raw"] if row["position"] < 6 else None,
+        "top-k": lambda row: row["entropy_topk"],
+    }
+    for base in BASES:
+        tokens = probe(artifacts, base)
+        for layer in LAYERS:
+            for score, value in scores.items():
+                parts = parted(tokens, layer, p, value)
+                for part, keys in parts.items():
+                    for statistic, of in (
+                        ("80 %", lambda row: row["support_80"]),
+                        ("distance", lambda row: row["distance"]),
+                        ("non-local mass", lambda row: 1 - row["local_mass"]),
+                    ):
+                        means = [
+                            np.mean([of(tokens[key]["layers"][layer]) for key in keys if key[0] == r])
+                            for r in sorted({r for r, _ in keys})
+                        ]
+                        row = at[str(base), str(layer), score, part, statistic]
+                        close(row["mean"], np.mean(means))
+                        close(row["sd"], np.std(means, ddof=1))
+                        half = stats.t.ppf(0.975, len(means) - 1) * np.std(means, ddof=1) / math.sqrt(len(means))
+                        close(row["ci_high"], np.mean(means) + half)
+                        assert (int(row["responses"]), int(row["tokens"])) == (len(means), len(keys))
+    one = at[str(BASES[0]), "1", "normalised", "random", "distance"]
+    whole = at[str(BASES[0]), "1", "normalised", "all", "distance"]
+    assert int(one["tokens"]) < int(whole["tokens"]) == 78
+    assert one["mean"] != whole["mean"]
+
+
+def test_scatter_has_scipys_correlations(artifacts, params):
+    rows = make(artifacts, params, "scatter")
+    for base in BASES:
+        tokens = probe(artifacts, base)
+        for layer in LAYERS:
+            x = [t["layers"][layer]["entropy_norm"] for t in tokens.values()]
+            y = [t["predictive_entropy"] for t in tokens.values()]
+            own = {r["what"]: r for r in rows if (r["base"], r["layer"]) == (str(base), str(layer))}
+            close(own["Pearson"]["r"], stats.pearsonr(x, y)[0])
+            close(own["Spearman"]["r"], stats.spearmanr(x, y)[0])
+            assert float(own["Pearson"]["ci_low"]) < float(own["Pearson"]["r"]) < float(own["Pearson"]["ci_high"])
+    bins = [row for row in rows if row["what"] == "bin"]
+    assert {row["layer"] for row in bins} == {"1"}
+    assert sum(int(row["tokens"]) for row in bins) == 78 * len(BASES)
+    params["analysis"]["scatter"] = {"layer": 2}  # not measured here: no density, and no figure to draw
+    assert not [row for row in make(artifacts, params, "scatter") if row["what"] == "bin"]
+
+
+def test_an_interval_that_resamples_groups_is_wider_where_groups_agree():
+    draw = np.random.default_rng(0)
+    shared = draw.normal(size=(40, 2))
+    group = np.repeat(np.arange(40), 25)
+    x, y = shared[group].T
+    noise = draw.normal(scale=0.1, size=(2, len(group)))
+    wide = resampled_correlation(x + noise[0], y + noise[1], group, 500, 0)
+    narrow = resampled_correlation(x + noise[0], y + noise[1], np.arange(len(group)), 500, 0)
+    assert wide[2] - wide[1] > 2 * (narrow[2] - narrow[1])
+    assert resampled_correlation(np.ones(4), np.arange(4.0), np.arange(4), 100, 0) == (None, None, None)
+    assert resampled_correlation(np.arange(4.0), np.arange(4.0), np.zeros(4), 100, 0)[1:] == (None, None)
+    assert t_interval(1.0, None, 1) == (None, None)
+
+
+def test_pattern_counts_what_is_certain_and_lists_the_ends(artifacts, params):
+    params["analysis"]["pattern"] = {"certain": 0.3, "quantile": 0.8, "listed": 3, "occurrences": 8}
+    rows = make(artifacts, params, "pattern")
+    for base in BASES:
+        tokens = list(probe(artifacts, base).values())
+        entropy = np.array([t["predictive_entropy"] for t in tokens])
+        own = [row for row in rows if row["base"] == str(base)]
+        close(next(r["value"] for r in own if r["what"] == "near certain"), float((entropy < 0.3).mean()))
+        close(next(r["value"] for r in own if r["what"] == "quantile"), float(np.quantile(entropy, 0.8)))
+        bins = [r for r in own if r["what"] == "bin"]
+        assert sum(int(r["n"]) for r in bins) == 78
+        close(sum(float(r["value"]) for r in bins), 1.0)
+        counts = Counter(t["text"] for t in tokens)
+        means = {
+            text: np.mean([t["predictive_entropy"] for t in tokens if t["text"] == text])
+            for text, n in counts.items()
+            if n >= 8
+        }
+        for what, order in (("lowest", means.get), ("highest", lambda text, means=means: -means[text])):
+            wanted = sorted(sorted(means), key=order)[:3]
+            assert [r["token"] for r in own if r["what"] == what] == wanted
+
+
+def test_quadrants_are_cut_at_each_responses_medians(artifacts, params):
+    params["analysis"]["quadrants"] = {"listed": 2}
+    rows = make(artifacts, params, "quadrants")
+    for base in BASES:
+        tokens = probe(artifacts, base)
+        for layer in LAYERS:
+            medians = {}
+            for r in {r for r, _ in tokens}:
+                own = [t for key, t in tokens.items() if key[0] == r]
+                medians[r] = (
+                    np.median([t["predictive_entropy"] for t in own]),
+                    np.median([t["layers"][layer]["entropy_norm"] for t in own]),
+                )
+            where = Counter()
+            for (r, _), t in tokens.items():
+                cut = medians[r]
+                place = (t["predictive_entropy"] > cut[0], t["layers"][layer]["entropy_norm"] > cut[1])
+                where[place, t["text"]] += 1
+            own = [row for row in rows if (row["base"], row["layer"]) == (str(base), str(layer))]
+            for row in own:
+                place = (row["predictive"] == "high", row["attention"] == "high")
+                inside = sum(n for (p, _), n in where.items() if p == place)
+                everywhere = sum(n for (_, text), n in where.items() if text == row["token"])
+                assert int(row["count"]) == where[place, row["token"]]
+                assert int(row["tokens"]) == inside
+                close(row["over"], where[place, row["token"]] / (everywhere * inside / 78))
+            assert all(n <= 2 for n in Counter((r["predictive"], r["attention"]) for r in own).values())
+
+
+def test_bases_say_what_partitions_are_made_of(artifacts, params):
+    params["analysis"]["bases"] = {"p": 0.2, "frequent": 2}
+    rows = make(artifacts, params, "bases")
+    for base in BASES:
+        tokens = probe(artifacts, base)
+        order = sorted(tokens, key=lambda key: (-tokens[key]["predictive_entropy"], key))
+        forks = set(order[: size(0.2, len(tokens))])
+        parts = {("all", None): list(tokens)}
+        for layer in LAYERS:
+            parts |= {(part, layer): keys for part, keys in parted(tokens, layer, 0.2).items()}
+        for (part, layer), keys in parts.items():
+            own = {
+                (r["aspect"], r["value"]): r
+                for r in rows
+                if (r["base"], r["part"], r["layer"]) == (str(base), part, "" if layer is None else str(layer))
+            }
+            for aspect, of in kinds(tokens).items():
+                counts = Counter(map(of, keys))
+                shown = {value: row for (kind, value), row in own.items() if kind == aspect}
+                assert len(shown) == (min(2, len(counts)) if aspect == "token" else len(counts))
+                for value, row in shown.items():
+                    close(row["percent"], 100 * counts[value] / len(keys))
+                    assert int(row["n"]) == len(keys)
+            share = len(forks & set(keys)) / len(keys)
+            assert (("fork", "fork") in own) == (share > 0)
+            if share:
+                close(own["fork", "fork"]["percent"], 100 * share)
+    outcome = {(r["base"], r["method"], r["aspect"]): float(r["percent"]) for r in rows if r["what"] == "outcome"}
+    for base in map(str, BASES):
+        gap = outcome[base, "explorer20", "Avg"] - outcome[base, "full", "Avg"]
+        assert outcome[base, "explorer20", "difference"] == pytest.approx(gap, abs=1e-3)
+
+
+def made(base, part, value, percent):
+    return {"base": base, "part": part, "layer": 1, "aspect": "type", "value": value, "percent": percent}
+
+
+def test_the_page_names_what_separates_bases():
+    rows = [made(1, "anchors", "digit", 70.0), made(2, "anchors", "digit", 10.0), made(3, "anchors", "digit", 12.0)]
+    rows += [made(base, "explorers", "word", 20.0 + base) for base in (1, 2, 3)]
+    text = separates(rows, [1], [2, 3], 1)
+    assert "tokens of type digit are 70 % of the anchors of layer 1 where it is above, and 10 to 12 %" in text
+    assert "chance can do the same" in text
+    assert Separation("anchors", "type", "digit", [70.0], [10.0, 12.0]).gap == 58
+    assert separates([made(b, "anchors", "digit", 5.0) for b in (1, 2)], [1], [2], 1).startswith("No kind of token")
+    assert quoted("a|b`\n ") == "a¦b'\\n␣"
+
+
+def test_teachers_shares_sum_to_a_hundred_and_are_the_tokens_own(artifacts, params):
+    rows = make(artifacts, params, "teachers")
+    for base in BASES:
+        tokens = probe(artifacts, base)
+        found = {(t["response_id"], t["position"]): t for t in table(artifacts, "gradients", base, "token_gradients")}
+        total, accuracy = (sum(t[name] for t in found.values()) for name in ("dot", "accuracy_dot"))
+        own = [row for row in rows if row["base"] == str(base)]
+        for kind in ("type", "position", "attention decile", "predictive decile"):
+            groups = [row for row in own if row["kind"] == kind]
+            for column in ("tokens", "update", "accuracy"):
+                assert sum(float(row[column]) for row in groups) == pytest.approx(100, abs=1e-2)
+        for row in own:
+            if row["kind"] == "type":
+                keys = [key for key, t in tokens.items() if t["type"] == row["group"]]
+                close(row["update"], 100 * sum(found[key]["dot"] for key in keys) / total)
+                close(row["accuracy"], 100 * sum(found[key]["accuracy_dot"] for key in keys) / accuracy)
+            if row["kind"] == "attention decile":
+                keys = []
+                for r in {r for r, _ in tokens}:
+                    of = [key for key in tokens if key[0] == r]
+                    order = sorted(of, key=lambda key: (tokens[key]["layers"][1]["entropy_norm"], key[1]))
+                    d = int(row["group"])
+                    keys += order[d * len(order) // 10 : (d + 1) * len(order) // 10]
+                close(row["tokens"], 100 * len(keys) / 78)
+                close(row["update"], 100 * sum(found[key]["dot"] for key in keys) / total)
+
+
+def test_teachers_set_what_is_predicted_beside_what_training_gave(artifacts, params):
+    rows = make(artifacts, params, "teachers")
+    outcome = {(r["base"], r["method"], r["aspect"]): r for r in make(artifacts, params, "bases")}
+    for base in map(str, BASES):
+        subsets = {row["group"]: row for row in rows if (row["base"], row["kind"]) == (base, "subset")}
+        assert list(subsets) == ["full", "explorer20"]
+        geometry = {(g["subset"], g["denominator"]): g for g in table(artifacts, "gradients", base, "gradients")}
+        whole, part = geometry["full", "all"], geometry["explorer20", "selected"]
+        close(subsets["explorer20"]["gain"], 100 * geometry["explorer20", "all"]["gain"] / whole["gain"])
+        close(subsets["explorer20"]["norm_ratio"], part["norm_ratio"])
+        gave = {m: float(outcome[base, m, "Avg"]["percent"]) for m in ("base", "full", "explorer20")}
+        close(subsets["explorer20"]["trained"], gave["explorer20"] - gave["base"])
+        wanted = 100 * (gave["explorer20"] - gave["base"]) / (gave["full"] - gave["base"])
+        assert float(subsets["explorer20"]["trained_gain"]) == pytest.approx(wanted, rel=1e-3)
+        assert subsets["explorer20"]["n"] == "1"
+    params["gradients"]["subsets"]["explorer20"]["denominator"] = "all"
+    changed = make(artifacts, params, "teachers")
+    assert [r["norm_ratio"] for r in changed] != [r["norm_ratio"] for r in rows]
+
+
+def test_differences_have_an_interval_on_each_benchmark(artifacts, params):
+    rows = make(artifacts, params, "differences")
+    assert [(r["method"], r["against"], r["benchmark"]) for r in rows] == [
+        ("explorer20", "full", "easy (stand-in)"),
+        ("explorer20", "full", "hard (stand-in)"),
+    ]
+    for row, benchmark, problems in zip(rows, ("easy", "hard"), (6, 5), strict=True):
+        means = {}
+        for method in ("full", "explorer20"):
+            for seed in (1, 2):
+                (path,) = (artifacts / f"evaluate/{method}-s{seed}").rglob(f"{benchmark}.parquet")
+                means[method, seed] = 100 * np.mean([r["correct"] for r in pq.ParquetFile(path).read().to_pylist()])
+        d = [means["explorer20", seed] - means["full", seed] for seed in (1, 2)]
+        close(row["difference"], np.mean(d))
+        if np.ptp(d):
+            close(row["sd"], np.std(d, ddof=1))
+            interval = stats.ttest_1samp(d, 0).confidence_interval()
+            assert float(row["ci_low"]) == pytest.approx(interval.low, abs=1e-3)
+        else:  # without any spread nothing is tested
+            assert row["sd"] == row["ci_low"] == row["p"] == ""
+        assert (row["problems"], row["n"], row["bases"], row["p_flip"]) == (str(problems), "2", "2", "0.5000")
+        assert row["bases_above"] == str(sum(x > 0 for x in d))
