@@ -36,7 +36,10 @@ PARAMS = {
     },
     "rules": {"full": {"kind": "uniform"}, "explorer20": {"kind": "explorer", "alignment": "token"}},
     "tokens": {"alignment": "decision", "support": True},
-    "gradients": {"subsets": {"explorer20": {"kind": "explorer"}}, "deciles": {"score": "entropy_norm"}},
+    "gradients": {
+        "subsets": {"explorer20": {"kind": "explorer", "denominator": "selected"}},
+        "deciles": {"score": "entropy_norm"},
+    },
     "train": {"token_log": {"layers": ["mid", "rule"]}},
     "analysis": {
         "table1": {

@@ -182,11 +182,12 @@ def test_a_table_whose_stage_has_not_run_is_empty_and_explained(ask, artifacts):
     shutil.rmtree(artifacts / "train")
     shutil.rmtree(artifacts / "metrics")
     shutil.rmtree(artifacts / "attention")
+    shutil.rmtree(artifacts / "gradients")
     assert "base" in ask("SELECT DISTINCT run FROM tokens")
     for query, said in (
         ("SELECT * FROM metrics", "metrics: no rows yet; the stage train will fill it"),
         ("EXPLAIN (FORMAT JSON) FROM runs", "runs: no rows yet; the stage train will fill it"),
-        ("FROM gradients", "gradients: no rows yet; no stage fills it"),
+        ("FROM gradients", "gradients: no rows yet; the stage gradients will fill it"),
         ("FROM anchors(1, 0.2)", "attention: no rows yet; the stages tokens and train will fill it"),
         ("FROM nonesuch", None),
     ):

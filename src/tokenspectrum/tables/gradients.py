@@ -11,9 +11,9 @@ SCHEMA = table_schema(
         column("denominator", pa.string(), "selected or all"),
         column("layer", pa.int32(), "0-based attention layer that ranked the tokens, null if none", nullable=True),
         column("tokens", pa.int64(), "tokens with a weight above 0"),
-        column("norm_ratio", pa.float64(), "|g_S| / |g|; null if g is zero", nullable=True),
+        column("norm_ratio", pa.float64(), "norm of g_S over that of g; null if g is zero", nullable=True),
         column("cosine", pa.float64(), "cosine of g_S and g; null if one is zero", nullable=True),
-        column("proj_ratio", pa.float64(), "<g_S, g> / |g|^2; null if g is zero", nullable=True),
+        column("proj_ratio", pa.float64(), "<g_S, g> over the squared norm of g; null if g is zero", nullable=True),
         column(
             "gain",
             pa.float64(),

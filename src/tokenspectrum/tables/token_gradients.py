@@ -9,7 +9,7 @@ SCHEMA = table_schema(
     [
         column("response_id", pa.int32(), "index within the batch of the step"),
         column("position", pa.int32(), "0-based position in the response"),
-        column("norm", pa.float64(), "|g_t|; null where it was not asked for", nullable=True),
+        column("norm", pa.float64(), "norm of g_t; null where it was not asked for", nullable=True),
         column("dot", pa.float64(), "<g_t, g>, g the full-token gradient: the mean of all g_t"),
         column("accuracy_dot", pa.float64(), "<g_t, h>, h the gradient of accuracy on the other half of the prompts"),
     ],
