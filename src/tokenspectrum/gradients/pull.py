@@ -82,7 +82,8 @@ def dots(
             u_N = torch.zeros_like(logprob_N, requires_grad=True)
             gradient = torch.autograd.grad((u_N * logprob_N).sum(), wanted, create_graph=True)
             for k, direction in enumerate(directions):
-                along = sum((g * v.to(g.dtype)).sum() for g, v in zip(gradient, direction, strict=True))
+                products = [(g * v.to(g.dtype)).sum() for g, v in zip(gradient, direction, strict=True)]
+                along = torch.stack(products).sum()
                 (value_N,) = torch.autograd.grad(along, u_N, retain_graph=k + 1 < len(directions))
                 found_KN[k, padded.token_N] = value_N.double().cpu()
         report(done)

@@ -31,11 +31,16 @@ FULL = "full"
 class Batch(Protocol):
     """Responses in order, with their lengths, advantages and verdicts."""
 
-    seed: int
-    responses: Sequence[Response]
-    lengths: np.ndarray
-    advantage_R: np.ndarray
-    correct_R: np.ndarray
+    @property
+    def seed(self) -> int: ...
+    @property
+    def responses(self) -> Sequence[Response]: ...
+    @property
+    def lengths(self) -> np.ndarray: ...
+    @property
+    def advantage_R(self) -> np.ndarray: ...
+    @property
+    def correct_R(self) -> np.ndarray: ...
 
 
 class Places(Protocol):

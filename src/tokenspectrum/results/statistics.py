@@ -100,15 +100,15 @@ def parts(d_R: Sequence[float], bases: Sequence[int]) -> Parts:
     MS_within = SS_within / (n - B) is the part of seeds.  The part of bases is (MS_between - MS_within) / n0, with
     n0 = (n - sum n_b^2 / n) / (B - 1), and at least 0.  With one seed a base the two cannot be told apart: both None.
     """
-    d_R = np.asarray(d_R, np.float64)
-    groups = [d_R[[b == base for b in bases]] for base in dict.fromkeys(bases)]
-    n, n_bases = len(d_R), len(groups)
+    value_R = np.asarray(d_R, np.float64)
+    groups = [value_R[[b == base for b in bases]] for base in dict.fromkeys(bases)]
+    n, n_bases = len(value_R), len(groups)
     if n == n_bases:
         return UNKNOWN
     within = sum(float(((g - g.mean()) ** 2).sum()) for g in groups) / (n - n_bases)
     if n_bases == 1:
         return Parts(None, math.sqrt(within))
-    between = sum(len(g) * float((g.mean() - d_R.mean()) ** 2) for g in groups) / (n_bases - 1)
+    between = sum(len(g) * float((g.mean() - value_R.mean()) ** 2) for g in groups) / (n_bases - 1)
     size = (n - sum(len(g) ** 2 for g in groups) / n) / (n_bases - 1)
     return Parts(math.sqrt(max(0.0, between - within) / size), math.sqrt(within))
 
