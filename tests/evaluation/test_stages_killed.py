@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from kit.files import tree
 from kit.policy import write_boxes
-from kit.stages import run_rollouts, write_params
+from kit.stages import BASE, run_rollouts, write_params
 from kit.tables import sums, write_questions
 
 from tokenspectrum.rollout import parts
@@ -20,7 +20,7 @@ from tokenspectrum.stages import evaluate, evaluate_base, sample, tokens
 SYSTEMS = {"generate_batch": 4, "micro_batch": 3}
 EVALUATE = {"samples": 4, "steps": [2, "final"]}
 FLAGS = {
-    sample: {"prompts": Path("prompts"), "policy": Path("policy"), "shard": 1},
+    sample: {"prompts": Path("prompts"), "policy": Path("policy"), "base": BASE, "shard": 1},
     tokens: {"rollouts": Path("rollouts"), "policy": Path("policy")},
     evaluate: {"benchmarks": Path("benchmarks"), "policy": Path("trained"), "run": "method", "seed": 1},
     evaluate_base: {"benchmarks": Path("benchmarks"), "policy": Path("policy"), "seed": 1},

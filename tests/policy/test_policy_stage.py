@@ -169,7 +169,7 @@ def test_a_check_of_an_unknown_benchmark_fails_before_training(
 def test_benchmark_problems_are_held_out(benchmarks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = {}
     monkeypatch.setattr(
-        policy, "train_tiny", lambda params, tokenizer, held_out, on_step: seen.update(held_out=held_out) or 1 / 0
+        policy, "train_tiny", lambda params, seed, tokenizer, held_out, on_step: seen.update(held_out=held_out) or 1 / 0
     )
     with pytest.raises(ZeroDivisionError):
         run_stage(tmp_path, monkeypatch, benchmarks, MICRO)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from kit.policy import write_boxes
-from kit.stages import run_rollouts, run_shard, write_params
+from kit.stages import BASE, run_rollouts, run_shard, write_params
 from kit.tables import sums, write_questions
 from test_rollout_measure import measure_by_loop
 from transformers import AutoModelForCausalLM
@@ -83,7 +83,7 @@ def test_responses_are_judged_and_compared_within_their_group(home):
     gold = {p.prompt_id: p.answer for p in sums(12)}
     assert [r["response_id"] for r in rows] == list(range(5 * 4))
     assert [r["sample"] for r in rows] == list(range(4)) * 5
-    assert {(r["run"], r["seed"], r["step"]) for r in rows} == {("base", 3, 0)}
+    assert {(r["run"], r["seed"], r["step"]) for r in rows} == {("base", BASE, 0)}
     groups = defaultdict(list)
     for row in rows:
         boxes = row["text"].split("\\boxed{")[1:]
