@@ -10,7 +10,10 @@ from bridge_kit import ROOT
 from snakedvc.dvcfiles.pipeline import Pipeline, load_pipeline
 from snakedvc.dvcfiles.record import Entry
 
-RESULTS = {"curves", "layers", "table1"}
+# Results of the probes alone, and those that read trainings too.
+OF_BASES = {"layers", "pattern", "quadrants", "scatter", "support"}
+OF_REPLICATES = {"bases", "curves", "differences", "table1", "teachers"}
+RESULTS = OF_BASES | OF_REPLICATES
 
 
 def keys(pipeline: Pipeline) -> dict[str, str]:
@@ -51,7 +54,7 @@ def changes(before: dict[str, str], after: dict[str, str]) -> tuple[set[str], se
 
 def of_base(base: int) -> set[str]:
     weights = {f"weights@{method}-{base}" for method in ("full", "anchor20")}
-    return {f"policy@{base}", f"sample@{base}-1", f"rollouts@{base}", f"tokens@{base}"} | weights
+    return {f"policy@{base}", f"sample@{base}-1", f"rollouts@{base}", f"tokens@{base}", f"gradients@{base}"} | weights
 
 
 def of_seed(seed: int) -> set[str]:
@@ -72,7 +75,7 @@ def test_a_base_and_its_replicate_rerun_nothing_of_the_others(before, with_repli
 def test_another_seed_on_a_base_makes_no_base_again(before, with_replicates):
     new, changed = changes(before, keys(with_replicates([(1, 1), (2, 2), (5, 2)], [1, 2])))
     assert new == of_seed(5)
-    assert changed == RESULTS - {"layers"}  # which is of the bases alone
+    assert changed == OF_REPLICATES
 
 
 def test_what_is_removed_or_stands_elsewhere_in_the_list_changes_no_other(before, with_replicates):
@@ -83,7 +86,7 @@ def test_what_is_removed_or_stands_elsewhere_in_the_list_changes_no_other(before
 def test_a_replicate_on_another_base_is_trained_on_that_base(before, with_replicates):
     new, changed = changes(before, keys(with_replicates([(1, 2), (2, 1)], [1, 2])))
     assert new == set()
-    assert changed == of_seed(1) | of_seed(2) | RESULTS - {"layers"}
+    assert changed == of_seed(1) | of_seed(2) | OF_REPLICATES
 
 
 def test_another_number_is_another_base_policy(before, with_replicates):
