@@ -12,7 +12,10 @@ from snakedvc.code.impact import impact
 from snakedvc.dvcfiles.pipeline import Pipeline, load_pipeline
 
 SAMPLING = "evaluate evaluate_base policy sample train"
-EVERY = "curves evaluate evaluate_base layers policy prompts rollouts sample table1 tokens train weights"
+EVERY = (
+    "bases curves differences evaluate evaluate_base gradients layers pattern policy prompts quadrants rollouts sample "
+    "scatter support table1 teachers tokens train weights"
+)
 EDITS = {
     # What rounds: in every key.  What checks it: in none.
     "portable/pins.py": EVERY,
@@ -43,7 +46,7 @@ EDITS = {
     "rollout/engines/transformers/sampling.py": SAMPLING,
     # Params: one module a section.
     "params/train.py": "train",
-    "params/rules.py": "weights",
+    "params/rules.py": "gradients weights",
     "params/sampling.py": "rollouts sample train",
     "params/reward.py": "evaluate evaluate_base rollouts train",
     # Kernels and what reads their numbers; drawing and judging responses needs none.
@@ -53,10 +56,13 @@ EDITS = {
     "rollout/measure.py": "tokens train",
     "rollout/judged.py": "rollouts train",
     # A rule: code.json says which training runs depend on it.
-    "weighting/rules/_masks.py": "weights",
-    "weighting/rules/soft.py": "weights",
-    "weighting/rules/matched.py": "weights",
-    "weighting/apply.py": "train weights",
+    "weighting/rules/_masks.py": "gradients weights",
+    "weighting/rules/soft.py": "gradients weights",
+    "weighting/rules/matched.py": "gradients weights",
+    "weighting/apply.py": "gradients train weights",
+    # The gradient stage: a policy, its probe, and the local trainer's log-probabilities.
+    "gradients/pull.py": "gradients",
+    "training/backends/local/logprobs.py": "gradients train",
     "reward/normalise.py": "evaluate evaluate_base policy prompts rollouts train",
     "prompts/synthetic.py": "policy prompts",
     "policy/tiny.py": "policy",

@@ -88,7 +88,7 @@ def test_dvc_yaml_keys_weights_by_the_folder_and_training_by_code_json(monkeypat
     pipeline = load_pipeline()
     for name in ("attention.py", "middle.py"):
         file = f"src/tokenspectrum/weighting/rules/{name}"
-        assert {stage.name for stage in readers(pipeline, file)} == {"weights"}
+        assert {stage.name for stage in readers(pipeline, file)} == {"weights", "gradients"}
     for stage in pipeline.matching("train"):
         method, _, seed = stage.addr.removeprefix("train@").rpartition("-")
         (base,) = (r["base"] for r in pipeline.params["replicates"] if str(r["seed"]) == seed)

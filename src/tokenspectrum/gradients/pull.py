@@ -19,8 +19,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
 from tokenspectrum.rollout.types import Response
+from tokenspectrum.training.backends.local.logprobs import response_logprobs
 from tokenspectrum.training.backends.local.padded import Padded, collate, micro_batches
-from tokenspectrum.training.backends.local.update import response_logprobs
 from tokenspectrum.training.batch import response_lengths
 
 Vector = list[torch.Tensor]

@@ -9,7 +9,8 @@ import torch
 from transformers import PreTrainedModel
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.training.backends.local.padded import Padded, collate, micro_batches
+from tokenspectrum.training.backends.local.logprobs import response_logprobs
+from tokenspectrum.training.backends.local.padded import collate, micro_batches
 from tokenspectrum.training.batch import response_lengths
 from tokenspectrum.training.dapo import Clip, clipped_loss, importance_ratio, token_denominator, weighted_loss
 from tokenspectrum.training.record import MiniBatch
@@ -23,17 +24,6 @@ class Terms:
     loss: float
     ratio_N: torch.Tensor
     loss_N: torch.Tensor
-
-
-def response_logprobs(model: PreTrainedModel, padded: Padded) -> torch.Tensor:
-    """float32 N, differentiable: log-probability of every response token, full vocabulary, temperature 1.
-
-    Logits are computed only where they are needed.  rollout/measure.py has checked that the head alone makes them,
-    without a soft cap.
-    """
-    hidden_BTC = model.base_model(input_ids=padded.ids_BT, use_cache=False).last_hidden_state
-    logits_NV = model.get_output_embeddings()(hidden_BTC.flatten(0, 1)[padded.query_N]).float()
-    return logits_NV.gather(1, padded.target_N[:, None])[:, 0] - logits_NV.logsumexp(1)
 
 
 def accumulate_gradient(model: PreTrainedModel, batch: MiniBatch, clip: Clip, micro_batch: int) -> Terms:
