@@ -74,7 +74,7 @@ def panels(rows: Sequence[Row], given: Given, layer: int) -> Figure:
     height = max(PANEL, 0.32 * len(given.methods) + 0.8) + foot + 0.9
     figure = blank(WIDTH, height)
     left, right = figure.subplots(1, 2)
-    figure.subplots_adjust(left=0.16, right=0.86, top=1 - 0.3 / height, bottom=(foot + 0.6) / height, wspace=0.35)
+    figure.subplots_adjust(left=0.2, right=0.86, top=1 - 0.3 / height, bottom=(foot + 0.6) / height, wspace=0.35)
     labels = {method: params.labels.get(method, method) for method in given.methods}
     others = [method for method in given.methods if method != params.reference]
     for i, base in enumerate(bases):
