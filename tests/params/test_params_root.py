@@ -100,6 +100,8 @@ def set_at(data, dotted, value):
         ("methods", ["full", "full"], "methods: full is listed twice"),
         ("methods", [], "methods"),
         ("bases", [1, 2, 2, 3], "bases: 2 is listed twice"),
+        ("gradients.subsets", {"full": {"kind": "anchor"}}, "gradients.subsets.full: the stage itself measures"),
+        ("gradients.subsets", {"decile3": {"kind": "anchor"}}, "gradients.subsets.decile3: the stage itself measures"),
         ("bases", [], "bases: must hold at least 1"),
         ("bases", [-1], "bases.0"),
         ("bases", [3_000_000_000], "bases.0: must be less than or equal to 2147483647 (got 3000000000)"),

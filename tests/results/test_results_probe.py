@@ -4,17 +4,21 @@ import csv
 import math
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from results_fixtures import BASES, LAYERS, WORDS, save_params
 from scipy import stats
 
-from tokenspectrum.results.bases.page import Separation, quoted, separates
+from tokenspectrum.results.bases.page import Separation, findings, quoted, separates
 from tokenspectrum.results.discover import results
+from tokenspectrum.results.pattern.result import steps
 from tokenspectrum.results.statistics import resampled_correlation, t_interval
 from tokenspectrum.stages import result as stage
+from tokenspectrum.tokenlog.writer import write_manifest
 
 TYPES = dict(zip(WORDS, ["word"] * 4 + ["digit", "operator", "special", "whitespace"], strict=True))
 FIFTHS = ("first fifth", "second fifth", "third fifth", "fourth fifth", "last fifth")
@@ -248,6 +252,45 @@ def test_the_page_names_what_separates_bases():
     assert Separation("anchors", "type", "digit", [70.0], [10.0, 12.0]).gap == 58
     assert separates([made(b, "anchors", "digit", 5.0) for b in (1, 2)], [1], [2], 1).startswith("No kind of token")
     assert quoted("a|b`\n ") == "a¦b'\\n␣"
+
+
+def test_the_page_of_bases_counts_signs_as_table_1_does():
+    given = {"analysis.table1": SimpleNamespace(labels={})}
+
+    def said(*differences: float) -> list[str]:
+        rows = [
+            {"method": "a", "value": "b", "aspect": "difference", "base": base, "percent": d, "layer": None}
+            for base, d in enumerate(differences)
+        ]
+        return list(findings(rows, given, range(len(differences)), 1))
+
+    assert said(1.0, 2.0) == ["1 of 1 contrasts have the same sign on all 2 base policies."]
+    assert said(1.0, 0.0)[0] == "**a against b: the sign differs**: above on base 0, 0 on base 1."
+    assert said(1.0, 0.0)[1].startswith("0 of 1")
+    # Rounding is no sign.
+    assert said(1e-13, -1e-13) == ["0 of 1 contrasts have the same sign on all 2 base policies."]
+    assert said(1.0, -1.0, 1e-13)[0].startswith(
+        "**a against b: the sign differs**: above on base 0, below on base 1, 0 on base 2. No kind of token"
+    )
+
+
+def test_a_half_decade_without_tokens_is_drawn_as_zero():
+    values, edges = steps([{"low": 1e-6, "value": 0.75}, {"low": 0.0316, "value": 0.25}])
+    assert values == [75.0, *[0.0] * 8, 25.0]
+    assert len(edges) == 11
+    assert edges == pytest.approx([10 ** (k / 2) for k in range(-12, -1)])
+
+
+def test_teachers_has_no_shares_of_no_update(artifacts, params):
+    for path in (artifacts / "gradients").rglob("token_gradients/**/*.parquet"):
+        rows = pq.ParquetFile(path).read()
+        zero = pa.array([0.0] * len(rows), rows.schema.field("dot").type)
+        pq.write_table(rows.set_column(rows.schema.get_field_index("dot"), rows.schema.field("dot"), zero), path)
+    for base in BASES:
+        write_manifest(artifacts / "gradients" / str(base))
+    rows = [row for row in make(artifacts, params, "teachers") if row["kind"] == "type"]
+    assert rows
+    assert all(row["update"] == "" and row["accuracy"] for row in rows)
 
 
 def test_teachers_shares_sum_to_a_hundred_and_are_the_tokens_own(artifacts, params):

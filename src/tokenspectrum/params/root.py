@@ -118,6 +118,10 @@ class Params(Frozen):
                 yield f"{field} differs from {seen[name]} in case alone; choose another"
             seen[name] = benchmark.name
 
+        for name in self.gradients.subsets:
+            if name == "full" or name.startswith("decile"):
+                yield f"gradients.subsets.{name}: the stage itself measures subsets of this name; choose another"
+
     def _layer_problems(self) -> Iterator[str]:
         """Every named layer exists in the policy, and the probe measures those that rules read, as they read them."""
         n_layers = self.policy.num_layers

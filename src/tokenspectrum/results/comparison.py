@@ -35,15 +35,20 @@ class Comparison:
     @property
     def above(self) -> int | None:
         """On how many base policies the difference is above 0."""
-        return None if self.by_base is None else sum(d > NOTHING for d in self.by_base.values())
+        return None if self.by_base is None else sum(sign_of(d) > 0 for d in self.by_base.values())
 
     @property
     def sign(self) -> str | None:
         """`same` or `differs` between base policies; None where there are not two, or where no difference is."""
         if self.by_base is None or len(self.by_base) < 2:
             return None
-        signs = {(d > NOTHING) - (d < -NOTHING) for d in self.by_base.values()}
+        signs = {sign_of(d) for d in self.by_base.values()}
         return None if signs == {0} else "same" if len(signs) == 1 else "differs"
+
+
+def sign_of(difference: float) -> int:
+    """1, -1, or 0 of a difference that rounding explains."""
+    return (difference > NOTHING) - (difference < -NOTHING)
 
 
 def compare(

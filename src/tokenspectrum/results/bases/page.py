@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tokenspectrum.results.comparison import sign_of
 from tokenspectrum.results.given import Given
 
 Row = Mapping[str, Any]
@@ -66,17 +67,20 @@ def differences(rows: Sequence[Row]) -> dict[tuple[str, str], dict[int, float]]:
 def findings(rows: Sequence[Row], given: Given, bases: Sequence[int], layer: int) -> Iterator[str]:
     """Each contrast whose sign differs between base policies, and what separates them; then how many kept theirs."""
     labels, found = given["analysis.table1"].labels, differences(rows)
-    flips = 0
+    kept = 0
     for (method, other), by_base in found.items():
-        above, below = ([b for b in bases if sign * by_base[b] > 0] for sign in (1, -1))
-        if not above or not below:
+        # What counts as 0 is as in table 1.
+        above, below, level = ([b for b in bases if sign_of(by_base[b]) == sign] for sign in (1, -1, 0))
+        groups = {"above": above, "below": below, "0": level}
+        if sum(map(bool, groups.values())) == 1:
+            kept += not level
             continue
-        flips += 1
         name = f"{labels.get(method, method)} against {labels.get(other, other)}"
-        each = f"above on {among(above)}, below on {among(below)}"
-        yield f"**{name}: the sign differs**: {each}. {separates(rows, above, below, layer)}"
+        each = ", ".join(f"{word} on {among(group)}" for word, group in groups.items() if group)
+        why = f" {separates(rows, above, below, layer)}" if above and below else ""
+        yield f"**{name}: the sign differs**: {each}.{why}"
     if len(bases) > 1:
-        yield f"{len(found) - flips} of {len(found)} contrasts have the same sign on all {len(bases)} base policies."
+        yield f"{kept} of {len(found)} contrasts have the same sign on all {len(bases)} base policies."
 
 
 def separates(rows: Sequence[Row], above: Sequence[int], below: Sequence[int], layer: int) -> str:

@@ -1,5 +1,6 @@
 """Pattern of predictive entropy: all numbers by SQL, and their figure."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,8 +35,8 @@ def histogram(rows: Sequence[Row], given: Given) -> Figure:
     axis = figure.subplots(1, 1)
     for i, base in enumerate(bases):
         bins = [row for row in rows if (row["base"], row["what"]) == (base, "bin")]
-        edges = [*(row["low"] for row in bins), bins[-1]["high"]]
-        axis.stairs([100 * row["value"] for row in bins], edges, color=f"C{i}", label=f"base {base}", linewidth=1.2)
+        values, edges = steps(bins)
+        axis.stairs(values, edges, color=f"C{i}", label=f"base {base}", linewidth=1.2)
     axis.axvline(given.own.certain, color="0.6", linewidth=1)
     axis.set_xscale("log")
     axis.set_yscale("log")
@@ -45,6 +46,13 @@ def histogram(rows: Sequence[Row], given: Given) -> Figure:
     figure.subplots_adjust(left=0.09, right=0.98, top=1 - 0.2 / height, bottom=(foot + 0.5) / height)
     figure.text(0.01, 0.05 / height, "\n".join(captions), fontsize=7, va="bottom")
     return figure
+
+
+def steps(bins: Sequence[Row]) -> tuple[list[float], list[float]]:
+    """Percent of each half decade from the first bin to the last, and its edges.  A bin without a row holds nothing."""
+    share = {round(2 * math.log10(row["low"])): 100 * row["value"] for row in bins}
+    every = range(min(share), max(share) + 1)
+    return [share.get(k, 0.0) for k in every], [10 ** (k / 2) for k in (*every, every.stop)]
 
 
 def caption(rows: Sequence[Row], base: int, given: Given) -> str:

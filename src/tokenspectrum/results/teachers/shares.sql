@@ -1,6 +1,6 @@
 -- Shares of the tokens, of the update and of the change of accuracy, by kind of token, on each base policy.
 -- Position: fifths of the response.  Attention decile: edges floor(d T / 10) of one stable ascending sort within a
--- response.  Predictive decile: the same over all tokens of the base policy.
+-- response.  Predictive decile: the same over all tokens of the base policy.  No share of a sum of 0.
 WITH ranked AS (
     SELECT
         a.seed AS base, a.response_id, a.position,
@@ -51,8 +51,8 @@ summed AS (
 SELECT
     base, kind, "group",
     100 * n / sum(n) OVER every AS tokens,
-    100 * dot / sum(dot) OVER every AS "update",
-    100 * accuracy_dot / sum(accuracy_dot) OVER every AS accuracy
+    100 * dot / nullif(sum(dot) OVER every, 0) AS "update",
+    100 * accuracy_dot / nullif(sum(accuracy_dot) OVER every, 0) AS accuracy
 FROM summed
 WINDOW every AS (PARTITION BY base, kind ORDER BY rank, "group" ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
 ORDER BY base, list_position(['type', 'position', 'attention decile', 'predictive decile'], kind), rank, "group";
