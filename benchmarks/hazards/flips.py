@@ -61,7 +61,7 @@ def _run_record(clone: Project, rng: random.Random) -> tuple[str, str]:
 
 def _kept(clone: Project, rng: random.Random) -> tuple[str, str]:
     """A checkpoint or a part of a stage that was killed."""
-    stage = rng.choice(["train@full-1", "train@low2high_mid-1", "sample@1", "tokens"])
+    stage = rng.choice(["train@full-1", "train@low2high_mid-1", "sample@1-1", "tokens@1"])
     name = stage.partition("@")[0]
     forget(clone, name)
     driver, folder = Driver(clone), clone.root / ".ckpt" / stage

@@ -18,7 +18,7 @@ from pathlib import Path
 from pipeline_kit import Clone, make_clone, shrink
 
 TABLE = "results/table1.csv"
-PROBE = "artifacts/tiny/rollouts"
+PROBE = "artifacts/tiny/rollouts/1"
 # All that a run leaves.  Without it, the project was never run.
 MADE = ("artifacts", "results", "logs", ".snakemake", ".ckpt", ".dvc/cache", ".dvc/tmp", "dvc.lock")
 # What the processes of a run are called in their command lines.

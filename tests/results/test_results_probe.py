@@ -17,6 +17,7 @@ from tokenspectrum.results.bases.page import Separation, findings, quoted, separ
 from tokenspectrum.results.discover import results
 from tokenspectrum.results.pattern.result import steps
 from tokenspectrum.results.statistics import resampled_correlation, t_interval
+from tokenspectrum.results.teachers.result import of_gain
 from tokenspectrum.stages import result as stage
 from tokenspectrum.tokenlog.writer import write_manifest
 
@@ -362,3 +363,9 @@ def test_differences_have_an_interval_on_each_benchmark(artifacts, params):
             assert row["sd"] == row["ci_low"] == row["p"] == ""
         assert (row["problems"], row["n"], row["bases"], row["p_flip"]) == (str(problems), "2", "2", "0.5000")
         assert row["bases_above"] == str(sum(x > 0 for x in d))
+
+
+def test_a_share_of_a_loss_is_left_empty():
+    assert of_gain(2.0, 4.0) == 50
+    assert of_gain(-1.0, 4.0) == -25
+    assert of_gain(2.0, -4.0) is of_gain(2.0, 0.0) is of_gain(None, 4.0) is of_gain(1.0, None) is None

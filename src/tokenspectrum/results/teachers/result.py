@@ -54,9 +54,9 @@ def subsets(base: int, geometry: list[Row], averages: dict[tuple[str, int], floa
             "accuracy": accuracy_share(under_all, whole),
             "norm_ratio": found[name, given["gradients"].denominator(name)]["norm_ratio"],
             "cosine": under_all["cosine"],
-            "gain": percent(under_all["gain"], whole["gain"]),
+            "gain": of_gain(under_all["gain"], whole["gain"]),
             "trained": own,
-            "trained_gain": percent(own, gains[FULL][0]),
+            "trained_gain": of_gain(own, gains[FULL][0]),
             "n": n,
         }
 
@@ -76,6 +76,11 @@ def trained(
         return None, None
     seeds = [replicate.seed for replicate in given.replicates if replicate.base == base]
     return float(np.mean([averages[method, s] - averages[BASE, s] for s in seeds])), len(seeds)
+
+
+def of_gain(part: float | None, whole: float | None) -> float | None:
+    """Percent of what all tokens gave; None where that is no gain, since a share of a loss would read the wrong way."""
+    return None if whole is None or whole <= 0 else percent(part, whole)
 
 
 def percent(part: float | None, whole: float | None) -> float | None:
