@@ -6,11 +6,13 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 import torch
 
 from snakedvc.running import machine
+from tokenspectrum import stages
 from tokenspectrum.cli.arithmetic import arithmetic
 from tokenspectrum.portable import pins, probes
 from tokenspectrum.portable.probes import KNOWN, run_probes
@@ -32,6 +34,7 @@ ELSEWHERE = {
     "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL",
     "ARROW_USER_SIMD_LEVEL": "SSE4_2",
 }
+NO_STAGE = ("__init__", "entry")
 avx2 = pytest.mark.skipif(not pins.portable(), reason="this CPU has no AVX2: nothing is promised of its bytes")
 
 
@@ -55,6 +58,27 @@ def test_the_pins_win_over_the_environment() -> None:
         [sys.executable, "-c", STAGE], env=os.environ | ELSEWHERE, capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout) == known()
+
+
+@pytest.mark.parametrize(
+    "stage", sorted(path.stem for path in Path(stages.__file__).parent.glob("*.py") if path.stem not in NO_STAGE)
+)
+def test_every_stage_that_computes_has_the_kernels_before_it_begins(stage: str) -> None:
+    """As `python -m` starts it, with a main that says how things stand.  Its own main may load PyTorch late."""
+    code = f"""
+        import runpy, sys
+        from tokenspectrum.stages import entry
+        started = entry.run
+
+        def look():
+            kernels = sys.modules.get("tokenspectrum.portable.kernels")
+            print("torch" in sys.modules, kernels is not None and kernels.install.cache_info().currsize)
+
+        entry.run = lambda main, **how: started(look, **how)
+        runpy.run_module("tokenspectrum.stages.{stage}", run_name="__main__")
+    """
+    done = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, text=True, check=True)
+    assert done.stdout == ("False False\n" if stage in ("prompts", "result") else "True 1\n")
 
 
 def test_the_probes_tell_kernels_apart() -> None:

@@ -29,10 +29,14 @@ def _threads(text: str) -> int:
     return int(first)
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run a stage's main.  A UserError or a full disk gives one line and exit code 1.  A bug shows its traceback."""
+def run(main: Callable[[], None], *, computes: bool = True) -> None:
+    """Run a stage's main.  A UserError or a full disk gives one line and exit code 1.  A bug shows its traceback.
+
+    `computes` is False for a stage that never loads PyTorch.  For all others PyTorch is loaded here, if their module
+    has not loaded it yet: its threads and its portable kernels must be set before it computes anything.
+    """
     _configure_logging()
-    if "torch" in sys.modules:
+    if computes:
         import torch
 
         from tokenspectrum.portable.kernels import install
