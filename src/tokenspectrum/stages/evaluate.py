@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch  # noqa: F401  entry.py sets its threads and kernels, and it is imported later else
+
 from tokenspectrum.errors import UserError
 from tokenspectrum.evaluation.scores import Evaluation, write_scores
 from tokenspectrum.params.base import read_sections

@@ -6,6 +6,8 @@ The base policy and the trained runs of one seed get the same random draws, so t
 import argparse
 from pathlib import Path
 
+import torch  # noqa: F401  entry.py sets its threads and kernels, and it is imported later else
+
 from tokenspectrum.evaluation.scores import Evaluation, write_scores
 from tokenspectrum.params.base import read_sections
 from tokenspectrum.params.dtype import PolicyDtype

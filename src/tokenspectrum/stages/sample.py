@@ -10,6 +10,8 @@ import argparse
 import logging
 from pathlib import Path
 
+import torch  # noqa: F401  entry.py sets its threads and kernels, and it is imported later else
+
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import read_sections
 from tokenspectrum.params.dtype import PolicyDtype

@@ -10,6 +10,8 @@ import os
 import shutil
 from pathlib import Path
 
+import torch  # noqa: F401  entry.py sets its threads and kernels, and it is imported later else
+
 from tokenspectrum.params.base import read_sections
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.params.sampling import SamplingParams
