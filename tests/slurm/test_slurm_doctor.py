@@ -4,6 +4,9 @@ from pipeline_kit import Clone
 from slurm_driver import copy_of, edit_site
 from slurm_kit import Cluster, wait_for
 
+# The jobs that ask for more memory than a node of the tests has.
+LARGE = ("layers", "scatter", "support")
+
 
 def doctor(clone: Clone, *options: str) -> tuple[int, list[str]]:
     """Its exit status, and its lines with single spaces."""
@@ -13,7 +16,8 @@ def doctor(clone: Clone, *options: str) -> tuple[int, list[str]]:
 
 def test_a_tiny_job_answers_from_a_node(cluster: Cluster, untrained, tmp_path):
     clone = copy_of(untrained, tmp_path / "clone")
-    edit_site(clone, {"# set-resources:\n": "set-resources:\n  layers:\n    mem_mb: 8000\n"})
+    less = "".join(f"  {name}:\n    mem_mb: 8000\n" for name in LARGE)
+    edit_site(clone, {"# set-resources:\n": f"set-resources:\n{less}"})
     status, lines = doctor(clone, "--submit")
     assert status == 0, lines
     for start in ("slurm ok answers; partitions calm, cpu*", "job states ok by squeue", "python on nodes ok"):
@@ -33,7 +37,7 @@ def test_a_partition_that_is_not_there_and_memory_that_no_node_has_are_named(clu
     policy, layers = [line for line in lines if " fail " in line]
     assert "policy: --partition=nowhere" in policy
     assert "invalid partition" in policy.lower()
-    assert "layers: " in layers
+    assert f"{', '.join(LARGE)}: " in layers
     assert "--mem=16000" in layers
     assert {line.rpartition(": ")[2] for line in (policy, layers)} == {"edit slurm/profile.yaml"}
     assert cluster.jobs(clone.root) == []
