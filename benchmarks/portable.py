@@ -1,6 +1,6 @@
 """CPU-seconds of portable arithmetic against the libraries' own choices: the parts of a table1 that take the time.
 
-    snakemake --profile local artifacts/tiny/weights/low2high_mid/rule.json
+    snakemake --profile local artifacts/tiny/weights/low2high_mid-b1/rule.json
     python benchmarks/portable.py [--out benchmarks/portable.csv] [--repeats 3] [--artifacts artifacts/tiny]
 
 The two arithmetics take turns, each in a process of its own.  Of the repeats the least counts, because other work on
@@ -37,8 +37,8 @@ def train_stage(artifacts: Path, folder: Path) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     os.environ["SNAKEDVC_PARAMS"] = str(folder / "params.yaml")
     os.environ["SNAKEDVC_LOG_DIR"] = str(folder / "logs")
-    words = ["--run", METHOD, "--seed", 1, "--prompts", artifacts / "prompts/train", "--policy", artifacts / "policy"]
-    words += ["--rule", artifacts / f"weights/{METHOD}/rule.json", "--out", folder / "out"]
+    words = ["--run", METHOD, "--seed", 1, "--prompts", artifacts / "prompts/train", "--policy", artifacts / "policy/1"]
+    words += ["--rule", artifacts / f"weights/{METHOD}-b1/rule.json", "--out", folder / "out"]
     words += ["--metrics", folder / "metrics", "--preset", artifacts.name, "--policy-name", "tiny"]
     stage([str(word) for word in words])
 
