@@ -1,4 +1,4 @@
-#: make table1         the main table, with all that it needs
+#: make table1         the main table and the figures of the README, with all that they need
 #: make test           the tests
 #: make test-cluster   the tests that need verl, Ray and vLLM, in a second environment
 #: make test-slurm     the tests on a Slurm of their own; as root
@@ -52,7 +52,7 @@ setup-browser:
 		{ test "$$(id -u)" = 0 && apt-get install --yes --quiet --no-install-recommends chromium; }
 
 table1: setup
-	snakemake --profile local results/table1.csv
+	snakemake --profile local results/table1.csv results/curves.csv results/bases.csv
 
 test: setup
 	@$(MAKE) setup-browser || \

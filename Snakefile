@@ -7,6 +7,7 @@ import sys
 from snakemake.utils import min_version
 
 from snakedvc.planning.snake import RULES, open_stages
+from tokenspectrum.cli.ended import say_what_was_made
 from tokenspectrum.cli.jobs import needs
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.root import load_params
@@ -24,7 +25,7 @@ try:
 except UserError as e:
     sys.exit(f"error: {e}")
 # A result that these params lack something for is left out, and refused if it is asked for by name.
-stages = open_stages(workflow, needs, refused(results(), params))
+stages = open_stages(workflow, needs, refused(results(), params), say_what_was_made)
 
 
 # One rule for every stage of dvc.yaml.

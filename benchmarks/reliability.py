@@ -1,6 +1,6 @@
 """Nothing is lost: kills, full disks, flipped bytes, several drivers, a read-only cache, a clock that goes back.
 
-    python benchmarks/reliability.py [--quick] [--seed 1] [--only kills disk flips drivers cache clock slurm]
+    python benchmarks/reliability.py [--quick] [--seed 1] [--only kills worker disk flips drivers cache slurm clock]
 
 As root: disks are made full on a small tmpfs, and a cache read-only by a mount of its own.  Each hazard hits a small
 preset in a temporary folder, on this machine's CPUs.  Afterwards the same command is started again until it succeeds.
@@ -28,6 +28,7 @@ from hazards.flips import flips  # noqa: E402
 from hazards.kills import kills, worker_kills  # noqa: E402
 from hazards.others import clock_back, drivers, read_only_cache  # noqa: E402
 from hazards.project import PROBE, TABLE, Project, Row, digests, small_project  # noqa: E402
+from hazards.slurm import slurm_kills  # noqa: E402
 from machine import cpu_name  # noqa: E402
 
 
@@ -55,6 +56,7 @@ HAZARDS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "flips": lambda b: flips(b.whole, b.folder, b.reference, b.some(20, 2), b.seed),
     "drivers": lambda b: drivers(b.whole, b.folder, b.reference, [2] if b.quick else [2, 4], b.seed),
     "cache": lambda b: read_only_cache(b.whole, b.folder, b.reference, b.seed),
+    "slurm": lambda b: slurm_kills(b.folder / "slurm", b.some(4, 1), b.seed),
     "clock": lambda b: clock_back(b.whole, b.folder, b.reference, b.seed),
 }
 

@@ -12,6 +12,7 @@ import csv
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,6 +39,23 @@ def trial(cluster: Cluster, clone: Clone, seed: int, reference: dict[str, str]) 
     ]
 
 
+def trials(folder: Path, count: int, seed: int) -> Iterator[list[dict[str, object]]]:
+    """The rows of each of `count` trials, on a Slurm that is started for them in `folder`."""
+    untrained = slurm_clone(folder / "untrained")
+    untrained.make(*up_to_training())
+    calm = copy_of(untrained, folder / "calm")
+    calm.make()
+    reference = digests(calm)
+    cluster = Cluster(folder / "slurm")
+    cluster.folder.mkdir()
+    cluster.start()
+    try:
+        for one in range(seed, seed + count):
+            yield trial(cluster, copy_of(untrained, folder / f"trial-{one}"), one, reference)
+    finally:
+        cluster.stop()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=4, help="runs, each with one kill of every kind")
@@ -47,27 +65,15 @@ def main() -> None:
     if why := obstacle():
         sys.exit(f"error: {why}")
     with tempfile.TemporaryDirectory(prefix="slurm-") as name:
-        folder = Path(name)
-        untrained = slurm_clone(folder / "untrained")
-        untrained.make(*up_to_training())
-        calm = copy_of(untrained, folder / "calm")
-        calm.make()
-        reference = digests(calm)
-        cluster = Cluster(folder / "slurm")
-        cluster.folder.mkdir()
-        cluster.start()
-        try:
-            for seed in range(args.seed, args.seed + args.trials):
-                rows = trial(cluster, copy_of(untrained, folder / f"trial-{seed}"), seed, reference)
-                new = not args.out.exists()
-                with args.out.open("a", newline="") as f:
-                    writer = csv.DictWriter(f, rows[0])
-                    if new:
-                        writer.writeheader()
-                    writer.writerows(rows)
-                print(f"seed {seed}: {rows[0]['files_that_differ']} of {rows[0]['files']} files differ", flush=True)
-        finally:
-            cluster.stop()
+        for rows in trials(Path(name), args.trials, args.seed):
+            new = not args.out.exists()
+            with args.out.open("a", newline="") as f:
+                writer = csv.DictWriter(f, rows[0])
+                if new:
+                    writer.writeheader()
+                writer.writerows(rows)
+            first = rows[0]
+            print(f"seed {first['seed']}: {first['files_that_differ']} of {first['files']} files differ", flush=True)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from bridge_kit import TWO, Toy, new_toy, replicates  # noqa: E402
 from machine import cpu_name  # noqa: E402
 from pipeline_kit import make_clone  # noqa: E402
 
-RUNNER = [sys.executable, "-m", "snakedvc.running.run"]
+RUNNER = [sys.executable, "-m", "snakedvc.running"]
 SNAKEMAKE = ["snakemake", "--profile", "local"]
 MATRIX_REPLICATES = 65  # with eight methods, on three base policies: 1,145 stages
 Row = tuple[str, int, str, float, float]

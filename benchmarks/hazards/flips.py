@@ -108,7 +108,9 @@ def flips(whole: Project, folder: Path, reference: dict[str, str], count: int, s
 def _noticed(clone: Project, checked: str, said: str, code: int) -> str:
     """Who noticed it, and what was said."""
     heard = [
-        line.strip() for line in said.splitlines() if any(w in line for w in ("damaged", "is not what", "error: "))
+        line.strip()
+        for line in said.splitlines()
+        if any(w in line for w in ("damaged", "is not what", "is not as", "error: "))
     ]
     ran = sorted({e["addr"] for e in clone.journal() if e["how"] in ("ran", "restored")})
     by_check = next((line.strip() for line in checked.splitlines() if "sha256" in line or "error" in line), "")

@@ -23,7 +23,7 @@ PROBE = "artifacts/tiny/rollouts/1"
 MADE = ("artifacts", "results", "logs", ".snakemake", ".ckpt", ".dvc/cache", ".dvc/tmp", "dvc.lock")
 # What the processes of a run are called in their command lines.
 PROCESSES = {
-    "runner": r"-m snakedvc\.running\.run (?P<where>\S+)",
+    "runner": r"-m snakedvc\.running (?P<where>\S+)",
     "stage": r"-m tokenspectrum\.stages\.(?P<where>\S+)",
     "worker": r"(?P<where>alternative_worker)\.py",
 }

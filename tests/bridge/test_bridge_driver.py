@@ -152,7 +152,7 @@ def test_an_output_edited_under_any_time_is_seen(toy, when_ns):
 def test_a_cache_that_cannot_be_written_is_one_line_before_anything_runs(fresh):
     """A folder of the kernel's stands for a read-only cache: not even root writes there."""
     (fresh.root / ".dvc/config").write_text("[cache]\n    dir = /sys/kernel\n")
-    for command in (["snakemake", "--profile", "local"], [sys.executable, "-m", "snakedvc.running.run", "source"]):
+    for command in (["snakemake", "--profile", "local"], [sys.executable, "-m", "snakedvc.running", "source"]):
         done = fresh.command(*command, check=False)
         assert done.returncode
         said = [line for line in (done.stdout + done.stderr).splitlines() if "error: " in line]

@@ -79,7 +79,7 @@ def test_an_item_may_be_a_mapping_called_by_the_value_in_its_outs(load):
         (PAIRS, ["o"], "mappings of them of which one value stands in the outs"),
         ([{"base": 7}], None, "mappings of them of which one value stands in the outs"),
         ([{"base": [7], "seed": 1}], None, "mappings of them of which one value stands in the outs"),
-        ([[7, 1]], None, "matrix pair must hold names or numbers"),
+        ([[7, 1]], None, r"must be a name or a number"),
     ],
 )
 def test_mappings_that_cannot_be_told_apart_are_refused(load, pairs, outs, message):
@@ -131,7 +131,9 @@ def test_snakemake_sees_patterns_inputs_and_a_signature(load, tmp_path):
         ({"outs": ["same"]}, r"same is made by both train@ab-1 and train@ab-20"),
         ({"cmd": "run ${train}"}, r"stage train: \$\{train\} is not a single value"),
         ({"cmd": "run ${nothing.here}"}, r"nothing.here: missing, but stage train of dvc.yaml reads it"),
-        ({"matrix": {"method": "${train}"}}, r"stage train: matrix method must be a list"),
+        ({"matrix": {"method": "${train}"}}, r"params.yaml: train: must be a list, for matrix method of stage train"),
+        ({"matrix": {"method": "x"}}, r"dvc.yaml: stage train: matrix method: must be a list"),
+        ({"matrix": {"method": []}}, r"dvc.yaml: stage train: matrix method: is empty, so stage train would have no"),
     ],
 )
 def test_what_the_bridge_cannot_do_is_refused_by_name(load, change, message):

@@ -308,7 +308,7 @@ def test_a_clean_report_says_nothing_of_either(report):
     assert set(report([("2+2?", "4")])) & {"contradictions", "golds_in_doubt"} == set()
 
 
-def test_a_file_that_no_dependency_covers_is_pinned_or_refused(tmp_path):
+def test_a_file_is_read_wherever_it_lies_and_a_pinned_one_is_checked(tmp_path):
     folder, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
     folder.mkdir()
     elsewhere.mkdir()
@@ -318,9 +318,10 @@ def test_a_file_that_no_dependency_covers_is_pinned_or_refused(tmp_path):
     pinned = hashlib.sha256(own.read_bytes()).hexdigest()
     for path in (str(own), "../elsewhere/a.jsonl", "file.jsonl", "linked/a.jsonl"):
         source = {"kind": "file", "path": path}
-        with pytest.raises(UserError, match=f"lies outside prompts.folder .* sha256: {pinned}") as caught:
-            load(Dataset(name="mine", source=FileSource(**source)), str(folder))
+        for more in ({}, {"sha256": pinned}):
+            assert answers(load(Dataset(name="mine", source=FileSource(**source, **more)), str(folder))) == ["2"]
+        with pytest.raises(UserError, match="it is not the file that was pinned") as caught:
+            load(Dataset(name="mine", source=FileSource(**source, sha256="0" * 64)), str(folder))
         assert "\n" not in str(caught.value)
-        assert answers(load(Dataset(name="mine", source=FileSource(**source, sha256=pinned)), str(folder))) == ["2"]
     (tmp_path / "whole").symlink_to(elsewhere)
     assert answers(load(Dataset(name="mine", source=FileSource(kind="file", path="a.jsonl")), str(tmp_path / "whole")))

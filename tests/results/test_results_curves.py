@@ -12,7 +12,7 @@ from results_fixtures import save_params
 
 from tokenspectrum.results.curves import CurveMetric
 from tokenspectrum.results.figures import METRICS, training_curve
-from tokenspectrum.results.lines import trailing_mean
+from tokenspectrum.results.lines import panels, trailing_mean
 from tokenspectrum.stages import result
 from tokenspectrum.tables.metrics import SCHEMA
 from tokenspectrum.tokenlog.reader import read_table
@@ -87,6 +87,25 @@ def test_every_option_changes_the_figure(artifacts, params):
     params["replicates"] = params["replicates"][:1]
     seen.add(make(artifacts, params))
     assert len(seen) == 7
+
+
+def test_a_column_a_method_and_the_reference_above_all_of_them(artifacts, params):
+    make(artifacts, params)
+    labels = {"full": "Full", "explorer20": "Explorer", "anchor20": "Anchor"}
+    points = [
+        {"method": method, "metric": "length", "step": step, "mean": 1.0, "low": 0.5, "high": 1.5}
+        for method in labels for step in (1, 2, 3)
+    ]  # fmt: skip
+    figure = panels(points, [training_curve("length", 3, "mid", "decision")], labels, "full")
+    assert [axis.get_title() for axis in figure.axes] == ["Explorer", "Anchor"]
+    for axis in figure.axes:
+        own, reference = axis.lines
+        assert reference.get_zorder() > own.get_zorder()
+        assert reference.get_linewidth() > own.get_linewidth()
+        assert reference.get_linestyle() == "--"
+    assert "dashed black line in every panel: Full." in figure.texts[0].get_text()
+    alone = panels(points, [training_curve("length", 3, "mid", "decision")], {"full": "Full"}, "full")
+    assert [(axis.get_title(), len(axis.lines)) for axis in alone.axes] == [("Full", 1)]
 
 
 def test_a_run_without_attention_log_leaves_a_gap(artifacts, params):

@@ -1,8 +1,8 @@
 """What follows from a result's declaration: its stage, params, docs and keys; and that one folder is all it takes."""
 
 import ast
-import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,12 +15,13 @@ from matplotlib.image import imread
 from results_fixtures import save_params, write_base
 
 from snakedvc.dvcfiles.pipeline import load_pipeline
+from tokenspectrum.cli import draw
 from tokenspectrum.cli import results as command
+from tokenspectrum.errors import UserError
 from tokenspectrum.results.csvfile import read_csv, to_csv
 from tokenspectrum.results.declare import Column, Result
 from tokenspectrum.results.discover import results
 from tokenspectrum.results.dvcfile import HEADING, drifted, with_results
-from tokenspectrum.results.given import read_given
 from tokenspectrum.results.lacking import lacks, refused
 from tokenspectrum.stages import result as stage
 
@@ -142,7 +143,7 @@ def test_rows_that_are_not_as_declared_are_refused(row, message):
 
 
 @pytest.mark.parametrize("name", [name for name, result in results().items() if result.figure])
-def test_a_figure_is_drawn_from_its_csv_alone(artifacts, params, name):
+def test_a_figure_is_drawn_from_its_csv_alone(artifacts, params, name, monkeypatch):
     params["analysis"]["layers"] = {"p": 0.2, "score": "entropy_norm"}
     save_params(params)
     result = results()[name]
@@ -151,8 +152,29 @@ def test_a_figure_is_drawn_from_its_csv_alone(artifacts, params, name):
     stage.main([result.module, *folders, *files])
     drawn = imread(result.outs["png"])
     # Nothing but the CSV, whose numbers have four decimals, and the params.
-    again = sys.modules[result.module].draw(read_csv(result.columns, Path(result.outs["csv"])), read_given(result))
-    assert np.abs(drawn - imread(io.BytesIO(again))).mean() < 1e-3
+    again = Path(f"again/{name}.png")
+    again.parent.mkdir()
+    monkeypatch.setattr(draw, "results", lambda: {name: result})
+    assert draw.draw(again) == f"{again}: drawn from results/{name}.csv"
+    assert np.abs(drawn - imread(again)).mean() < 1e-3
+    for kind in ("svg", "pdf"):
+        draw.draw(again.with_suffix(f".{kind}"))
+    assert "preset small, policy tiny" in "".join(re.findall("<!-- (.*) -->", again.with_suffix(".svg").read_text()))
+    assert again.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+    save_params(params | {"preset": "other"})
+    with pytest.raises(UserError, match=f"results/{name}.csv: of preset small, but params.yaml says other"):
+        draw.draw(again)
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [("curve.svg", "'curve' is no result with a figure"), ("curves.gif", "the name must end in .png, .svg, .pdf"),
+     ("curves.svg", "results/curves.csv: not made yet")],
+)  # fmt: skip
+def test_what_cannot_be_drawn_is_a_line(tmp_path, monkeypatch, file, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=said):
+        draw.draw(Path(file))
 
 
 def copy_of_the_repository(folder: Path) -> Path:
@@ -194,8 +216,9 @@ def test_a_new_result_is_one_folder_and_one_command(tmp_path, monkeypatch):
     after = load_pipeline(root / "dvc.yaml", root / "params.yaml")
     made = after.stage("fractiles")
     assert {k: v for k, v in after.templates.items() if k != "fractiles"} == before.templates
-    assert made.params == ("analysis.fractiles", "bases")
-    assert after.values(made) == {"analysis.fractiles": {"p": 0.2}, "bases": [1, 2, 3]}
+    assert made.params == ("analysis.fractiles", "bases", "policy", "preset")
+    values = after.values(made)
+    assert (values["analysis.fractiles"], values["bases"], values["preset"]) == ({"p": 0.2}, [1, 2, 3], "tiny")
     assert {d for d in made.code if "fractiles" in d} == {f"{CODE}fractiles/__init__.py", f"{CODE}fractiles/query.sql"}
     schema = json.loads((root / "schemas/params.schema.json").read_text())
     assert schema["$defs"]["FractilesParams"]["properties"]["p"]["default"] == 0.2
@@ -208,7 +231,7 @@ def test_a_new_result_is_one_folder_and_one_command(tmp_path, monkeypatch):
         write_base(root / "artifacts/tiny", base, ["0" * 16] * 4, np.random.default_rng(base))
     run(*made.cmd.split())
     rows = (root / "results/fractiles.csv").read_text().splitlines()
-    assert rows[0] == "base,layer,tokens,quantile"
+    assert rows[0] == "base,layer,tokens,quantile,preset,policy"
     assert [row.split(",")[:3] for row in rows[1:]] == [[b, layer, "78"] for b in "123" for layer in "13"]
 
     # An option of one layer leaves `layers` out, and refuses it by name.

@@ -14,10 +14,10 @@ from results_fixtures import save_params
 from scipy.stats import spearmanr
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.results.canvas import png
+from tokenspectrum.results.canvas import written
 from tokenspectrum.results.given import Given
 from tokenspectrum.results.layers import RESULT, LayersParams
-from tokenspectrum.results.layers.result import compute, heat_maps, matrix, specs
+from tokenspectrum.results.layers.result import compute, ends_of, heat_maps, matrix, specs
 from tokenspectrum.results.layers.words import AgreementSpec
 from tokenspectrum.results.sources import Wanted
 from tokenspectrum.results.tables import Tables
@@ -107,7 +107,8 @@ def row(*values) -> dict:
 @pytest.fixture
 def params(probe) -> dict:
     layers = {"p": 0.2, "score": "entropy_norm"}
-    return {"analysis": {"layers": layers}, "bases": list(BASES), "tokens": {"alignment": "decision"}}
+    named = {"preset": "small", "policy": {"kind": "tiny"}}
+    return {"analysis": {"layers": layers}, "bases": list(BASES), "tokens": {"alignment": "decision"}} | named
 
 
 def make(params: dict) -> tuple[bytes, bytes]:
@@ -248,7 +249,7 @@ def test_nothing_is_cut_off_at_the_edges(n_layers, bases):
     names = [*map(str, range(n_layers)), "predictive_entropy"]
     couples = itertools.product(bases, itertools.combinations(names, 2))
     pairs = [row(base, a, b, 512, 99999 - base, *[0.25] * 7, 500) for base, (a, b) in couples]
-    image = imread(io.BytesIO(png(heat_maps(pairs, specs(pairs, 0.2, "entropy_norm", "decision")))))
+    image = imread(io.BytesIO(written(heat_maps(pairs, specs(pairs, 0.2, "entropy_norm", "decision")), "png")))
     for edge in (image[:3], image[-3:], image[:, :3], image[:, -3:]):
         assert (edge == 1).all()
 
@@ -266,12 +267,19 @@ def test_the_figure_has_no_date_or_version(params):
 SPEARMAN = {("0", "1"): (None, 0), ("0", "x"): (-0.5, 9), ("1", "x"): (0.5, 9)}
 
 
-def test_heat_maps_are_symmetric_with_ones_on_the_diagonal():
+def test_heat_maps_are_symmetric_and_have_no_diagonal():
     numbers = (9, 80, *[0.25] * 6)
     pairs = [row(1, *pair, *numbers, *of) for pair, of in SPEARMAN.items()]
     names, value_LL = matrix(pairs, "spearman")
     assert names == ["0", "1", "x"]
-    np.testing.assert_array_equal(value_LL, [[1, np.nan, -0.5], [np.nan, 1, 0.5], [-0.5, 0.5, 1]])
+    np.testing.assert_array_equal(value_LL, [[np.nan, np.nan, -0.5], [np.nan, np.nan, 0.5], [-0.5, 0.5, np.nan]])
+
+
+def test_the_colour_scale_reaches_what_is_shown():
+    pairs = [row(1, "0", "1", 9, 80, 0.3, 0.3, 0.2, 0.2, 0.11, 0.11, -0.4, 9)]
+    assert [ends_of(pairs, panel) for panel in ("anchors", "explorers", "ranks")] == [(0, 0.3), (0, 0.2), (-0.4, 0.4)]
+    none = [row(1, "0", "1", 9, 80, 0.0, 0.0, 0.0, 0.0, 0.11, 0.11, None, 0)]
+    assert [ends_of(none, panel) for panel in ("anchors", "ranks")] == [(0, 0.11), (-1, 1)]
 
 
 def test_captions_and_labels_follow_the_spec():

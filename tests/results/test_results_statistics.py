@@ -67,6 +67,12 @@ def test_the_sign_flip_p_against_every_pattern_of_signs(d):
     assert p == pytest.approx(s.sign_flip([-x for x in d]))
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_difference_that_is_not_finite_has_no_p(bad):
+    with pytest.raises(ValueError, match="a difference is not finite"):
+        s.sign_flip([1.0, 2.0, bad])
+
+
 @pytest.mark.parametrize("n", range(2, 11))
 def test_the_floor_of_the_sign_flip_p_is_reached_where_all_signs_are_the_same(n):
     assert s.sign_flip([1.0 + i / 7 for i in range(n)]) == pytest.approx(2.0 ** (1 - n))

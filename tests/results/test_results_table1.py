@@ -189,6 +189,19 @@ def test_stand_ins_are_called_that(artifacts, params):
     assert {row["benchmarks"] for row in rows} == {"real"}
     assert "stand-in" not in page
     assert {(r["preset"], r["policy"]) for r in rows} == {("small", "tiny")}
+    assert any(row["published_family"] for row in rows)
+
+
+def test_own_benchmarks_and_policies_go_by_their_names_and_no_published_figure_stands_beside_them(artifacts, params):
+    params["prompts"]["benchmarks"][1]["source"] = {"kind": "file", "path": "x.jsonl", "format": "simple"}
+    params["policy"] = {"kind": "hub", "source": "/models/my-policy", "num_layers": 4}
+    rows, page = make(artifacts, params)
+    assert {(row["policy"], row["benchmarks"]) for row in rows} == {("my-policy", "own and synthetic stand-ins")}
+    assert not any(value for row in rows for name, value in row.items() if name.startswith("published_"))
+    assert "| easy (stand-in) | hard |" in page
+    assert page.startswith("# Table 1\n\nPreset `small`, policy `my-policy`.\n\nBenchmarks: ")
+    assert "hard (your own file; 5 problems)" in page
+    assert page.endswith("No published figure is shown: none is of hard.\n")
 
 
 def test_one_replicate_is_shown_but_not_tested(artifacts, params):

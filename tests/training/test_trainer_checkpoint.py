@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from safetensors import SafetensorError
 
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.policy.save import save_policy
+from tokenspectrum.training import checkpoint
 from tokenspectrum.training.backends.local.backend import LocalBackend
 from tokenspectrum.training.backends.local.tensors import model_tensors, restore, tensors_of
 from tokenspectrum.training.checkpoint import checkpoints, read_state, resume, save
@@ -44,6 +46,17 @@ def test_restored_training_goes_on_bit_for_bit(policy_dir, tmp_path) -> None:
     pairs = zip(one.model.parameters(), other.model.parameters(), strict=True)
     assert all(torch.equal(p, q) for p, q in pairs)
     assert not any(path.suffix in {".pt", ".pkl", ".bin"} for path in tmp_path.rglob("*"))
+
+
+def test_a_checkpoint_of_another_kind_of_device_is_named_and_goes_on(policy_dir, tmp_path, monkeypatch, caplog) -> None:
+    backend = make(policy_dir)
+    save(backend, tmp_path, "x", {}, 3)
+    work = Workspace(tmp_path / "outputs")
+    assert resume(backend, tmp_path, "x", work) == 3
+    assert "was made on" not in caplog.text
+    monkeypatch.setattr(checkpoint, "device_kind", lambda: "NVIDIA Z9")
+    assert resume(backend, tmp_path, "x", work) == 3
+    assert re.search(r"step=00003 was made on CPU, \w+, and this is NVIDIA Z9: the run goes on", caplog.text)
 
 
 def test_the_last_two_are_kept_and_the_same_state_gives_the_same_bytes(policy_dir, tmp_path) -> None:

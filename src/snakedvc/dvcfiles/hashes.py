@@ -1,12 +1,14 @@
 """Hashes of a stage's deps, for planning.  Code and given data are read; stages' outputs are known from records."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from snakedvc.dvcfiles.cache import DamagedObjectError, MissingObjectError
-from snakedvc.dvcfiles.digest import digest, listing_md5
+from snakedvc.dvcfiles.digest import listing_md5
 from snakedvc.dvcfiles.pipeline import Pipeline
 from snakedvc.dvcfiles.record import CODE_ROOT
+from snakedvc.dvcfiles.seen import Given
 
 Made = Callable[[str], str | None]
 Listing = Callable[[str, str], dict[str, str]]
@@ -15,9 +17,13 @@ Listing = Callable[[str, str], dict[str, str]]
 class DepHashes:
     """The hash of every dep.  Files that many stages share are read only once."""
 
-    def __init__(self, pipeline: Pipeline, made: Made, listing: Listing) -> None:
-        """`made(out)`: the hash that an output has or will have, or None; `listing(out, hash)`: the files in it."""
+    def __init__(self, pipeline: Pipeline, made: Made, listing: Listing, write: bool = False) -> None:
+        """`made(out)`: the hash that an output has or will have, or None; `listing(out, hash)`: the files in it.
+
+        With `write`, hashes of large given files are remembered.
+        """
         self._pipeline, self._made, self._listing = pipeline, made, listing
+        self._files = Given(write)
         self._given: dict[str, str] = {}
 
     def code(self, path: str) -> str | None:
@@ -26,7 +32,7 @@ class DepHashes:
 
     def _now(self, path: str) -> str | None:
         if path not in self._given:
-            self._given[path] = digest(Path(path)).md5 if Path(path).exists() else ""
+            self._given[path] = self._files.hash(path) if os.path.exists(path) else ""
         return self._given[path] or None
 
     def data(self, dep: str) -> str | None:

@@ -11,6 +11,7 @@ Knows nothing of Snakemake, of caches or of what a stage does.
 """
 
 import itertools
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from typing import Any
 
 from snakedvc.dvcfiles.record import CODE_ROOT, PARAMS_NAME, Entry, Record
 from snakedvc.errors import ProjectError
+from snakedvc.settings import Settings, load_settings
 from snakedvc.yamlfile import load_yaml
 
 DVC_YAML = Path("dvc.yaml")
@@ -32,7 +34,8 @@ _KNOWN_KEYS = {"desc", "matrix", "cmd", "deps", "params", "outs"}
 class Stage:
     """One concrete stage: `train@full-1` is stage `train` with the item method=full, seed=1.
 
-    `entry` is what DVC calls it, in dvc.lock too: another name than `addr` if an item is a mapping.
+    `entry` is what DVC calls it, in dvc.lock too: another name than `addr` if an item is a mapping.  `named`: those of
+    `deps` that dvc.yaml does not list, since params name them (settings.py).
     """
 
     name: str
@@ -42,6 +45,7 @@ class Stage:
     deps: tuple[str, ...]
     params: tuple[str, ...]
     outs: tuple[str, ...]
+    named: tuple[str, ...] = ()
 
     @cached_property
     def code(self) -> tuple[str, ...]:
@@ -204,12 +208,16 @@ def _in_place(value: Value, name: str) -> str | dict[str, str]:
 def _matrix(name: str, template: Mapping[str, Any], params: Mapping[str, Any]) -> Axes:
     axes: Axes = {}
     for axis, values in template.get("matrix", {}).items():
+        where = f"{DVC_YAML}: stage {name}: matrix {axis}"
         if isinstance(values, str) and (match := VARIABLE.fullmatch(values)):
+            where = f"{PARAMS_YAML}: {match.group(1)}"
             values = lookup(params, match.group(1), f"stage {name}")
         if not isinstance(values, list):
-            raise ProjectError(f"{DVC_YAML}: stage {name}: matrix {axis} must be a list")
+            raise ProjectError(f"{where}: must be a list, for matrix {axis} of stage {name} (got {values!r:.60})")
+        if not values:
+            raise ProjectError(f"{where}: is empty, so stage {name} would have no job; list at least one {axis}")
         key = _telling_key(name, template, axis)
-        axes[axis] = [_value(name, axis, i, value, key) for i, value in enumerate(values)]
+        axes[axis] = [_value(where, axis, i, value, key) for i, value in enumerate(values)]
         called = [value.name for value in axes[axis]]
         if len(set(called)) != len(called):
             raise ProjectError(
@@ -226,15 +234,15 @@ def _telling_key(name: str, template: Mapping[str, Any], axis: str) -> str | Non
     return next(iter(keys), None)
 
 
-def _value(name: str, axis: str, i: int, value: Any, key: str | None) -> Value:
+def _value(where: str, axis: str, i: int, value: Any, key: str | None) -> Value:
     if _is_scalar(value):
         return Value(text(value), text(value), text(value))
     if isinstance(value, Mapping) and key in value and all(map(_is_scalar, value.values())):
         content = {key: text(one) for key, one in value.items()}
         return Value(content[key], f"{axis}{i}", content, key)
     raise ProjectError(
-        f"{DVC_YAML}: stage {name}: matrix {axis} must hold names or numbers, or mappings of them of which one value "
-        f"stands in the outs"
+        f"{where}: {value!r:.60}: must be a name or a number, or one of mappings of them of which one value stands in "
+        "the outs"
     )
 
 
@@ -251,7 +259,20 @@ def _paths(name: str, entries: list[Any]) -> Iterator[str]:
             raise ProjectError(f"{DVC_YAML}: stage {name}: {entry!r}: only plain, cached paths are supported here")
 
 
-def _concrete(name: str, template: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Stage]:
+def _named(name: str, params: Mapping[str, Any], settings: Settings) -> tuple[str, ...]:
+    """The files that params name for stage `name`: regular files and folders, whose content can be hashed."""
+    found = tuple(PurePosixPath(path).as_posix() for path in settings.named_files(name, params))
+    for path in found:
+        if path.startswith(CODE_ROOT):
+            raise ProjectError(f"{PARAMS_YAML}: {path}: {CODE_ROOT} is for code; put the file elsewhere")
+        if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+            raise ProjectError(f"{PARAMS_YAML}: {path}: neither a file nor a folder; stage {name} cannot depend on it")
+    return found
+
+
+def _concrete(
+    name: str, template: Mapping[str, Any], params: Mapping[str, Any], named: tuple[str, ...]
+) -> Iterator[Stage]:
     if unknown := set(template) - _KNOWN_KEYS:
         raise ProjectError(f"{DVC_YAML}: stage {name}: {', '.join(sorted(unknown))} is not supported by the bridge")
     axes = _matrix(name, template, params)
@@ -267,9 +288,10 @@ def _concrete(name: str, template: Mapping[str, Any], params: Mapping[str, Any])
             addr=f"{name}@{'-'.join(value.name for value in values)}" if values else name,
             entry=f"{name}@{'-'.join(value.entry for value in values)}" if values else name,
             cmd=_resolve(template["cmd"], context, f"stage {name}"),
-            deps=paths("deps"),
+            deps=tuple(dict.fromkeys(paths("deps") + named)),
             params=paths("params"),
             outs=paths("outs"),
+            named=named,
         )
 
 
@@ -279,8 +301,9 @@ def load_pipeline(dvc_yaml: Path = DVC_YAML, params_yaml: Path = PARAMS_YAML) ->
     templates = load_yaml(dvc_yaml).get("stages", {})
     stages: dict[str, Stage] = {}
     made: dict[str, str] = {}
+    settings = load_settings()
     for name, template in templates.items():
-        for stage in _concrete(name, template, params):
+        for stage in _concrete(name, template, params, _named(name, params, settings)):
             if stage.addr in stages:
                 raise ProjectError(f"{DVC_YAML}: two stages are called {stage.addr}; rename a value of its matrix")
             for out in stage.outs:

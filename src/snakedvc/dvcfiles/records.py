@@ -120,6 +120,16 @@ def _mark(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
+def altered_entries() -> list[str]:
+    """The entries of dvc.lock that are not as the bridge left them: Git or DVC wrote it, or a disk damaged it."""
+    with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+        before = json.loads(MIRROR.read_text())
+        if before["of"] != _mark(LOCK.read_bytes()):
+            now, left = _read_lock(), before["stages"]
+            return sorted(name for name in now.keys() | left.keys() if now.get(name) != left.get(name))
+    return []
+
+
 def refresh_mirror() -> None:
     """Bring the mirror up to date after DVC itself wrote dvc.lock.  Drivers call this; jobs only read."""
     if LOCK.exists():

@@ -1,4 +1,4 @@
-"""Remember hashes of outputs in the working tree.  A file is hashed again only if its size or a time has changed.
+"""Remember hashes of outputs and of large given files.  A file is hashed again only if its size or a time has changed.
 
 Any change of a time counts, also one to an earlier time, since clocks go back.  So does the time of the last change of
 the file's entry, which nobody can set.
@@ -15,8 +15,11 @@ from typing import Any
 
 from snakedvc.dvcfiles.digest import digest, files_under
 from snakedvc.dvcfiles.records import write_atomically
+from snakedvc.errors import ProjectError
 
 SEEN = Path(".dvc/tmp/seen")
+GIVEN = SEEN / "given.json"
+LARGE = 64 * 2**20  # bytes from which a given file's hash is remembered: weights of a policy, not problems
 Signature = list[int | str]
 
 
@@ -41,6 +44,38 @@ def remember(addr: str, made: Mapping[str, str | None], now: dict[str, Signature
     write_atomically(SEEN / f"{addr}.json", json.dumps(known), sync=False)
 
 
+def _memory(path: Path) -> dict[str, Any]:
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        found = json.loads(path.read_text())
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+class Given:
+    """The hash of every file and folder that the user provides."""
+
+    def __init__(self, write: bool) -> None:
+        """With `write`, hashes of large files are remembered."""
+        self._write = write
+
+    def hash(self, path: str) -> str:
+        """The present hash of a file or folder.  A ProjectError if it cannot be read."""
+        try:
+            now = signature(Path(path))
+            large = now is not None and now[0] >= LARGE
+            known = _memory(GIVEN) if large else {}
+            if large and known.get(path, [None, None])[1] == now:
+                return known[path][0]
+            md5 = digest(Path(path)).md5
+        except OSError as e:
+            raise ProjectError(
+                f"{e.filename or path}: cannot be read ({e.strerror}), but a stage depends on it"
+            ) from None
+        if large and self._write:
+            write_atomically(GIVEN, json.dumps(_memory(GIVEN) | {path: [md5, now]}), sync=False)
+        return md5
+
+
 class Tree:
     """The hash of every output in the working tree."""
 
@@ -51,9 +86,7 @@ class Tree:
     def hashes(self, addr: str, outs: tuple[str, ...]) -> dict[str, str | None]:
         """The hash of each output of a stage; None if the output is not there."""
         now = signatures(outs)
-        known: dict[str, Any] = {}
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            known = json.loads((SEEN / f"{addr}.json").read_text())
+        known = _memory(SEEN / f"{addr}.json")
         found: dict[str, str | None] = {}
         fresh = False
         for out in outs:

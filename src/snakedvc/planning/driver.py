@@ -22,9 +22,10 @@ from snakedvc.dvcfiles.hashes import DepHashes
 from snakedvc.dvcfiles.locks import attempt, half_written, mark, stage_lock, writing
 from snakedvc.dvcfiles.pipeline import Pipeline, Stage
 from snakedvc.dvcfiles.record import Entry, Record
-from snakedvc.dvcfiles.records import fold, refresh_mirror, save_fragment
+from snakedvc.dvcfiles.records import altered_entries, fold, refresh_mirror, save_fragment
 from snakedvc.dvcfiles.seen import Tree, remember, signatures
 from snakedvc.dvcfiles.store import Store, ask_remote, remove, say
+from snakedvc.planning.mixed import put_away
 from snakedvc.running import journal
 from snakedvc.running.inputs import set_aside
 
@@ -63,13 +64,18 @@ class Driver:
         """
         self._pipeline, self._write, self._forced, self._target = pipeline, write, forced, target
         self._reserved = frozenset(reserved)
-        self._hashes = DepHashes(pipeline, self._made, self._listing)
+        self._hashes = DepHashes(pipeline, self._made, self._listing, write)
         self._tree = Tree(write)
         self._settled: dict[str, Settled] = {}
         if write:
+            if altered := altered_entries():
+                some = ", ".join(altered[:3]) + (f" and {len(altered) - 3} more" if len(altered) > 3 else "")
+                say(f"dvc.lock is not as the last run left it (Git, DVC or damage): {some}; the cache decides")
             fold()  # also what a killed driver has left
             refresh_mirror()
         self._store = Store(mend=write)
+        if write:
+            put_away(pipeline, self._store, self._reserved)
 
     def _made(self, out: str) -> str | None:
         return (self._settled[self._pipeline.producers[out].addr].outs or {}).get(out)

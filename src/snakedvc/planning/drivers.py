@@ -20,6 +20,7 @@ from snakedvc.errors import ProjectError
 DRIVERS = Path(".dvc/tmp/drivers")
 # Locks that are held until this process ends.  Child processes do not inherit them.
 _held = contextlib.ExitStack()
+_own: set[Path] = set()
 atexit.register(_held.close)
 
 
@@ -51,6 +52,17 @@ def _name(path: Path) -> dict[str, str]:
         return {}
 
 
+def at_work() -> str:
+    """The line for a driver that would make files which another one makes."""
+    others = [_name(path) for path in DRIVERS.glob("*.driver") if path not in _own and path not in _dead()[0]]
+    if not others:
+        return "error: files are locked, and no driver works here: if none runs elsewhere, `snakemake --unlock`"
+    who = " and ".join(f"process {one.get('pid', '?')} on {one.get('host', '?')}" for one in others)
+    return (
+        f"error: Snakemake runs in this project already ({who}) and makes some of these files: wait for it, or stop it"
+    )
+
+
 def register(snakemake_locks: Path) -> None:
     """Register this process, and remove what killed drivers of this host left in Snakemake's folder of locks."""
     here = socket.gethostname()
@@ -75,5 +87,6 @@ def register(snakemake_locks: Path) -> None:
                 path.unlink(missing_ok=True)
         own = DRIVERS / f"{here}-{os.getpid()}-{uuid.uuid4().hex[:8]}.driver"
         _held.enter_context(exclusive(own))
+        _own.add(own)
         own.write_text(json.dumps({"host": here, "pid": str(os.getpid())}))
         _held.callback(own.unlink, missing_ok=True)

@@ -5,9 +5,11 @@ what is installed, so another version ends with one line instead of a wrong plan
 tests/bridge/test_bridge_internals.py checks them too.
 """
 
+import contextlib
 import importlib.metadata
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ READ = (
     "executor_plugin",
     "dag_settings.rerun_triggers",
     "persistence.path",
+    "persistence.lock",
+    "persistence.locked",
     "iocache.exists_local",
     "iocache.mtime",
     "dag.targetfiles",
@@ -82,6 +86,20 @@ class Snakemake:
     def keep_locks_folder(self) -> None:
         """Make the folder of locks again: another driver removes it when it ends, and Snakemake needs it."""
         self.locks.mkdir(exist_ok=True)
+
+    def explain_lock(self, why: Callable[[], str]) -> None:
+        """Let `why()` say that another driver works on the same files, in the place of Snakemake's advice to unlock."""
+        persistence = self._workflow.persistence
+        lock = persistence.lock
+
+        @contextlib.contextmanager
+        def explained() -> Iterator[None]:
+            if persistence.locked:
+                sys.exit(why())
+            with lock():
+                yield
+
+        persistence.lock = explained
 
     def is_there(self, out: str) -> None:
         """Tell Snakemake that output `out` is in place.

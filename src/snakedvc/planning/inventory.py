@@ -1,6 +1,6 @@
 """What DVC's cache holds: every run record with its stage, its age, and whether the present params need it.
 
-Changes nothing.  A record is needed if its inputs are the present ones, or if dvc.lock names it.
+Changes nothing.  A record is needed if its inputs are the present ones or may turn out to be, or if dvc.lock names it.
 """
 
 import contextlib
@@ -15,11 +15,11 @@ from typing import Any
 import yaml
 
 from snakedvc.dvcfiles.cache import Cache
-from snakedvc.dvcfiles.pipeline import VARIABLE, Pipeline
+from snakedvc.dvcfiles.pipeline import VARIABLE, Pipeline, Stage
 from snakedvc.dvcfiles.record import Record
 from snakedvc.dvcfiles.store import Store
 from snakedvc.errors import ProjectError
-from snakedvc.planning.audit import Audit
+from snakedvc.planning.audit import Audit, differences
 from snakedvc.running.journal import RUNNER_LOG
 from snakedvc.yamlfile import Loader, load_yaml
 
@@ -108,14 +108,30 @@ class Inventory:
     audit: Audit
 
 
+def _present(audit: Audit, stage: Stage) -> Iterator[Record]:
+    """The records that the present params need of a stage.
+
+    Where there is no result for the present inputs, they are those that it may turn out to need: an input is not known
+    yet, since a stage above has to run, and may have the old bytes again; or its code was edited, and `accept` may
+    take the old result over.
+    """
+    if result := audit.result(stage):
+        yield result
+        return
+    wanted = audit.wanted(stage)
+    for old in audit.older(stage):
+        if {d.kind for d in differences(old, wanted)} <= {"code"}:
+            yield old
+
+
 def take(pipeline: Pipeline, store: Store) -> Inventory:
     """The inventory of the cache of `store`, for the present params."""
     audit = Audit(pipeline, store)
     keys, hashes = set(), set(_tracked())
     for stage in pipeline.topological():
-        if result := audit.result(stage):
-            keys.add(result.key)
-            hashes |= {md5 for md5 in result.made.values() if md5}
+        for record in _present(audit, stage):
+            keys.add(record.key)
+            hashes |= {md5 for md5 in record.made.values() if md5}
     for addr, document in store.records.documents().items():
         hashes |= _hashes(document)
         if record := Record.read(document):

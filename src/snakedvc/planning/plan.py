@@ -11,7 +11,7 @@ from typing import Any
 from snakedvc.dvcfiles.pipeline import Pipeline, Stage
 from snakedvc.errors import ProjectError
 from snakedvc.planning.driver import UNAVAILABLE, Driver
-from snakedvc.planning.drivers import register
+from snakedvc.planning.drivers import at_work, register
 from snakedvc.planning.internals import Snakemake, ancient
 
 
@@ -25,6 +25,7 @@ class Plan:
             snakemake.let_content_decide()
             if not snakemake.dryrun:
                 register(snakemake.locks)
+                snakemake.explain_lock(at_work)
             self._driver = Driver(
                 pipeline,
                 write=not snakemake.dryrun,
@@ -34,6 +35,21 @@ class Plan:
             )
         except ProjectError as e:
             sys.exit(f"error: {e}")
+
+    @property
+    def has_nothing_to_run(self) -> bool:
+        """Whether this is no dry run, and all that was asked for is in place."""
+        return bool(self.asked) and not self._jobs and not self._snakemake.dryrun
+
+    @property
+    def asked(self) -> list[str]:
+        """The outputs that the user asked for, and those of the rules that were asked for."""
+        outs = {out for stage in self._pipeline.stages.values() for out in stage.outs}
+        rules = {out for name in self._snakemake.asked_rules for out in self._outs_of(name)}
+        return sorted(outs & (self._snakemake.asked_files | rules))
+
+    def _outs_of(self, name: str) -> list[str]:
+        return [out for stage in self._pipeline.stages.values() if stage.name == name for out in stage.outs]
 
     def inputs(self, stage: Stage) -> list[str]:
         """Settle `stage` and all above it.  Returns its inputs as Snakemake shall see them."""

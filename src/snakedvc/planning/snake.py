@@ -9,19 +9,21 @@
 Knows Snakemake's wildcards and flags.  The Snakefile says what a job asks for (memory, time, threads).
 """
 
+import atexit
 import hashlib
 import json
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from snakedvc.dvcfiles.digest import digest
 from snakedvc.dvcfiles.pipeline import DVC_YAML, Pipeline, Stage, load_pipeline
+from snakedvc.dvcfiles.seen import Given
 from snakedvc.errors import ProjectError
 from snakedvc.planning.internals import directory, plans
 
@@ -29,6 +31,7 @@ RULES = str(Path(__file__).with_name("stages.smk"))
 # What a job asks for beside its resources, with the defaults.
 _OPTIONS: dict[str, Any] = {"threads": 1, "priority": 0, "local": False, "conda": None}
 Needs = Callable[[str], Mapping[str, Any]]
+Told = Callable[[Sequence[str]], None]
 
 
 @dataclass(frozen=True)
@@ -46,26 +49,30 @@ class Job:
     resources: Mapping[str, Any] = field(default_factory=dict)
 
 
-@lru_cache(None)
-def _hash(path: str) -> str:
-    return digest(Path(path)).md5
+_hash = lru_cache(None)(Given(write=False).hash)
 
 
 class Stages:
     """The pipeline, seen by Snakemake.  A mistake in dvc.yaml, params.yaml or the code deps is a ProjectError."""
 
     def __init__(
-        self, workflow: Any = None, needs: Needs | None = None, refused: Mapping[str, str] | None = None
+        self,
+        workflow: Any = None,
+        needs: Needs | None = None,
+        refused: Mapping[str, str] | None = None,
+        told: Told | None = None,
     ) -> None:
         """`workflow`: Snakemake's workflow in the process that plans; None in the process of a single job.
 
         `needs(name)`: what a job of the stage asks for, by the names of Snakemake's resources, beside `threads`,
         `priority`, `local` (it runs where Snakemake runs) and `conda` (an environment file).
         `refused`: stages that cannot run under these params, each with a line that says why.
+        `told(outputs)`: what to say at the end of a run that succeeded, of the outputs that were asked for.
         """
         self.pipeline: Pipeline = load_pipeline()
         self._workflow, self._needs = workflow, needs
         self._refused = refused or {}
+        self._told = told
 
     @cached_property
     def _plan(self) -> Any:
@@ -75,6 +82,18 @@ class Stages:
         from snakedvc.planning.plan import Plan
 
         return Plan(self._workflow, self.pipeline)
+
+    def say_what_was_made(self) -> None:
+        """At the end of a run that succeeded."""
+        if self._told and self._plan:
+            told, self._told = self._told, None
+            told(self._plan.asked)
+
+    def say_what_is_there(self) -> None:
+        """At the end of a process that had nothing to run: then Snakemake calls nobody."""
+        plan = self.__dict__.get("_plan")  # of a process that planned
+        if plan and plan.has_nothing_to_run:
+            self.say_what_was_made()
 
     def check(self) -> None:
         """Refuse missing params, missing given files, and code deps that are not the import closures.
@@ -89,7 +108,10 @@ class Stages:
             self.pipeline.values(stage)
             for path in self.pipeline.given(stage):
                 if not os.path.exists(path):
-                    raise ProjectError(f"{path}: no such file or folder, but stage {stage.name} of {DVC_YAML} reads it")
+                    what = "a link to nothing" if os.path.islink(path) else "no such file or folder"
+                    who = f"params name it for stage {stage.name}"
+                    who = who if path in stage.named else f"stage {stage.name} of {DVC_YAML} reads it"
+                    raise ProjectError(f"{path}: {what}, but {who}")
         if found := drift(self.pipeline):
             raise ProjectError(f"{DVC_YAML}: {found[0]}: run `snakedvc deps`")
 
@@ -170,7 +192,12 @@ class Stages:
         return {a: "|".join(map(re.escape, sorted(v, key=lambda s: (-len(s), s)))) for a, v in values.items()}
 
 
-def open_stages(workflow: Any, needs: Needs | None = None, refused: Mapping[str, str] | None = None) -> Stages:
+def open_stages(
+    workflow: Any,
+    needs: Needs | None = None,
+    refused: Mapping[str, str] | None = None,
+    told: Told | None = None,
+) -> Stages:
     """The stages for the Snakefile that `workflow` reads.  A mistake in the project ends Snakemake with one line.
 
     Stages run with the interpreter that runs Snakemake, even if its environment is not activated.
@@ -178,9 +205,12 @@ def open_stages(workflow: Any, needs: Needs | None = None, refused: Mapping[str,
     os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
     try:
         # The process of a single job plans nothing.
-        stages = Stages(workflow if workflow.is_main_process else None, needs, refused)
+        stages = Stages(workflow if workflow.is_main_process else None, needs, refused, told)
         if workflow.is_main_process:
             stages.check()
+            atexit.register(stages.say_what_is_there)
+            if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's script started it in the background
+                signal.signal(signal.SIGINT, signal.default_int_handler)
     except ProjectError as e:
         sys.exit(f"error: {e}")
     return stages

@@ -39,11 +39,12 @@ for job in stages.jobs():
         message:
             job.message
         shell:
-            "exec python -m snakedvc.running.run {params.addr} --log {log}"
+            "exec python -m snakedvc.running {params.addr} --log {log}"
 
 
 onsuccess:
     fold()
+    stages.say_what_was_made()
 
 
 onerror:

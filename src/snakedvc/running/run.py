@@ -1,6 +1,6 @@
 """Run one stage: bring its outputs back from the cache, or execute it from a frozen copy and store them.
 
-    python -m snakedvc.running.run train@full-1 --log FILE
+    python -m snakedvc.running train@full-1 --log FILE
 
 Any number of runs may work at once, on any host: a run takes no lock of the repository, never writes dvc.lock, and
 writes only content-addressed files or files of its own.
@@ -142,7 +142,7 @@ def locked_run(addr: str, log: Path | None) -> tuple[journal.How, str]:
 
 def main(argv: list[str] | None = None) -> None:
     """The command line that the module's docstring describes."""
-    parser = argparse.ArgumentParser(prog="snakedvc.running.run", description="restore or run one stage of dvc.yaml")
+    parser = argparse.ArgumentParser(prog="snakedvc.running", description="restore or run one stage of dvc.yaml")
     parser.add_argument("addr", help="stage address, such as train@full-1")
     parser.add_argument("--log", type=Path, help="file for the command's output; default logs/STAGE/ADDR/output.log")
     args = parser.parse_args(argv)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tokenspectrum.checking.folders import check_folder
 from tokenspectrum.checking.found import Report
@@ -15,8 +16,10 @@ from tokenspectrum.checking.means import check_means
 from tokenspectrum.checking.responses import check_responses, check_scores
 from tokenspectrum.checking.sums import check_sums
 from tokenspectrum.checking.tokens import check_attention, check_losses, check_tokens
+from tokenspectrum.checking.updates import check_shares, check_updates
 from tokenspectrum.checking.weights import check_probe, check_weights, numbered_types
 from tokenspectrum.errors import UserError
+from tokenspectrum.params.layers import resolve_layer
 from tokenspectrum.params.root import Params
 from tokenspectrum.rollout.probe import BASE
 from tokenspectrum.rollout.questions import Question, read_questions
@@ -106,11 +109,25 @@ class Checked:
             return
         if attention := self._read(path, "attention"):
             check_attention(path, attention, found["tokens"], found["responses"], self.report)
+            self._update(base, found["tokens"], attention)
         drawn = step_path(rollouts, "sampled", BASE, base, 0)
         if sampled := self._read(drawn, "sampled"):
             for name in sampled.column_names:
                 tokens = found["tokens"][name].to_numpy()
                 self.report.same("tokens", drawn, name, sampled[name].to_numpy(), tokens)
+
+    def _update(self, base: int, tokens: pa.Table, attention: pa.Table) -> None:
+        """What the stage `gradients` found on a base policy."""
+        root, asked = self.root / f"gradients/{base}", self.params.gradients.deciles
+        path = step_path(root, "gradients", BASE, base, 0)
+        if (table := self._read(path, "gradients")) is None:
+            return
+        check_updates(path, table, self.report)
+        path = step_path(root, "token_gradients", BASE, base, 0)
+        if (found := self._read(path, "token_gradients")) is not None:
+            layer = resolve_layer(asked.layer, self.params.policy.num_layers)
+            score = attention.filter(pc.equal(attention["layer"], layer))
+            check_shares(path, found, tokens, table, score, asked.score, self.report)
 
     def _run(self, method: str) -> None:
         rules = {base: rule for base in self.params.bases if (rule := self._rule(method, base))}

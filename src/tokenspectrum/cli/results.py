@@ -1,4 +1,4 @@
-"""`spectrum results`: list the results, begin a new one, and write what follows from their declarations."""
+"""`spectrum results`: list the results, draw one, begin a new one, and write what follows from their declarations."""
 
 import argparse
 import re
@@ -120,6 +120,10 @@ def show() -> None:
 def _run(args: argparse.Namespace) -> None:
     if args.new:
         print(f"{begin(args.new)}: change it, then `spectrum results --write`; docs/adding-a-result.md says how")
+    elif args.draw:
+        from tokenspectrum.cli.draw import draw
+
+        print(draw(args.draw))
     elif args.check:
         if names := stale():
             raise UserError(f"{', '.join(map(str, names))}: differ from the results; run `spectrum results --write`")
@@ -133,6 +137,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The subcommand's arguments."""
     one = parser.add_mutually_exclusive_group()
     one.add_argument("--new", metavar="NAME", help="begin a result: a folder with a declaration and a query to change")
+    one.add_argument(
+        "--draw", type=Path, metavar="FILE", help="draw a figure again: curves.svg is that of results/curves.csv"
+    )
     one.add_argument("--write", action="store_true", help="write dvc.yaml, schemas/, docs and params.yaml from them")
     one.add_argument("--check", action="store_true", help="change nothing; fail if a page of docs differs from them")
     parser.set_defaults(func=_run)

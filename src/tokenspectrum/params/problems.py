@@ -104,7 +104,8 @@ def _said(errors: list[Any], model: type[BaseModel], data: Any, path: Path_) -> 
         tag = first["ctx"]["tag"]
         return f"kind: must be {', '.join(tags[:-1])} or {tags[-1]} (got {tag!r}){close(tag, tags)}"
     if first["type"] == "too_short":
-        return f"must hold at least {first['ctx']['min_length']}"
+        held = "is empty; it" if first["ctx"]["actual_length"] == 0 else f"holds {first['ctx']['actual_length']}; it"
+        return f"{held} must hold at least {first['ctx']['min_length']}"
     if first["type"] == "union_tag_not_found":
         return "kind: missing; it says which options there are"
     wanted, choices = [], []

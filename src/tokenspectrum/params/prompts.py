@@ -85,15 +85,12 @@ class _Described(Frozen):
 
 
 class FileSource(_Described):
-    """A file on this machine.
-
-    Only files under prompts.folder are dependencies of the stage, so one elsewhere is pinned by its checksum.
-    """
+    """A file on this machine: a dependency of the stage by its content, wherever it lies."""
 
     kind: Literal["file"]
     path: str = Field(..., description="The file: .jsonl, .json, .csv or .parquet; relative to prompts.folder")
     sha256: Annotated[Sha256 | None, LEFT_OUT] = Field(
-        None, description="Its checksum; a file outside prompts.folder needs it"
+        None, description="Its checksum: another file in its place is refused"
     )
 
 
@@ -138,9 +135,7 @@ class Dataset(Frozen):
 class PromptsParams(Frozen):
     """Training problems, benchmarks, and how a problem becomes a prompt."""
 
-    folder: str = Field(
-        default="data", description="Folder that file sources are relative to: a dep of the stage, by content"
-    )
+    folder: str = Field(default="data", description="Folder that file sources are relative to")
     instruction: str = Field(default="", description="Put behind every problem as it is; may be empty")
     decontaminate: bool = Field(
         default=True, description="Drop training problems whose normalised text is in a benchmark"

@@ -22,6 +22,7 @@ from transformers import AddedToken, AutoConfig, AutoTokenizer, PreTrainedTokeni
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.policy import HubPolicy
+from tokenspectrum.policy.files import CONFIGS, INDEX, SINGLE, TOKENIZER
 from tokenspectrum.policy.load import load_tokenizer, read_config
 from tokenspectrum.policy.neutral import neutralise
 from tokenspectrum.policy.save import strip_provenance
@@ -31,19 +32,6 @@ from tokenspectrum.policy.template import check_template
 
 log = logging.getLogger(__name__)
 
-INDEX = "model.safetensors.index.json"
-SINGLE = "model.safetensors"
-# The files of a policy folder.  Weights in other formats, code and images are not copied.
-_CONFIGS = ("config.json", "generation_config.json")
-_TOKENIZER = (
-    "tokenizer*",
-    "vocab*",
-    "merges.txt",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "*.jinja",
-    "*.model",
-)
 # DeepSeek has 102,400 rows for 100,015 tokens.  A much larger gap means that the tokenizer is another model's.
 MIN_SPARE_ROWS = 1024
 SPARE_SHARE = 8
@@ -57,7 +45,7 @@ def fetch_checkpoint(params: HubPolicy) -> Path:
         if not os.path.isdir(folder):
             raise UserError(f"policy.source {params.source}: no such folder")
         return folder
-    patterns = [*_CONFIGS, SINGLE, INDEX, "model-*.safetensors", *_TOKENIZER]
+    patterns = [*CONFIGS, SINGLE, INDEX, "model-*.safetensors", *TOKENIZER]
     try:
         return Path(snapshot_download(params.source, revision=params.revision, allow_patterns=patterns))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as e:
@@ -192,7 +180,7 @@ def import_checkpoint(params: HubPolicy, out: Path) -> dict[str, Any]:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        others = _CONFIGS if files[0].name == SINGLE else (*_CONFIGS, INDEX)
+        others = CONFIGS if files[0].name == SINGLE else (*CONFIGS, INDEX)
         for file in [*files, *(folder / name for name in others if (folder / name).is_file())]:
             shutil.copyfile(file, temporary / file.name)
         _name_layers(temporary / "config.json", config.num_hidden_layers)

@@ -3,7 +3,6 @@
 Knows where problems come from, not which of them are taken.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from tokenspectrum.prompts.formats import parse
 from tokenspectrum.prompts.golds import contradiction, contradicts
 from tokenspectrum.prompts.hub import check_sha256, fetch
 from tokenspectrum.prompts.problem import Problem
-from tokenspectrum.tokenlog.writer import sha256
 
 
 @dataclass(frozen=True)
@@ -53,15 +51,6 @@ def _from_file(path: Path, source: FileSource | HubSource, dataset: str) -> Load
     return Loaded(list(problems.values()), read, repeated, left_out, tuple(contradictions))
 
 
-def _check_place(path: Path, folder: Path, dataset: str) -> None:
-    """A UserError for a file that does not lie in `folder`, be it by a link: an edit of it would go unseen."""
-    if os.path.isfile(path) and not path.resolve().is_relative_to(folder.resolve()):
-        raise UserError(
-            f"dataset {dataset}: {path} lies outside prompts.folder ({folder}), where an edit of it would not be seen; "
-            f"copy it into that folder, or pin it: sha256: {sha256(path)}"
-        )
-
-
 def load(dataset: Dataset, folder: str) -> Loaded:
     """All problems of `dataset`, before any choice."""
     source = dataset.source
@@ -74,8 +63,6 @@ def load(dataset: Dataset, folder: str) -> Loaded:
             return Loaded(problems, len(problems), 0, 0)
         case FileSource():
             path = Path(folder) / source.path  # an absolute path stands for itself
-            if source.sha256 is None:
-                _check_place(path, Path(folder), dataset.name)
             loaded = _from_file(path, source, dataset.name)
             if source.sha256 is not None:
                 check_sha256(path, source.sha256, f"dataset {dataset.name}: {path}")

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, RootModel
 
+OWN_FORMATS = ("simple", "verl")  # whoever names a published format has that benchmark
+
 
 class BenchmarkSource(BaseModel):
     """Where a benchmark comes from, as far as a result says it."""
@@ -27,6 +29,13 @@ class BenchmarkName(BaseModel):
         return self.source.kind in ("stand_in", "synthetic")
 
     @property
+    def is_own(self) -> bool:
+        """It is no published benchmark, and stands in for none: the papers' figures say nothing beside it."""
+        if self.is_stand_in:
+            return self.source.benchmark is None
+        return self.source.format in OWN_FORMATS
+
+    @property
     def heading(self) -> str:
         """Its column's name: a stand-in never goes by the bare name of what it stands in for."""
         return f"{self.name} (stand-in)" if self.is_stand_in else self.name
@@ -36,6 +45,8 @@ class BenchmarkName(BaseModel):
         """What it is, in a few words."""
         if self.is_stand_in:
             return f"synthetic stand-in for {self.source.benchmark}" if self.source.benchmark else "synthetic"
+        if self.is_own:
+            return "your own file" if self.source.kind == "file" else "a file of the hub"
         return f"{self.source.kind}, format {self.source.format}"
 
 
@@ -50,7 +61,9 @@ def stand_ins(benchmarks: Sequence[BenchmarkName]) -> list[str]:
 
 def kind(benchmarks: Sequence[BenchmarkName]) -> str:
     """All benchmarks in a word or two, for a column of a CSV."""
-    made = stand_ins(benchmarks)
-    if not made:
-        return "real"
-    return "synthetic stand-ins" if len(made) == len(benchmarks) else "real and synthetic stand-ins"
+    kinds = {
+        "real": any(not b.is_own and not b.is_stand_in for b in benchmarks),
+        "own": any(b.is_own and not b.is_stand_in for b in benchmarks),
+        "synthetic stand-ins": any(b.is_stand_in for b in benchmarks),
+    }
+    return " and ".join(name for name, there in kinds.items() if there)

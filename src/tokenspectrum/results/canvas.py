@@ -1,4 +1,4 @@
-"""A blank figure, and its PNG bytes.  The same drawing gives the same bytes.  Knows nothing of what is drawn."""
+"""A blank figure, and its bytes.  The same drawing gives the same bytes.  Knows nothing of what is drawn."""
 
 import io
 import textwrap
@@ -10,6 +10,13 @@ from matplotlib.figure import Figure
 
 LINE_HEIGHT = 0.16  # inches a line of caption
 CAPTION_WIDTH = 150  # characters in a figure of 9 inches
+MARGIN = 0.08  # inches around all that is drawn
+# Format -> its metadata, without date and version.
+FORMATS = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
 
 
 def blank(width: float, height: float) -> Figure:
@@ -21,13 +28,19 @@ def blank(width: float, height: float) -> Figure:
     return figure
 
 
-def caption_lines(captions: Sequence[str]) -> list[str]:
-    """Captions as lines to stand below a figure, each beginning a new one."""
-    return [line for caption in captions for line in textwrap.wrap(caption, CAPTION_WIDTH)]
+def caption_lines(captions: Sequence[str], width: float = 9.0) -> list[str]:
+    """Captions as lines to stand below a figure of `width` inches, each beginning a new one."""
+    return [line for caption in captions for line in textwrap.wrap(caption, round(CAPTION_WIDTH * width / 9.0))]
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as PNG bytes, without date and version."""
+def stamp(figure: Figure, text: str) -> None:
+    """Put `text` above all that is drawn, at the right."""
+    figure.text(1.0, 1.0 + MARGIN / figure.get_figheight(), text, fontsize=7, color="0.4", ha="right", va="bottom")
+
+
+def written(figure: Figure, kind: str) -> bytes:
+    """The figure in one of `FORMATS`.  It grows as far as it must, so that no legend or caption is cut."""
     out = io.BytesIO()
-    figure.savefig(out, format="png", metadata={"Software": None})
+    with matplotlib.rc_context({"svg.hashsalt": "tokenspectrum"}):
+        figure.savefig(out, format=kind, metadata=FORMATS[kind], bbox_inches="tight", pad_inches=MARGIN)
     return out.getvalue()

@@ -26,6 +26,13 @@ class Column(NamedTuple):
     about: str
 
 
+# What every CSV says of itself, behind its own columns.
+NAMED = (
+    Column("preset", str, "the preset that was run"),
+    Column("policy", str, "its base policy: tiny, a folder's name, or a hub id"),
+)
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a result came to: the rows of its CSV, and what its page says beside them, if it has a page."""
@@ -88,6 +95,12 @@ class Result:
             raise ValueError(f"{self.package}: a figure or a page is drawn by result.py: leave `query` out")
 
     @property
+    def written(self) -> tuple[Column, ...]:
+        """The columns of the CSV: its own, and those that every result has."""
+        own = {column.name for column in self.columns}
+        return (*self.columns, *(column for column in NAMED if column.name not in own))
+
+    @property
     def name(self) -> str:
         """The folder's name."""
         return self.package.rpartition(".")[2]
@@ -111,11 +124,13 @@ class Result:
     @property
     def models(self) -> dict[str, type[BaseModel]]:
         """Every params section that it reads, sorted by dotted name, with its model."""
+        from tokenspectrum.params.policy import PolicyParams
         from tokenspectrum.params.replicates import Replicates
-        from tokenspectrum.params.values import Names, Numbers
+        from tokenspectrum.params.values import Name, Names, Numbers
 
         own = {self.section: self.params} if self.params else {}
         sources = [SOURCES[name] for name in self.reads]
         lists = {"methods": ("method", Names), "replicates": ("seed", Replicates), "bases": ("base", Numbers)}
         listed = {name: model for name, (axis, model) in lists.items() if any(s.names(axis) for s in sources)}
-        return dict(sorted((own | listed | dict(self.others)).items()))
+        every = {"preset": Name, "policy": PolicyParams}
+        return dict(sorted((own | listed | every | dict(self.others)).items()))

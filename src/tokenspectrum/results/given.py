@@ -39,6 +39,11 @@ class Given:
         return tuple(replicate.seed for replicate in self.replicates)
 
     @property
+    def named(self) -> dict[str, str]:
+        """What every result says of itself: preset and base policy."""
+        return {"preset": self["preset"], "policy": self["policy"].name}
+
+    @property
     def wanted(self) -> Wanted:
         """What tables are read of."""
         return Wanted(self.methods, self.seeds, self.values.get("bases", ()))

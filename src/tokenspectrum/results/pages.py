@@ -63,7 +63,7 @@ def page(result: Result, queries: Mapping[str, str]) -> str:
     if result.params:
         rows = list(_options(result.params()))
         blocks += [f"## Options: `{result.section}`", _table(["option", "default", ""], rows)]
-    columns = [[f"`{c.name}`", c.kind.__name__, c.about] for c in result.columns]
+    columns = [[f"`{c.name}`", c.kind.__name__, c.about] for c in result.written]
     blocks += ["## Columns", _table(["column", "type", ""], columns)]
     for path, text in queries.items():
         blocks += [f"## `{path}`", f"```sql\n{text.strip()}\n```"]

@@ -75,8 +75,10 @@ def sign_flip(d_R: Sequence[float]) -> float | None:
     """Exact two-sided p-value of the mean of n differences, if each sign were a fair coin's (scipy's permutations).
 
     It assumes no normal distribution.  Its smallest value is 2^(1 - n): 0.25 for n = 3.  None for n below 2, and above
-    MOST_FLIPPED.
+    MOST_FLIPPED.  ValueError for a difference that is not finite: no pattern of signs could reach it.
     """
+    if not np.isfinite(d_R).all():
+        raise ValueError(f"sign_flip: a difference is not finite: {list(d_R)}")
     if not 2 <= len(d_R) <= MOST_FLIPPED:
         return None
     data = (np.asarray(d_R, np.float64),)

@@ -4,8 +4,8 @@ A job has items: prompts to answer, or responses to measure.  A part is some of 
 one file: a sha256, the items' indices, the bytes.  The folder is the one where training keeps its checkpoints.  It
 belongs to one key of the stage and is removed when the stage has ended.  Without such a folder nothing is kept.
 
-Parts of other facts are never used.  A damaged part is named in the log, removed and made again.  Interruptions change
-no byte: what is missing is cut into the same parts as before.
+Parts of other facts, or of another kind of device, are never used.  A damaged part is named in the log, removed and
+made again.  Interruptions change no byte: what is missing is cut into the same parts as before.
 
 Knows files and indices.  Knows nothing of what is in a part.
 """
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from tokenspectrum.portable.device import device_kind
 from tokenspectrum.systems.sigterm import exit_at_once
 from tokenspectrum.tokenlog.writer import atomic_path, sha256
 
@@ -67,7 +68,9 @@ def in_parts(
     `order` has every item once.  `size` items are made at once, in that order.  `facts` are all that decides the
     values, as JSON.  `report` is called with the number of items done.
     """
-    folder = place.folder and place.folder / _digest(json.dumps(facts, sort_keys=True).encode())
+    # Another kind of device may round differently: its parts are not mixed with these.
+    decided = {"facts": facts, "device": device_kind()}
+    folder = place.folder and place.folder / _digest(json.dumps(decided, sort_keys=True).encode())
     values = _read(folder, set(order), codec) if folder else {}
     if values:
         _log.info("%d of %d are kept from an earlier run", len(values), len(order))

@@ -10,6 +10,7 @@ import argparse
 import pkgutil
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from tokenspectrum.results.csvfile import to_csv
 from tokenspectrum.results.declare import Answer, Result
@@ -19,12 +20,24 @@ from tokenspectrum.results.tables import Tables
 from tokenspectrum.stages.entry import run
 from tokenspectrum.tokenlog.writer import atomic_path
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 def answer(result: Result, module: ModuleType, tables: Tables, given: Given) -> Answer:
     """The rows, by the result's own `compute`, or by its query with its own options as values."""
     if result.query is None:
         return module.compute(tables, given)
     return Answer(tables.query(result.query, **(given.own.model_dump() if given.own else {})))
+
+
+def drawn(module: ModuleType, rows: list[dict[str, Any]], given: Given) -> "Figure":
+    """The result's figure, with the names of preset and policy above it."""
+    from tokenspectrum.results.canvas import stamp
+
+    figure = module.draw(rows, given)
+    stamp(figure, "preset {preset}, policy {policy}".format(**given.named))
+    return figure
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -44,11 +57,17 @@ def main(argv: list[str] | None = None) -> None:
     given = read_given(result)
     roots = {source: args[source] for source in result.reads}
     found = answer(result, module, Tables(roots, given.wanted, result.package), given)
-    files = {"csv": to_csv(result.columns, found.rows).encode()}
+    rows = [{**row, **given.named} for row in found.rows]
+    files = {"csv": to_csv(result.written, rows).encode()}
     if result.figure:
-        files["png"] = module.draw(found.rows, given)
+        from tokenspectrum.results.canvas import written
+
+        files["png"] = written(drawn(module, found.rows, given), "png")
     if result.page:
-        files["md"] = module.page(found, given).encode()
+        heading, _, rest = module.page(found, given).partition("\n\n")
+        files["md"] = "\n\n".join(
+            [heading, "Preset `{preset}`, policy `{policy}`.".format(**given.named), rest]
+        ).encode()
     for kind, content in files.items():
         with atomic_path(args[kind]) as temporary:
             temporary.write_bytes(content)

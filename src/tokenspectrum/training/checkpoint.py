@@ -1,8 +1,8 @@
 """Checkpoints of a run, the same for every trainer.  A checkpoint is complete, or it does not exist.
 
 checkpoints/step=NNNNN/ holds three things: actor/, which the backend writes; state.json with the step, the run's
-identity and the files that were logged before; and manifest.json with the sha256 of every file.  Knows folders.  Knows
-nothing of what is in actor/.
+identity, the kind of device and the files that were logged before; and manifest.json with the sha256 of every file.
+Knows folders.  Knows nothing of what is in actor/.
 """
 
 import json
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.portable.device import device_kind
 from tokenspectrum.tokenlog.writer import MANIFEST, sha256, write_json
 from tokenspectrum.training.backend import Stored
 from tokenspectrum.training.damaged import DamagedError
@@ -31,6 +32,7 @@ def save(backend: Stored, root: Path, identity: str, files: Mapping[str, str], s
     (temporary / ACTOR).mkdir(parents=True)
     backend.save(temporary / ACTOR, step)
     state = {"step": step, "identity": identity, "files": dict(files), "ranks": backend.ranks}
+    state["device"] = device_kind()
     write_json(temporary / _STATE, state)
     sums = {f"{ACTOR}/{name}": digest for name, digest in backend.digests(temporary / ACTOR).items()}
     write_json(temporary / MANIFEST, sums | {_STATE: sha256(temporary / _STATE)})
@@ -66,6 +68,12 @@ def resume(backend: Stored, root: Path, identity: str, work: Workspace) -> int:
             shutil.rmtree(path)
             continue
         work.reset(state["files"])
+        if state["device"] != (here := device_kind()):
+            _log.warning(
+                "%s was made on %s, and this is %s: the run goes on, but neither makes these bytes alone; remove the "
+                "checkpoint to start anew",
+                *(path, state["device"], here),
+            )
         _log.info("resuming after step %d from %s", state["step"], path)
         return state["step"]
     work.reset({})
@@ -81,6 +89,8 @@ def read_state(backend: Stored, path: Path, identity: str) -> dict[str, Any]:
         state = json.loads((path / _STATE).read_text())
         if state["identity"] != identity:
             raise DamagedError(f"{path}: made from other inputs or params")
+        if not isinstance(state["device"], str):
+            raise TypeError("device: no text")
         if state["ranks"] != backend.ranks:
             raise UserError(
                 f"{path} is of {state['ranks']} ranks, but the systems params give {backend.ranks}: its parts fit no "

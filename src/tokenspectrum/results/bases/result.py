@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from tokenspectrum.params.layers import resolve_layer
 from tokenspectrum.results.bases.page import to_markdown
-from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines, png
+from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
 from tokenspectrum.results.comparison import averages, compare
 from tokenspectrum.results.declare import Answer
 from tokenspectrum.results.given import Given
@@ -60,9 +60,9 @@ def shown_layer(given: Given) -> int:
     return resolve_layer(given.own.layer, given["policy"].num_layers)
 
 
-def draw(rows: Sequence[Row], given: Given) -> bytes:
-    """Outcomes by base policy, and the types of anchors and explorers there, as PNG bytes."""
-    return png(panels(rows, given, shown_layer(given)))
+def draw(rows: Sequence[Row], given: Given) -> Figure:
+    """Outcomes by base policy, and the types of anchors and explorers there."""
+    return panels(rows, given, shown_layer(given))
 
 
 def panels(rows: Sequence[Row], given: Given, layer: int) -> Figure:

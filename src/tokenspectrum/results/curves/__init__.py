@@ -1,7 +1,7 @@
-"""Training curves: a metric at each step, its mean over replicates and their spread; a panel a metric, a line a method.
+"""Training curves: a metric at each step, its mean over replicates and their spread.
 
 The CSV holds the values themselves.  The figure draws their trailing mean, with a band from the lowest to the highest
-replicate.
+replicate: a row a metric, a column a method.  The reference is the dashed black line in every panel.
 """
 
 from typing import TYPE_CHECKING, Literal, Self
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, model_validator
 
 from tokenspectrum.params.base import Frozen
-from tokenspectrum.params.values import Alignment, Labels, LayerNames
+from tokenspectrum.params.values import Alignment, Labels, LayerNames, Name
 from tokenspectrum.results.declare import Column, Result
 from tokenspectrum.results.figures import METRICS
 
@@ -56,6 +56,7 @@ RESULT = Result(
     params=CurvesParams,
     others={
         "analysis.table1.labels": Labels,
+        "analysis.table1.reference": Name,
         "tokens.alignment": Alignment,
         "train.token_log.layers": LayerNames,
     },

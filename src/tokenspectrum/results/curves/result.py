@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tokenspectrum.results.canvas import png
+from matplotlib.figure import Figure
+
 from tokenspectrum.results.declare import Answer
 from tokenspectrum.results.figures import FigureSpec, training_curve
 from tokenspectrum.results.given import Given
@@ -27,7 +28,8 @@ def specs(given: Given) -> list[FigureSpec]:
     return [training_curve(m, len(given.replicates), layer, alignment, given.own.smooth) for m in given.own.metrics]
 
 
-def draw(points: Sequence[dict[str, Any]], given: Given) -> bytes:
-    """A panel a metric, as PNG bytes."""
+def draw(points: Sequence[dict[str, Any]], given: Given) -> Figure:
+    """A row of panels a metric, a column a method."""
     labels = given["analysis.table1.labels"]
-    return png(panels(points, specs(given), {m: labels.get(m, m) for m in given.methods}))
+    named = {method: labels.get(method, method) for method in given.methods}
+    return panels(points, specs(given), named, given["analysis.table1.reference"])

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines, png
+from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
 from tokenspectrum.results.declare import Answer
 from tokenspectrum.results.given import Given
 from tokenspectrum.results.layers.words import AgreementSpec
@@ -18,11 +18,11 @@ PREDICTIVE = "predictive_entropy"
 WIDTH, PANEL, LEFT, GAP, TOP, BOTTOM = 12.0, 2.6, 0.8, 1.25, 0.3, 0.9  # inches
 MOST_NUMBERED = 10  # rankings up to which cells show their numbers
 MOST_TICKS = 19  # labels that fit along an axis
-# Panel -> column that it shows, colours, lowest value of the scale.
+# Panel -> column that it shows, colours, and whether the scale is the same below 0 as above.
 PANELS = {
-    "anchors": ("anchor_jaccard", "viridis", 0.0),
-    "explorers": ("explorer_jaccard", "viridis", 0.0),
-    "ranks": ("spearman", "RdBu_r", -1.0),
+    "anchors": ("anchor_jaccard", "viridis", False),
+    "explorers": ("explorer_jaccard", "viridis", False),
+    "ranks": ("spearman", "RdBu_r", True),
 }
 
 Pair = dict[str, Any]
@@ -53,9 +53,9 @@ def by_base(pairs: Sequence[Pair]) -> dict[int, list[Pair]]:
     return found
 
 
-def draw(pairs: Sequence[Pair], given: Given) -> bytes:
-    """Three heat maps a base policy as PNG bytes: anchors, explorers, ranks."""
-    return png(heat_maps(pairs, specs(pairs, given.own.p, given.own.score, given["tokens.alignment"])))
+def draw(pairs: Sequence[Pair], given: Given) -> Figure:
+    """Three heat maps a base policy: anchors, explorers, ranks."""
+    return heat_maps(pairs, specs(pairs, given.own.p, given.own.score, given["tokens.alignment"]))
 
 
 def specs(pairs: Sequence[Pair], p: float, score: str, alignment: str) -> list[AgreementSpec]:
@@ -77,12 +77,12 @@ def specs(pairs: Sequence[Pair], p: float, score: str, alignment: str) -> list[A
 
 
 def matrix(pairs: Sequence[Pair], column: str) -> tuple[list[str], np.ndarray]:
-    """Names of the rankings (L), and a column of every pair (L, L): symmetric, 1 on the diagonal, NaN for None.
+    """Names of the rankings (L), and a column of every pair (L, L): symmetric, NaN for None and on the diagonal.
 
     The pairs are of one base policy.
     """
     names = list(dict.fromkeys([*(pair["layer"] for pair in pairs), *(pair["other"] for pair in pairs)]))
-    value_LL = np.eye(len(names))
+    value_LL = np.full((len(names), len(names)), np.nan)
     for pair in pairs:
         i, j = names.index(pair["layer"]), names.index(pair["other"])
         value = pair[column]
@@ -104,15 +104,26 @@ def heat_maps(pairs: Sequence[Pair], panels: Sequence[AgreementSpec]) -> Figure:
             axis = figure.add_axes((left / WIDTH, bottom / height, PANEL / WIDTH, PANEL / height))
             scale = figure.add_axes(((left + PANEL + 0.08) / WIDTH, bottom / height, 0.1 / WIDTH, PANEL / height))
             axis.set_title(spec.title(base))
-            _heat_map(axis, scale, spec, own)
+            _heat_map(axis, scale, spec, own, ends_of(pairs, spec.compared))
     figure.text(0.01, 0.05 / height, "\n".join(captions), fontsize=7, va="bottom")
     return figure
 
 
-def _heat_map(axis: Axes, scale: Axes, spec: AgreementSpec, pairs: Sequence[Pair]) -> None:
-    column, colours, lowest = PANELS[spec.compared]
+def ends_of(pairs: Sequence[Pair], compared: str) -> tuple[float, float]:
+    """The colour scale of a panel, the same for all base policies: from 0, or from below 0, to the furthest value."""
+    column, _, both_ways = PANELS[compared]
+    furthest = max((abs(pair[column]) for pair in pairs if pair[column] is not None), default=0.0)
+    if compared != "ranks":
+        furthest = max([furthest, *(pair["random_jaccard"] for pair in pairs)])
+    furthest = furthest or 1.0
+    return (-furthest if both_ways else 0.0), furthest
+
+
+def _heat_map(axis: Axes, scale: Axes, spec: AgreementSpec, pairs: Sequence[Pair], ends: tuple[float, float]) -> None:
+    column, colours, _ = PANELS[spec.compared]
     names, value_LL = matrix(pairs, column)
-    image = axis.imshow(value_LL, cmap=colours, vmin=lowest, vmax=1.0, interpolation="nearest")
+    image = axis.imshow(value_LL, cmap=colours, vmin=ends[0], vmax=ends[1], interpolation="nearest")
+    axis.set_facecolor("0.9")  # the diagonal, where a layer agrees with itself
     last = len(names) - 1
     every = 1 + last // MOST_TICKS
     places = [*range(0, last - every + 1, every), last]

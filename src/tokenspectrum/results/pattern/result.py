@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines, png
+from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
 from tokenspectrum.results.declare import Answer
 from tokenspectrum.results.given import Given
 from tokenspectrum.results.tables import Tables
@@ -20,9 +20,9 @@ def compute(tables: Tables, given: Given) -> Answer:
     return Answer(tables.query("query.sql", **given.own.model_dump()))
 
 
-def draw(rows: Sequence[Row], given: Given) -> bytes:
-    """The histogram on a log axis, a line a base policy, as PNG bytes."""
-    return png(histogram(rows, given))
+def draw(rows: Sequence[Row], given: Given) -> Figure:
+    """The histogram on a log axis, a line a base policy."""
+    return histogram(rows, given)
 
 
 def histogram(rows: Sequence[Row], given: Given) -> Figure:

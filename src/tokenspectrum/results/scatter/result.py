@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from tokenspectrum.params.layers import resolve_layer
-from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines, png
+from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
 from tokenspectrum.results.declare import Answer
 from tokenspectrum.results.given import Given
 from tokenspectrum.results.statistics import resampled_correlation
@@ -46,9 +46,9 @@ def density(x: np.ndarray, y: np.ndarray, head: Row) -> Iterator[Row]:
         yield head | {"what": "bin", "tokens": int(count[i, j])} | {k: float(v) for k, v in middle.items()}
 
 
-def draw(rows: Sequence[Row], given: Given) -> bytes:
-    """A density a base policy, as PNG bytes."""
-    return png(panels(rows, given))
+def draw(rows: Sequence[Row], given: Given) -> Figure:
+    """A density a base policy."""
+    return panels(rows, given)
 
 
 def panels(rows: Sequence[Row], given: Given) -> Figure:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines, png
+from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
 from tokenspectrum.results.declare import Answer
 from tokenspectrum.results.given import Given
 from tokenspectrum.results.statistics import t_interval
@@ -33,9 +33,9 @@ def compute(tables: Tables, given: Given) -> Answer:
     return Answer(found)
 
 
-def draw(rows: Sequence[Row], given: Given) -> bytes:
-    """A panel a score: positions that hold each share of the mass, mean over base policies and layers, as PNG."""
-    return png(panels(rows, given))
+def draw(rows: Sequence[Row], given: Given) -> Figure:
+    """A panel a score: positions that hold each share of the mass, mean over base policies and layers."""
+    return panels(rows, given)
 
 
 def panels(rows: Sequence[Row], given: Given) -> Figure:

@@ -13,7 +13,6 @@ from typing import Any
 
 from pydantic import Field
 
-from tokenspectrum.params.values import Name
 from tokenspectrum.results.benchmarks import BenchmarkNames
 from tokenspectrum.results.declare import Column, Result
 from tokenspectrum.results.options import CollapseParams, ComparisonParams
@@ -98,11 +97,11 @@ RESULT = Result(
         Column("published_full_aime", float, "AIME24 of full-token training in that family"),
         Column("published_full_aime_sd", float, "its standard deviation there"),
         Column("preset", str, "the preset that was run"),
-        Column("policy", str, "the kind of its base policy"),
-        Column("benchmarks", str, "real, synthetic stand-ins, or both"),
+        Column("policy", str, "its base policy: tiny, a folder's name, or a hub id"),
+        Column("benchmarks", str, "real (published), own, synthetic stand-ins, or several of these"),
     ),
     params=Table1Params,
-    others={"policy.kind": Name, "preset": Name, "prompts.benchmarks": BenchmarkNames},
+    others={"prompts.benchmarks": BenchmarkNames},
     page=True,
     disagrees=disagrees,
     overturned="A row whose interval includes 0 shows no difference; its mdd says what it could have shown.",

@@ -48,7 +48,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _about(scores: Scores, given: Given, benchmarks: Sequence[BenchmarkName]) -> list[str]:
     sizes = {name: len(x_P) for name, x_P in next(iter(scores.accuracy.values())).items()}
     shown = ", ".join(f"{b.name} ({b.about}; {sizes[b.name]} problems)" for b in benchmarks)
-    blocks = [f"Preset `{given['preset']}`, policy `{given['policy.kind']}`. Benchmarks: {shown}."]
+    blocks = [f"Benchmarks: {shown}."]
     if made := stand_ins(benchmarks):
         which = "All benchmarks here" if len(made) == len(benchmarks) else ", ".join(made)
         blocks.append(
@@ -235,10 +235,19 @@ def to_markdown(rows: Sequence[Row], facts: Facts, given: Given) -> str:
         "\n".join(f"- {line}" for line in _findings(rows, facts, params)),
         "## Collapse",
         *_collapse(facts.ends, params),
+        *_cited_apart(rows, benchmarks),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _cited_apart(rows: Sequence[Row], benchmarks: Sequence[BenchmarkName]) -> list[str]:
+    """The papers' figures, where the benchmarks are theirs or stand in for theirs."""
+    if own := [b.name for b in benchmarks if b.is_own]:
+        return [f"No published figure is shown: none is of {', '.join(own)}."]
+    return [
         "## Published, not measured here",
         "The ANCHOR paper's figures (arXiv 2605.07660), percent, of Qwen3-8B-Base and its own data: not of what was run"
         " here. Its two families of experiments differ in set-up: read a figure against the full-token one beside it."
         " Our copy does not name the metric of the selective family's Avg; it is taken to be Avg.",
         _published(rows),
     ]
-    return "\n\n".join(blocks) + "\n"

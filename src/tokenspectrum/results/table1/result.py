@@ -41,7 +41,9 @@ def compute(tables: Tables, given: Given) -> Answer:
     comparisons = [compare(scores, row.run, row.against, row.replicates, params) for row in plan]
     adjusted = holm([c.test.p if c.test else None for c in comparisons])
     none = dict.fromkeys(next(iter(cited.values())))
-    what = {"preset": given["preset"], "policy": given["policy.kind"], "benchmarks": kind(benchmarks)}
+    if any(b.is_own for b in benchmarks):
+        cited = {}
+    what = {**given.named, "benchmarks": kind(benchmarks)}
     rows = []
     for row, comparison, p_holm in zip(plan, comparisons, adjusted, strict=True):
         seeds = [replicate.seed for replicate in row.replicates]

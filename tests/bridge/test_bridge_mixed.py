@@ -1,0 +1,86 @@
+"""What one line says: outputs of another setting are put away, and a dvc.lock that somebody else changed is named."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from bridge_kit import new_toy, pretend
+
+from snakedvc.dvcfiles.pipeline import load_pipeline
+from snakedvc.dvcfiles.store import Store
+from snakedvc.planning.driver import Driver
+from snakedvc.planning.mixed import put_away
+
+TABLE = Path("results/table.csv")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    return new_toy(tmp_path_factory.mktemp("mixed") / "toy").root
+
+
+@pytest.fixture
+def toy(made, tmp_path, monkeypatch) -> Path:
+    root = tmp_path / "toy"
+    shutil.copytree(made, root, symlinks=True)
+    monkeypatch.chdir(root)
+    pretend()
+    return root
+
+
+def edit(old: str, new: str, file: str = "params.yaml") -> None:
+    text = Path(file).read_text()
+    assert old in text
+    Path(file).write_text(text.replace(old, new))
+
+
+def driver() -> Driver:
+    return Driver(load_pipeline(), True, lambda stage: False, lambda stage: True)
+
+
+def test_results_of_another_preset_are_put_away_and_come_back(toy, capsys):
+    bytes_before = TABLE.read_bytes()
+    edit("preset: t", "preset: u")
+    driver()
+    assert not TABLE.exists()
+    assert (
+        "put away, since they are of other inputs than the present ones: results/table.csv" in capsys.readouterr().err
+    )
+    edit("preset: u", "preset: t")
+    assert driver().settle("table")
+    assert TABLE.read_bytes() == bytes_before
+    driver()
+    assert "put away" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", [("rate: 1e-3", "rate: 1e-2"), ("methods: [full, anchor]", "methods: [full]")])
+def test_results_of_the_same_preset_stay_until_they_are_made_again(toy, change):
+    edit(*change)
+    assert put_away(load_pipeline(), Store()) == []
+
+
+def test_what_was_edited_or_is_used_or_in_no_cache_stays(toy):
+    edit("preset: t", "preset: u")
+    assert put_away(load_pipeline(), Store(), reserved={str(TABLE)}) == []
+    kept = TABLE.read_bytes()
+    TABLE.write_text("edited")
+    assert put_away(load_pipeline(), Store()) == []
+    TABLE.write_bytes(kept)
+    shutil.move(".dvc/cache", "elsewhere")
+    assert put_away(load_pipeline(), Store()) == []
+    shutil.move("elsewhere", ".dvc/cache")
+    assert put_away(load_pipeline(), Store()) == [str(TABLE)]
+
+
+def test_a_dvc_lock_that_somebody_else_changed_is_named(toy, capsys):
+    driver()
+    assert "dvc.lock" not in capsys.readouterr().err
+    lock = Path("dvc.lock").read_text()
+    at = lock.index("md5: ", lock.index("  weights@full:")) + len("md5: ")
+    flipped = lock[:at] + ("b" if lock[at] == "a" else "a") + lock[at + 1 :]
+    Path("dvc.lock").write_text(flipped)
+    driver()
+    said = "dvc.lock is not as the last run left it (Git, DVC or damage): weights@full; the cache decides"
+    assert said in capsys.readouterr().err
+    driver()
+    assert "dvc.lock" not in capsys.readouterr().err
