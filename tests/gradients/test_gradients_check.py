@@ -27,7 +27,8 @@ def tables() -> dict[str, pa.Table]:
         for rank, at in enumerate(own[np.argsort(score_N[own])]):
             decile_N[at] = max(d for d in range(10) if d * t // 10 <= rank)
     rows = []
-    for name, mask_N in {"full": decile_N >= 0} | {f"decile{d}": decile_N == d for d in range(10)}.items():
+    masks = {"full": decile_N >= 0} | {f"decile{d}": decile_N == d for d in range(10)}
+    for name, mask_N in masks.items():
         part_D = g_ND[mask_N].sum(0) / n
         ratio, proj = np.linalg.norm(part_D) / np.linalg.norm(g_D), part_D @ g_D / (g_D @ g_D)
         rows.append(

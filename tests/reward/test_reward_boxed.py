@@ -1,6 +1,7 @@
 """The strict verifier: which box counts, and what several answers, units and tolerances mean."""
 
 import itertools
+import re
 import time
 
 import pytest
@@ -29,11 +30,23 @@ PIECES = ["\\boxed{", "\\boxed {", "{", "}", "\\{", "\\}", "7", "x", "\\frac{1}{
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join))
-def test_last_boxed_is_the_last_one_that_closes(text):
-    starts = [i for i in range(len(text)) if text.startswith(("\\boxed{", "\\boxed {"), i)]
-    contents = [balanced_prefix(text[text.index("{", i) + 1 :]) for i in starts]
-    closed = [c for c in contents if c is not None]
-    assert last_boxed(text) == (closed[-1] if closed else None)
+def test_last_boxed_is_the_one_that_closes_last(text):
+    starts = [text.index("{", i) + 1 for i in range(len(text)) if text.startswith(("\\boxed{", "\\boxed {"), i)]
+    closed = {i: content for i in starts if (content := balanced_prefix(text[i:])) is not None}
+    wanted = closed[max(closed, key=lambda i: i + len(closed[i]))] if closed else None
+    while wanted is not None and (inner := re.fullmatch(r"\s*\\boxed ?\{(.*)\}\s*", wanted)):
+        if balanced_prefix(inner[1] + "}") != inner[1]:
+            break
+        wanted = inner[1]
+    assert last_boxed(text) == (None if wanted is None else re.sub(r"\\boxed ?\{", "{", wanted))
+
+
+@pytest.mark.parametrize(
+    "box", [r"8\text{ or }\boxed{7}", r"\boxed{7}, 8", r"\boxed{7}\boxed{8}", r"\boxed{8}\boxed{7}"]
+)
+def test_a_box_within_a_box_hides_nothing(box):
+    assert not verify(rf"\boxed{{{box}}}", "7", "math").correct
+    assert not verify(rf"\boxed{{{box}}}", "87", "math").correct
 
 
 @given(st.text(alphabet="ab12 +-\\frac{}", max_size=30))
@@ -66,6 +79,8 @@ def test_which_box_counts(text, answer):
 def test_many_open_boxes_take_one_pass():
     started = time.perf_counter()
     assert last_boxed("\\boxed{" * 100_000 + "1}") == "1"
+    assert last_boxed("\\boxed{" * 100_000 + "1" + "}" * 100_000) == "1"
+    assert last_boxed(("\\boxed{" + " " * 9) * 50_000 + "1" + ("x" + "}") * 50_000).count("x") == 50_000
     assert time.perf_counter() - started < 2
 
 

@@ -1,8 +1,9 @@
 r"""The strict verifier: the last \boxed{} of a response against the gold answer, by string match after normalisation.
 
 Only \boxed{...} counts, since the prompt asks for it: \fbox and \framebox do not.  Spaces may stand before the brace.
-Braces balance as LaTeX reads them, so \{ and \} do not count.  Of the boxes that close, the last is the one that opens
-last.  A box that the length limit cut off is no answer.  Knows no tokenizer and no length.
+Braces balance as LaTeX reads them, so \{ and \} do not count.  The last box is the one that closes last: a box within
+a box is a part of its answer, so \boxed{8 or \boxed{7}} says 8 or 7.  A box that the length limit cut off is no answer.
+Knows no tokenizer and no length.
 """
 
 import re
@@ -21,6 +22,7 @@ INTEGER_SOURCES = frozenset({"aime24", "aime_1983_2023", "dapo_math_17k"})
 
 # A run of backslashes is one piece, read once: of an odd number the last escapes the sign behind it.
 _PIECE = re.compile(r"(?P<run>\\++)(?P<box>boxed\s*+\{)?|(?P<open>\{)|\}")
+_INNER = re.compile(r"\\boxed\s*+\{")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -34,11 +36,15 @@ class Verdict:
 
 
 def last_boxed(text: str) -> str | None:
-    r"""The content of the last \boxed{...} that closes, None without one; one pass, however many boxes stay open."""
+    r"""The content of the \boxed{...} that closes last, with \boxed taken off in it; None without one.
+
+    One pass, however many boxes stay open.
+    """
     if "\\boxed" not in text:
         return None
     open_at: list[tuple[int, int] | None] = []  # (start of the macro, start of its content) of a box, None of a brace
-    last, content = -1, None
+    found: tuple[int, int] | None = None
+    around = (0, 0)  # the box found, with the boxes that hold nothing else
     escaped = -1
     for piece in _PIECE.finditer(text):
         kind, start = piece.lastgroup, piece.start()
@@ -50,9 +56,16 @@ def last_boxed(text: str) -> str | None:
             continue
         elif kind == "open":
             open_at.append(None)
-        elif open_at and (box := open_at.pop()) is not None and box[0] > last:
-            last, content = box[0], text[box[1] : start]
-    return content
+        elif open_at and (box := open_at.pop()) is not None:
+            if (
+                found is None
+                or text[box[1] : around[0]].strip()
+                or text[around[1] : start].strip()
+                or box[0] > around[0]
+            ):
+                found = (box[1], start)
+            around = (box[0], start + 1)
+    return None if found is None else _INNER.sub("{", text[slice(*found)])
 
 
 def _within(tolerance: float) -> Callable[[str, str], bool]:
