@@ -28,6 +28,7 @@ from tokenspectrum.tokenlog.writer import write_manifest, write_step
 LENGTHS = (1, 2, 7, 12, 5, 31, 3, 18, 1)
 N = sum(LENGTHS)
 BASES = (3, 7)
+NAMED = {"preset": "small", "policy": {"kind": "tiny"}}
 ATTENTION, TOKENS = Path("attention"), Path("tokens")
 CSV, PNG = Path("results/layers.csv"), Path("results/layers.png")
 
@@ -107,8 +108,7 @@ def row(*values) -> dict:
 @pytest.fixture
 def params(probe) -> dict:
     layers = {"p": 0.2, "score": "entropy_norm"}
-    named = {"preset": "small", "policy": {"kind": "tiny"}}
-    return {"analysis": {"layers": layers}, "bases": list(BASES), "tokens": {"alignment": "decision"}} | named
+    return {"analysis": {"layers": layers}, "bases": list(BASES), "tokens": {"alignment": "decision"}} | NAMED
 
 
 def make(params: dict) -> tuple[bytes, bytes]:
@@ -222,8 +222,8 @@ def test_no_response_varies(tmp_path, monkeypatch):
     write_probe({0: np.zeros(N), 1: np.zeros(N)}, np.zeros(N))
     assert {pair["spearman"] for pair in compare(0.2)} == {None}
     own = {"layers": {"p": 0.2, "score": "entropy_norm"}}
-    make({"analysis": own, "bases": list(BASES), "tokens": {"alignment": "token"}})
-    assert ",,0\n" in CSV.read_text()
+    make({"analysis": own, "bases": list(BASES), "tokens": {"alignment": "token"}} | NAMED)
+    assert ",,0,small,tiny\n" in CSV.read_text()
 
 
 def test_every_option_changes_its_result_and_nothing_else_does(params):
