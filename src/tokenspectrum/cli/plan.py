@@ -53,7 +53,7 @@ def find_shape(params: Params) -> tuple[HubShape, str]:
         return shape, "policy.shape, with the largest vocabulary of its tokenizer"
     if policy.shape is None:
         raise UserError(
-            f"policy: the sizes of {policy.source} are unknown before it is fetched; fill in policy.shape, or make "
+            f"policy: the sizes of {policy.name} are unknown before it is fetched; fill in policy.shape, or make "
             f"artifacts/{params.preset}/policy/{params.bases[0]} first"
         )
     return policy.shape, "policy.shape"

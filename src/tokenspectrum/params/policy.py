@@ -1,4 +1,4 @@
-"""Params of the policy stage: a tiny Qwen3 trained here, or any Hugging Face causal LM from a folder or the hub."""
+"""Params of the policy stage: a tiny Qwen3 trained here, any Hugging Face causal LM, or a GGUF file."""
 
 from typing import Annotated, Literal
 
@@ -143,6 +143,11 @@ class HubPolicy(Frozen):
         return self.source.rstrip("/").rsplit("/", 1)[-1] if self.is_folder else self.source
 
     @property
+    def where(self) -> str:
+        """What a message names."""
+        return f"policy.source {self.source}"
+
+    @property
     def is_folder(self) -> bool:
         return self.source.startswith(("/", "."))
 
@@ -155,7 +160,37 @@ class HubPolicy(Frozen):
         return self
 
 
-class PolicyParams(RootModel[Annotated[TinyPolicy | HubPolicy, Field(discriminator="kind")]]):
+class GgufPolicy(Frozen):
+    """A GGUF file, dequantised to float32 once: a file of its own, or one in an installed distribution."""
+
+    kind: Literal["gguf"]
+    file: str = Field(..., min_length=1, description="the file: a path, or with `package` its name in the distribution")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] = Field(..., description="the file's checksum")
+    package: str | None = Field(None, min_length=1, description="the distribution that has the file; null: a path")
+    version: str | None = Field(None, min_length=1, description="the distribution's version; null without `package`")
+    num_layers: int = Field(..., ge=1, description="decoder layers; must be the file's own number")
+    shape: HubShape | None = Field(None, description="the model's other sizes, so that a plan needs no file")
+    chat_template: str | None = Field(None, description="Jinja template for a file without one; null: it has one")
+    check: Check | None = Field(None, description="what it must score; null to take it as it comes")
+
+    @property
+    def name(self) -> str:
+        """What tables call it: the file's name without its ending."""
+        return self.file.rsplit("/", 1)[-1].removesuffix(".gguf")
+
+    @property
+    def where(self) -> str:
+        """What a message names."""
+        return f"policy.file {self.file}" + (f" of {self.package} {self.version}" if self.package else "")
+
+    @model_validator(mode="after")
+    def _pinned(self) -> "GgufPolicy":
+        if (self.package is None) != (self.version is None):
+            raise ValueError("package and version go together: give both, or null for both")
+        return self
+
+
+class PolicyParams(RootModel[Annotated[TinyPolicy | HubPolicy | GgufPolicy, Field(discriminator="kind")]]):
     """The policy section; `root` is the kind that it names."""
 
     model_config = {"frozen": True}

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, JsonValue, StringConstraints, model_validator
 
 from tokenspectrum.params.base import LEFT_OUT, Frozen
 
@@ -104,7 +104,18 @@ class HubSource(_Described):
     sha256: Sha256 | None = Field(..., description="The file's checksum; null is refused when the stage runs")
 
 
-Source = Annotated[SyntheticSource | StandInSource | FileSource | HubSource, Field(discriminator="kind")]
+class GymSource(Frozen):
+    """Tasks of one of reasoning-gym's generators.  Its own scorer judges the answers."""
+
+    kind: Literal["reasoning_gym"]
+    dataset: str = Field(..., min_length=1, description="Name of the generator in reasoning-gym, such as chain_sum")
+    size: int = Field(..., ge=1, le=10_000_000, description="How many tasks")
+    seed: int = Field(..., ge=0, description="Seed of the tasks")
+    levels: dict[str, int] = Field(default={}, description="Level of each difficulty that its curriculum knows by name")
+    options: dict[str, JsonValue] = Field(default={}, description="Options of its own, by name; they win over levels")
+
+
+Source = Annotated[SyntheticSource | StandInSource | FileSource | HubSource | GymSource, Field(discriminator="kind")]
 
 
 class Dataset(Frozen):

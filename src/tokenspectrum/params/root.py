@@ -42,7 +42,7 @@ class Params(Frozen):
     methods: tuple[Name, ...] = Field(min_length=1, description="the methods to train; each is a name in rules")
     bases: tuple[Annotated[int, Field(ge=0, le=MOST_SEED)], ...] = Field(
         min_length=1,
-        description="base policies: the seeds that tiny ones are made from; a hub policy is one, whatever its number",
+        description="base policies: the seeds that tiny ones are made from; another policy is one, whatever its number",
     )
     replicates: tuple[Replicate, ...] = Field(
         min_length=1, description="trainings of every method: what each n, interval and test is over"
@@ -94,8 +94,9 @@ class Params(Frozen):
         for i, base in enumerate(self.bases):
             if base not in trained:
                 yield f"bases.{i}: no replicate trains base {base}; add one to replicates, or leave the base out"
-        if self.policy.root.kind == "hub" and len(self.bases) > 1:
-            yield f"bases: a hub policy is one base policy, and bases holds {len(self.bases)}"
+        kind = self.policy.root.kind
+        if kind != "tiny" and len(self.bases) > 1:
+            yield f"bases: a {kind} policy is one base policy, and bases holds {len(self.bases)}"
 
     def _name_problems(self) -> Iterator[str]:
         """Names that would be taken for something else: in a table, case does not count."""

@@ -1,4 +1,4 @@
-"""Import a Hugging Face checkpoint as a policy folder: from a folder, or from the hub at a pinned revision.
+"""Import a checkpoint as a policy folder: from a folder, from the hub at a pinned revision, or from a GGUF file.
 
 Weights are copied as they are, safetensors only.  No code of the checkpoint runs.
 
@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from safetensors import SafetensorError, safe_open
 from transformers import AddedToken, AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.policy import HubPolicy
+from tokenspectrum.params.policy import GgufPolicy, HubPolicy
 from tokenspectrum.policy.files import CONFIGS, INDEX, SINGLE, TOKENIZER
+from tokenspectrum.policy.gguf import dequantise
 from tokenspectrum.policy.load import load_tokenizer, read_config
 from tokenspectrum.policy.neutral import neutralise
 from tokenspectrum.policy.save import strip_provenance
@@ -31,6 +33,8 @@ from tokenspectrum.policy.supported import check_architecture
 from tokenspectrum.policy.template import check_template
 
 log = logging.getLogger(__name__)
+
+Imported = HubPolicy | GgufPolicy
 
 # DeepSeek has 102,400 rows for 100,015 tokens.  A much larger gap means that the tokenizer is another model's.
 MIN_SPARE_ROWS = 1024
@@ -117,7 +121,7 @@ def fill_vocabulary(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -
     return spare
 
 
-def _checked_config(folder: Path, params: HubPolicy) -> Any:
+def _checked_config(folder: Path, params: Imported) -> Any:
     read_config(folder)
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).get_text_config()
@@ -125,17 +129,17 @@ def _checked_config(folder: Path, params: HubPolicy) -> Any:
         raise UserError(f"{folder}/config.json: no model built into transformers ({str(e).splitlines()[0]})") from None
     if config.num_hidden_layers != params.num_layers:
         raise UserError(
-            f"policy.num_layers is {params.num_layers}, but {params.source} has {config.num_hidden_layers} layers"
+            f"policy.num_layers is {params.num_layers}, but {params.name} has {config.num_hidden_layers} layers"
         )
     if params.shape is not None:
         found = shape_of(config.to_dict(), f"{folder}/config.json").model_dump()
         for name, stated in params.shape.model_dump().items():
             if stated != found[name]:
-                raise UserError(f"policy.shape.{name} is {stated}, but {params.source} has {found[name]}")
+                raise UserError(f"policy.shape.{name} is {stated}, but {params.name} has {found[name]}")
     return config
 
 
-def _tokenizer(folder: Path, params: HubPolicy) -> PreTrainedTokenizerBase:
+def _tokenizer(folder: Path, params: Imported) -> PreTrainedTokenizerBase:
     """The checkpoint's own tokenizer."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -146,7 +150,7 @@ def _tokenizer(folder: Path, params: HubPolicy) -> PreTrainedTokenizerBase:
     except Exception as e:
         reason = (str(e).splitlines() or [type(e).__name__])[0]
         raise UserError(
-            f"policy.source {params.source}: no loadable tokenizer ({reason:.160}); put its tokenizer files "
+            f"{params.where}: no loadable tokenizer ({reason:.160}); put its tokenizer files "
             "(tokenizer.json, tokenizer_config.json) into the folder"
         ) from None
 
@@ -158,31 +162,45 @@ def _name_layers(file: Path, layers: int) -> None:
         file.write_text(json.dumps(config | {"num_hidden_layers": layers}, indent=2) + "\n")
 
 
+def import_gguf(params: GgufPolicy, out: Path) -> dict[str, Any]:
+    """The same from a GGUF file.  The report also says what the file is and under which licence."""
+    folder = out.parent / f".{out.name}.{os.getpid()}.dequantised"
+    try:
+        said = dequantise(params, folder)
+        return {"gguf": said} | import_folder(folder, params, out, place=os.replace)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def import_checkpoint(params: HubPolicy, out: Path) -> dict[str, Any]:
     """Write the whole policy folder `out` or nothing.  Returns the checkpoint's part of the report.
 
     Raises UserError for remote code, no or damaged safetensors, another number of layers, or a tokenizer that misfits.
     """
-    folder = fetch_checkpoint(params)
+    return import_folder(fetch_checkpoint(params), params, out)
+
+
+def import_folder(
+    folder: Path, params: Imported, out: Path, place: Callable[[Path, Path], Any] = shutil.copyfile
+) -> dict[str, Any]:
+    """The checkpoint in `folder` as a policy folder.  `place` copies or moves one file of it."""
     config, files = _checked_config(folder, params), weight_files(folder)
     rows = embedding_rows(files) or config.vocab_size
-    check_architecture(config, f"policy.source {params.source}")
+    check_architecture(config, params.where)
     tokenizer = _tokenizer(folder, params)
     if params.chat_template is not None:
         tokenizer.chat_template = params.chat_template
     if not tokenizer.chat_template:
-        raise UserError(
-            f"policy.source {params.source}: its tokenizer has no chat template; give one in policy.chat_template"
-        )
-    check_template(tokenizer, f"policy.source {params.source}")
-    spare = fill_vocabulary(tokenizer, rows, params.source)
+        raise UserError(f"{params.where}: its tokenizer has no chat template; give one in policy.chat_template")
+    check_template(tokenizer, params.where)
+    spare = fill_vocabulary(tokenizer, rows, params.name)
     temporary = out.parent / f".{out.name}.{os.getpid()}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
         others = CONFIGS if files[0].name == SINGLE else (*CONFIGS, INDEX)
         for file in [*files, *(folder / name for name in others if (folder / name).is_file())]:
-            shutil.copyfile(file, temporary / file.name)
+            place(file, temporary / file.name)
         _name_layers(temporary / "config.json", config.num_hidden_layers)
         changed = neutralise(temporary)
         tokenizer.save_pretrained(temporary)
@@ -193,6 +211,6 @@ def import_checkpoint(params: HubPolicy, out: Path) -> dict[str, Any]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     if changed:
-        log.warning("%s: not taken from the checkpoint, since params say it: %s", params.source, ", ".join(changed))
+        log.warning("%s: not taken from the checkpoint, since params say it: %s", params.name, ", ".join(changed))
     report = {"layers": config.num_hidden_layers, "vocab_size": rows, "reserved_tokens": spare}
     return report | ({"not_taken": changed} if changed else {})

@@ -1,4 +1,4 @@
-"""Problems of one dataset of the params: from the synthetic generator, a local file or the hub.
+"""Problems of one dataset of the params: from a generator, a local file or the hub.
 
 Knows where problems come from, not which of them are taken.
 """
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.prompts import Dataset, FileSource, HubSource, StandInSource, SyntheticSource
+from tokenspectrum.params.prompts import Dataset, FileSource, GymSource, HubSource, StandInSource, SyntheticSource
 from tokenspectrum.prompts import synthetic
 from tokenspectrum.prompts.files import read_rows
 from tokenspectrum.prompts.formats import parse
 from tokenspectrum.prompts.golds import contradiction, contradicts
+from tokenspectrum.prompts.gym import make_tasks
 from tokenspectrum.prompts.hub import check_sha256, fetch
 from tokenspectrum.prompts.problem import Problem
 
@@ -61,6 +62,12 @@ def load(dataset: Dataset, folder: str) -> Loaded:
         case StandInSource():
             problems = synthetic.make_benchmark(source.benchmark, source.n, source.seed)
             return Loaded(problems, len(problems), 0, 0)
+        case GymSource():
+            tasks = make_tasks(source, dataset.name)
+            unique: dict[str, Problem] = {}
+            for task in tasks:
+                unique.setdefault(task.prompt_id, task)
+            return Loaded(list(unique.values()), len(tasks), len(tasks) - len(unique), 0)
         case FileSource():
             path = Path(folder) / source.path  # an absolute path stands for itself
             loaded = _from_file(path, source, dataset.name)

@@ -14,6 +14,7 @@ class BenchmarkSource(BaseModel):
     kind: str
     benchmark: str | None = None
     format: str | None = None
+    dataset: str | None = None
 
 
 class BenchmarkName(BaseModel):
@@ -29,11 +30,16 @@ class BenchmarkName(BaseModel):
         return self.source.kind in ("stand_in", "synthetic")
 
     @property
+    def is_generated(self) -> bool:
+        """A generator makes its problems, and it stands in for nothing."""
+        return self.source.kind == "reasoning_gym"
+
+    @property
     def is_own(self) -> bool:
         """It is no published benchmark, and stands in for none: the papers' figures say nothing beside it."""
         if self.is_stand_in:
             return self.source.benchmark is None
-        return self.source.format in OWN_FORMATS
+        return self.is_generated or self.source.format in OWN_FORMATS
 
     @property
     def heading(self) -> str:
@@ -45,6 +51,8 @@ class BenchmarkName(BaseModel):
         """What it is, in a few words."""
         if self.is_stand_in:
             return f"synthetic stand-in for {self.source.benchmark}" if self.source.benchmark else "synthetic"
+        if self.is_generated:
+            return f"made by reasoning-gym's {self.source.dataset}"
         if self.is_own:
             return "your own file" if self.source.kind == "file" else "a file of the hub"
         return f"{self.source.kind}, format {self.source.format}"
@@ -63,7 +71,8 @@ def kind(benchmarks: Sequence[BenchmarkName]) -> str:
     """All benchmarks in a word or two, for a column of a CSV."""
     kinds = {
         "real": any(not b.is_own and not b.is_stand_in for b in benchmarks),
-        "own": any(b.is_own and not b.is_stand_in for b in benchmarks),
+        "own": any(b.is_own and not b.is_stand_in and not b.is_generated for b in benchmarks),
+        "generated": any(b.is_generated for b in benchmarks),
         "synthetic stand-ins": any(b.is_stand_in for b in benchmarks),
     }
     return " and ".join(name for name, there in kinds.items() if there)

@@ -22,7 +22,7 @@ from functools import lru_cache
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.reward import alternative_worker
-from tokenspectrum.reward.boxed import last_boxed
+from tokenspectrum.reward.boxed import last_boxed, share
 from tokenspectrum.reward.gold import decode_gold
 
 # The worker stops itself after its 5 seconds of CPU time; this is for what no alarm interrupts, on a busy machine.
@@ -120,7 +120,9 @@ def math_verify_correct(text: str, ground_truth: str) -> bool:
     r"""Whether math-verify takes the last \boxed{} of `text` for the gold answer; False without a box.
 
     `ground_truth` is as in reward/gold.py; several answers are put to math-verify as one comma-separated list, units
-    and tolerances are not its business.
+    and tolerances are not its business.  A task of reasoning-gym has one scorer, its own.
     """
     answer = last_boxed(text)
+    if answer is not None and decode_gold(ground_truth).gym is not None:
+        return share(answer, ground_truth, integer=False) == 1
     return answer is not None and _equal(", ".join(decode_gold(ground_truth).answers), answer.strip())

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from tokenspectrum.reward.answer import Part, agrees, named_alike, read
 from tokenspectrum.reward.gold import Gold, decode_gold
+from tokenspectrum.reward.gym import score
 from tokenspectrum.reward.units import own_name, split_unit, unit_name
 
 REWARD_UNBOXED, REWARD_WRONG, REWARD_RIGHT = -2.0, -1.0, 1.0
@@ -119,12 +120,23 @@ def matches(answer: str, gold: Gold, integer: bool) -> bool:
     return True
 
 
+def share(answer: str, ground_truth: str, integer: bool) -> float:
+    """1 for a right answer, 0 for a wrong one; for a task of reasoning-gym its own score, 0 to 1."""
+    gold = decode_gold(ground_truth)
+    if gold.gym is not None:
+        return score(gold.gym, answer, gold.answers[0])
+    return float(matches(answer, gold, integer))
+
+
 def verify(
     text: str, ground_truth: str, data_source: str, integer_sources: Collection[str] = INTEGER_SOURCES
 ) -> Verdict:
-    r"""-2 without a \boxed{}, -1 for a wrong last box, +1 for a right one; `ground_truth` is as in reward/gold.py."""
+    r"""-2 without a \boxed{}, -1 for a wrong last box, +1 for a right one; `ground_truth` is as in reward/gold.py.
+
+    A score of reasoning-gym between 0 and 1 earns a reward between -1 and +1.
+    """
     answer = last_boxed(text)
     if answer is None:
         return Verdict(None, False, REWARD_UNBOXED)
-    correct = matches(answer, decode_gold(ground_truth), data_source in integer_sources)
-    return Verdict(answer, correct, REWARD_RIGHT if correct else REWARD_WRONG)
+    found = share(answer, ground_truth, data_source in integer_sources)
+    return Verdict(answer, found == 1, REWARD_WRONG + found * (REWARD_RIGHT - REWARD_WRONG))

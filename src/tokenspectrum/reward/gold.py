@@ -2,8 +2,9 @@
 
 A problem with one answer, no unit and no tolerance has the bare answer as ground truth.  Any other has compact JSON:
     {"answers":["69","84"],"tolerance":0.1,"unit":"km"}
-`answers` are all required, in any order; `unit` may follow an answer or be left out; `tolerance` is absolute.  Keys
-without a value are absent.  Knows nothing of how answers are compared.
+`answers` are all required, in any order; `unit` may follow an answer or be left out; `tolerance` is absolute.  `gym`
+names a task of reasoning-gym, which scores answers itself.  Keys without a value are absent.  Knows nothing of how
+answers are compared.
 """
 
 import json
@@ -15,18 +16,22 @@ _MARK = '{"answers":'
 
 @dataclass(frozen=True)
 class Gold:
-    """What a right answer must say: every one of `answers`, each in `unit` if one is named and within `tolerance`."""
+    """What a right answer must say: every one of `answers`, each in `unit` if one is named and within `tolerance`.
+
+    `gym` is the JSON of reward/gym.py's task, whose scorer decides alone.
+    """
 
     answers: tuple[str, ...]
     unit: str | None = None
     tolerance: float | None = None
+    gym: str | None = None
 
 
 def encode_gold(gold: Gold) -> str:
     """The ground_truth string of `gold`: the bare answer where that says it all, else JSON."""
-    if len(gold.answers) == 1 and gold.unit is None and gold.tolerance is None:
+    if len(gold.answers) == 1 and gold.unit is gold.tolerance is gold.gym is None:
         return gold.answers[0]
-    values = {"answers": gold.answers, "tolerance": gold.tolerance, "unit": gold.unit}
+    values = {"answers": gold.answers, "gym": gold.gym, "tolerance": gold.tolerance, "unit": gold.unit}
     return json.dumps({k: v for k, v in values.items() if v is not None}, separators=(",", ":"), sort_keys=True)
 
 
@@ -36,4 +41,4 @@ def decode_gold(ground_truth: str) -> Gold:
     if not ground_truth.startswith(_MARK):
         return Gold((ground_truth,))
     values = json.loads(ground_truth)
-    return Gold(tuple(values["answers"]), values.get("unit"), values.get("tolerance"))
+    return Gold(tuple(values["answers"]), values.get("unit"), values.get("tolerance"), values.get("gym"))

@@ -15,10 +15,10 @@ import numpy as np
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import read_sections
-from tokenspectrum.params.policy import Check, HubPolicy, PolicyParams, TinyPolicy
+from tokenspectrum.params.policy import Check, GgufPolicy, HubPolicy, PolicyParams, TinyPolicy
 from tokenspectrum.policy.chat import encode_prompt
 from tokenspectrum.policy.check import check_policy, mean_and_error, require_benchmarks
-from tokenspectrum.policy.hub import import_checkpoint
+from tokenspectrum.policy.hub import import_checkpoint, import_gguf
 from tokenspectrum.policy.load import load_policy, load_tokenizer
 from tokenspectrum.policy.save import save_policy
 from tokenspectrum.policy.text import response_texts
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--vocab", type=Path, required=True, help="folder of the table vocab to write")
     parser.add_argument("--report", type=Path, required=True, help="JSON report to write")
     args = parser.parse_args(argv)
-    params: TinyPolicy | HubPolicy = read_sections(policy=PolicyParams)[0].root
+    params: TinyPolicy | HubPolicy | GgufPolicy = read_sections(policy=PolicyParams)[0].root
     benchmarks = read_benchmarks(args.benchmarks)
     if params.check is not None:
         require_benchmarks(params.check, benchmarks)
@@ -56,6 +56,8 @@ def main(argv: list[str] | None = None) -> None:
     try:
         if isinstance(params, TinyPolicy):
             report = make_tiny(params, args.base, benchmarks, work / "policy")
+        elif isinstance(params, GgufPolicy):
+            report = import_gguf(params, work / "policy")
         else:
             report = {"source": params.name, "revision": params.revision} | import_checkpoint(params, work / "policy")
         report |= {"kind": params.kind, "policy": params.name, "base": args.base, "benchmarks": None}

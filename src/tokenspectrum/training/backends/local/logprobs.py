@@ -6,15 +6,22 @@ Legend: N response tokens of a micro-batch, B rows, T positions, C hidden size, 
 import torch
 from transformers import PreTrainedModel
 
+from tokenspectrum.training.backends.local.head import blocked_logprobs
 from tokenspectrum.training.backends.local.padded import Padded
+
+# The largest vocabulary whose logits a micro-batch holds.
+WHOLE = 4096
 
 
 def response_logprobs(model: PreTrainedModel, padded: Padded) -> torch.Tensor:
     """float32 N, differentiable: log-probability of every response token, full vocabulary, temperature 1.
 
     Logits are computed only where they are needed.  rollout/measure.py has checked that the head alone makes them,
-    without a soft cap.
+    without a soft cap.  Those of a large vocabulary are never held all at once.
     """
     hidden_BTC = model.base_model(input_ids=padded.ids_BT, use_cache=False).last_hidden_state
-    logits_NV = model.get_output_embeddings()(hidden_BTC.flatten(0, 1)[padded.query_N]).float()
+    hidden_NC, head = hidden_BTC.flatten(0, 1)[padded.query_N], model.get_output_embeddings()
+    if len(head.weight) > WHOLE:
+        return blocked_logprobs(hidden_NC, head.weight, getattr(head, "bias", None), padded.target_N)
+    logits_NV = head(hidden_NC).float()
     return logits_NV.gather(1, padded.target_N[:, None])[:, 0] - logits_NV.logsumexp(1)
