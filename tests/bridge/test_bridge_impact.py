@@ -13,8 +13,9 @@ from snakedvc.dvcfiles.pipeline import Pipeline, load_pipeline
 
 SAMPLING = "evaluate evaluate_base policy sample train"
 EVERY = (
-    "bases curves differences evaluate evaluate_base gradients layers pattern policy prompts quadrants rollouts sample "
-    "scatter support table1 teachers tokens train weights"
+    "bases curves differences dynamics evaluate evaluate_base explorers forking gradients layers loss overlap pattern "
+    "policy position power predictive prompts quadrants rescore_base rollouts sample scatter seeds selective sparse "
+    "support table1 table2 teachers tokens train transfer weights"
 )
 EDITS = {
     # What rounds: in every key.  What checks it: in none.
@@ -50,10 +51,15 @@ EDITS = {
     "params/sampling.py": "rollouts sample train",
     "params/reward.py": "evaluate evaluate_base rollouts train",
     # Kernels and what reads their numbers; drawing and judging responses needs none.
-    "entropy/kernel_attention.py": "tokens train",
-    "entropy/kernel_predictive.py": "tokens train",
-    "policy/capture.py": "policy tokens train",
-    "rollout/measure.py": "tokens train",
+    "entropy/kernel_attention.py": "rescore_base tokens train",
+    "entropy/kernel_predictive.py": "rescore_base tokens train",
+    "policy/capture.py": "policy rescore_base tokens train",
+    "rollout/measure.py": "rescore_base tokens train",
+    # Of rescore there is no job, as tiny names no method for it.
+    "rollout/rescored.py": "rescore_base",
+    "stages/rescore.py": "",
+    "policy/kept.py": "evaluate",
+    "training/mismatch.py": "train",
     "rollout/judged.py": "rollouts train",
     # A rule: code.json says which training runs depend on it.
     "weighting/rules/_masks.py": "gradients weights",
@@ -70,6 +76,8 @@ EDITS = {
     "results/curves/result.py": "curves",
     "results/table1/result.py": "table1",
     "results/layers/query.sql": "layers",
+    "results/sparse/__init__.py": "sparse",
+    "results/outcome/figure.py": "forking loss position predictive selective sparse table2",
 }
 
 

@@ -33,6 +33,20 @@ def test_one_methods_rule_runs_what_depends_on_it(toy):
     assert toy.ran() == {"weights@anchor", "table"} | anchor
 
 
+def test_a_result_of_some_methods_runs_after_those_alone(toy):
+    toy.edit(
+        "dvc.yaml", "      - results/table.csv\n", "      - results/table.csv\n    meta: {only: {method: shown}}\n"
+    )
+    toy.edit("params.yaml", "preset:", "shown: [full]\npreset:")
+    toy.make()
+    assert toy.make() == {}
+    toy.edit("params.yaml", "anchor: {p: 0.2}", "anchor: {p: 0.5}")
+    assert toy.make() == {}
+    toy.edit("params.yaml", "full: {p: 1.0}", "full: {p: 0.9}")
+    assert {"table", "weights@full"} < toy.ran()
+    assert not any("anchor" in addr for addr in toy.make())
+
+
 def test_systems_and_documents_plan_nothing(toy):
     toy.edit("params.yaml", "threads: 1", "threads: 2")
     (toy.root / "README.md").write_text("new")

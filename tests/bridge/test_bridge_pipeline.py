@@ -1,11 +1,16 @@
 """The reader of dvc.yaml on small files written for the purpose."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
+from snakedvc.dvcfiles.digest import listing_md5
+from snakedvc.dvcfiles.hashes import DepHashes
 from snakedvc.dvcfiles.pipeline import load_pipeline
 from snakedvc.errors import ProjectError
 from snakedvc.planning.snake import Stages
+from snakedvc.running.inputs import data_entries
 
 PARAMS = {"preset": "p", "methods": ["ab", "ab_c"], "seeds": [1, 20], "flags": [True, False], "train": {"rate": 0.5}}
 TRAIN = {
@@ -45,6 +50,35 @@ def test_a_matrix_is_every_combination_in_order(load):
     assert (stage.code, stage.data) == (("src/pkg/train.py",), ("given",))
     assert pipeline.values(stage) == {"train.rate": 0.5}
     assert pipeline.given(stage) == ["given"]
+
+
+def test_a_reader_may_mean_some_of_the_runs_in_a_folder(load):
+    params = PARAMS | {"table": {"methods": ["ab_c", "nonesuch"]}}
+    pipeline = load(
+        params, train=TRAIN, table=TABLE | {"meta": {"only": {"method": "table.methods", "other": "seeds"}}}
+    )
+    stage = pipeline.stage("table")
+    assert pipeline.inputs(stage) == ["out/p/ab_c-s1", "out/p/ab_c-s20"]
+    assert [s.addr for s in pipeline.upstream(stage)] == ["train@ab_c-1", "train@ab_c-20"]
+    assert pipeline.given(stage) == []
+    assert pipeline.made_under("out/p") == pipeline.inputs(load(params, train=TRAIN, table=TABLE).stage("table"))
+    with pytest.raises(ProjectError, match=r"table must be a list of names or numbers for stage table"):
+        load(params, train=TRAIN, table=TABLE | {"meta": {"only": {"method": "table"}}})
+
+
+def test_a_folder_that_nothing_fills_under_these_params_is_empty_and_not_the_users(load):
+    none, table = PARAMS | {"methods": []}, TABLE | {"deps": ["out/p", "mine"]}
+    with pytest.raises(ProjectError, match="methods: is empty, so stage train would have no job"):
+        load(none, train=TRAIN, table=table)
+    pipeline = load(none, train=TRAIN | {"meta": {"may_be_empty": True}}, table=table)
+    stage = pipeline.stage("table")
+    assert pipeline.given(stage) == ["mine"]
+    assert pipeline.inputs(stage) == ["mine"]
+    Path("mine").write_text("a")
+    entries = {entry.path: entry.md5 for entry in data_entries(pipeline, stage)}
+    assert entries["out/p"] == listing_md5({})
+    hashes = DepHashes(pipeline, lambda _: None, lambda *_: {})
+    assert {dep: hashes.of(dep, stage) for dep in stage.data} == entries
 
 
 PAIRS = [{"base": 7, "seed": 1}, {"base": 7, "seed": 20}]

@@ -28,6 +28,7 @@ PARAMS = {
     "methods": list(METHODS),
     "bases": list(BASES),
     "replicates": REPLICATES,
+    "extra_runs": [],
     "prompts": {
         "benchmarks": [
             {"name": "easy", "source": {"kind": "stand_in", "benchmark": "math", "n": 6, "seed": 0}},
@@ -57,6 +58,26 @@ PARAMS = {
         "curves": {"metrics": ["reward", "length", "attention_entropy"], "smooth": 1},
     },
 }
+
+
+# Results that compare methods: those that there are, one window, and a panel of each kind.
+OUTCOMES = ("forking", "loss", "position", "predictive", "selective", "sparse", "table2")
+SHAPE = {
+    "methods": list(METHODS),
+    "reference": "full",
+    "contrasts": [],
+    "windows": [1],
+    "curves": ["reward", "grad_norm", "Avg", "hardest", "benchmarks"],
+    "smooth": 1,
+}
+PARAMS["analysis"] |= dict.fromkeys(OUTCOMES, SHAPE)
+PARAMS["analysis"] |= {
+    "transfer": {"methods": list(METHODS)},
+    "power": {},
+    "explorers": {"methods": list(METHODS)},
+    "overlap": {"methods": list(METHODS)},
+}
+PARAMS["analysis"]["dynamics"] = {"methods": list(METHODS), "layer": 1, "p": 0.2}
 
 
 def write_prompts(folder: Path, source: str, n: int) -> list[str]:
@@ -145,6 +166,15 @@ def write_gradients(root: Path, n: int, rng: np.random.Generator, **keys) -> Non
     write_manifest(root)
 
 
+def write_rescored(root: Path, base: int, rng: np.random.Generator, **keys) -> None:
+    """The probe of `base` under another policy.  Few distinct entropies, as in `token_columns`."""
+    n = sum(LENGTHS)
+    columns = places(LENGTHS) | {"base": [base] * n, "logprob": -rng.random(n)}
+    columns |= {"predictive_entropy": rng.integers(0, 6, n) / 4}
+    write_step(root, "rescored", TABLES["rescored"], columns, **keys)
+    write_manifest(root)
+
+
 def write_artifacts(artifacts: Path) -> None:
     rng = np.random.default_rng(0)
     prompt_ids = write_prompts(artifacts / "prompts" / "train", "train", 4)
@@ -168,7 +198,12 @@ def write_artifacts(artifacts: Path) -> None:
             scores = artifacts / "evaluate" / f"{method}-s{seed}"
             write_scores(scores, method, seed, STEPS, random_right(rng, 0.9 if method == "full" else 0.5))
             write_manifest(scores)
-    for seed in SEEDS:
+    for seed, base in zip(SEEDS, BASES, strict=True):
+        for method, step in ((method, step) for method in METHODS for step in (2, 4)):
+            folder = artifacts / f"rescore/{method}-s{seed}"
+            write_rescored(folder, base, rng, run=method, seed=seed, step=step)
+        for scorer in BASES:
+            write_rescored(artifacts / f"rescore_base/{base}", base, rng, run="base", seed=scorer, step=0)
         scores = artifacts / "evaluate_base" / f"s{seed}"
         write_scores(scores, "base", seed, 0, random_right(rng, 0.3))
         write_manifest(scores)

@@ -23,6 +23,7 @@ from tokenspectrum.results.declare import Column, Result
 from tokenspectrum.results.discover import results
 from tokenspectrum.results.dvcfile import HEADING, drifted, with_results
 from tokenspectrum.results.lacking import lacks, refused
+from tokenspectrum.results.sources import SOURCES
 from tokenspectrum.stages import result as stage
 
 ROOT = Path(__file__).parents[2]
@@ -147,7 +148,7 @@ def test_a_figure_is_drawn_from_its_csv_alone(artifacts, params, name, monkeypat
     params["analysis"]["layers"] = {"p": 0.2, "score": "entropy_norm"}
     save_params(params)
     result = results()[name]
-    folders = [word for source in result.reads for word in (f"--{source}", f"{artifacts}/{source}")]
+    folders = [w for source in result.reads for w in (f"--{source}", f"{artifacts}/{SOURCES[source].folder}")]
     files = [word for kind, path in result.outs.items() for word in (f"--{kind}", path)]
     stage.main([result.module, *folders, *files])
     drawn = imread(result.outs["png"])

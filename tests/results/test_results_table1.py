@@ -14,9 +14,9 @@ from scipy import stats
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.results.numbers import number
+from tokenspectrum.results.published import published
 from tokenspectrum.results.sources import Wanted
 from tokenspectrum.results.statistics import holm
-from tokenspectrum.results.table1.result import published
 from tokenspectrum.results.tables import Tables
 from tokenspectrum.stages import result
 from tokenspectrum.tokenlog.writer import write_manifest

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snakedvc.dvcfiles.cache import DamagedObjectError, MissingObjectError
 from snakedvc.dvcfiles.digest import listing_md5
-from snakedvc.dvcfiles.pipeline import Pipeline
+from snakedvc.dvcfiles.pipeline import Pipeline, Stage
 from snakedvc.dvcfiles.record import CODE_ROOT
 from snakedvc.dvcfiles.seen import Given
 
@@ -35,12 +35,12 @@ class DepHashes:
             self._given[path] = self._files.hash(path) if os.path.exists(path) else ""
         return self._given[path] or None
 
-    def data(self, dep: str) -> str | None:
-        """The hash that data dep `dep` has with all outputs in place; None if it is not known."""
-        made = self._pipeline.made_under(dep)
+    def data(self, dep: str, reader: Stage) -> str | None:
+        """The hash that data dep `dep` of `reader` has with all outputs in place; None if it is not known."""
+        made = self._pipeline.made_under(dep, reader)
         if made == [dep]:
             return self._made(dep)
-        if not made:
+        if dep in self._pipeline.given(reader):
             return self._now(dep)
         files: dict[str, str] = {}
         for out in made:
@@ -55,6 +55,6 @@ class DepHashes:
             files |= {f"{name}/{n}".rstrip("/"): h for n, h in inside.items()}
         return listing_md5(files)
 
-    def of(self, dep: str) -> str | None:
-        """The hash of any dep."""
-        return self.code(dep) if dep.startswith(CODE_ROOT) else self.data(dep)
+    def of(self, dep: str, reader: Stage) -> str | None:
+        """The hash of any dep of `reader`."""
+        return self.code(dep) if dep.startswith(CODE_ROOT) else self.data(dep, reader)

@@ -3,6 +3,11 @@
 It understands a part of DVC's language: `${...}` with params and `item`, and `matrix` over lists of scalars, or of
 mappings of scalars.  Anything else is a ProjectError and no guess.
 
+A stage that reads a folder which others fill may say which of them it means: `meta: {only: {method: some.params}}`
+means those whose matrix has, at `method`, a value of the list `some.params`.  `meta: {may_be_empty: true}` lets the
+list of a stage's matrix be empty: then there is no job of it, and a folder that it alone would fill is empty.  DVC
+itself ignores `meta`.
+
 A mapping is called by the value that stands in the outputs: where `replicate` has the item `{seed: 3, base: 1}` and an
 output is `log-s${item.replicate.seed}`, the stage is `train@full-3`.  DVC calls it by its place in the list,
 `train@full-replicate2`, and so does dvc.lock.
@@ -27,7 +32,8 @@ from snakedvc.yamlfile import load_yaml
 DVC_YAML = Path("dvc.yaml")
 PARAMS_YAML = Path(PARAMS_NAME)
 VARIABLE = re.compile(r"\$\{\s*([^}]+?)\s*\}")
-_KNOWN_KEYS = {"desc", "matrix", "cmd", "deps", "params", "outs"}
+_ITEM = re.compile(r"\$\{\s*item\.")
+_KNOWN_KEYS = {"desc", "matrix", "cmd", "deps", "params", "outs", "meta"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,8 @@ class Stage:
     """One concrete stage: `train@full-1` is stage `train` with the item method=full, seed=1.
 
     `entry` is what DVC calls it, in dvc.lock too: another name than `addr` if an item is a mapping.  `named`: those of
-    `deps` that dvc.yaml does not list, since params name them (settings.py).
+    `deps` that dvc.yaml does not list, since params name them (settings.py).  `item` has what
+    each axis of its matrix is called here.  `only` has the items, by axis, of the stages that its folder deps mean.
     """
 
     name: str
@@ -46,6 +53,12 @@ class Stage:
     params: tuple[str, ...]
     outs: tuple[str, ...]
     named: tuple[str, ...] = ()
+    item: Mapping[str, str] = field(default_factory=dict)
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def means(self, other: "Stage") -> bool:
+        """Whether it reads what `other` fills of a folder."""
+        return all(other.item[axis] in names for axis, names in self.only.items() if axis in other.item)
 
     @cached_property
     def code(self) -> tuple[str, ...]:
@@ -104,19 +117,38 @@ class Pipeline:
         found = [s for s in self.stages.values() if s.name == name]
         return found or [self.stage(name)]
 
-    def made_under(self, dep: str) -> list[str]:
-        """The outputs of configured stages that `dep` means: itself, or all outputs below it if stages fill it."""
+    def made_under(self, dep: str, reader: Stage | None = None) -> list[str]:
+        """The outputs of configured stages that `dep` means: itself, or all outputs below it if stages fill it.
+
+        Of those that fill it, only what `reader` means, if one is given.
+        """
         if dep in self.producers:
             return [dep]
-        return sorted(out for out in self.producers if out.startswith(dep.rstrip("/") + "/"))
+        below = (out for out in self.producers if out.startswith(dep.rstrip("/") + "/"))
+        return sorted(out for out in below if reader is None or reader.means(self.producers[out]))
 
     def inputs(self, stage: Stage) -> list[str]:
-        """Concrete data inputs of `stage`.  For a folder that other stages fill, these are its configured runs."""
-        return list(itertools.chain.from_iterable(self.made_under(d) or [d] for d in stage.data))
+        """Concrete data inputs of `stage`.  For a folder that other stages fill, these are the runs that it means."""
+        given = set(self.given(stage))
+        return list(itertools.chain.from_iterable([d] if d in given else self.made_under(d, stage) for d in stage.data))
 
     def given(self, stage: Stage) -> list[str]:
         """Data deps that no stage makes.  The user provides these files and folders."""
-        return [d for d in stage.data if not self.made_under(d)]
+        return [d for d in stage.data if not self.made_under(d) and not self._left_empty(d)]
+
+    def _left_empty(self, dep: str) -> bool:
+        """Whether `dep` is a folder that stages would fill whose matrix is empty under these params."""
+        return any(out.startswith(dep.rstrip("/") + "/") for out in self._outs_of_none)
+
+    @cached_property
+    def _outs_of_none(self) -> list[str]:
+        """The outputs of templates whose matrix is empty, each up to where its item would stand."""
+        stages = {stage.name for stage in self.stages.values()}
+        found = []
+        for name in self.templates.keys() - stages:
+            for path in _paths(name, self.templates[name]["outs"]):
+                found.append(_resolve(_ITEM.split(path)[0], self.params, f"stage {name}"))
+        return found
 
     @cached_property
     def _upstream(self) -> dict[str, list[Stage]]:
@@ -214,7 +246,7 @@ def _matrix(name: str, template: Mapping[str, Any], params: Mapping[str, Any]) -
             values = lookup(params, match.group(1), f"stage {name}")
         if not isinstance(values, list):
             raise ProjectError(f"{where}: must be a list, for matrix {axis} of stage {name} (got {values!r:.60})")
-        if not values:
+        if not values and not template.get("meta", {}).get("may_be_empty"):
             raise ProjectError(f"{where}: is empty, so stage {name} would have no job; list at least one {axis}")
         key = _telling_key(name, template, axis)
         axes[axis] = [_value(where, axis, i, value, key) for i, value in enumerate(values)]
@@ -276,6 +308,7 @@ def _concrete(
     if unknown := set(template) - _KNOWN_KEYS:
         raise ProjectError(f"{DVC_YAML}: stage {name}: {', '.join(sorted(unknown))} is not supported by the bridge")
     axes = _matrix(name, template, params)
+    only = _only(name, template, params)
     for values in itertools.product(*axes.values()):
         context = {**params, "item": {axis: value.content for axis, value in zip(axes, values, strict=True)}}
 
@@ -292,7 +325,20 @@ def _concrete(
             params=paths("params"),
             outs=paths("outs"),
             named=named,
+            item={axis: value.name for axis, value in zip(axes, values, strict=True)},
+            only=only,
         )
+
+
+def _only(name: str, template: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Of each axis that `meta: {only: ...}` names, the values of its list in params."""
+    found = {}
+    for axis, dotted in template.get("meta", {}).get("only", {}).items():
+        values = lookup(params, str(dotted), f"stage {name}")
+        if not isinstance(values, list) or not all(map(_is_scalar, values)):
+            raise ProjectError(f"{PARAMS_YAML}: {dotted} must be a list of names or numbers for stage {name}")
+        found[axis] = tuple(map(text, values))
+    return found
 
 
 def load_pipeline(dvc_yaml: Path = DVC_YAML, params_yaml: Path = PARAMS_YAML) -> Pipeline:

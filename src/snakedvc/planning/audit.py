@@ -69,7 +69,7 @@ class Audit:
     def wanted(self, stage: Stage) -> Record:
         """The record that a run would have before it starts.  An input that is not known yet has no hash."""
         if stage.addr not in self._wanted:
-            deps = [Entry(dep, self._hashes.of(dep)) for dep in stage.deps]
+            deps = [Entry(dep, self._hashes.of(dep, stage)) for dep in stage.deps]
             self._wanted[stage.addr] = self._pipeline.record(stage, deps)
         return self._wanted[stage.addr]
 

@@ -134,7 +134,7 @@ class Driver:
         """The record that a run would have before it starts; None while an input is not known."""
         if self._forced(stage) or any(self._settled[s.addr].outs is None for s in self._pipeline.upstream(stage)):
             return None
-        deps = [Entry(dep, self._hashes.of(dep)) for dep in stage.deps]
+        deps = [Entry(dep, self._hashes.of(dep, stage)) for dep in stage.deps]
         return None if any(dep.md5 is None for dep in deps) else self._pipeline.record(stage, deps)
 
     def _decide(self, stage: Stage) -> Settled:

@@ -106,6 +106,8 @@ class Stages:
             print(f"left out: {line}", file=sys.stderr)
         for stage in self.pipeline.stages.values():
             self.pipeline.values(stage)
+            if stage.name in self._refused:
+                continue
             for path in self.pipeline.given(stage):
                 if not os.path.exists(path):
                     what = "a link to nothing" if os.path.islink(path) else "no such file or folder"
@@ -121,7 +123,7 @@ class Stages:
 
     def jobs(self) -> Iterator[Job]:
         """How the jobs of each stage template are run."""
-        for name in self.pipeline.templates:
+        for name in dict.fromkeys(stage.name for stage in self.pipeline.stages.values()):  # a matrix may be empty
             asked = _OPTIONS | dict(self._needs(name) if self._needs else {})
             own = {option: asked.pop(option) for option in _OPTIONS}
             axes = self.pipeline.axes(name)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snakedvc.code.freeze import code_entries
 from snakedvc.dvcfiles.cache import Cache, DamagedObjectError, MissingObjectError
-from snakedvc.dvcfiles.digest import digest, files_under, hash_files
+from snakedvc.dvcfiles.digest import digest, files_under, hash_files, listing_md5
 from snakedvc.dvcfiles.pipeline import DVC_YAML, Pipeline, Stage
 from snakedvc.dvcfiles.record import Entry, Record
 from snakedvc.dvcfiles.store import Store
@@ -26,8 +26,12 @@ class RefusedError(ProjectError):
 def data_entries(pipeline: Pipeline, stage: Stage) -> list[Entry]:
     """Entries of the data deps.  If other stages fill a folder, only the configured runs in it are hashed."""
     entries = []
+    given = set(pipeline.given(stage))
     for dep in stage.data:
-        made = pipeline.made_under(dep)
+        made = pipeline.made_under(dep, stage)
+        if not made and dep not in given:
+            entries.append(Entry(dep, listing_md5({}), 0, 0))  # nothing is configured that would fill it
+            continue
         only = None if made in ([], [dep]) else made
         for path in made or [dep]:
             if not os.path.exists(path):

@@ -36,13 +36,15 @@ def read_query(args: argparse.Namespace) -> str:
 def _rebuild(stack: ExitStack, artifacts: Path) -> tuple[Path, list[Any]]:
     """The database and what became of its sources; in a temporary folder where results/ cannot be written."""
     from tokenspectrum.params.base import read_sections
-    from tokenspectrum.params.replicates import Replicates
+    from tokenspectrum.params.replicates import ExtraRuns, Replicates
     from tokenspectrum.params.values import Name, Names, Numbers
     from tokenspectrum.results.database import rebuild
     from tokenspectrum.results.sources import Wanted
 
-    preset, methods, bases, replicates = read_sections(preset=Name, methods=Names, bases=Numbers, replicates=Replicates)
-    wanted = Wanted(methods.root, [replicate.seed for replicate in replicates.root], bases.root)
+    preset, methods, bases, replicates, extra = read_sections(
+        preset=Name, methods=Names, bases=Numbers, replicates=Replicates, extra_runs=ExtraRuns
+    )
+    wanted = Wanted(methods.root, [replicate.seed for replicate in replicates.root], bases.root, extra.root)
     arguments = (artifacts / preset.root, wanted)
     try:
         return DATABASE, rebuild(DATABASE, *arguments)

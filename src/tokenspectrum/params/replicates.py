@@ -15,6 +15,21 @@ class Replicate(Frozen):
     base: int = Field(..., ge=0, le=MOST_SEED, description="base policy that it trains, one of bases")
 
 
+class ExtraRun(Frozen):
+    """One more training of one method: a replicate that the other methods do not have."""
+
+    run: str = Field(..., description="METHOD-sSEED: what its outputs are called")
+    method: str = Field(..., description="one of methods")
+    seed: int = Field(..., ge=0, le=MOST_SEED, description="training seed, of no replicate")
+    base: int = Field(..., ge=0, le=MOST_SEED, description="base policy that it trains, one of bases")
+
+
+class ExtraRuns(RootModel[tuple[ExtraRun, ...]]):
+    """The list `extra_runs`."""
+
+    model_config = {"frozen": True}
+
+
 class Replicates(RootModel[tuple[Replicate, ...]]):
     """The list `replicates`."""
 

@@ -18,7 +18,8 @@ from tokenspectrum.params.layers import resolve_layer
 from tokenspectrum.params.policy import PolicyParams
 from tokenspectrum.params.problems import close, found, line
 from tokenspectrum.params.prompts import PromptsParams
-from tokenspectrum.params.replicates import MOST_SEED, Replicate
+from tokenspectrum.params.replicates import MOST_SEED, ExtraRun, Replicate
+from tokenspectrum.params.rescore import RescoreParams
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.params.rollouts import RolloutsParams
 from tokenspectrum.params.rules import RuleParams
@@ -47,6 +48,10 @@ class Params(Frozen):
     replicates: tuple[Replicate, ...] = Field(
         min_length=1, description="trainings of every method: what each n, interval and test is over"
     )
+    extra_runs: tuple[ExtraRun, ...] = Field(
+        default=(),
+        description="further trainings of single methods, read by the results that count runs (explorers) and no other",
+    )
     prompts: PromptsParams
     policy: PolicyParams
     reward: RewardParams = RewardParams()
@@ -57,6 +62,7 @@ class Params(Frozen):
     rules: dict[Name, RuleParams] = Field(description="weighting rules by method name")
     train: TrainParams = TrainParams()
     evaluate: EvaluateParams = EvaluateParams()
+    rescore: RescoreParams = RescoreParams()
     analysis: AnalysisParams = AnalysisParams()
     systems: SystemsParams = SystemsParams()
 
@@ -75,6 +81,7 @@ class Params(Frozen):
                 near = close(method, self.rules)
                 yield f"methods: {method} has no entry in rules{near or '; there are ' + ', '.join(self.rules)}"
         yield from self._replicate_problems()
+        yield from self._extra_problems()
         yield from self._name_problems()
         yield from self._layer_problems()
         yield from self._length_problems()
@@ -97,6 +104,22 @@ class Params(Frozen):
         kind = self.policy.root.kind
         if kind != "tiny" and len(self.bases) > 1:
             yield f"bases: a {kind} policy is one base policy, and bases holds {len(self.bases)}"
+
+    def _extra_problems(self) -> Iterator[str]:
+        """An extra run is one of a method and a base that are there, under a seed that no replicate of it has."""
+        named = [extra.run for extra in self.extra_runs]
+        for i, extra in enumerate(self.extra_runs):
+            field = f"extra_runs.{i}"
+            if extra.run != (name := f"{extra.method}-s{extra.seed}"):
+                yield f"{field}.run: {extra.run} is the run {name}; write that"
+            elif extra.run in named[:i]:
+                yield f"{field}.run: {extra.run} is listed twice"
+            if extra.method not in self.methods:
+                yield f"{field}.method: {extra.method} is not in methods; add it there"
+            if extra.base not in self.bases:
+                yield f"{field}.base: {extra.base} is not in bases; add it there"
+            if extra.seed in self.seeds:
+                yield f"{field}.seed: {extra.seed} is a replicate's, which trains every method; give it its own"
 
     def _name_problems(self) -> Iterator[str]:
         """Names that would be taken for something else: in a table, case does not count."""
@@ -178,6 +201,12 @@ class Params(Frozen):
         for step in self.evaluate.steps:
             if step not in kept:
                 yield f"evaluate.steps: {step} is not kept; add it to train.keep_steps"
+        for step in self.rescore.steps if self.rescore.steps != "kept" else ():
+            if step not in kept:
+                yield f"rescore.steps: {step} is not kept; add it to train.keep_steps"
+        for method in self.rescore.methods:
+            if method not in self.methods:
+                yield f"rescore.methods: {method} is not in methods, so there is no policy of it; add it there"
 
     def _system_problems(self) -> Iterator[str]:
         """What runs on verl or vLLM has its machines described, and they divide the work."""

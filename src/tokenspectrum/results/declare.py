@@ -64,9 +64,14 @@ class Result:
     columns: tuple[Column, ...]
     """Of the CSV, in order."""
     params: type[BaseModel] | None = None
-    """Its own options, each with a default: the section `analysis.<name>` of params."""
+    """Its own options, each with a default: the section `analysis.<name>` of params.
+
+    With an option `methods` it reads the runs of those methods and of no other.
+    """
     others: Mapping[str, type[BaseModel]] = field(default_factory=dict)
     """Further params that it reads, by dotted name, each with the model that it is read as."""
+    folder: str | None = None
+    """Its option that names a folder of files which the user puts there: in its key, and `tables.folder`."""
     query: str | None = None
     """Its SQL file, where the rows of that are the whole answer; else `compute` in result.py makes it."""
     figure: bool = False
@@ -122,15 +127,23 @@ class Result:
         return {kind: f"results/{self.name}.{kind}" for kind in kinds}
 
     @property
+    def own_methods(self) -> bool:
+        """Whether its own options say which methods it reads."""
+        return self.params is not None and "methods" in self.params.model_fields
+
+    @property
     def models(self) -> dict[str, type[BaseModel]]:
         """Every params section that it reads, sorted by dotted name, with its model."""
         from tokenspectrum.params.policy import PolicyParams
-        from tokenspectrum.params.replicates import Replicates
+        from tokenspectrum.params.replicates import ExtraRuns, Replicates
         from tokenspectrum.params.values import Name, Names, Numbers
 
         own = {self.section: self.params} if self.params else {}
         sources = [SOURCES[name] for name in self.reads]
         lists = {"methods": ("method", Names), "replicates": ("seed", Replicates), "bases": ("base", Numbers)}
+        lists["extra_runs"] = ("more", ExtraRuns)
+        if self.own_methods:
+            del lists["methods"]
         listed = {name: model for name, (axis, model) in lists.items() if any(s.names(axis) for s in sources)}
         every = {"preset": Name, "policy": PolicyParams}
         return dict(sorted((own | listed | every | dict(self.others)).items()))

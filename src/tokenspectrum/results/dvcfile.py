@@ -20,14 +20,19 @@ HEADING = """\
 def stage(result: Result) -> dict[str, Any]:
     """Its entry under `stages`, without code deps."""
     folders = {source: f"artifacts/${{preset}}/{SOURCES[source].folder}" for source in result.reads}
+    if result.folder:
+        folders["folder"] = f"${{{result.section}.{result.folder}}}"
     options = [f"--{name} {path}" for name, path in [*folders.items(), *result.outs.items()]]
-    return {
+    entry: dict[str, Any] = {
         "desc": result.title,
         "cmd": [f"python -m tokenspectrum.stages.result {result.module}", *options],
         "deps": sorted(folders.values()),
         "params": list(result.models),
         "outs": list(result.outs.values()),
     }
+    if result.own_methods:
+        entry["meta"] = {"only": {"method": f"{result.section}.methods"}}
+    return entry
 
 
 def block(result: Result) -> str:
@@ -38,6 +43,9 @@ def block(result: Result) -> str:
     for key in ("deps", "params", "outs"):
         if entry[key]:
             lines += [f"    {key}:", *(f"      - {value}" for value in entry[key])]
+    if "meta" in entry:
+        lines += ["    meta:", "      only:"]
+        lines += [f"        {axis}: {name}" for axis, name in entry["meta"]["only"].items()]
     return "\n".join(lines) + "\n"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import RootModel
 
 from tokenspectrum.params.base import read_sections
-from tokenspectrum.params.replicates import Replicate
+from tokenspectrum.params.replicates import ExtraRun, Replicate
 from tokenspectrum.results.declare import Result
 from tokenspectrum.results.sources import Wanted
 
@@ -25,13 +25,18 @@ class Given:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods that are trained, in order."""
-        return self.values.get("methods", ())
+        """The methods that it reads, in order: those of its own options if it has them, or all that are trained."""
+        return getattr(self.own, "methods", None) or self.values.get("methods", ())
 
     @property
     def replicates(self) -> tuple[Replicate, ...]:
         """The trainings of each method: a seed and a base policy each."""
         return self.values.get("replicates", ())
+
+    @property
+    def more(self) -> tuple[ExtraRun, ...]:
+        """The further runs of the methods that it reads."""
+        return tuple(extra for extra in self.values.get("extra_runs", ()) if extra.method in self.methods)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -46,7 +51,7 @@ class Given:
     @property
     def wanted(self) -> Wanted:
         """What tables are read of."""
-        return Wanted(self.methods, self.seeds, self.values.get("bases", ()))
+        return Wanted(self.methods, self.seeds, self.values.get("bases", ()), self.more)
 
 
 def read_given(result: Result) -> Given:

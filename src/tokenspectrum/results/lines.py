@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
 from tokenspectrum.results.figures import FigureSpec
 
+FEW_POINTS = 12  # of so few points each is marked
 LEFT, PANEL_WIDTH, PANEL_HEIGHT, LEAST_WIDTH = 0.8, 1.5, 1.7, 9.0  # inches
 
 
@@ -76,6 +77,7 @@ def _line(points: Sequence[Mapping[str, Any]], spec: FigureSpec, method: str) ->
 
 def _panel(axis: Axes, points: Sequence[Mapping[str, Any]], spec: FigureSpec, method: str, colour: str) -> None:
     steps_S, mean_S, low_S, high_S = _line(points, spec, method)
-    axis.plot(steps_S, mean_S, color=colour, linewidth=1.5)
+    marker = "o" if len(steps_S) <= FEW_POINTS else None
+    axis.plot(steps_S, mean_S, color=colour, linewidth=1.5, marker=marker, markersize=3)
     if spec.n > 1:
         axis.fill_between(steps_S, low_S, high_S, color=colour, alpha=0.2, linewidth=0)

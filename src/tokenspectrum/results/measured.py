@@ -43,19 +43,22 @@ class Ends:
     collapsed: bool
 
 
-def read_scores(tables: Tables, benchmarks: Sequence[str], checkpoints: int) -> Scores:
+def read_scores(
+    tables: Tables, benchmarks: Sequence[str], checkpoints: int, asked: str = "analysis.table1.last_checkpoints"
+) -> Scores:
     """Scores of all methods and of the base policies under all seeds; trained runs over their last `checkpoints`.
 
-    Raises UserError where a folder is incomplete, or where runs were not asked the same problems equally often.
+    `asked` is what asks for so many.  Raises UserError where a folder is incomplete, or where runs were not asked the
+    same problems equally often.
     """
     text = query_text("queries/accuracy.sql")
-    rows = tables.ask(text, of=["evaluate"], checkpoints=checkpoints) if tables.wanted.methods else []
+    of = [source for source in ("evaluate", "evaluate_more") if source in tables.roots]
+    rows = tables.ask(text, of=of, checkpoints=checkpoints) if tables.wanted.methods else []
     for row in rows:
         if row["checkpoints"] != checkpoints:
             raise UserError(
                 f"{tables.roots['evaluate'] / '{run}-s{seed}'.format(**row)}: {row['checkpoints']} evaluated"
-                f" checkpoints, analysis.table1.last_checkpoints asks for {checkpoints}; add steps to evaluate, or"
-                " lower it"
+                f" checkpoints, {asked} asks for {checkpoints}; add steps to evaluate, or lower it"
             )
     rows += tables.ask(text, of=["evaluate_base"], checkpoints=1)
     problems: dict[tuple[str, int], dict[str, dict[str, float]]] = {}

@@ -4,14 +4,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tokenspectrum.params.replicates import ExtraRun
+
 
 @dataclass(frozen=True)
 class Wanted:
-    """What params name: methods, the replicates' seeds, and base policies."""
+    """What params name: methods, the replicates' seeds, base policies, and further runs."""
 
     methods: Sequence[str] = ()
     seeds: Sequence[int] = ()
     bases: Sequence[int] = ()
+    more: Sequence[ExtraRun] = ()
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,9 @@ class Source:
     """An out of a stage that holds tables.
 
     `folder` is below artifacts/<preset>/, and `leaf` below that: one folder a method and seed, a seed, a base policy,
-    or a method and base policy.  The first table is always in it, the others where they were asked for.  `run` is whose
-    rows they are (None: the table has no runs).  Rows of the probe have the number of the base policy as seed.
+    a method and base policy, or a further run.  The first table is always in it, the others where they were asked for.
+    `run` is whose rows they are (None: the table has no runs, or several).  Rows of the probe have the number of the
+    base policy as seed.
 
     `once`: all base policies have the same rows, as those of a preset share a tokenizer.  The first one's are read.
     """
@@ -32,11 +36,15 @@ class Source:
     once: bool = False
 
     def names(self, axis: str) -> bool:
-        """Whether its folders are told apart by `axis`: method, seed or base."""
+        """Whether its folders are told apart by `axis`: method, seed, base, or more (a further run)."""
         return f"{{{axis}}}" in self.leaf
 
     def places(self, root: Path, wanted: Wanted) -> Iterator["Place"]:
         """Its folders for what is wanted, where `root` is where `folder` lies."""
+        if self.names("more"):
+            for extra in wanted.more:
+                yield Place(root / self.leaf.format(more=extra.run), self.tables, extra.method, extra.seed)
+            return
         bases = wanted.bases[:1] if self.once else wanted.bases
         for method in wanted.methods if self.names("method") else [""]:
             for seed in wanted.seeds if self.names("seed") else [None]:
@@ -71,6 +79,10 @@ SOURCES = {
     "tokenlog": Source(
         "train", ("runs", "responses", "tokens", "attention", "attention_rows"), f"{_EACH}/tokenlog", "{method}"
     ),
+    "rescore": Source("rescore", ("rescored",), _EACH, "{method}"),
+    "rescore_base": Source("rescore_base", ("rescored",), "{base}"),
     "evaluate": Source("evaluate", ("scores",), _EACH, "{method}"),
+    "metrics_more": Source("more/metrics", ("metrics",), "{more}"),
+    "evaluate_more": Source("more/evaluate", ("scores",), "{more}"),
     "evaluate_base": Source("evaluate_base", ("scores",), "s{seed}", "base"),
 }

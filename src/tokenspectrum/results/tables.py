@@ -18,11 +18,15 @@ from tokenspectrum.tokenlog.reader import check_folder
 
 @dataclass(frozen=True)
 class Tables:
-    """`roots[source]` is where a source's folder lies; `package` is the result's, where its SQL files are."""
+    """`roots[source]` is where a source's folder lies; `package` is the result's, where its SQL files are.
+
+    `folder` is the user's own, where the result declares one.
+    """
 
     roots: Mapping[str, Path]
     wanted: Wanted
     package: str
+    folder: Path | None = None
     _files: dict[str, dict[str, list[str]]] = field(default_factory=dict, repr=False)
 
     def files(self, source: str) -> dict[str, list[str]]:

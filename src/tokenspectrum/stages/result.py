@@ -51,12 +51,14 @@ def main(argv: list[str] | None = None) -> None:
     for source in result.reads:
         tables = ", ".join(SOURCES[source].tables)
         parser.add_argument(f"--{source}", type=Path, required=True, help=f"folder with {tables}")
+    if result.folder:
+        parser.add_argument("--folder", type=Path, required=True, help=f"{result.section}.{result.folder}")
     for kind in result.outs:
         parser.add_argument(f"--{kind}", type=Path, required=True, help=f"the {kind} file to write")
     args = vars(parser.parse_args(rest))
     given = read_given(result)
     roots = {source: args[source] for source in result.reads}
-    found = answer(result, module, Tables(roots, given.wanted, result.package), given)
+    found = answer(result, module, Tables(roots, given.wanted, result.package, args.get("folder")), given)
     rows = [{**row, **given.named} for row in found.rows]
     files = {"csv": to_csv(result.written, rows).encode()}
     if result.figure:

@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from tokenspectrum.systems.resources import ENGINES
+from tokenspectrum.systems.resources import ENGINES, SCORING
 
 INSTALL = "pip install 'tokenspectrum[cluster]', or [cluster-cpu] without a GPU (docs/verl.md)"
 
@@ -26,7 +26,7 @@ def unfit(params: Any, stages: Collection[str], here: bool) -> Iterator[str]:
     """One line for everything that a stage in `stages` needs and that is missing; `here`: they run on this machine."""
     systems, devices = params.systems, {}
     sampling = sorted({section for stage, section in ENGINES.items() if stage in stages})
-    if "train" in stages and params.train.trainer == "verl":
+    if {"train", "train_more"} & set(stages) and params.train.trainer == "verl":
         if lacking := _lacking("verl", "ray", "vllm"):
             yield f"train.trainer: verl, but there is no {' and no '.join(lacking)} installed here; {INSTALL}"
         devices["systems.verl.device"] = systems.verl.device
@@ -37,7 +37,7 @@ def unfit(params: Any, stages: Collection[str], here: bool) -> Iterator[str]:
             devices["systems.vllm.device"] = systems.vllm.device
         else:
             devices["systems.device"] = systems.device
-    if "tokens" in stages:
+    if set(SCORING) & set(stages):
         devices["systems.device"] = systems.device
     wanted = [field for field, device in devices.items() if device == "cuda"]
     if here and wanted and not _has_gpu():

@@ -8,19 +8,22 @@ from collections.abc import Mapping
 from typing import Any
 
 # The section whose `engine` a stage samples with.
-ENGINES = {"sample": "rollouts", "evaluate": "evaluate", "evaluate_base": "evaluate"}
+ENGINES = {"sample": "rollouts", "evaluate": "evaluate", "evaluate_base": "evaluate", "evaluate_more": "evaluate"}
+
+# Those that score given responses in one process.
+SCORING = ("tokens", "rescore", "rescore_base")
 
 
 def cluster_resources(stage: str, params: Mapping[str, Any]) -> dict[str, int | str]:
     """`nodes`, `gres` and what the plugin needs with them; empty for a stage that only uses cores of one node."""
     systems = params.get("systems", {})
-    if stage == "train" and params["train"]["trainer"] == "verl":
+    if stage in ("train", "train_more") and params["train"]["trainer"] == "verl":
         verl = systems["verl"]
         return _allocation(verl["device"], verl["nodes"], verl["gpus_per_node"])
     if stage in ENGINES and params[ENGINES[stage]]["engine"] == "vllm":
         vllm = systems["vllm"]
         return _allocation(vllm["device"], 1, vllm["tensor_parallel"] * vllm["shards"])
-    if (stage in ENGINES or stage == "tokens") and systems.get("device") == "cuda":
+    if (stage in ENGINES or stage in SCORING) and systems.get("device") == "cuda":
         return _allocation("cuda", 1, 1)
     return {}
 

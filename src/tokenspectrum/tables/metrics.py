@@ -29,6 +29,11 @@ SCHEMA = table_schema(
             "score_at_cut", pa.float64(), "score of the last token kept, null where the rule has no cut", nullable=True
         ),
         column("effective_sample_size", pa.float64(), "(sum w)^2 / sum w^2 over the rollout batch, tokens"),
+        column("sampling_k1", pa.float64(), "KL of the trainer's policy from the sampler's, mean of -ln r, nats"),
+        column("sampling_k3", pa.float64(), "the same as mean of r - 1 - ln r, which is never below 0, nats"),
+        column("sampling_ratio_p01", pa.float64(), "1st percentile of r, the trainer's probability over the sampler's"),
+        column("sampling_ratio_p99", pa.float64(), "99th percentile of r"),
+        column("sampling_gap_max", pa.float64(), "largest absolute ln r of a token, nats"),
         column("skipped", pa.int32(), "mini-batches without a step because D was 0"),
         column("lr", pa.float64(), "learning rate of the step"),
         column(

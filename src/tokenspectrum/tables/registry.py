@@ -10,6 +10,7 @@ from tokenspectrum.tables import (
     metrics,
     prompt_tokens,
     prompts,
+    rescored,
     responses,
     runs,
     sampled,
@@ -35,5 +36,6 @@ MODULES = (
     metrics,
     gradients,
     token_gradients,
+    rescored,
 )
 TABLES = {module.__name__.rsplit(".", 1)[1]: module.SCHEMA for module in MODULES}

@@ -16,6 +16,7 @@ from tokenspectrum.row_statistics import STATISTICS
 from tokenspectrum.tables import attention, attention_rows, metrics, responses, runs, tokens
 from tokenspectrum.tokenlog.writer import write_step
 from tokenspectrum.training.job import TrainJob
+from tokenspectrum.training.mismatch import sampling_mismatch
 from tokenspectrum.training.record import RowSample, StepRecord
 from tokenspectrum.weighting.apply import effective_sample_size
 
@@ -84,6 +85,7 @@ def summarise(record: StepRecord, layers: Sequence[int], clip: tuple[float, floa
         "kept_fraction": float((record.weight_N > 0).double().mean()),
         "score_at_cut": record.score_at_cut,
         "effective_sample_size": effective_sample_size(record.weight_N),
+        **sampling_mismatch(measured.logprob_N.numpy(), sampled_columns(rollouts.responses)["rollout_logprob"]),
         "skipped": sum(update.grad_norm is None for update in updates),
         "lr": record.lr,
         "generated_groups": rollouts.generated,

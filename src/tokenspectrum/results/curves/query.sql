@@ -1,4 +1,4 @@
--- Every metric of every method and step over its replicates.
+-- Every metric of every method and step over its replicates.  Of a norm a mini-batch: the mean of those that stepped.
 SELECT
     run AS method,
     metric,
@@ -9,7 +9,7 @@ SELECT
     min(value) AS low,
     max(value) AS high
 FROM (
-    UNPIVOT metrics
+    UNPIVOT (SELECT * REPLACE (list_avg(grad_norm) AS grad_norm) FROM metrics)
     ON COLUMNS(lambda name: list_contains($metrics, name))
     INTO NAME metric VALUE value
 )

@@ -12,6 +12,7 @@ from tokenspectrum.results.comparison import Comparison, averages, compare
 from tokenspectrum.results.declare import Answer
 from tokenspectrum.results.given import Given
 from tokenspectrum.results.measured import BASE, Scores, read_ends, read_scores
+from tokenspectrum.results.published import published
 from tokenspectrum.results.statistics import holm, summary
 from tokenspectrum.results.table1 import Table1Params
 from tokenspectrum.results.table1.page import Facts, to_markdown
@@ -113,15 +114,6 @@ def tested(comparison: Comparison, p_holm: float | None) -> Row:
         "boot_low": low,
         "boot_high": high,
     }
-
-
-def published(tables: Tables) -> dict[tuple[str, str], Row]:
-    """The paper's figures by method and replicates."""
-    rows = tables.query("published.sql", of=())
-    figures: list[Row] = [
-        {k: v if v is None or isinstance(v, str) else float(v) for k, v in row.items()} for row in rows
-    ]
-    return {(row.pop("method"), row.pop("replicates")): row for row in figures}
 
 
 def page(answer: Answer, given: Given) -> str:

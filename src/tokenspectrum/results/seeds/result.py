@@ -1,0 +1,14 @@
+"""Seed by seed, from the same scores as table 1."""
+
+from tokenspectrum.results.declare import Answer
+from tokenspectrum.results.given import Given
+from tokenspectrum.results.measured import read_scores
+from tokenspectrum.results.singly import singly
+from tokenspectrum.results.tables import Tables
+
+
+def compute(tables: Tables, given: Given) -> Answer:
+    """The base policy, then the methods; each replicate in the order of params."""
+    params, benchmarks = given["analysis.table1"], given["prompts.benchmarks"]
+    scores = read_scores(tables, [b.name for b in benchmarks], params.last_checkpoints)
+    return Answer(list(singly(scores, given.methods, given.replicates, benchmarks, params.reference)))
