@@ -9,7 +9,8 @@
 
 Systems code and systems params go into a stage's frozen copy and its provenance.  They are in no key.  A folder of
 `keyed-by` is not in the key of a stage that has an input with the file's name.  That file holds the hash of the part of
-the code that counts.
+the code that counts.  It may be JSON with files of code under `also`, each with its sha256: the stage's frozen copy
+gets them too.
 
 What `named-files` returns for a stage of dvc.yaml are its deps beside those that are listed there.  DVC's language has
 no way to list the paths that stand in a list of params.

@@ -90,7 +90,7 @@ def test_the_last_policy_and_those_kept_are_whole_policies(run):
 def resume_alone(job) -> int:
     """Without workers: what is refused, or left behind, is so before any of them is asked."""
     work = Workspace(job.checkpoints / "outputs")
-    return resume(VerlBackend(job, None, None), job.checkpoints, job.identity(), work)
+    return resume(VerlBackend(job, None, None), job.checkpoints, job.identity(), work).step
 
 
 def test_a_checkpoint_of_another_number_of_ranks_is_refused(tmp_path):

@@ -120,7 +120,11 @@ def set_at(data, dotted, value):
         ("prompts.benchmarks.0.name", "minerva", "Minerva differs from minerva in case alone"),
         ("methods", ["full", "randm20"], "methods: randm20 has no entry in rules; did you mean random20?"),
         ("train.learning_rat", 1, "train.learning_rat: unknown key; did you mean learning_rate?"),
-        ("rules.anchor20.layer", "middle", "'shallow', 'mid' or 'deep' (got \"middle\"); did you mean mid?"),
+        (
+            "rules.anchor20.layer",
+            "middle",
+            "'shallow', 'mid' or 'deep', or 'mean', or a list (got \"middle\"); did you mean mid?",
+        ),
         ("rules.explorer20.kind", "exploerer", "(got 'exploerer'); did you mean explorer?"),
         ("preset", "a/b", "preset"),
         ("rules.anchor20.layer", 3, "rules.anchor20.layer: layer 3: the policy has layers 0 to 2"),

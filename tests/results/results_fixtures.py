@@ -108,7 +108,7 @@ def write_metrics(root: Path, run: str, seed: int, lengths: list[float], rewards
     fields = [f for f in TABLES["metrics"] if f.name != "score_at_cut"]
     for step, (length, reward) in enumerate(zip(lengths, rewards, strict=True), 1):
         row = {f.name: [[0.5]] if f.name in ("s_m", "grad_norm") else [0.25 + 0.01 * seed * step] for f in fields}
-        row |= {"skipped": [0], "length": [length], "reward": [reward]}
+        row |= {"skipped": [0], "length": [length], "reward": [reward], "realised": ["{}"]}
         write_step(root, "metrics", TABLES["metrics"], row, run=run, seed=seed, step=step)
     write_manifest(root)
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from kit import jobs
 from kit.policy import write_letters
+from kit.rules import LOW2HIGH
 
 from tokenspectrum.checking.found import MOST, Report
 from tokenspectrum.checking.preset import Checked
@@ -26,6 +27,7 @@ from tokenspectrum.rollout.questions import read_questions
 from tokenspectrum.tables.registry import TABLES
 from tokenspectrum.tokenlog.writer import write_manifest, write_step
 from tokenspectrum.training.backends.local.trainer import train
+from tokenspectrum.weighting.registry import make_rule
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN, SEED, BASE, K = "anchor20", 1, 5, 2
@@ -37,12 +39,17 @@ STEP = f"run={RUN}/seed={SEED}/step=2/part-0.parquet"
 def made(tmp_path_factory) -> tuple[Path, object]:
     """(artifacts of the preset, its params): one method, one seed, four steps."""
     root = tmp_path_factory.mktemp("check") / "tiny"
+    return root, build(root)
+
+
+def build(root: Path, **fields):
+    """The artifacts of one run below `root`; `fields` are those of its job."""
     policy = write_letters(root / f"policy/{BASE}")
     prompts = root / "prompts/train"
     jobs.write_prompts(prompts, 24)
     shutil.copytree(prompts, root / "prompts/benchmarks")
     write_vocab(root / f"vocab/{BASE}", load_tokenizer(policy), "random")
-    job = jobs.make_job(root, prompts, policy, run=RUN, method=RUN, train={"token_log": {"layers": ["rule"]}})
+    job = jobs.make_job(root, prompts, policy, run=RUN, method=RUN, train={"token_log": {"layers": ["rule"]}}, **fields)
     job = replace(job, out=root / f"train/{RUN}-s{SEED}", metrics=root / f"metrics/{RUN}-s{SEED}")
     train(job)
     shutil.rmtree(root / "checkpoints", ignore_errors=True)
@@ -63,7 +70,7 @@ def made(tmp_path_factory) -> tuple[Path, object]:
     scores = root / f"evaluate/{RUN}-s{SEED}"
     write_step(scores, "scores", TABLES["scores"], columns, run=RUN, seed=SEED, step=4, name="train")
     write_manifest(scores)
-    return root, job
+    return job
 
 
 @pytest.fixture
@@ -180,7 +187,7 @@ def test_the_row_is_named(tampered):
 @pytest.mark.parametrize(
     ("field", "value", "named"),
     [("s_m", lambda v: [v[0], v[1] + 0.01], "s_m[1]"), ("loss", lambda v: v + 0.01, "loss")]
-    + [(name, lambda v: v + 0.01, name) for name in ("reward", "accuracy", "length", "kept_fraction")],
+    + [(name, lambda v: v + 0.01, name) for name in ("reward", "accuracy", "length", "kept_fraction", "mean_weight")],
 )
 def test_a_changed_sum(tampered, field, value, named):
     report = tampered(f"metrics/{RUN}-s{SEED}/metrics/{STEP}", field, 0, value)
@@ -217,6 +224,26 @@ def test_a_run_is_held_against_the_rule_of_its_own_base_policy(made, tmp_path):
 
     assert found(BASE) == set()
     assert "rule" in found(6)
+
+
+def test_a_rule_that_looks_back_is_told_the_logged_steps(tmp_path):
+    soft = {name: value for name, value in LOW2HIGH.record().items() if name not in ("kind", "s_warm")}
+    shared = {"window": 1, "length_drift": 10.0, "cosine": 0.0, "fall": 0.5}
+    bounds = {"reward_gain": -10.0, "collapse_length": (0.01, 100.0), "collapse_reward": 10.0}
+    job = build(tmp_path / "tiny", rule=make_rule(**soft, **shared, **bounds, kind="adaptive", pace=3))
+    checked = Checked(tmp_path / "tiny", params_of(job))
+    checked.everything()
+    assert not checked.report.findings
+    assert checked.report.compared["weights"] > 0
+    # Had the first step earned more, the second would have been a collapse.
+    path = tmp_path / "tiny/metrics" / f"{RUN}-s{SEED}/metrics" / STEP.replace("step=2", "step=1")
+    table = pq.read_table(path, partitioning=None)
+    column = pa.array([100.0])
+    pq.write_table(table.set_column(table.schema.get_field_index("reward"), table.schema.field("reward"), column), path)
+    checked = Checked(tmp_path / "tiny", params_of(job))
+    checked.everything()
+    wrong = {finding.file.parts[-2] for finding in checked.report.findings if finding.field == "weight"}
+    assert wrong == {"step=3", "step=4"}
 
 
 def test_a_careless_change_is_told_by_the_manifest(tampered):

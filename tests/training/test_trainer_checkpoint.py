@@ -36,7 +36,7 @@ def test_restored_training_goes_on_bit_for_bit(policy_dir, tmp_path) -> None:
     drawn = torch.rand(3)
     other = make(policy_dir, steps=0)
     work = Workspace(tmp_path / "outputs")
-    assert resume(other, tmp_path, "x", work) == 3
+    assert resume(other, tmp_path, "x", work) == (3, None)
     assert torch.equal(torch.rand(3), drawn)
     assert other.model.lm_head.weight is other.model.model.embed_tokens.weight
     for backend in (one, other):

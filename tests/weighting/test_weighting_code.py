@@ -21,22 +21,30 @@ ROOT = Path(__file__).resolve().parents[2]
 HARD = {"random", "front", "back", "anchor", "explorer", "predictive-high", "predictive-low", "loss-high", "loss-low"}
 MATCHED = {"type-matched", "position-matched", "covariate-matched"}
 SOFT = {"low2high", "high2low", "static-anchor", "static-explorer"}
+DEALT = {"shuffled", "permuted-entropy", "equal-mean"}
+ANY_SOFT = SOFT | DEALT | {"adaptive"}
 # File of rules/ -> the kinds whose code it is part of.
 USED_BY = {
+    "_control.py": MATCHED | DEALT,
+    "_draws.py": {"uniform"} | HARD | MATCHED | DEALT,
     "_masks.py": {"uniform"} | HARD | MATCHED,
-    "_options.py": HARD | MATCHED | SOFT,
-    "_schedule.py": SOFT,
-    "_soft.py": SOFT,
+    "_options.py": HARD | MATCHED | ANY_SOFT,
+    "_schedule.py": ANY_SOFT,
+    "_soft.py": ANY_SOFT,
+    "adaptive.py": {"adaptive"},
     "attention.py": {"anchor", "explorer"} | MATCHED,
+    "dealt.py": DEALT,
     "loss.py": {"loss-high", "loss-low"} | MATCHED,
     "matched.py": MATCHED,
     "position.py": {"front", "back"},
     "predictive.py": {"predictive-high", "predictive-low"} | MATCHED,
     "random.py": {"random"},
-    "soft.py": SOFT,
+    "soft.py": ANY_SOFT,
     "uniform.py": {"uniform"},
 }
-DOCUMENTED = (ROOT / "docs" / "weighting.md").read_text().split("```python\n")[1].split("```")[0]
+DOCUMENTED = (
+    (ROOT / "docs/weighting.md").read_text().split("## Adding a rule")[1].split("```python\n")[1].split("```")[0]
+)
 
 
 def codes(source: Path) -> dict[str, dict]:
@@ -80,7 +88,7 @@ def test_a_rule_that_is_added_changes_the_code_of_no_other(source):
     (source / "tokenspectrum/weighting/rules/middle.py").write_text(DOCUMENTED)
     after = codes(source)
     assert {kind: after[kind] for kind in before} == before
-    assert after["middle"]["files"].keys() == {"__init__.py", "_masks.py", "_options.py", "middle.py"}
+    assert after["middle"]["files"].keys() == {"__init__.py", "_draws.py", "_masks.py", "_options.py", "middle.py"}
 
 
 def test_dvc_yaml_keys_weights_by_the_folder_and_training_by_code_json(monkeypatch):

@@ -19,6 +19,8 @@ HARD = {"p": 0.2, "denominator": "selected"}
 RANKED = HARD | {"scope": "response", "entropy_of": "old"}
 ATTENTION = {"layer": "mid", "alignment": "decision", "score": "entropy_norm"}
 SOFT = ATTENTION | {"tau": 0.5, "eps_mode": "exact"}
+ADAPTIVE = {"pace": 20, "window": 3, "reward_gain": 0.01, "length_drift": 0.2, "cosine": 0.1}
+ADAPTIVE |= {"collapse_length": [0.4, 2.0], "collapse_reward": 0.2, "fall": 0.3}
 OPTIONS = {
     "uniform": {},
     **dict.fromkeys(["random", "front", "back"], HARD),
@@ -31,6 +33,11 @@ OPTIONS = {
     },
     **dict.fromkeys(["low2high", "high2low"], SOFT | {"s_warm": 20}),
     **dict.fromkeys(["static-anchor", "static-explorer"], SOFT),
+    "adaptive": SOFT | ADAPTIVE,
+    **{
+        kind: {"of": {"kind": "low2high", "s_warm": 20} | SOFT}
+        for kind in ("shuffled", "permuted-entropy", "equal-mean")
+    },
 }
 STORED = json.loads(Path(__file__).with_name("rule_texts.json").read_text())
 EVERY = RANKED | SOFT | {"s_warm": 20, "eps": 1e-6}
@@ -181,6 +188,36 @@ def test_a_control_is_the_rule_that_it_matches_but_for_the_choice(kind, matches)
     for wrong in ({"kind": "random"} | HARD, {"p": 0.2}, of | {"tau": 1.0}):
         with pytest.raises(UserError, match=r"rules\.it"):
             parse({"kind": kind, "of": wrong})
+
+
+@pytest.mark.parametrize(
+    ("rule", "change", "said"),
+    [
+        ({"kind": "anchor", "first_n": 90}, {}, "rules.full.first_n: 90 reaches the longest response (90 tokens)"),
+        ({"kind": "anchor", "layer": "mean"}, {"tokens.layers": [1]}, "rules.full.layer: mean is not in tokens.layers"),
+        ({"kind": "anchor", "layer": [0, 7]}, {}, "rules.full.layer: layer 7: the policy has layers 0 to 2"),
+        ({"kind": "anchor", "layer": ["deep", 2]}, {}, "rules.full.layer: layers 'deep' and 2 are both layer 2 here"),
+        ({"kind": "anchor", "layer": ["mid", "mad"]}, {}, "rules.full.layer.1: must be a whole number"),
+        ({"kind": "shuffled", "of": {"kind": "low2high", "layer": 9}}, {}, "rules.full.of.layer: layer 9: the policy"),
+        ({"kind": "shuffled", "of": {"kind": "anchor"}}, {}, "rules.full.of: kind: must be low2high"),
+        ({"kind": "low2high", "floor": 1.0}, {}, "rules.full.floor: must be less than 1 (got 1.0)"),
+        ({"kind": "anchor", "floor": 0.5}, {}, "rules.full.floor: unknown key"),
+        ({"kind": "adaptive", "s_warm": 9}, {}, "rules.full.s_warm: unknown key"),
+    ],
+)
+def test_a_mistake_is_one_line_at_plan_time(rule, change, said):
+    presets = Path(__file__).resolve().parents[2] / "presets"
+    with pytest.raises(UserError) as e:
+        read_preset("tiny", presets, {"methods": ["full"], "rules.full": rule} | change)
+    assert said in str(e.value)
+    assert "\n" not in str(e.value)
+
+
+def test_what_has_no_value_is_not_in_rule_json():
+    for kind, name, value in (("anchor", "first_n", 8), ("low2high", "floor", 0.5)):
+        rule = resolve(parse({"kind": kind}), 9)
+        assert name not in rule.record()
+        assert resolve(parse({"kind": kind, name: value}), 9).record() == rule.record() | {name: value}
 
 
 def test_the_layer_of_a_matched_rule_is_checked_at_plan_time():

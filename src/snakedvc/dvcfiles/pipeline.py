@@ -8,6 +8,8 @@ means those whose matrix has, at `method`, a value of the list `some.params`.  `
 list of a stage's matrix be empty: then there is no job of it, and a folder that it alone would fill is empty.  DVC
 itself ignores `meta`.
 
+Beside the deps that are written there, a stage has the code that its params name by a path (`named_code`).
+
 A mapping is called by the value that stands in the outputs: where `replicate` has the item `{seed: 3, base: 1}` and an
 output is `log-s${item.replicate.seed}`, the stage is `train@full-3`.  DVC calls it by its place in the list,
 `train@full-replicate2`, and so does dvc.lock.
@@ -15,6 +17,7 @@ output is `log-s${item.replicate.seed}`, the stage is `train@full-3`.  DVC calls
 Knows nothing of Snakemake, of caches or of what a stage does.
 """
 
+import contextlib
 import itertools
 import os
 import re
@@ -31,6 +34,7 @@ from snakedvc.yamlfile import load_yaml
 
 DVC_YAML = Path("dvc.yaml")
 PARAMS_YAML = Path(PARAMS_NAME)
+NAMED_CODE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 VARIABLE = re.compile(r"\$\{\s*([^}]+?)\s*\}")
 _ITEM = re.compile(r"\$\{\s*item\.")
 _KNOWN_KEYS = {"desc", "matrix", "cmd", "deps", "params", "outs", "meta"}
@@ -321,7 +325,7 @@ def _concrete(
             addr=f"{name}@{'-'.join(value.name for value in values)}" if values else name,
             entry=f"{name}@{'-'.join(value.entry for value in values)}" if values else name,
             cmd=_resolve(template["cmd"], context, f"stage {name}"),
-            deps=tuple(dict.fromkeys(paths("deps") + named)),
+            deps=tuple(dict.fromkeys((*paths("deps"), *named, *named_code(params, paths("params"))))),
             params=paths("params"),
             outs=paths("outs"),
             named=named,
@@ -339,6 +343,30 @@ def _only(name: str, template: Mapping[str, Any], params: Mapping[str, Any]) -> 
             raise ProjectError(f"{PARAMS_YAML}: {dotted} must be a list of names or numbers for stage {name}")
         found[axis] = tuple(map(text, values))
     return found
+
+
+def named_code(params: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """Code that the named params call by its path, `package.module:function`: its package below src/, or its module.
+
+    It is in the key of the stages that have such a value among their params, and of no other.
+    """
+    found: set[str] = set()
+    for name in names:
+        with contextlib.suppress(ProjectError):  # a missing param is reported by whoever reads its value
+            for value in _texts(lookup(params, name, name)):
+                top = f"{CODE_ROOT}{value.partition(':')[0].partition('.')[0]}"
+                if NAMED_CODE.fullmatch(value):
+                    found |= {path for path in (top, f"{top}.py") if Path(path).exists()}
+    return sorted(found)
+
+
+def _texts(node: Any) -> Iterator[str]:
+    """Every text in a tree of params."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, (list, Mapping)):
+        for one in node.values() if isinstance(node, Mapping) else node:
+            yield from _texts(one)
 
 
 def load_pipeline(dvc_yaml: Path = DVC_YAML, params_yaml: Path = PARAMS_YAML) -> Pipeline:

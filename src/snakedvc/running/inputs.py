@@ -4,6 +4,8 @@ Knows records and the cache.  Runs nothing.
 """
 
 import contextlib
+import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -98,6 +100,17 @@ def check_inputs(pipeline: Pipeline, stage: Stage, store: Store) -> None:
             )
 
 
+def keyed_files(stage: Stage) -> dict[str, str]:
+    """Code that a file of `keyed-by` names under `also`, with its sha256: files of the user's, in no folder of ours."""
+    found: dict[str, str] = {}
+    names = set(load_settings().keyed_by.values())
+    for path in (Path(d) for d in stage.data if Path(d).name in names):
+        with contextlib.suppress(OSError, ValueError):  # a missing or damaged input is told when inputs are checked
+            document = json.loads(path.read_text())
+            found |= document.get("also", {}) if isinstance(document, dict) else {}
+    return found
+
+
 def check_keyed_code(pipeline: Pipeline, stage: Stage, frozen: Path, store: Store) -> None:
     """Refuse code whose hash is in an input, if the stage that made this input read other code.
 
@@ -116,3 +129,6 @@ def check_keyed_code(pipeline: Pipeline, stage: Stage, frozen: Path, store: Stor
                 raise RefusedError(
                     f"{stage.addr}: refused: {folder} changed after stage {maker.addr} read it: run again"
                 )
+    for path, sha256 in keyed_files(stage).items():
+        if hashlib.sha256((frozen / path).read_bytes()).hexdigest() != sha256:
+            raise RefusedError(f"{stage.addr}: refused: {path} changed after its hash was taken: run again")

@@ -32,7 +32,7 @@ from snakedvc.dvcfiles.store import Store, remove, say
 from snakedvc.errors import ProjectError
 from snakedvc.running import journal
 from snakedvc.running.command import STOPPED, StoppedError, execute
-from snakedvc.running.inputs import RefusedError, check_inputs, check_keyed_code, data_entries
+from snakedvc.running.inputs import RefusedError, check_inputs, check_keyed_code, data_entries, keyed_files
 from snakedvc.settings import Systems, load_settings
 from snakedvc.site import slurm
 
@@ -103,7 +103,8 @@ def make(stage: Stage, pipeline: Pipeline, log: Path, lock: int) -> tuple[journa
     """Restore or run `stage`.  Returns which of the two was done, and the run-cache key."""
     store = Store()
     systems = load_settings().systems(stage.data, pipeline.params)
-    with frozen_copy(stage, pipeline.values(stage), systems.params, systems.code) as frozen:
+    beside = (*systems.code, *keyed_files(stage))
+    with frozen_copy(stage, pipeline.values(stage), systems.params, beside) as frozen:
         # Hash the code of the copy, because these bytes will run.
         wanted = pipeline.record(stage, code_entries(stage, frozen) + data_entries(pipeline, stage))
         how: journal.How = "ran"

@@ -31,6 +31,7 @@ def check_means(path: Path, metrics: pa.Table, responses: pa.Table, tokens: pa.T
         wanted |= {
             "predictive_entropy": float(tokens["predictive_entropy"].to_numpy().astype(float).mean()),
             "kept_fraction": float((weight_N > 0).double().mean()),
+            "mean_weight": float(weight_N.double().mean()),
             "effective_sample_size": effective_sample_size(weight_N),
         }
     for name, value in wanted.items():

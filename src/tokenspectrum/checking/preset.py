@@ -29,7 +29,7 @@ from tokenspectrum.tokenlog.writer import MANIFEST, step_path
 from tokenspectrum.training.dapo import Clip
 from tokenspectrum.weighting.probe import Probe
 from tokenspectrum.weighting.registry import read_rule
-from tokenspectrum.weighting.rule import Rule
+from tokenspectrum.weighting.rule import Memory, Rule, Seen
 
 
 class Checked:
@@ -139,8 +139,15 @@ class Checked:
             runs = step_path(log, "runs", method, seed, None)
             if table := self._read(runs, "runs"):
                 self.report.same("rules", runs, "rule", table["rule"].to_pylist(), [rule.to_json()])
+            memory, known = rule.memory, True
             for step in range(1, self.params.train.steps + 1):
-                self._trained(log, method, seed, step, rule)
+                self._trained(log, method, seed, step, rule, memory, known)
+                if memory is not None and known:
+                    row = self._read(step_path(metrics, "metrics", method, seed, step), "metrics")
+                    # Without one step's metrics, what the rule knew after it is unknown.
+                    known = row is not None
+                    if row is not None:
+                        memory = rule.after(memory, Seen(row["reward"][0].as_py(), row["length"][0].as_py()))
             check_sums(log, metrics, method, seed, self.report)
         self._scores(self.root / "evaluate", (f"{method}-s{seed}" for seed in self.params.seeds))
 
@@ -162,7 +169,9 @@ class Checked:
                 self.report.wrong(path.parent / "table", None, "weight", f"cannot be compared: {e}")
         return rule
 
-    def _trained(self, log: Path, method: str, seed: int, step: int, rule: Rule) -> None:
+    def _trained(
+        self, log: Path, method: str, seed: int, step: int, rule: Rule, memory: Memory | None, known: bool
+    ) -> None:
         found = self._step(log, method, seed, step)
         path = step_path(self.root / f"metrics/{method}-s{seed}", "metrics", method, seed, step)
         if "responses" in found and (metrics := self._read(path, "metrics")) is not None:
@@ -175,8 +184,8 @@ class Checked:
             check_attention(path, attention, tokens, responses, self.report)
         path, clip = step_path(log, "tokens", method, seed, step), self.params.train.clip
         check_losses(path, tokens, Clip(clip.low, clip.high, clip.dual), self.report)
-        if self._types is not None:
-            where = {"seed": seed, "step": step, "report": self.report}
+        if self._types is not None and known:
+            where = {"seed": seed, "step": step, "memory": memory, "report": self.report}
             check_weights(path, rule, tokens, responses, attention, self._types, **where)
 
     def _scores(self, root: Path, leaves: Iterable[str]) -> None:

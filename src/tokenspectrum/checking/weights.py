@@ -18,7 +18,7 @@ from tokenspectrum.tokenlog.writer import step_path
 from tokenspectrum.weighting.apply import apply
 from tokenspectrum.weighting.assemble import token_batch
 from tokenspectrum.weighting.probe import Probe
-from tokenspectrum.weighting.rule import Rule, Score
+from tokenspectrum.weighting.rule import Memory, Rule, Score
 
 TOLERANCE = 1e-6  # of a float32 weight
 
@@ -42,11 +42,14 @@ class _Logged:
         return torch.from_numpy(values_N[self.of_N].copy())
 
     def has(self, score: Score | None) -> bool:
-        """Whether the score was logged of every token."""
-        if score is None or score.layer is None:
-            return True
-        rows = self._at(score)
-        return rows is not None and rows.num_rows == self.tokens.num_rows and not rows[score.name].null_count
+        """Whether the score was logged of every token, at each of its layers."""
+        parts = () if score is None else score.by_layer
+        return all(
+            (rows := self._at(one)) is not None
+            and rows.num_rows == self.tokens.num_rows
+            and not rows[one.name].null_count
+            for one in parts
+        )
 
     def _at(self, score: Score) -> pa.Table | None:
         return None if self.rows is None else self.rows.filter(pa.array(self.rows["layer"].to_numpy() == score.layer))
@@ -80,6 +83,7 @@ def check_weights(
     *,
     seed: int,
     step: int,
+    memory: Memory | None,
     report: Report,
 ) -> None:
     """One step's logged weights.  Where the rule looks at the policy being updated, only what its scores are logged of.
@@ -111,6 +115,7 @@ def check_weights(
             prompt_ids=[prompt_ids[r] for r in np.flatnonzero(of_R)],
             samples_R=torch.from_numpy(samples[of_R]),
             minibatch_R=torch.from_numpy(minibatch_R[of_R].astype(np.int64)),
+            memory=memory,
         )
         try:
             wanted_N[of_N] = apply(rule, batch).weight_N.numpy()

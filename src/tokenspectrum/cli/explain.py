@@ -12,7 +12,16 @@ from rich.text import Text
 from tokenspectrum.errors import UserError
 
 # Shown of each seed's training: first step against last.
-SHOWN = ("kept_fraction", "score_at_cut", "effective_sample_size", "skipped", "reward", "accuracy", "length")
+SHOWN = (
+    "kept_fraction",
+    "score_at_cut",
+    "mean_weight",
+    "effective_sample_size",
+    "skipped",
+    "reward",
+    "accuracy",
+    "length",
+)
 
 
 def read_json(path: Path) -> dict[str, Any]:

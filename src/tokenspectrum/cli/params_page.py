@@ -44,6 +44,12 @@ def kind_of(annotation: Any, metadata: list[Any] | None = None) -> str:
     return f"{text} {', '.join(limits)}".strip()
 
 
+def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
+    """What a model's `kind` may be; of a text that may be many, the examples."""
+    field = model.model_fields.get("kind")
+    return () if field is None else get_args(field.annotation) or tuple(map(str, field.examples or ()))
+
+
 def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
         return "required"
@@ -85,7 +91,7 @@ def _sections(
     for name, field in model.model_fields.items():
         for below in models_in(field.annotation):
             if below is not model:
-                kinds = get_args(below.model_fields["kind"].annotation) if "kind" in below.model_fields else ()
+                kinds = _kinds(below)
                 label = f"`{shown.split('`')[1]}.{name}`" + (f", kind {' or '.join(kinds)}" if kinds else "")
                 yield from _sections(below, f"{at}.{name}", label, listed, seen)
 
@@ -103,8 +109,7 @@ def reference(templates: Mapping[str, Mapping[str, Any]]) -> str:
             about = field.description or ""
             lines.append(f"| `{name}` | {kind_of(field.annotation, field.metadata)} | {about} | {stages} |")
         for model in found:
-            is_kind = issubclass(model, BaseModel) and "kind" in model.model_fields
-            kinds = get_args(model.model_fields["kind"].annotation) if is_kind else ()
+            kinds = _kinds(model)
             label = f"`{name}`" + (f", kind {' or '.join(kinds)}" if kinds else "")
             below += _sections(model, name, label, listed, seen)
     return "\n".join([*lines, "", *below]).rstrip() + "\n"

@@ -5,7 +5,7 @@ The paper writes "31, the final layer" of a 36-layer model; here deep = 35 there
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tokenspectrum.errors import UserError
 
@@ -19,6 +19,10 @@ def once(layers: tuple[int | str, ...]) -> tuple[int | str, ...]:
     return layers
 
 
+# One layer, several, or all: where a score of several is meant, it is the mean over them.
+Layers = Layer | Literal["mean"] | Annotated[tuple[Layer, ...], Field(min_length=2), AfterValidator(once)]
+
+
 def resolve_layer(layer: int | str, n_layers: int) -> int:
     """0-based index of `layer` in a policy of `n_layers` layers; a layer that the policy lacks is a UserError."""
     names = {"shallow": 8 * n_layers // 36, "mid": 20 * n_layers // 36, "deep": n_layers - 1}
@@ -26,3 +30,20 @@ def resolve_layer(layer: int | str, n_layers: int) -> int:
     if not isinstance(index, int) or not 0 <= index < n_layers:
         raise UserError(f"layer {layer!r}: the policy has layers 0 to {n_layers - 1}; use one, or shallow, mid or deep")
     return index
+
+
+def resolve_layers(layers: int | str | tuple[int | str, ...], n_layers: int) -> int | tuple[int, ...]:
+    """The same for what may be several layers: a tuple stays one, and `mean` is all layers.
+
+    Two names of one layer are a UserError.
+    """
+    if layers == "mean":
+        return tuple(range(n_layers)) if n_layers > 1 else 0
+    if not isinstance(layers, tuple):
+        return resolve_layer(layers, n_layers)
+    found = tuple(resolve_layer(layer, n_layers) for layer in layers)
+    for i, layer in enumerate(found):
+        if layer in found[:i]:
+            first = layers[found.index(layer)]
+            raise UserError(f"layers {first!r} and {layers[i]!r} are both layer {layer} here; name each layer once")
+    return found

@@ -5,6 +5,7 @@ Knows pydantic's errors and models, and no section by name.
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
@@ -48,6 +49,17 @@ def _kinds(model: type[BaseModel]) -> tuple[Any, ...]:
     return get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
 
 
+def _of_any_kind(models: Models, kind: Any) -> Models:
+    """The models whose kind is a text of a certain form, where `kind` has that form."""
+    found = [(m, m.model_fields.get("kind")) for m in models]
+    return tuple(m for m, field in found if field and any(_has_form(kind, one) for one in field.metadata))
+
+
+def _has_form(text: Any, constraint: Any) -> bool:
+    pattern = getattr(constraint, "pattern", None)
+    return isinstance(text, str) and isinstance(pattern, str) and re.match(pattern, text) is not None
+
+
 def _member(node: Any, key: str | int) -> Any:
     try:
         return node[key]
@@ -60,7 +72,7 @@ def models_at(model: type[BaseModel], data: Any, path: Path_) -> Models:
     found, node = models_in(model), data
     for key in (*path, None):
         kind = node.get("kind") if isinstance(node, Mapping) else None
-        found = tuple(m for m in found if kind in _kinds(m)) or found
+        found = tuple(m for m in found if kind in _kinds(m)) or _of_any_kind(found, kind) or found
         if key is None:
             return found
         fields = [m.model_fields[key] for m in found if isinstance(key, str) and key in m.model_fields]
@@ -130,9 +142,10 @@ def found(error: ValidationError, model: type[BaseModel], data: Any) -> Iterator
     for one in error.errors():
         by_path.setdefault(path_of(one["loc"], data, one["type"]), []).append(one)
     for path, errors in by_path.items():
-        # A list is also too short where members of it are wrong: those are what is to be mended.
+        # A list is also too short, or none of the other things it might be, where members of it are wrong: those are
+        # what is to be mended.
         below = any(other[: len(path)] == path and len(other) > len(path) for other in by_path)
-        if not (below and all(one["type"] == "too_short" for one in errors)):
+        if not (below and all(one["type"] == "too_short" or isinstance(one["input"], list) for one in errors)):
             yield path, _said(errors, model, data, path)
 
 

@@ -14,7 +14,7 @@ from tokenspectrum.params.analysis import AnalysisParams
 from tokenspectrum.params.base import Frozen, params_path, validate
 from tokenspectrum.params.evaluate import EvaluateParams
 from tokenspectrum.params.gradients import GradientsParams
-from tokenspectrum.params.layers import resolve_layer
+from tokenspectrum.params.layers import resolve_layers
 from tokenspectrum.params.policy import PolicyParams
 from tokenspectrum.params.problems import close, found, line
 from tokenspectrum.params.prompts import PromptsParams
@@ -30,6 +30,8 @@ from tokenspectrum.params.whole import missing, whole
 from tokenspectrum.params.yaml_checked import Path_, Place, read_yaml
 from tokenspectrum.results.discover import results
 from tokenspectrum.systems.params import SystemsParams
+from tokenspectrum.weighting.registry import is_path
+from tokenspectrum.weighting.rules._python import wrong_path
 
 # Names become folders and Snakemake wildcards; `-` separates axes in a stage's address.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
@@ -80,6 +82,7 @@ class Params(Frozen):
             if method not in self.rules:
                 near = close(method, self.rules)
                 yield f"methods: {method} has no entry in rules{near or '; there are ' + ', '.join(self.rules)}"
+        yield from self._path_problems()
         yield from self._replicate_problems()
         yield from self._extra_problems()
         yield from self._name_problems()
@@ -89,6 +92,14 @@ class Params(Frozen):
         yield from self._system_problems()
         for result in results().values():
             yield from result.disagrees(self)
+
+    def _path_problems(self) -> Iterator[str]:
+        """The functions that rules name are there."""
+        used = [(f"rules.{m}", self.rules[m]) for m in self.methods if m in self.rules]
+        used += [(f"gradients.subsets.{name}", rule) for name, rule in self.gradients.subsets.items()]
+        for field, rule in used:
+            if is_path(rule.kind) and (wrong := wrong_path(rule.kind)):
+                yield f"{field}.kind: {rule.kind}: {wrong}"
 
     def _replicate_problems(self) -> Iterator[str]:
         """Every replicate has a seed of its own and a base that is made, and every base is trained."""
@@ -150,30 +161,37 @@ class Params(Frozen):
         """Every named layer exists in the policy, and the probe measures those that rules read, as they read them."""
         n_layers = self.policy.num_layers
 
-        def resolved(field: str, layer: int | str) -> int | str:
+        def resolved(field: str, layer: Any) -> int | tuple[int, ...] | str:
             try:
-                return resolve_layer(layer, n_layers)
+                return resolve_layers(layer, n_layers)
             except UserError as e:
                 return f"{field}: {e}"
 
         named = [] if self.tokens.layers == "all" else [("tokens.layers", layer) for layer in self.tokens.layers]
         named += [("train.token_log.layers", layer) for layer in self.train.token_log.layers if layer != "rule"]
-        # A control reads what the rule reads that it matches.
-        rules = {m: self.rules[m] for m in self.methods if m in self.rules}
-        read = [(f"{m}.of", rule.of) if hasattr(rule, "of") else (m, rule) for m, rule in rules.items()]
-        ranked = [(name, rule) for name, rule in read if hasattr(rule, "layer")]
-        named += [(f"rules.{method}.layer", rule.layer) for method, rule in ranked]
         yield from (found for field, layer in named if isinstance(found := resolved(field, layer), str))
         if self.tokens.layers == "all":
             measured = set(range(n_layers))
         else:
             measured = {resolved("tokens.layers", layer) for layer in self.tokens.layers}
-        for method, rule in ranked:
-            layer = resolved("", rule.layer)
-            if isinstance(layer, int) and layer not in measured:
-                yield f"rules.{method}.layer: {rule.layer} is not in tokens.layers, where rules are resolved; add it"
+        for field, rule in self._read_rules():
+            if not hasattr(rule, "layer") or rule.layer is None:
+                continue
+            found = resolved(f"{field}.layer", rule.layer)
+            if isinstance(found, str):
+                yield found
+            elif missing := sorted({*((found,) if isinstance(found, int) else found)} - measured):
+                said = rule.layer if isinstance(rule.layer, int | str) else missing[0]
+                yield f"{field}.layer: {said} is not in tokens.layers, where rules are resolved; add it"
             if rule.alignment != self.tokens.alignment:
-                yield f"rules.{method}.alignment: {rule.alignment}, but tokens.alignment is {self.tokens.alignment}"
+                yield f"{field}.alignment: {rule.alignment}, but tokens.alignment is {self.tokens.alignment}"
+
+    def _read_rules(self) -> Iterator[tuple[str, Any]]:
+        """Field and rule of each method; of a control it is the rule in `of`, which says what is read."""
+        for method in self.methods:
+            if method in self.rules:
+                rule = self.rules[method]
+                yield (f"rules.{method}.of", rule.of) if hasattr(rule, "of") else (f"rules.{method}", rule)
 
     def _length_problems(self) -> Iterator[str]:
         """k and K below the longest context, or they change nothing; contexts within the tiny policy's positions."""
@@ -185,7 +203,11 @@ class Params(Frozen):
         for field, count in counts.items():
             if count is not None and count >= longest:
                 yield f"{field}: {count} reaches the longest context ({longest} tokens), so it would change nothing"
-        overlong, limit = self.reward.overlong, self.sampling.max_response_tokens
+        limit = self.sampling.max_response_tokens
+        for field, rule in self._read_rules():
+            if (first_n := getattr(rule, "first_n", None)) is not None and first_n >= limit:
+                yield f"{field}.first_n: {first_n} reaches the longest response ({limit} tokens), so it changes nothing"
+        overlong = self.reward.overlong
         if overlong is not None and overlong.buffer > limit:
             yield f"reward.overlong.buffer: {overlong.buffer} is longer than the longest response, {limit} tokens"
         if self.policy.root.kind == "tiny":

@@ -68,7 +68,7 @@ def of_rule(name: str, rule: Rule, scores: Probe) -> Subset:
     if rule.needs_current:
         raise UserError(f"gradients.subsets.{name}: entropy_of current is of a policy in training; use old")
     batch = scores.batch(rule)
-    layer = rule.looks_at.layer if rule.looks_at else None
+    layer = rule.layers[0] if len(rule.layers) == 1 else None
     return Subset(name, layer, apply(rule.fitted(batch), batch).weight_N)
 
 
@@ -76,7 +76,7 @@ def of_deciles(score: Score, scores: Probe) -> list[Subset]:
     """Ten subsets that share out the tokens of every response."""
     value_N, lengths = scores.attention(score), scores.lengths.tolist()
     decile_N = torch.tensor([d for part in value_N.split(lengths) for d in deciles(part.tolist())])
-    return [Subset(f"decile{d}", score.layer, (decile_N == d).float()) for d in range(10)]
+    return [Subset(f"decile{d}", score.layers[0], (decile_N == d).float()) for d in range(10)]
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ SCHEMA = table_schema(
         column(
             "score_at_cut", pa.float64(), "score of the last token kept, null where the rule has no cut", nullable=True
         ),
+        column("mean_weight", pa.float64(), "mean weight of the valid tokens"),
         column("effective_sample_size", pa.float64(), "(sum w)^2 / sum w^2 over the rollout batch, tokens"),
         column("sampling_k1", pa.float64(), "KL of the trainer's policy from the sampler's, mean of -ln r, nats"),
         column("sampling_k3", pa.float64(), "the same as mean of r - 1 - ln r, which is never below 0, nats"),
@@ -43,5 +44,11 @@ SCHEMA = table_schema(
             nullable=True,
         ),
         column("kept_groups", pa.int32(), "prompts trained on whose responses do not all earn the same", nullable=True),
+        column(
+            "realised",
+            pa.string(),
+            "what the rule itself came to, by name, as JSON text: for instance the ramp of a curriculum; numbers are "
+            "means over mini-batches where it weighs each by itself",
+        ),
     ],
 )

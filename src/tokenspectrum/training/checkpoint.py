@@ -1,8 +1,8 @@
 """Checkpoints of a run, the same for every trainer.  A checkpoint is complete, or it does not exist.
 
 checkpoints/step=NNNNN/ holds three things: actor/, which the backend writes; state.json with the step, the run's
-identity, the kind of device and the files that were logged before; and manifest.json with the sha256 of every file.
-Knows folders.  Knows nothing of what is in actor/.
+identity, the kind of device, the files that were logged before and what the rule remembers; and manifest.json with the
+sha256 of every file.  Knows folders.  Knows nothing of what is in actor/.
 """
 
 import json
@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.portable.device import device_kind
@@ -19,13 +19,23 @@ from tokenspectrum.tokenlog.writer import MANIFEST, sha256, write_json
 from tokenspectrum.training.backend import Stored
 from tokenspectrum.training.damaged import DamagedError
 from tokenspectrum.training.workspace import Workspace
+from tokenspectrum.weighting.rule import Memory
 
 KEEP = 2  # the newest, and the one before in case the newest is damaged
 ACTOR, _STATE = "actor", "state.json"
 _log = logging.getLogger(__name__)
 
 
-def save(backend: Stored, root: Path, identity: str, files: Mapping[str, str], step: int) -> Path:
+class Resumed(NamedTuple):
+    """Where a run goes on: the number of steps done, and what a rule that looks back knows of them."""
+
+    step: int
+    memory: Memory | None
+
+
+def save(
+    backend: Stored, root: Path, identity: str, files: Mapping[str, str], step: int, memory: Memory | None = None
+) -> Path:
     """Write `root/step=NNNNN` with a temporary folder and a rename.  Keep only the last two checkpoints."""
     target, temporary = root / f"step={step:05d}", root / f".step={step:05d}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -33,6 +43,8 @@ def save(backend: Stored, root: Path, identity: str, files: Mapping[str, str], s
     backend.save(temporary / ACTOR, step)
     state = {"step": step, "identity": identity, "files": dict(files), "ranks": backend.ranks}
     state["device"] = device_kind()
+    if memory is not None:
+        state["memory"] = dict(memory)
     write_json(temporary / _STATE, state)
     sums = {f"{ACTOR}/{name}": digest for name, digest in backend.digests(temporary / ACTOR).items()}
     write_json(temporary / MANIFEST, sums | {_STATE: sha256(temporary / _STATE)})
@@ -47,8 +59,8 @@ def save(backend: Stored, root: Path, identity: str, files: Mapping[str, str], s
     return target
 
 
-def resume(backend: Stored, root: Path, identity: str, work: Workspace) -> int:
-    """Restore the newest usable checkpoint.  Returns the number of steps done; 0 means start from the base policy.
+def resume(backend: Stored, root: Path, identity: str, work: Workspace) -> Resumed:
+    """Restore the newest usable checkpoint.  With no steps done, the run starts from the base policy.
 
     A checkpoint is not usable if it is damaged, lacks a file that was logged before it, or was made from other inputs
     or params.  It is named in the log and removed, and the one before it is tried.  A checkpoint of another number of
@@ -75,9 +87,9 @@ def resume(backend: Stored, root: Path, identity: str, work: Workspace) -> int:
                 *(path, state["device"], here),
             )
         _log.info("resuming after step %d from %s", state["step"], path)
-        return state["step"]
+        return Resumed(state["step"], state.get("memory"))
     work.reset({})
-    return 0
+    return Resumed(0, None)
 
 
 def read_state(backend: Stored, path: Path, identity: str) -> dict[str, Any]:

@@ -49,8 +49,9 @@ def train(job: TrainJob, start: Start, beat: Beat = lambda: None) -> None:
 def run(backend: Backend, job: TrainJob, inputs: Inputs, work: Workspace, stop: threading.Event, beat: Beat) -> None:
     """Every step from the last checkpoint on; all that the run leaves is then in `work`."""
     identity = job.identity()
-    done = resume(backend, job.checkpoints, identity, work)
+    done, memory = resume(backend, job.checkpoints, identity, work)
     if done == 0:
+        memory = job.rule.memory
         work.add([write_run(work.root, job)])
     steps, cut = job.train.steps, []
     label = f"train {job.run} seed {job.seed}"
@@ -67,7 +68,9 @@ def run(backend: Backend, job: TrainJob, inputs: Inputs, work: Workspace, stop: 
         for step in range(done + 1, steps + 1):
             sample = sampler(job, inputs.tokenizer, cut, functools.partial(backend.generate, step=step))
             rollouts = collect(job, step, inputs.questions, inputs.order, inputs.tokenizer, sample, backend.reward)
-            log.add(run_step(backend, job, inputs.layers, step, rollouts, beat))
+            log.add(run_step(backend, job, inputs.layers, step, rollouts, beat, memory))
+            if memory is not None:
+                memory = job.rule.after(memory, rollouts.seen)
             # Read this once.  A signal between the save and the exit would otherwise end the run without a checkpoint.
             last, stopping = step == steps, stop.is_set()
             if last or step in job.train.keep_steps:
@@ -77,7 +80,7 @@ def run(backend: Backend, job: TrainJob, inputs: Inputs, work: Workspace, stop: 
                 work.add([folder])
             if last or step % job.systems.checkpoint_every == 0 or stopping:
                 log.join()
-                save(backend, job.checkpoints, identity, work.files, step)
+                save(backend, job.checkpoints, identity, work.files, step, memory)
                 beat()
             if stopping and not last:
                 _log.info("%s: stopped by SIGTERM after step %d; run it again to go on", label, step)

@@ -3,7 +3,7 @@
 The same for all trainers.  Knows no model, no optimiser and no file.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from tokenspectrum.rollout.judged import Judged
 from tokenspectrum.rollout.statistics import Statistics
 from tokenspectrum.rollout.types import Response
+from tokenspectrum.weighting.rule import Seen
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,12 @@ class Rollouts:
     @property
     def responses(self) -> Sequence[Response]:
         return self.judged.responses
+
+    @property
+    def seen(self) -> Seen:
+        """What a rule that looks back learns of this batch."""
+        rewards = [s.reward for s in self.judged.rewarded]
+        return Seen(sum(rewards) / len(rewards), float(self.lengths_R.double().mean()))
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,10 @@ class RowSample:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """All values of a step that are logged.  _N: every response token of the rollout batch, in order."""
+    """All values of a step that are logged.  _N: every response token of the rollout batch, in order.
+
+    realised  the rule's own values by name (weighting.apply.Weights.extra), numbers as means over mini-batches
+    """
 
     step: int
     lr: float
@@ -113,3 +123,4 @@ class StepRecord:
     loss_N: torch.Tensor
     updates: tuple[Update, ...]
     score_at_cut: float | None
+    realised: Mapping[str, float | str]

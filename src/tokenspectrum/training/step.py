@@ -3,7 +3,7 @@
 Knows the order of the work.  Knows no model, no files, no checkpoints and no other step.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -19,6 +19,7 @@ from tokenspectrum.training.dapo import surrogate, token_denominator
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.record import MiniBatch, Rollouts, RowSample, StepRecord, Update, WholeRows
 from tokenspectrum.training.weigh import weigh
+from tokenspectrum.weighting.rule import Memory
 
 
 def run_step(
@@ -28,19 +29,28 @@ def run_step(
     step: int,
     rollouts: Rollouts,
     beat: Callable[[], None] = lambda: None,
+    memory: Memory | None = None,
 ) -> StepRecord:
     """Train on `rollouts` as step `step` (from 1), and log `layers`.  `beat` is called at the end of each phase.
+
+    `memory` is what a rule that looks back knows of the steps before.
 
     Raises a UserError that names the step if the policy or an update is no longer finite.
     """
     try:
-        return _run_step(actor, job, layers, step, rollouts, beat)
+        return _run_step(actor, job, layers, step, rollouts, beat, memory)
     except UserError as e:
         raise UserError(f"step {step}: {e}; the last checkpoint is kept in {job.checkpoints}") from None
 
 
 def _run_step(
-    actor: Actor, job: TrainJob, layers: Sequence[int], step: int, rollouts: Rollouts, beat: Callable[[], None]
+    actor: Actor,
+    job: TrainJob,
+    layers: Sequence[int],
+    step: int,
+    rollouts: Rollouts,
+    beat: Callable[[], None],
+    memory: Memory | None,
 ) -> StepRecord:
     own = job.rule.layers
     measured = actor.measure(rollouts.responses, tuple(dict.fromkeys((*layers, *own))))
@@ -51,8 +61,10 @@ def _run_step(
     lr = learning_rate(job.train.learning_rate, job.train.warmup_steps, step)
     weight_N, ratio_N, loss_N = (torch.zeros(len(measured.logprob_N)) for _ in range(3))
     everything = torch.arange(len(rollouts.responses))
-    whole = None if job.rule.needs_current else weigh(job, step, rollouts, everything, measured, measured.logprob_N)
-    updates, cuts = [], []
+    whole = None
+    if not job.rule.needs_current:
+        whole = weigh(job, step, rollouts, everything, measured, measured.logprob_N, memory)
+    updates, cuts, extras = [], [], []
     for m in range(job.train.mini_batches):
         rows = (rollouts.minibatch_R == m).nonzero()[:, 0]
         at_N = flat_tokens(rows, rollouts.lengths_R)
@@ -62,7 +74,7 @@ def _run_step(
             if all(update.grad_norm is None for update in updates):
                 # This is still the old policy.  Rounding in other micro-batches must not change its log-probabilities.
                 current = replace(current, logprob_N=old_logprob_N)
-            weights = weigh(job, step, rollouts, rows, current, old_logprob_N)
+            weights = weigh(job, step, rollouts, rows, current, old_logprob_N, memory)
             weight_N[at_N] = weights.weight_N
         else:
             weights = whole
@@ -83,6 +95,7 @@ def _run_step(
         updates.append(Update(s_m, done.loss, done.grad_norm))
         ratio_N[at_N], loss_N[at_N] = done.ratio_N, done.loss_N
         cuts.append(weights.score_at_cut)
+        extras.append(weights.extra)
         beat()
     return StepRecord(
         step=step,
@@ -95,7 +108,18 @@ def _run_step(
         loss_N=loss_N,
         updates=tuple(updates),
         score_at_cut=None if None in cuts else sum(cuts) / len(cuts),
+        realised=extras[0] if whole is not None else over_minibatches(extras),
     )
+
+
+def over_minibatches(extras: Sequence[Mapping[str, float | str]]) -> Mapping[str, float | str]:
+    """A rule's values where it weighs each mini-batch: means of numbers; a text is that of the first mini-batch."""
+
+    def mean(name: str) -> float | str:
+        values = [value for extra in extras if isinstance(value := extra.get(name), float)]
+        return sum(values) / len(values) if values else extras[0][name]
+
+    return {name: mean(name) for name in extras[0]}
 
 
 def sample_rows(
@@ -118,7 +142,7 @@ def sample_rows(
 
 
 def logged_layers(job: TrainJob, n_layers: int) -> tuple[int, ...]:
-    """The layers whose attention the token log holds.  UserError if the policy lacks one, or lacks the rule's layer."""
+    """The layers whose attention the token log holds.  UserError if the policy lacks one of them."""
     own = tuple(resolve_layer(layer, n_layers) for layer in job.rule.layers)
     wanted = [own if layer == "rule" else (resolve_layer(layer, n_layers),) for layer in job.train.token_log.layers]
     return tuple(dict.fromkeys(layer for layers in wanted for layer in layers))

@@ -3,6 +3,7 @@
 Knows the columns of the tables and a step's record.  Knows no model and no optimiser, so nothing here can change a run.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def write_run(root: Path, job: TrainJob) -> Path:
     columns = {
         "method": [job.method],
         "rule": [job.rule.to_json()],
-        "layer": [rule.get("layer")],
+        "layer": [job.rule.layers[0] if len(job.rule.layers) == 1 else None],
         "tau": [rule.get("tau")],
         "preset": [job.preset],
         "trainer": [job.train.trainer],
@@ -68,15 +69,15 @@ def write_tables(
 def summarise(record: StepRecord, layers: Sequence[int], clip: tuple[float, float]) -> dict[str, Any]:
     """The columns of the table `metrics`.  `layers` are those that are logged; `clip` is the ratio's range."""
     rollouts, measured, updates = record.rollouts, record.measured, record.updates
-    rewarded, n = rollouts.judged.rewarded, len(rollouts.responses)
+    rewarded, n, seen = rollouts.judged.rewarded, len(rollouts.responses), rollouts.seen
     return {
         "loss": sum(update.loss for update in updates) / len(updates),
         "s_m": [update.s_m for update in updates],
-        "reward": sum(s.reward for s in rewarded) / n,
+        "reward": seen.reward,
         "reward_raw": sum(s.reward_raw for s in rewarded) / n,
         "accuracy": sum(s.correct for s in rewarded) / n,
         "boxed": sum(s.answer is not None for s in rewarded) / n,
-        "length": float(rollouts.lengths_R.double().mean()),
+        "length": seen.length,
         "truncated": sum(response.finish_reason == "length" for response in rollouts.responses) / n,
         "predictive_entropy": float(measured.predictive_entropy_N.double().mean()),
         "attention_entropy": float(measured.attention[layers[0]].entropy_norm_N.double().mean()) if layers else None,
@@ -84,12 +85,14 @@ def summarise(record: StepRecord, layers: Sequence[int], clip: tuple[float, floa
         "clip_fraction": float(((record.ratio_N < clip[0]) | (record.ratio_N > clip[1])).double().mean()),
         "kept_fraction": float((record.weight_N > 0).double().mean()),
         "score_at_cut": record.score_at_cut,
+        "mean_weight": float(record.weight_N.double().mean()),
         "effective_sample_size": effective_sample_size(record.weight_N),
         **sampling_mismatch(measured.logprob_N.numpy(), sampled_columns(rollouts.responses)["rollout_logprob"]),
         "skipped": sum(update.grad_norm is None for update in updates),
         "lr": record.lr,
         "generated_groups": rollouts.generated,
         "kept_groups": rollouts.kept,
+        "realised": json.dumps(dict(record.realised), sort_keys=True),
     }
 
 

@@ -19,7 +19,7 @@ from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.record import Rollouts
 from tokenspectrum.weighting.apply import Weights, apply
 from tokenspectrum.weighting.assemble import token_batch
-from tokenspectrum.weighting.rule import Score
+from tokenspectrum.weighting.rule import Memory, Score
 
 
 def weigh(
@@ -29,12 +29,14 @@ def weigh(
     rows: torch.Tensor,
     measured: Statistics,
     old_logprob_N: torch.Tensor,
+    memory: Memory | None = None,
 ) -> Weights:
     """The rule's weights on the tokens of the responses `rows`: all, or one mini-batch if `rule.needs_current`.
 
     `measured` are the statistics of those responses under the policy that the rule looks at.  `old_logprob_N` is of the
     policy with which the step began.  While both are the same policy, the log-probabilities must be the same numbers.
-    Then the magnitude of the loss is equal for all tokens of a response, and float noise does not rank them.
+    Then the magnitude of the loss is equal for all tokens of a response, and float noise does not rank them.  `memory`
+    is what a rule that looks back knows of the steps before.
     """
     responses = [rollouts.responses[r] for r in rows.tolist()]
     lengths_R = rollouts.lengths_R[rows]
@@ -48,6 +50,7 @@ def weigh(
         prompt_ids=[response.prompt_id for response in responses],
         samples_R=torch.tensor([response.sample for response in responses], dtype=torch.int64),
         minibatch_R=rollouts.minibatch_R[rows],
+        memory=memory,
     )
     return apply(job.rule, batch)
 
@@ -63,8 +66,8 @@ class _Step:
     advantage_N: torch.Tensor
 
     def attention(self, score: Score) -> torch.Tensor:
-        if score.layer is None:
-            raise ValueError(f"{score.name}: a score of the attention row without a layer")
+        if not isinstance(score.layer, int):
+            raise ValueError(f"{score.name}: a score of the attention row at one layer, not at {score.layer}")
         return getattr(self.measured.attention[score.layer], f"{score.name}_N")
 
     def predictive_entropy(self) -> torch.Tensor:

@@ -21,7 +21,8 @@ class Weights:
     kept_fraction   tokens with a positive weight / tokens
     score_at_cut    mean over segments of the score of the last token kept; None if nothing is ranked
     extra           always "effective_sample_size" = (sum w)^2 / sum w^2; ranked rules add cut_min and cut_max; soft
-                    rules add mean_abar, max_abar, h_min, h_max, flat (1: all equal), w_low, w_high, ramp
+                    rules add mean_abar, max_abar, h_min, h_max, flat (1: all equal), w_low, w_high, ramp, and with a
+                    floor at_floor; adaptive adds the reason for its ramp; covariate-matched adds overlap
     """
 
     weight_N: torch.Tensor
@@ -29,7 +30,7 @@ class Weights:
     score_N: torch.Tensor
     kept_fraction: float
     score_at_cut: float | None
-    extra: Mapping[str, float]
+    extra: Mapping[str, float | str]
 
 
 def apply(rule: Rule, batch: TokenBatch) -> Weights:
@@ -39,7 +40,7 @@ def apply(rule: Rule, batch: TokenBatch) -> Weights:
     the policy just before that mini-batch's update.  Raises UserError for scores that are not finite.
     """
     outcome = rule.weigh(batch)
-    extra = dict(outcome.extra, effective_sample_size=effective_sample_size(outcome.weight_N))
+    extra: dict[str, float | str] = dict(outcome.extra, effective_sample_size=effective_sample_size(outcome.weight_N))
     score_at_cut = None
     if outcome.cut_S is not None and len(outcome.cut_S):
         score_at_cut = float(outcome.cut_S.double().mean())

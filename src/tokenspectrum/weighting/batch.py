@@ -12,6 +12,7 @@ from functools import cached_property
 import torch
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.weighting.rule import Memory
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class TokenBatch:
     minibatch_R     int64, the mini-batch that will train on the response; all equal where there is only one
     scores          name -> float tensor N: the score that the rule looks at, at its layer and alignment
     token_type_N    int64, a number for each token's type; None where the rule does not look at it
+    memory          what a rule that looks back knows of the steps before; None for other rules, and for the base probe
 
     Raises ValueError where the shapes do not fit together (the caller's mistake, not the user's).
     """
@@ -36,6 +38,7 @@ class TokenBatch:
     minibatch_R: torch.Tensor
     scores: Mapping[str, torch.Tensor]
     token_type_N: torch.Tensor | None = None
+    memory: Memory | None = None
 
     def __post_init__(self) -> None:
         if self.lengths_R.dtype != torch.int64 or bool((self.lengths_R < 0).any()):

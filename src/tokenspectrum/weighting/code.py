@@ -2,41 +2,65 @@
 
 The code of a rule is its own file and all files of the folder that it imports, directly or through each other.  Imports
 inside a function count too.  Code outside the folder serves all rules, and training depends on it directly.
+
+The code of a function that a path names is its module, and what that imports of the user's own modules below src/ and
+of the folder.  The user's files are under `also`: no stage lists them for training, so its frozen copy gets what stands
+there.
 """
 
 import ast
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tokenspectrum.weighting import rules
-from tokenspectrum.weighting.registry import RULES
+from tokenspectrum.weighting.registry import RULES, is_path
+from tokenspectrum.weighting.rules import _python
+from tokenspectrum.weighting.rules._python import PACKAGE, module_file
 
 FOLDER = Path(rules.__file__).parent
 
 
 def rule_code(kind: str) -> dict[str, Any]:
-    """The content of code.json: for each file of this kind's code its name and sha256."""
-    pending, found = ["__init__", RULES[kind].__module__.rpartition(".")[2]], {}
+    """The content of code.json: for each file of this kind's code its name and sha256.
+
+    UserError if `kind` is the path of a function whose module is not below src/.
+    """
+    own = is_path(kind)
+    pending = [rules.__name__, *([_python.__name__, kind.partition(":")[0]] if own else [RULES[kind].__module__])]
+    inside: dict[str, str] = {}
+    also: dict[str, str] = {}
+    seen: set[str] = set()
     while pending:
-        name = pending.pop()
-        if f"{name}.py" not in found:
-            content = (FOLDER / f"{name}.py").read_bytes()
-            found[f"{name}.py"] = hashlib.sha256(content).hexdigest()
-            pending += _imported(content)
-    return {"kind": kind, "files": found}
+        module = pending.pop()
+        path = module_file(module)
+        if module in seen or path is None:
+            continue
+        seen.add(module)
+        if path.parent != FOLDER and (not own or module.split(".")[0] == PACKAGE):
+            continue
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        if path.parent == FOLDER:
+            inside[path.name] = digest
+        else:
+            also[path.relative_to(_python.SOURCE.parent).as_posix()] = digest
+        pending += _imported(content, module, is_package=path.name == "__init__.py")
+    return {"kind": kind, "files": dict(sorted(inside.items()))} | ({"also": dict(sorted(also.items()))} if own else {})
 
 
-def _imported(content: bytes) -> list[str]:
-    """Names of the folder's modules that a file of the folder imports."""
-    names: set[str] = set()
+def _imported(content: bytes, module: str, *, is_package: bool) -> Iterator[str]:
+    """Names that a module imports or may import (`from a import b`), each with its parents."""
+    names = {module}
     for node in ast.walk(ast.parse(content)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = f"{rules.__name__}.{node.module or ''}".rstrip(".") if node.level else node.module or ""
+            parts = module.split(".")
+            above = parts[: len(parts) - node.level + is_package] if node.level else []
+            base = ".".join([*above, *filter(None, [node.module])])
             names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-    inside = {
-        name.removeprefix(f"{rules.__name__}.").split(".")[0] for name in names if name.startswith(rules.__name__)
-    }
-    return sorted(name for name in inside if (FOLDER / f"{name}.py").is_file())
+    for name in names:
+        parts = name.split(".")
+        yield from (".".join(parts[:n]) for n in range(1, len(parts) + 1))

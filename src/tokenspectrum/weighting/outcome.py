@@ -20,4 +20,4 @@ class Outcome:
     selected_N: torch.Tensor
     score_N: torch.Tensor | None = None
     cut_S: torch.Tensor | None = None
-    extra: Mapping[str, float] = field(default_factory=dict)
+    extra: Mapping[str, float | str] = field(default_factory=dict)

@@ -52,7 +52,7 @@ class Probe:
         )
 
     def attention(self, score: Score) -> torch.Tensor:
-        """The statistic at the score's layer, after checking that the rows are of its alignment."""
+        """The statistic at the score's one layer, after checking that the rows are of its alignment."""
         root = self._attention_root
         names = ["response_id", "position", "layer", "visible", score.name]
         table = read_table(root, "attention", step=0, columns=names)

@@ -17,6 +17,7 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import one_line
 from tokenspectrum.weighting import rules
 from tokenspectrum.weighting.rule import Rule
+from tokenspectrum.weighting.rules._python import PythonRule
 
 AGAIN = "run its weights stage again"
 
@@ -50,12 +51,22 @@ def _found() -> dict[str, type[Rule]]:
 RULES = _found()
 
 
+def model_of(kind: object) -> type[Rule] | None:
+    """The model of rules of this kind; that of a path for `module:function`; None for an unknown kind."""
+    return PythonRule if is_path(kind) else RULES.get(str(kind))
+
+
+def is_path(kind: object) -> bool:
+    """Whether `kind` is meant as the path of a function."""
+    return isinstance(kind, str) and ":" in kind
+
+
 def rule_of(record: Mapping[str, Any], where: str = "rule") -> Rule:
     """The resolved rule in `record`, the content of a rule.json.  A UserError begins with `where`."""
     kind = record.get("kind")
-    if kind not in RULES:
+    model = model_of(kind)
+    if model is None:
         raise UserError(f"{where}: rule kind {kind!r}: unknown; known are {', '.join(sorted(RULES))}")
-    model = RULES[kind]
     try:
         rule = model.model_validate_json(json.dumps(model.options(record)))
     except ValidationError as e:

@@ -8,11 +8,11 @@ imports torch at its top.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from tokenspectrum.params.base import Frozen
-from tokenspectrum.params.layers import resolve_layer
+from tokenspectrum.params.layers import resolve_layers
 
 if TYPE_CHECKING:
     from tokenspectrum.weighting.batch import TokenBatch
@@ -22,19 +22,48 @@ if TYPE_CHECKING:
 # rule.json holds it like an option.
 CONSTANTS = ("denominator", "score", "entropy_of")
 
+# What a rule that looks back knows of the steps before, as JSON can hold it.
+Memory = Mapping[str, Any]
+
 
 @dataclass(frozen=True)
 class Score:
     """The number of each token that a rule looks at.
 
     name        a statistic of the attention row, "predictive_entropy" or "loss_magnitude"
-    layer       0-based layer of the attention row; None for the other two
+    layer       0-based layer of the attention row, or several: the score is then the mean over them; None for the
+                other two
     alignment   the query whose row it is, decision or token; None for the other two
     """
 
     name: str
-    layer: int | None = None
+    layer: int | tuple[int, ...] | None = None
     alignment: Literal["decision", "token"] | None = None
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layers that it is read at; none for a score that is not of the attention row."""
+        if self.layer is None:
+            return ()
+        return (self.layer,) if isinstance(self.layer, int) else self.layer
+
+    @property
+    def by_layer(self) -> "tuple[Score, ...]":
+        """The same score at each of its layers alone."""
+        return tuple(replace(self, layer=layer) for layer in self.layers)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a training step showed, for rules that look back.
+
+    reward, length   means over the responses of the step's rollout batch, as in the table metrics
+    cosine           of the rule's gradient with that of all tokens, at the last gradient probe; None if there was none
+    """
+
+    reward: float
+    length: float
+    cosine: float | None = None
 
 
 class Rule(Frozen):
@@ -74,8 +103,8 @@ class Rule(Frozen):
 
     @property
     def layers(self) -> tuple[int, ...]:
-        """The layer whose attention rows the rule reads, or nothing."""
-        return () if self.looks_at is None or self.looks_at.layer is None else (self.looks_at.layer,)
+        """The layers whose attention rows the rule reads."""
+        return () if self.looks_at is None else self.looks_at.layers
 
     @property
     def needs_current(self) -> bool:
@@ -90,11 +119,23 @@ class Rule(Frozen):
     def resolved(self, n_layers: int) -> Self:
         """The rule on a policy of `n_layers` layers: a layer's name becomes its index.  UserError for a wrong layer."""
         layer = getattr(self, "layer", None)
-        return self if layer is None else self.model_copy(update={"layer": resolve_layer(layer, n_layers)})
+        return self if layer is None else self.model_copy(update={"layer": resolve_layers(layer, n_layers)})
 
     def fitted(self, batch: "TokenBatch") -> Self:
         """The rule with a number for every option that is `auto`, found on `batch`, the base policy's tokens."""
         return self
+
+    @property
+    def memory(self) -> Memory | None:
+        """What a rule that looks back knows before the first step; None for all others."""
+        return None
+
+    def after(self, memory: Memory, seen: Seen) -> Memory:
+        """What such a rule knows after a step.  Plain numbers, texts and lists, since a checkpoint holds them as JSON.
+
+        It follows from `memory` and `seen` alone, so a resumed run knows the same.
+        """
+        raise NotImplementedError
 
     @classmethod
     def constants(cls) -> dict[str, Any]:

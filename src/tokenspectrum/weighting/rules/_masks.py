@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from tokenspectrum.counter import stream_key, uniforms
 from tokenspectrum.weighting.batch import TokenBatch
 from tokenspectrum.weighting.outcome import Outcome
+from tokenspectrum.weighting.rules._draws import token_uniforms
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -43,16 +43,16 @@ def bernoulli(rule: "Kept", batch: TokenBatch) -> Outcome:
 
 def lowest(rule: "Ranked", batch: TokenBatch) -> Outcome:
     """Keep the k tokens of each segment with the lowest score: anchors, sure predictions, the least loss."""
-    score_N, rank_N, size_N = _ranked(rule, batch)
+    score_N, rank_N, size_N, among_N = _ranked(rule, batch)
     k_N = kept_count(size_N, rule.p)
-    return keep(rank_N < k_N, score_N, score_N[rank_N == k_N - 1])
+    return keep(among_N & (rank_N < k_N), score_N, score_N[among_N & (rank_N == k_N - 1)])
 
 
 def highest(rule: "Ranked", batch: TokenBatch) -> Outcome:
     """Keep the k tokens of each segment with the highest score: explorers, forking tokens, the most loss."""
-    score_N, rank_N, size_N = _ranked(rule, batch)
+    score_N, rank_N, size_N, among_N = _ranked(rule, batch)
     k_N = kept_count(size_N, rule.p)
-    return keep(rank_N >= size_N - k_N, score_N, score_N[rank_N == size_N - k_N])
+    return keep(among_N & (rank_N >= size_N - k_N), score_N, score_N[among_N & (rank_N == size_N - k_N)])
 
 
 def kept_count(size_N: torch.Tensor, p: float) -> torch.Tensor:
@@ -87,20 +87,25 @@ def rank_in_segment(
 
 def mask_uniforms(batch: TokenBatch) -> np.ndarray:
     """float64 N in [0, 1): the counter-based draws that every random mask uses."""
-    keys_R = [
-        stream_key("mask", batch.seed, batch.step, prompt_id, int(sample))
-        for prompt_id, sample in zip(batch.prompt_ids, batch.samples_R.tolist(), strict=True)
-    ]
-    keys_N = np.array(keys_R, dtype=np.uint64)[batch.response_N.numpy()]
-    return uniforms(keys_N, batch.position_N.numpy())
+    return token_uniforms(batch, "mask")
 
 
-def _ranked(rule: "Ranked", batch: TokenBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def ranked_among(rule: object, batch: TokenBatch) -> torch.Tensor:
+    """bool N: the tokens that a rule ranks, which are all unless it has a `first_n`."""
+    first_n = getattr(rule, "first_n", None)
+    return batch.position_N < (batch.n_tokens if first_n is None else first_n)
+
+
+def _ranked(rule: "Ranked", batch: TokenBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Score, rank, size of the segment, and whether the token is ranked.  The others have segments of their own."""
+    among_N = ranked_among(rule, batch)
+    segment_N = batch.segment_N(rule.scope)
+    segment_N = torch.where(among_N, segment_N, segment_N + segment_N.max() + 1) if len(segment_N) else segment_N
     score_N = batch.score_N(rule.score)
     # Many tokens have equal loss: all of a response before the first update, and all clipped ones after it.  Ranked by
     # position they would make a front or a back mask, so chance breaks their ties.
     tie_N = torch.from_numpy(mask_uniforms(batch)) if rule.score == "loss_magnitude" else None
-    return score_N, *rank_in_segment(score_N, batch, batch.segment_N(rule.scope), tie_N)
+    return score_N, *rank_in_segment(score_N, batch, segment_N, tie_N), among_N
 
 
 def progress(batch: TokenBatch) -> torch.Tensor:

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tokenspectrum.params.layers import Layer
+from tokenspectrum.params.base import LEFT_OUT
+from tokenspectrum.params.layers import Layers
 from tokenspectrum.row_statistics import OF_EVERY_TOKEN
 from tokenspectrum.weighting.rule import Rule
 
@@ -37,6 +38,10 @@ class RankedRule(HardRule):
         description="whose scores: of the policy that sampled the batch (old), or of the one being updated, ranked "
         "anew before each mini-batch (current; not with scope rollout)",
     )
+    first_n: Annotated[Annotated[int, Field(ge=1)] | None, LEFT_OUT] = Field(
+        None,
+        description="tokens of each response that are ranked, its first ones; the others are not kept; null: all",
+    )
 
     @model_validator(mode="after")
     def _computable(self) -> "RankedRule":
@@ -51,8 +56,10 @@ class RankedRule(HardRule):
 class AttentionRule(Rule):
     """A rule that looks at a statistic of the attention row."""
 
-    layer: Layer = Field(
-        default="mid", description="layer of the attention entropy: 0-based index, or shallow, mid or deep"
+    layer: Layers = Field(
+        default="mid",
+        description="layer of the attention entropy: 0-based index, or shallow, mid or deep; of a list of them, or of "
+        "mean (all layers), the score is the mean",
     )
     alignment: Literal["decision", "token"] = Field(
         default="decision",

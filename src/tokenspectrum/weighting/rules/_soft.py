@@ -12,7 +12,7 @@ import torch
 
 from tokenspectrum.weighting.batch import TokenBatch
 from tokenspectrum.weighting.outcome import Outcome
-from tokenspectrum.weighting.rules._schedule import between, ramp
+from tokenspectrum.weighting.rules._schedule import between
 
 if TYPE_CHECKING:
     from tokenspectrum.weighting.rules.soft import SoftRule
@@ -23,12 +23,14 @@ FLAT = 1e-12  # below this range of scores every token gets abar = 0.5
 TAU_MIN, TAU_MAX = 0.01, 10.0
 
 
-def soft(rule: "SoftRule", batch: TokenBatch, s_warm: int | None) -> Outcome:
-    """w_t = (1 - abar_t) w_low(s) + abar_t w_high(s) for all tokens of the batch.  Rules differ in the two ends."""
+def soft(rule: "SoftRule", batch: TokenBatch, r: float) -> Outcome:
+    """w_t = (1 - abar_t) w_low(r) + abar_t w_high(r) for all tokens of the batch.  Rules differ in the ends and in r.
+
+    With a floor, a token weighs max(w_t, floor), and `at_floor` is the fraction of the tokens that were below it.
+    """
     if rule.tau == "auto":
         raise ValueError(f"{rule.kind}: tau is auto; fit the rule first")
     score_N = batch.score_N(rule.score)
-    r = ramp(batch.s, s_warm)
     w_low, w_high = between(rule.w_low, r), between(rule.w_high, r)
     selected_N = torch.ones(batch.n_tokens, dtype=torch.bool)
     if batch.n_tokens == 0:
@@ -48,7 +50,11 @@ def soft(rule: "SoftRule", batch: TokenBatch, s_warm: int | None) -> Outcome:
         "w_high": w_high,
         "ramp": r,
     }
-    return Outcome((1 - abar_N) * w_low + abar_N * w_high, selected_N, score_N, extra=extra)
+    weight_N = (1 - abar_N) * w_low + abar_N * w_high
+    if rule.floor is not None:
+        extra["at_floor"] = float((weight_N < rule.floor).double().mean())
+        weight_N = weight_N.clamp(min=rule.floor)
+    return Outcome(weight_N, selected_N, score_N, extra=extra)
 
 
 def normalised(score_N: torch.Tensor, tau: float, eps_mode: str, eps: float | None = None) -> torch.Tensor:

@@ -7,12 +7,11 @@ Covariate-matched joins three things into one class.  A response holds about one
 control would be the mask itself.  Its classes are therefore counted over the whole batch.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from tokenspectrum.weighting.rule import Rule, Score
+from tokenspectrum.weighting.rules._control import Control
 from tokenspectrum.weighting.rules.attention import Anchor, Explorer
 from tokenspectrum.weighting.rules.loss import LossHigh, LossLow
 from tokenspectrum.weighting.rules.predictive import PredictiveHigh, PredictiveLow
@@ -24,45 +23,14 @@ if TYPE_CHECKING:
     from tokenspectrum.weighting.outcome import Outcome
 
 PARTS, FIFTHS = 10, 5
-MATCHED = (Anchor, Explorer, PredictiveHigh, PredictiveLow, LossHigh, LossLow)
 
 
-class MatchedRule(Rule):
+class MatchedRule(Control):
     """A control of the rule in `of`; scope, denominator and score are that rule's."""
 
     of: Anchor | Explorer | PredictiveHigh | PredictiveLow | LossHigh | LossLow = Field(
         ..., discriminator="kind", description="the rule to match; scope and denominator are its too"
     )
-
-    @property
-    def denominator(self) -> Literal["selected", "all"]:
-        return self.of.denominator
-
-    @property
-    def looks_at(self) -> Score | None:
-        return self.of.looks_at
-
-    @property
-    def needs_current(self) -> bool:
-        return self.of.needs_current
-
-    def resolved(self, n_layers: int) -> Self:
-        return self.model_copy(update={"of": self.of.resolved(n_layers)})
-
-    @classmethod
-    def constants(cls) -> dict[str, Any]:
-        return {}
-
-    def record(self) -> dict[str, Any]:
-        """The record of the matched rule with this rule's kind.  The matched rule's kind is in `matches`."""
-        return self.of.record() | {"kind": self.kind, "matches": self.of.kind}
-
-    @classmethod
-    def options(cls, record: Mapping[str, Any]) -> dict[str, Any]:
-        of = {name: value for name, value in record.items() if name != "matches"} | {"kind": record.get("matches")}
-        models = {get_args(model.model_fields["kind"].annotation)[0]: model for model in MATCHED}
-        known = models.get(of["kind"])
-        return {"kind": record["kind"], "of": of if known is None else known.options(of)}
 
 
 class TypeMatched(MatchedRule):
@@ -126,14 +94,15 @@ def _matched(rule: MatchedRule, batch: "TokenBatch", class_N: "torch.Tensor", *,
     import torch
 
     from tokenspectrum.weighting.outcome import Outcome
-    from tokenspectrum.weighting.rules._masks import mask_uniforms, rank_in_segment
+    from tokenspectrum.weighting.rules._masks import mask_uniforms, rank_in_segment, ranked_among
 
     kept_N = rule.of.weigh(batch).selected_N
     classes = int(class_N.max()) + 1 if batch.n_tokens else 1
     cell_N = class_N if whole else batch.segment_N(rule.of.scope) * classes + class_N
     wanted_C = torch.bincount(cell_N, weights=kept_N.double())
     u_N = torch.from_numpy(mask_uniforms(batch))
-    rank_N, _ = rank_in_segment(u_N, batch, cell_N)
+    # A hash is below 1, so tokens that the matched rule does not rank come last, and none of them is wanted.
+    rank_N, _ = rank_in_segment(u_N + (~ranked_among(rule.of, batch)).double(), batch, cell_N)
     selected_N = rank_N < wanted_C[cell_N]
     if not whole:
         return Outcome(selected_N.float(), selected_N, u_N)

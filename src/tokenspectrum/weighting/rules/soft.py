@@ -34,6 +34,9 @@ class SoftRule(AttentionRule):
         None,
         description="eps of eq. 27, for eps_mode literal only.  The paper's value is not known to us: an assumption",
     )
+    floor: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, LEFT_OUT] = Field(
+        None, description="smallest weight: where the rule gives less, the token weighs this; null: no such bound"
+    )
     denominator: ClassVar[Literal["selected", "all"]] = "all"
     w_low: ClassVar[Ends]
     w_high: ClassVar[Ends]
@@ -54,9 +57,10 @@ class SoftRule(AttentionRule):
         return self.model_copy(update={"tau": fitted_tau(self, batch)}) if self.tau == "auto" else self
 
     def weigh(self, batch: "TokenBatch") -> "Outcome":
+        from tokenspectrum.weighting.rules._schedule import ramp
         from tokenspectrum.weighting.rules._soft import soft
 
-        return soft(self, batch, getattr(self, "s_warm", None))
+        return soft(self, batch, ramp(batch.s, getattr(self, "s_warm", None)))
 
 
 class _Curriculum(SoftRule):

@@ -1,0 +1,94 @@
+"""A curriculum that goes on while training is stable, waits where it is not, and goes back where it collapses."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from tokenspectrum.weighting.rule import Seen
+from tokenspectrum.weighting.rules.soft import Ends, SoftRule
+
+if TYPE_CHECKING:
+    from tokenspectrum.weighting.batch import TokenBatch
+    from tokenspectrum.weighting.outcome import Outcome
+
+
+class Adaptive(SoftRule):
+    """Low2high whose r is measured and not scheduled.
+
+    After each step, with means over the last `window` steps (half of the steps there were, if those are fewer):
+
+    - collapse: length is outside `collapse_length` times that of the first window, or reward is `collapse_reward` below
+      its best window.  Then r falls by `fall`.
+    - else r waits, if reward gained less than `reward_gain` over the window before, if length moved by more than
+      `length_drift` of that window's, or if the last gradient probe had a cosine below `cosine`.
+    - else r grows by 1 / `pace`.  r stays within 0 and 1.
+    """
+
+    kind: Literal["adaptive"] = Field(..., description="low2high that advances while training is stable")
+    pace: int = Field(default=30, ge=1, description="stable steps from one end to the other, like s_warm of low2high")
+    window: int = Field(default=5, ge=1, description="steps in a mean of reward or length")
+    reward_gain: float = Field(default=0.0, description="r waits if mean reward gained less than this between windows")
+    length_drift: float = Field(
+        default=0.1, gt=0, description="r waits if mean length moved by more than this fraction between windows"
+    )
+    cosine: float = Field(
+        default=0.0, ge=-1, le=1, description="r waits if the last gradient probe, where there is one, had less"
+    )
+    collapse_length: tuple[float, float] = Field(
+        default=(0.5, 1.6), description="r falls if mean length is outside these times that of the first window"
+    )
+    collapse_reward: float = Field(default=0.3, gt=0, description="r falls if mean reward is this much below its best")
+    fall: float = Field(default=0.1, gt=0, le=1, description="what r falls by at a step that looks like a collapse")
+    w_low: ClassVar[Ends] = (1.0, 0.0)
+    w_high: ClassVar[Ends] = (0.0, 1.0)
+
+    @property
+    def memory(self) -> Mapping[str, Any]:
+        return {"ramp": 0.0, "reason": "start", "rewards": [], "lengths": []}
+
+    def after(self, memory: Mapping[str, Any], seen: Seen) -> Mapping[str, Any]:
+        rewards, lengths = [*memory["rewards"], seen.reward], [*memory["lengths"], seen.length]
+        reason = self.judged(rewards, lengths, seen.cosine)
+        move = -self.fall if reason.startswith("collapse") else 1 / self.pace if reason == "stable" else 0.0
+        r = min(1.0, max(0.0, memory["ramp"] + move))
+        return {"ramp": r, "reason": reason, "rewards": rewards, "lengths": lengths}
+
+    def judged(self, rewards: Sequence[float], lengths: Sequence[float], cosine: float | None) -> str:
+        """`stable`, or why r does not advance, after these steps."""
+        w = min(self.window, len(rewards) // 2)
+        if w == 0:
+            return "start"
+        reward, length = _means(rewards, w), _means(lengths, w)
+        low, high = (bound * length[0] for bound in self.collapse_length)
+        if not low <= length[-1] <= high:
+            return "collapse: length"
+        if max(reward) - reward[-1] > self.collapse_reward:
+            return "collapse: reward"
+        if reward[-1] - reward[-1 - w] < self.reward_gain:
+            return "reward stagnates"
+        if abs(length[-1] - length[-1 - w]) > self.length_drift * length[-1 - w]:
+            return "length drifts"
+        if cosine is not None and cosine < self.cosine:
+            return "cosine is low"
+        return "stable"
+
+    def weigh(self, batch: "TokenBatch") -> "Outcome":
+        """Where there is no memory, as on the base policy's probe, r is that of stable steps alone."""
+        from tokenspectrum.weighting.rules._schedule import ramp
+        from tokenspectrum.weighting.rules._soft import soft
+
+        if batch.memory is None:
+            return soft(self, batch, ramp(batch.s, self.pace))
+        found = soft(self, batch, batch.memory["ramp"])
+        return replace(found, extra={**found.extra, "reason": batch.memory["reason"]})
+
+    @property
+    def shown_at(self) -> tuple[int, ...]:
+        return (0, self.pace)
+
+
+def _means(values: Sequence[float], w: int) -> list[float]:
+    """The mean of each run of w neighbours, in order."""
+    return [sum(values[i : i + w]) / w for i in range(len(values) - w + 1)]
