@@ -52,10 +52,10 @@ def test_a_checkpoint_of_another_kind_of_device_is_named_and_goes_on(policy_dir,
     backend = make(policy_dir)
     save(backend, tmp_path, "x", {}, 3)
     work = Workspace(tmp_path / "outputs")
-    assert resume(backend, tmp_path, "x", work) == 3
+    assert resume(backend, tmp_path, "x", work) == (3, None)
     assert "was made on" not in caplog.text
     monkeypatch.setattr(checkpoint, "device_kind", lambda: "NVIDIA Z9")
-    assert resume(backend, tmp_path, "x", work) == 3
+    assert resume(backend, tmp_path, "x", work) == (3, None)
     assert re.search(r"step=00003 was made on CPU, \w+, and this is NVIDIA Z9: the run goes on", caplog.text)
 
 
