@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tokenspectrum.params.layers import resolve_layer
 from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
@@ -88,13 +89,16 @@ def draw(rows: Sequence[Row], given: Given) -> Figure:
                 step_S = np.array([row["step"] for row in of])
                 mean_S = np.array([row["mean"] for row in of])
                 within_S = np.array([row["within"] or 0.0 for row in of])
-                axis.plot(step_S, mean_S, color=colour, label=group, linewidth=1.4, marker="o" * (len(of) < 12))
+                axis.plot(
+                    step_S, mean_S, color=colour, label=group, linewidth=1.4, marker="o" * (len(of) < 12), markersize=3
+                )
                 axis.fill_between(step_S, mean_S - within_S, mean_S + within_S, color=colour, alpha=0.15, linewidth=0)
         line[0].set_ylabel(NAMES[score])
     for axis, method in zip(grid[0], given.methods, strict=True):
         axis.set_title(labels.get(method, method), fontsize=8)
     for axis in grid[-1]:
         axis.set_xlabel("training step")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     grid[0, -1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0))
     room = {"left": 0.6 / width, "right": 1 - 0.9 / width, "top": 1 - 0.3 / height, "bottom": (foot + 0.4) / height}
     figure.subplots_adjust(**room, hspace=0.12, wspace=0.08)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from tokenspectrum.params.replicates import Replicate
@@ -198,6 +199,7 @@ def draw(rows: Sequence[Row], given: Given) -> Figure:
         axis.legend(frameon=False, loc="best")
     for axis in grid[-1]:
         axis.set_xlabel("training step")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     room = {"top": 1 - 0.3 / height, "bottom": (foot + 0.4) / height}
     figure.subplots_adjust(left=0.08, right=0.98, **room, hspace=0.12, wspace=0.08)
     figure.text(0.01, 0.05 / height, "\n".join(captions), fontsize=7, va="bottom")

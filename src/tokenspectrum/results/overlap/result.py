@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tokenspectrum.params.replicates import Replicate
 from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
@@ -141,10 +142,11 @@ def draw(rows: Sequence[Row], given: Given) -> Figure:
     right.axhline(0, color="0.5", linewidth=0.8)
     left.set_ylim(0, 103)
     left.set_xlabel("training step")
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set_ylabel(textwrap.fill("overlap with the base policy's places [percent]", 30))
     right.set_xlabel("percentile of the token's entropy under the base policy")
     right.set_ylabel("change of predictive entropy [nats]")
-    left.legend(frameon=False, loc="lower left")
+    left.legend(frameon=False, loc="best")
     figure.subplots_adjust(left=0.09, right=0.98, top=1 - 0.15 / height, bottom=(foot + 0.5) / height, wspace=0.25)
     figure.text(0.01, 0.05 / height, "\n".join(captions), fontsize=7, va="bottom")
     return figure
