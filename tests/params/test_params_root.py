@@ -297,7 +297,7 @@ def test_schemas_are_those_of_the_code(monkeypatch):
     assert schemas.stale() == [], "run `spectrum schemas` and commit"
     have, want = schemas.page()
     assert have == want, "run `spectrum schemas` and commit"
-    assert "| `steps` | whole number ≥ 1 | `40` | rollout batches to train on | train |" in want
+    assert "| `steps` | whole number ≥ 1 | `40` | rollout batches to train on | train, train_more |" in want
     assert "| `dtype` | `float32`, `bfloat16` |" in want
     assert re.search(r"^\| `threads` \|.*\| - \|$", want, re.MULTILINE)
 
@@ -321,3 +321,32 @@ def test_a_stale_schema_is_named_and_mended(tmp_path, monkeypatch):
     (tmp_path / "schemas/tables/tokens.json").write_text("{}")
     (tmp_path / "schemas/left_over.json").write_text("{}")
     assert schemas.stale() == ["left_over.json", "tables/tokens.json"]
+
+
+EXTRA = {"run": "full-s9", "method": "full", "seed": 9, "base": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"extra_runs": [EXTRA | {"run": "full-9"}]}, r"extra_runs.0.run: full-9 is the run full-s9; write that"),
+        ({"extra_runs": [EXTRA, EXTRA]}, r"extra_runs.1.run: full-s9 is listed twice"),
+        (
+            {"extra_runs": [EXTRA | {"run": "back-s9", "method": "back"}]},
+            r"extra_runs.0.method: back is not in methods; add it there",
+        ),
+        ({"extra_runs": [EXTRA | {"base": 8}]}, r"extra_runs.0.base: 8 is not in bases; add it there"),
+        (
+            {"extra_runs": [EXTRA | {"run": "full-s1", "seed": 1}]},
+            r"extra_runs.0.seed: 1 is a replicate's, which trains every method; give it its own",
+        ),
+        ({"rescore": {"methods": ["back"]}}, r"rescore.methods: back is not in methods, so there is no policy of it"),
+        ({"rescore": {"steps": [3]}}, r"rescore.steps: 3 is not kept; add it to train.keep_steps"),
+    ],
+)
+def test_further_runs_and_rescored_policies_are_of_what_is_there(changes, message):
+    data = copy.deepcopy(read_preset("tiny", ROOT / "presets").data)
+    with pytest.raises(UserError, match=message):
+        parse_params(data | changes, "params.yaml")
+    kept = data | {"extra_runs": [EXTRA], "rescore": {"methods": ["full"], "steps": ["final"]}}
+    assert parse_params(kept, "params.yaml").extra_runs[0].run == "full-s9"
