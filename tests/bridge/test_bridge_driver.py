@@ -305,6 +305,16 @@ def test_drivers_at_once_in_one_clone_bring_everything_back_once(toy):
     assert set(toy.make().values()) == set()
 
 
+def test_the_project_says_what_was_made_also_where_nothing_had_to_run(toy):
+    toy.edit("Snakefile", "open_stages(workflow)", 'open_stages(workflow, told=lambda outs: print("made", *outs))')
+    assert toy.command(*DRIVER, SCORE).stdout == f"made {SCORE}\n"
+    toy.edit("params.yaml", "digits: 3", "digits: 4")
+    assert toy.command(*DRIVER, "-n").stdout.count("made ") == 0
+    assert toy.command(*DRIVER).stdout == "made results/table.csv\n"
+    toy.edit("src/toy/stages/table.py", "import", "raise ValueError\nimport")
+    assert "made" not in toy.command(*DRIVER, check=False).stdout
+
+
 def test_a_stage_that_another_process_runs_is_not_touched_and_its_job_waits(toy):
     toy.edit("params.yaml", "rate: 1e-3", "rate: 1e-2")
     gate = toy.root / "gate"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bridge_kit import TWO, Toy, replicates
+from bridge_kit import ROOT, TWO, Toy, replicates
 
 
 def wait_for(path, seconds: float = 120.0) -> None:
@@ -325,6 +325,18 @@ def test_control_c_on_snakemake_ends_the_stage_and_the_next_run_goes_on(toy):
     assert not (toy.root / "artifacts/t/train/full-s1/policy").exists()
     assert toy.make("artifacts/t/train/full-s1/policy") == {"train@full-1": "ran"}
     assert "from step 3" in toy.text("logs/train/train@full-1/output.log")
+
+
+def test_control_c_while_the_runner_still_imports_is_one_line(fresh):
+    slow = fresh.root / "slow"
+    slow.mkdir()
+    (slow / "yaml.py").write_text("import time\nopen('importing', 'w').close()\ntime.sleep(60)\n")
+    runner = fresh.start("source", PYTHONPATH=f"{slow}:{ROOT / 'src'}")
+    wait_for(fresh.root / "importing")
+    runner.send_signal(signal.SIGINT)
+    assert runner.wait(20) == 130
+    assert runner.stderr.read() == "source: stopped; the same command goes on\n"
+    assert fresh.last() == ("source", "interrupted")
 
 
 def test_a_full_disk_while_storing_accepts_nothing(toy, monkeypatch):

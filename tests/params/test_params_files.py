@@ -103,6 +103,9 @@ def test_what_is_no_file_is_a_line(project):
     use({"folder": "src", "train": [{"source": {"kind": "file", "path": "a.jsonl"}}]}, {"kind": "tiny"})
     with pytest.raises(ProjectError, match=r"params.yaml: src/a.jsonl: src/ is for code"):
         load_pipeline()
+    use({"folder": "data", "train": [{"source": {"kind": "file", "path": "a{b}.jsonl"}}]}, {"kind": "tiny"})
+    with pytest.raises(ProjectError, match=r"data/a\{b\}.jsonl: a word in braces is a wildcard of Snakemake's"):
+        load_pipeline()
     use({"folder": "data", "train": [{"source": {"kind": "file", "path": "x" * 300}}]}, {"kind": "tiny"})
     assert hashes() == {f"data/{'x' * 300}": None}
 

@@ -301,6 +301,8 @@ def _named(name: str, params: Mapping[str, Any], settings: Settings) -> tuple[st
     for path in found:
         if path.startswith(CODE_ROOT):
             raise ProjectError(f"{PARAMS_YAML}: {path}: {CODE_ROOT} is for code; put the file elsewhere")
+        if re.search(r"\{\s*\w+[^{}]*\}", path):
+            raise ProjectError(f"{PARAMS_YAML}: {path}: a word in braces is a wildcard of Snakemake's; rename the file")
         if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
             raise ProjectError(f"{PARAMS_YAML}: {path}: neither a file nor a folder; stage {name} cannot depend on it")
     return found

@@ -14,9 +14,10 @@ def _end_now(number: int, frame: object) -> None:
     addr = sys.argv[1] if len(sys.argv) > 1 else "runner"
     line = json.dumps({"addr": addr, "how": "interrupted", "key": None, "seconds": 0.0, "at": int(time.time())})
     try:
+        os.write(2, f"{addr}: stopped; the same command goes on\n".encode())
+        os.makedirs("logs", exist_ok=True)
         with open("logs/runner.jsonl", "a") as journal:
             journal.write(line + "\n")
-        os.write(2, f"{addr}: stopped; the same command goes on\n".encode())
     finally:
         os._exit(INTERRUPTED)
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, RootModel, ValidationError
 
 from tokenspectrum.params.yaml_checked import Path_, Place
 
+MOST_SHOWN = 80  # characters of a value in a line
 Models = tuple[type[BaseModel], ...]
 _PLAIN = {
     "Input should be": "must be",
@@ -105,6 +106,12 @@ def _choices(error: Mapping[str, Any]) -> list[str]:
     return [part.strip(" '") for part in text.replace(" or ", ",").split(",") if part.strip(" '")]
 
 
+def _got(value: Any) -> str:
+    """A value as it stands in the file, cut where it is long."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+
+
 def _said(errors: list[Any], model: type[BaseModel], data: Any, path: Path_) -> str:
     """What is wrong at one path.  Several errors are members of a union, none of which fits."""
     first = errors[0]
@@ -114,7 +121,7 @@ def _said(errors: list[Any], model: type[BaseModel], data: Any, path: Path_) -> 
     if first["type"] == "union_tag_invalid":
         tags = _choices(first)
         tag = first["ctx"]["tag"]
-        return f"kind: must be {', '.join(tags[:-1])} or {tags[-1]} (got {tag!r}){close(tag, tags)}"
+        return f"kind: must be {', '.join(tags[:-1])} or {tags[-1]} (got {_got(tag)}){close(tag, tags)}"
     if first["type"] == "too_short":
         held = "is empty; it" if first["ctx"]["actual_length"] == 0 else f"holds {first['ctx']['actual_length']}; it"
         return f"{held} must hold at least {first['ctx']['min_length']}"
@@ -129,7 +136,7 @@ def _said(errors: list[Any], model: type[BaseModel], data: Any, path: Path_) -> 
         choices += _choices(error)
     got = first["input"]
     # What a check of several fields found says it all; the whole section as "got" would bury it.
-    shown = "" if isinstance(got, (dict, list)) else f" (got {json.dumps(got, ensure_ascii=False, default=str)})"
+    shown = "" if isinstance(got, (dict, list)) else f" (got {_got(got)})"
     text = f"{', or '.join(dict.fromkeys(wanted))}{shown}"
     if isinstance(got, str) and first["type"] in ("int_type", "float_type", "bool_type") and not choices:
         return f"{text}; without quotes" if got.strip("+-.0123456789eE") == "" or got in ("true", "false") else text
