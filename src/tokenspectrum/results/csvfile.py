@@ -1,5 +1,6 @@
 """A result's CSV: its rows as text, and back.  Knows columns, not what they mean."""
 
+import contextlib
 import csv
 import io
 from collections.abc import Sequence
@@ -46,6 +47,19 @@ def to_csv(columns: Sequence[Column], rows: Sequence[Row]) -> str:
                 raise ValueError(f"column {column.name}: {value!r} is not of type {column.kind.__name__}")
         writer.writerow(map(number, row.values()))
     return out.getvalue()
+
+
+def read_plain(path: Path) -> list[Row]:
+    """The rows of another result's CSV, whose declaration is not at hand: a cell that reads as a number is one."""
+    with path.open(newline="") as file:
+        return [{name: _value(text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _value(text: str) -> Value:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text or None
 
 
 def read_csv(columns: Sequence[Column], path: Path) -> list[Row]:

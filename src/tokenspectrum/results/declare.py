@@ -74,6 +74,8 @@ class Result:
     """Its option that names a folder of files which the user puts there: in its key, and `tables.folder`."""
     query: str | None = None
     """Its SQL file, where the rows of that are the whole answer; else `compute` in result.py makes it."""
+    asks: tuple[str, ...] = ()
+    """Names of other results whose CSV it reads, of those that the params have what it takes for."""
     figure: bool = False
     """Whether result.py has `draw`, and so a PNG is drawn from the CSV's rows."""
     page: bool = False
@@ -90,6 +92,8 @@ class Result:
     """What its job takes: megabytes and minutes."""
     local: bool = True
     """Whether it runs where Snakemake runs; False for minutes of work or gigabytes of memory."""
+    listing: Callable[[], str] | None = None
+    """What its page of docs shows beside, as Markdown."""
     overturned: str = ""
     """What finding would change one's mind about it."""
 

@@ -1,18 +1,21 @@
 """The pages of docs about results, written from their declarations: docs/results.md, and one page a result.
 
-Knows declarations and the text of SQL files; draws nothing and reads no data.
+Knows declarations and the text of SQL files; draws nothing and reads no data.  Of figures it knows whether docs/images
+has one of this name.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from tokenspectrum.results.declare import Result
+from tokenspectrum.results.declare import Result, nothing
 from tokenspectrum.results.sources import SOURCES
 
 NOTE = "<!-- Written by `spectrum results --write`; edit the result's folder, not this page. -->"
+IMAGES = Path("docs/images")
 FILES = {"csv": "the numbers", "png": "the figure, drawn from the rows of the CSV", "md": "the page"}
 
 
@@ -38,7 +41,7 @@ def _needs(result: Result) -> Iterator[str]:
         yield f"the methods {', '.join(f'`{m}`' for m in result.methods)}"
     if result.replicates > 1:
         yield f"{result.replicates} replicates"
-    if about := (result.lacks.__doc__ or "").split("\n")[0]:
+    if (about := (result.lacks.__doc__ or "").split("\n")[0]) and result.lacks is not nothing:
         yield about[0].lower() + about[1:].rstrip(".")
 
 
@@ -51,11 +54,21 @@ def page(result: Result, queries: Mapping[str, str]) -> str:
         f"**{result.question}**",
         (import_module(result.package).__doc__ or "").strip(),
     ]
+    if result.figure and (image := IMAGES / f"{result.name}.png").is_file():
+        blocks.append(f"![{result.title}](../{image.relative_to('docs').as_posix()})")
+    if result.listing:
+        blocks.append(result.listing())
     if result.overturned:
         blocks += ["## What would change one's mind", result.overturned]
     made = [f"- `{path}`: {FILES[kind]}" for kind, path in result.outs.items()]
+    if result.figure:
+        drawn = (import_module(result.module).draw.__doc__ or "").split("\n\n")[0]
+        made.append("\nThe figure: " + " ".join(drawn.split()))
     blocks += ["## Files", f"`snakemake --profile local {result.outs['csv']}` makes", "\n".join(made)]
     blocks += ["## Reads", _table(["out of the stages", "tables"], reads)]
+    if result.asks:
+        asked = ", ".join(f"`results/{name}.csv`" for name in result.asks)
+        blocks.append(f"And, of other results, those that the params have what it takes for: {asked}.")
     if others := [name for name in result.models if name != result.section]:
         blocks.append(f"Of params, beside its own options: {', '.join(f'`{name}`' for name in others)}.")
     if needs := list(_needs(result)):

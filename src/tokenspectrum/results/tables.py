@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.results.csvfile import read_plain
 from tokenspectrum.results.sources import SOURCES, Place, Wanted
 from tokenspectrum.results.sql import one_line, query_text, view_sql
 from tokenspectrum.tokenlog.reader import check_folder
@@ -21,12 +22,14 @@ class Tables:
     """`roots[source]` is where a source's folder lies; `package` is the result's, where its SQL files are.
 
     `folder` is the user's own, where the result declares one.
+    `asked` is where the CSVs of the results lie that it reads.
     """
 
     roots: Mapping[str, Path]
     wanted: Wanted
     package: str
     folder: Path | None = None
+    asked: Mapping[str, Path] = field(default_factory=dict)
     _files: dict[str, dict[str, list[str]]] = field(default_factory=dict, repr=False)
 
     def files(self, source: str) -> dict[str, list[str]]:
@@ -38,6 +41,10 @@ class Tables:
                     found.setdefault(table, []).append(name)
             self._files[source] = found
         return self._files[source]
+
+    def answers(self) -> dict[str, list[dict[str, Any]]]:
+        """The rows of every result that it reads, by the result's name; results that the params lack are not there."""
+        return {name: read_plain(path) for name, path in self.asked.items()}
 
     def query(
         self, sql: str, *, of: Sequence[str] | None = None, macros: Sequence[str] = (), **values: Any

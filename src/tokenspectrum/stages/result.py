@@ -3,10 +3,12 @@
     python -m tokenspectrum.stages.result tokenspectrum.results.layers.result --attention FOLDER ... --csv FILE ...
 
 The first argument is the module that holds the result's code; the result is declared in that folder.  Each source that
-it reads and each file that it makes is an option.
+it reads and each file that it makes is an option.  The CSVs of other results that it reads are those that the bridge
+names in SNAKEDVC_NAMED, a line each: not all of them can be made under all params.
 """
 
 import argparse
+import os
 import pkgutil
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +42,11 @@ def drawn(module: ModuleType, rows: list[dict[str, Any]], given: Given) -> "Figu
     return figure
 
 
+def asked() -> dict[str, Path]:
+    """Name -> CSV of every other result that it reads, as the bridge names them."""
+    return {(path := Path(line)).stem: path for line in os.environ.get("SNAKEDVC_NAMED", "").splitlines()}
+
+
 def main(argv: list[str] | None = None) -> None:
     """Read, compute and write."""
     first = argparse.ArgumentParser(description=__doc__)
@@ -58,7 +65,8 @@ def main(argv: list[str] | None = None) -> None:
     args = vars(parser.parse_args(rest))
     given = read_given(result)
     roots = {source: args[source] for source in result.reads}
-    found = answer(result, module, Tables(roots, given.wanted, result.package, args.get("folder")), given)
+    own = Tables(roots, given.wanted, result.package, args.get("folder"), asked())
+    found = answer(result, module, own, given)
     rows = [{**row, **given.named} for row in found.rows]
     files = {"csv": to_csv(result.written, rows).encode()}
     if result.figure:

@@ -1,0 +1,65 @@
+"""Claims of the FORKING paper: which tokens are forks, and what training on them alone gives."""
+
+from dataclasses import replace
+
+from tokenspectrum.results.claims.facts import BASE, FULL, Facts, Row, less
+from tokenspectrum.results.claims.judge import Finding, above, below, every, mean_of, stated, welch
+
+HALF = 0.5
+EQUAL = 1.0  # points of Avg within which two methods count as equal
+
+
+def most_are_certain(facts: Facts) -> Finding:
+    """The share of near certain tokens is above a half, over base policies."""
+    shares = [row["value"] for row in facts.rows("pattern", what="near certain")]
+    return replace(above(shares, HALF), of="base policies", bases=len(shares))
+
+
+def pattern_is_kept(facts: Facts) -> Finding:
+    """At the last step, full's places of high entropy are the base policy's: above chance, and above another base's."""
+    rows = facts.rows("overlap", what="overlap", method=FULL)
+    if not rows:
+        return Finding(note="results/overlap.csv has no row of full")
+    end, others = rows[-1], facts.rows("overlap", what="overlap", method=BASE)
+    size = (end["mean"], end["sd"], end["n"], "replicates")
+    parts = {"percent more than chance": mean_of(*size, end["chance"])}
+    parts["percent more than two base policies share"] = (
+        mean_of(*size, others[0]["mean"]) if others else Finding(note="one base policy has no other to be held against")
+    )
+    return replace(every(parts), bases=end["bases"])
+
+
+def forks_change_most(facts: Facts) -> Finding:
+    """At the last step, the absolute change of entropy is larger in the top fifth than in the other four."""
+    rows = facts.rows("overlap", what="contrast", method=FULL)
+    if not rows:
+        return Finding(note="results/overlap.csv has no row of full")
+    end = rows[-1]
+    found = stated(end["absolute"], end["absolute_ci_low"], end["absolute_ci_high"], end["n"], "replicates")
+    return replace(found, bases=end["bases"])
+
+
+def grows_with_size(facts: Facts) -> Finding:
+    """pred_high20 less full is larger on the larger policy."""
+    rows: list[Row] = sorted(facts.tables["scaling"], key=lambda row: row["weights"])
+    ends = [(row["difference"], row["difference_sd"] or 0.0, row["n"]) for row in (rows[-1], rows[0])]
+    return replace(welch(ends[0], ends[1], "replicates"), bases=sum(row["bases"] for row in rows))
+
+
+def forks_suffice(facts: Facts) -> Finding:
+    """pred_high20 is not below full by EQUAL, and pred_low80 is below it by more."""
+    return every(
+        {
+            "high 20 % less full": above(less(facts, "pred_high20", FULL), -EQUAL),
+            "low 80 % less full": below(less(facts, "pred_low80", FULL), -EQUAL),
+        }
+    )
+
+
+DECIDE = {
+    "F1": most_are_certain,
+    "F3": pattern_is_kept,
+    "F4": forks_change_most,
+    "F5": forks_suffice,
+    "F6": grows_with_size,
+}

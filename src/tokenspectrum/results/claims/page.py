@@ -1,0 +1,112 @@
+"""The page of claims: how many of each verdict, a table, and what a verdict does not say.  Every sentence follows
+from the rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tokenspectrum.results.claims.claim import SOURCES
+from tokenspectrum.results.claims.verdict import FAILS, HOLDS, NOT_RUN, UNDECIDED
+from tokenspectrum.results.given import Given
+
+Row = Mapping[str, Any]
+VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_RUN)
+
+
+def to_markdown(rows: Sequence[Row], given: Given) -> str:
+    """The whole page."""
+    own, bases = given.own, len({replicate.base for replicate in given.replicates})
+    counts = ", ".join(f"{sum(row['verdict'] == v for row in rows)} {v}" for v in VERDICTS)
+    n = len(given.replicates)
+    blocks = [
+        "# Claims",
+        f"Preset `{given['preset']}`, policy `{given['policy'].root.kind}`: {plural(n, 'replicate')} on"
+        f" {plural(bases, 'base policy')}. Of {len(rows)} claims: {counts}.",
+        *warnings(n, bases, [b.name for b in given["prompts.benchmarks"] if b.is_stand_in]),
+        table(rows),
+        "## How each is decided",
+        rules(rows),
+        f"A claim *holds* where the p-value for it is at most {own.alpha:g} after Holm over the decided claims of its"
+        " family. It *fails* where the one against it is. Otherwise it is *undecided*, and *could have seen* is the"
+        " smallest distance from the threshold, in the unit of the value, that these data show with a power of"
+        f" {own.power:g}. A claim of several parts holds if all do, and fails if one does; its numbers are those of the"
+        " part that decides. The interval covers 95 %, before Holm.",
+        "A verdict speaks of this policy and of these runs. *Undecided* is no evidence that there is no effect.",
+        "Sources: " + "; ".join(f"{name}: {about}" for name, about in SOURCES.items()) + ".",
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def warnings(n: int, bases: int, stand_ins: Sequence[str]) -> list[str]:
+    """What the reader must know first."""
+    lines = []
+    if stand_ins:
+        lines.append(
+            f"**{', '.join(stand_ins)}: synthetic stand-ins made by this pipeline. Published figures are of other"
+            " problems and of another policy.**"
+        )
+    if n == 1:
+        lines.append(
+            "**One replicate: a verdict that needs spread over replicates is undecided, whatever the number.**"
+        )
+    elif bases == 1:
+        lines.append("**One base policy: nothing here speaks of another.**")
+    return lines
+
+
+def table(rows: Sequence[Row]) -> str:
+    """A row a claim."""
+    header = ["", "claim", "verdict", "value", "95 % interval", "n", "could have seen", "published"]
+    body = []
+    for row in rows:
+        if row["verdict"] == NOT_RUN:
+            body.append([row["id"], row["claim"], NOT_RUN, row["note"], "", "", "", row["published"] or ""])
+            continue
+        n = f"{row['n']} {row['of']}" if row["n"] else ""
+        if row["n"] and row["bases"] and row["of"] != "base policies":
+            n += f", {plural(row['bases'], 'base policy')}"
+        shown = f"{row['part']}: {short(row['value'])}" if row["part"] else short(row["value"])
+        seen = short(row["detectable"]) or (row["note"] or "" if row["verdict"] == UNDECIDED else "")
+        interval = "" if row["ci_low"] is None else f"{short(row['ci_low'])} to {short(row['ci_high'])}"
+        said = f"**{row['verdict']}**" if row["verdict"] in (HOLDS, FAILS) else row["verdict"]
+        body.append([row["id"], row["claim"], said, shown, interval, n, seen, row["published"] or ""])
+    return markdown(header, body)
+
+
+def rules(rows: Sequence[Row]) -> str:
+    """Where each is claimed, what is measured, and the rule."""
+    header = ["", "where", "measured", "it holds if", "family", "p for", "p against"]
+    body = [
+        [
+            row["id"],
+            f"{row['source']} {row['place']}",
+            row["measure"],
+            row["rule"],
+            row["family"],
+            probability(row["p_for_holm"]),
+            probability(row["p_against_holm"]),
+        ]
+        for row in rows
+    ]
+    return markdown(header, body)
+
+
+def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *body]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in lines)
+
+
+def short(value: float | None) -> str:
+    """A number to three digits."""
+    return "" if value is None else f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def probability(value: float | None) -> str:
+    """A p-value after Holm."""
+    return "" if value is None else f"{value:.3f}" if value >= 0.001 else "< 0.001"
+
+
+def plural(n: int, what: str) -> str:
+    """1 replicate, 3 replicates."""
+    return f"{n} {what if n == 1 else what[:-1] + 'ies' if what.endswith('y') else what + 's'}"

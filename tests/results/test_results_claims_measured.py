@@ -1,0 +1,201 @@
+"""Claims that other results decide, on made-up rows of their CSVs: planted effects, their opposites, and too little."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from claims_kit import said
+
+from tokenspectrum.results.claims.facts import Facts
+from tokenspectrum.results.claims.result import DECIDE
+
+SUBSETS = ("random20", "anchor20", "explorer20")
+# Cosine at step s, norm ratio (selected), and the online deviation of the cosine, of each subset.
+TRUE = {
+    "random20": (lambda s: 0.9, 1.1, 0.01),
+    "anchor20": (lambda s: 0.7 - 0.02 * s, 0.8, 0.3),
+    "explorer20": (lambda s: 0.3, 3.0, 0.1),
+}
+FALSE = TRUE | {"anchor20": (lambda s: 0.95, 0.8, 0.01), "random20": (lambda s: 0.6, 1.1, 0.2)}
+
+
+def geometry(of: dict[str, Any], noise=0.005, replicates=4, steps=5, run="full") -> Facts:
+    rng, rows = np.random.default_rng(0), []
+    for replicate in range(replicates):
+        head = {"run": run, "base": replicate, "seed": replicate if run == "full" else None}
+        for step in range(1, steps + 1):
+            for subset, (cosine, norm, deviation) in of.items():
+                for denominator in ("all", "selected"):
+                    values = {"cosine": cosine(step), "norm_ratio": norm, "online_std": deviation if step > 1 else None}
+                    noisy = {k: v if v is None else v + rng.normal(0, noise) for k, v in values.items()}
+                    rows.append(head | {"step": step, "subset": subset, "denominator": denominator} | noisy)
+    return Facts({"geometry": rows})
+
+
+@pytest.mark.parametrize("claim", ["A10", "A12"])
+def test_geometry(claim):
+    assert said(claim, geometry(TRUE)) == "holds"
+    assert said(claim, geometry(FALSE)) == "fails"
+    assert said(claim, geometry(TRUE, noise=5)) == "undecided"
+    assert said(claim, geometry(TRUE, replicates=1)) == "undecided"
+
+
+def test_a_base_policys_probe_has_no_slope():
+    """One step: the orderings are known over base policies, the slope is not."""
+    facts = geometry(TRUE, steps=1, run="base")
+    assert said("A10", facts) == "undecided"
+    found = DECIDE["A10"](facts)
+    assert (found.of, found.note) == ("base policies", "fewer than 3 probe steps of full")
+
+
+def deciles(shares, replicates=4, noise=0.01) -> Facts:
+    """shares[step] = (D0-2, D3-6, D7-9)."""
+    rng, rows = np.random.default_rng(0), []
+    for replicate in range(replicates):
+        for step, of in enumerate(shares, 1):
+            noisy = np.array(of) + rng.normal(0, noise, 3)
+            ranks = (-noisy).argsort().argsort() + 1
+            for band, share, rank in zip(("D0-2", "D3-6", "D7-9"), noisy, ranks, strict=True):
+                head = {"run": "full", "base": replicate, "seed": replicate, "step": step, "band": band}
+                rows.append(head | {"proj_ratio": float(share), "rank": int(rank)})
+    return Facts({"deciles": rows})
+
+
+MOVING = [(0.5, 0.3, 0.2), (0.2, 0.5, 0.3), (0.3, 0.2, 0.5), (0.4, 0.35, 0.25)]
+
+
+def test_update_is_spread_and_moves():
+    assert said("A11", deciles(MOVING)) == "holds"
+    assert said("A11", deciles([(0.8, 0.15, 0.05)] * 4)) == "fails"  # one band, always
+    assert said("A11", deciles([(0.5, 0.3, 0.2)] * 4)) == "fails"  # spread, and the bands keep their ranks
+    assert said("A11", deciles(MOVING, replicates=1)) == "undecided"
+    assert said("A11", deciles(MOVING[:1])) == "undecided"
+
+
+def estimability(ratio, noise, batches=6) -> Facts:
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "run": "base",
+            "base": b,
+            "seed": None,
+            "step": 0,
+            "estimator": e,
+            "p": p,
+            "ratio": ratio + rng.normal(0, noise),
+        }
+        for b in range(batches)
+        for e in ("expected", "selected")
+        for p in (0.1, 0.5)
+    ]
+    return Facts({"estimability": rows})
+
+
+@pytest.mark.parametrize(
+    ("ratio", "noise", "batches", "verdict"),
+    [(1.0, 0.02, 6, "holds"), (1.5, 0.02, 6, "fails"), (1.05, 0.5, 6, "undecided"), (1.0, 0.02, 1, "undecided")],
+)
+def test_error_is_predicted(ratio, noise, batches, verdict):
+    assert said("A18", estimability(ratio, noise, batches)) == verdict
+
+
+def dynamics(end, sd=0.01, n=3) -> Facts:
+    rows = [
+        {"method": "full", "score": score, "group": "gap", "step": step, "mean": mean, "sd": sd, "n": n, "bases": n}
+        for score in ("entropy_norm", "entropy_raw", "entropy_topk", "entropy_fixed")
+        for step, mean in ((1, 0.4), (40, end))
+    ]
+    return Facts({"dynamics": rows})
+
+
+def test_separation_survives():
+    assert said("A9", dynamics(0.35)) == "holds"
+    assert said("A9", dynamics(0.05)) == "fails"
+    assert said("A9", dynamics(0.21)) == "undecided"
+    assert said("A9", dynamics(0.35, sd=None, n=1)) == "undecided"
+
+
+def overlap(mean, sd=2.0, n=3, others=40.0) -> Facts:
+    head = {"what": "overlap", "bases": n, "chance": 20.0}
+    rows = [head | {"method": "base", "step": 0, "mean": others, "sd": 1.0, "n": 6}]
+    rows += [
+        head | {"method": "full", "step": step, "mean": m, "sd": sd, "n": n} for step, m in ((8, 95.0), (24, mean))
+    ]
+    return Facts({"overlap": rows})
+
+
+def test_pattern_is_kept():
+    assert said("F3", overlap(85.0)) == "holds"
+    assert said("F3", overlap(25.0)) == "fails"  # above chance, below what base policies share
+    assert said("F3", overlap(43.0, sd=10.0)) == "undecided"
+    assert said("F3", overlap(85.0, sd=None, n=1)) == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "verdict"), [(0.2, 0.05, "holds"), (-0.2, 0.05, "fails"), (0.02, 0.05, "undecided"), (0.2, None, "undecided")],
+)  # fmt: skip
+def test_forks_change_most(value, half, verdict):
+    ends = {"absolute_ci_low": half and value - half, "absolute_ci_high": half and value + half}
+    row = {"what": "contrast", "method": "full", "step": 24, "absolute": value, "n": 3, "bases": 3} | ends
+    assert said("F4", Facts({"overlap": [row]})) == verdict
+
+
+@pytest.mark.parametrize(("large", "verdict"), [(3.0, "holds"), (-3.0, "fails"), (0.1, "undecided")])
+def test_advantage_grows_with_size(large, verdict):
+    rows = [
+        {"weights": w, "difference": d, "difference_sd": 0.5, "n": 4, "bases": 1} for w, d in ((10, large), (1, 0.0))
+    ]
+    assert said("F6", Facts({"scaling": rows})) == verdict
+
+
+def transfer(*differences) -> Facts:
+    size = {"n": 3, "bases": 1}
+    rows = [{"policy": i, "difference": d, "ci_low": d - 1, "ci_high": d + 1} | size for i, d in enumerate(differences)]
+    return Facts({"transfer": rows})
+
+
+def test_gain_transfers_to_every_policy():
+    assert said("A19", transfer(3.0, 2.0)) == "holds"
+    assert said("A19", transfer(3.0, -2.0)) == "fails"
+    assert said("A19", transfer(3.0, 0.5)) == "undecided"
+
+
+def isolation(values, half=0.02) -> Facts:
+    """values[base] = (partial correlation, residual gap)."""
+    rows = [
+        {
+            "base": base,
+            "layer": 0,
+            "measure": "share",
+            "what": what,
+            "value": v,
+            "ci_low": v - half,
+            "ci_high": v + half,
+        }
+        | {"responses": 60}
+        for base, pair in values.items()
+        for what, v in zip(("partial Pearson", "residual gap"), pair, strict=True)
+    ]
+    return Facts({"isolation": rows})
+
+
+def test_asymmetry_survives():
+    assert said("R1", isolation({1: (0.2, 0.5), 2: (0.3, 0.6)})) == "holds"
+    assert said("R1", isolation({1: (0.2, 0.5), 2: (0.0, 0.6)})) == "fails"  # none within 0.05 on one base policy
+    assert said("R1", isolation({1: (0.2, 0.5), 2: (0.1, 0.6)}, half=0.12)) == "undecided"
+    turned = DECIDE["R1"](isolation({1: (0.2, 0.5), 2: (-0.3, 0.6)}))
+    assert turned.note == "its sign differs between base policies"
+
+
+def test_shuffled_subsets_hold_nothing():
+    """200 tables whose subsets' labels were dealt out anew in each replicate."""
+    rng, held = np.random.default_rng(0), dict.fromkeys(("A10", "A12"), 0)
+    facts = geometry(TRUE, noise=0.02, replicates=3, steps=3)
+    for _ in range(200):
+        rows = []
+        for replicate in range(3):
+            new = dict(zip(SUBSETS, rng.permutation(SUBSETS), strict=True))
+            rows += [dict(r) | {"subset": new[r["subset"]]} for r in facts.rows("geometry", base=replicate)]
+        for claim in held:
+            held[claim] += said(claim, Facts({"geometry": rows})) == "holds"
+    assert max(held.values()) <= 10
