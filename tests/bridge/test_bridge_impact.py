@@ -13,8 +13,8 @@ from snakedvc.dvcfiles.pipeline import Pipeline, load_pipeline
 
 SAMPLING = "evaluate evaluate_base policy sample train"
 EVERY = (
-    "bases curves differences dynamics evaluate evaluate_base explorers forking gradients layers loss overlap pattern "
-    "policy position power predictive prompts quadrants rescore_base rollouts sample scatter seeds selective sparse "
+    "bases claims curves differences dynamics evaluate evaluate_base explorers forking gradients layers loss overlap "
+    "pattern policy position power predictive prompts quadrants rescore_base rollouts sample scatter seeds selective sparse "
     "support table1 table2 teachers tokens train transfer weights"
 )
 EDITS = {
@@ -78,6 +78,7 @@ EDITS = {
     "results/layers/query.sql": "layers",
     "results/sparse/__init__.py": "sparse",
     "results/outcome/figure.py": "forking loss position predictive selective sparse table2",
+    "results/claims/judge.py": "claims",
 }
 
 

@@ -54,7 +54,7 @@ PARAMS = {
             "bootstrap": {"draws": 200, "seed": 0},
             "about_zero": 1.0,
         },
-        **{name: {} for name in ("bases", "pattern", "quadrants", "scatter", "support")},
+        **{name: {} for name in ("bases", "claims", "pattern", "quadrants", "scatter", "support")},
         "curves": {"metrics": ["reward", "length", "attention_entropy"], "smooth": 1},
     },
 }

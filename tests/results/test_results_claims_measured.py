@@ -132,8 +132,9 @@ def test_pattern_is_kept():
 
 
 @pytest.mark.parametrize(
-    ("value", "half", "verdict"), [(0.2, 0.05, "holds"), (-0.2, 0.05, "fails"), (0.02, 0.05, "undecided"), (0.2, None, "undecided")],
-)  # fmt: skip
+    ("value", "half", "verdict"),
+    [(0.2, 0.05, "holds"), (-0.2, 0.05, "fails"), (0.02, 0.05, "undecided"), (0.2, None, "undecided")],
+)
 def test_forks_change_most(value, half, verdict):
     ends = {"absolute_ci_low": half and value - half, "absolute_ci_high": half and value + half}
     row = {"what": "contrast", "method": "full", "step": 24, "absolute": value, "n": 3, "bases": 3} | ends

@@ -63,7 +63,8 @@ def page(result: Result, queries: Mapping[str, str]) -> str:
     made = [f"- `{path}`: {FILES[kind]}" for kind, path in result.outs.items()]
     if result.figure:
         drawn = (import_module(result.module).draw.__doc__ or "").split("\n\n")[0]
-        made.append("\nThe figure: " + " ".join(drawn.split()))
+        what = " ".join(drawn.split()).rstrip(".").removesuffix(" as PNG bytes").removesuffix(" as PNG").rstrip(",:")
+        made.append(f"\nThe figure: {what[0].lower()}{what[1:]}.")
     blocks += ["## Files", f"`snakemake --profile local {result.outs['csv']}` makes", "\n".join(made)]
     blocks += ["## Reads", _table(["out of the stages", "tables"], reads)]
     if result.asks:

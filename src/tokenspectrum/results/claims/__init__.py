@@ -14,10 +14,14 @@ decides.  A verdict that needs spread is undecided with one replicate.  Where th
 tokens of one base policy, it speaks of that base policy alone: `of` and `bases` say so.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 from pydantic import ConfigDict, Field
 
+from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import Frozen
-from tokenspectrum.params.layers import Layer
+from tokenspectrum.params.layers import Layer, resolve_layer
 from tokenspectrum.params.policy import PolicyParams
 from tokenspectrum.params.values import Name
 from tokenspectrum.results.benchmarks import BenchmarkNames
@@ -34,6 +38,14 @@ def listing() -> str:
         cells = [claim.id, claim.claim, claim.measure, claim.rule, claim.family, ", ".join(needs)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def disagrees(params: Any) -> Iterator[str]:
+    """A layer that the policy does not have."""
+    try:
+        resolve_layer(params.analysis.claims.layer, params.policy.num_layers)
+    except UserError as e:
+        yield f"analysis.claims.layer: {e}"
 
 
 class AskedOfTable1(Frozen):
@@ -90,6 +102,7 @@ RESULT = Result(
         "prompts.benchmarks": BenchmarkNames,
     },
     page=True,
+    disagrees=disagrees,
     listing=listing,
     overturned="More base policies, more seeds, or another policy: a verdict speaks of the runs that it is made of.",
 )

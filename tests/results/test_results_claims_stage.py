@@ -1,0 +1,105 @@
+"""The stage of claims on a small project: what is missing is named, and one replicate decides nothing."""
+
+from pathlib import Path
+
+import pytest
+from results_fixtures import save_params, write_scores
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.presets import read_preset
+from tokenspectrum.params.root import parse_params
+from tokenspectrum.results.claims.declared import CLAIMS
+from tokenspectrum.results.csvfile import read_plain
+from tokenspectrum.results.discover import results
+from tokenspectrum.results.sources import SOURCES
+from tokenspectrum.stages import result as stage
+from tokenspectrum.tokenlog.writer import write_manifest
+
+
+def make(name: str, artifacts: Path) -> list[dict]:
+    """Run the stage of a result; the rows of its CSV."""
+    result = results()[name]
+    folders = [w for s in result.reads for w in (f"--{s}", f"{artifacts}/{SOURCES[s].folder}")]
+    files = [w for kind, path in result.outs.items() for w in (f"--{kind}", path)]
+    Path("results").mkdir(exist_ok=True)
+    stage.main([result.module, *folders, *files])
+    return read_plain(Path(result.outs["csv"]))
+
+
+@pytest.fixture
+def claims(artifacts, params, monkeypatch):
+    """Make claims with these results of others at hand; a row each, by its id."""
+
+    def made(*asked: str) -> dict[str, dict]:
+        save_params(params)
+        for name in asked:
+            make(name, artifacts)
+        monkeypatch.setenv("SNAKEDVC_NAMED", "\n".join(f"results/{name}.csv" for name in asked))
+        return {row["id"]: row for row in make("claims", artifacts)}
+
+    return made
+
+
+def test_a_row_a_claim_and_what_is_missing_is_named(claims):
+    rows = claims("scatter", "support")
+    assert list(rows) == [claim.id for claim in CLAIMS]
+    assert rows["A1"]["verdict"] == "not run"
+    assert rows["A1"]["note"] == "lacks method random20"
+    assert rows["F1"]["note"] == "lacks results/pattern.csv"
+    assert {rows[name]["verdict"] for name in ("A3", "A4", "A6", "A7")} <= {"holds", "fails", "undecided"}
+    assert (rows["A4"]["n"], rows["A4"]["bases"], rows["A4"]["of"]) == (2, 2, "survivors")
+    page = Path("results/claims.md").read_text()
+    assert page.count("| A6 |") == 2
+    assert "synthetic stand-ins" in page
+    assert "method random20" in page
+
+
+def test_of_one_replicate_nothing_that_needs_spread_is_decided(claims, params):
+    params["replicates"] = params["replicates"][:1]
+    params["bases"] = params["bases"][:1]
+    rows = claims()
+    ran = {row["verdict"] for row in rows.values() if row["verdict"] != "not run"}
+    assert ran == {"undecided"}
+    assert "One replicate" in Path("results/claims.md").read_text()
+
+
+def test_the_layer_is_an_option(claims, params):
+    params["analysis"]["claims"] = {"layer": 1}
+    first = claims("scatter")["A6"]
+    assert first["value"] is not None
+    params["analysis"]["claims"] = {"layer": 0}
+    assert claims("scatter")["A6"]["note"] == "results/scatter.csv has no row of layer 0"
+
+
+def test_level_and_power_are_options(claims, artifacts, params):
+    """A planted difference of explorers on the hardest benchmark: 2 replicates leave it undecided at a small alpha."""
+    plant(artifacts)
+    params["analysis"]["claims"] = {"alpha": 0.2}
+    assert claims()["A4"]["verdict"] == "holds"
+    params["analysis"]["claims"] = {"alpha": 0.001, "power": 0.8}
+    small = claims()["A4"]
+    assert small["verdict"] == "undecided"
+    params["analysis"]["claims"] = {"alpha": 0.001, "power": 0.95}
+    assert claims()["A4"]["detectable"] > small["detectable"]
+
+
+def plant(artifacts: Path) -> None:
+    """Explorers answer the hard problems, full-token training hardly does."""
+    import numpy as np
+
+    for method, right in (("full", 0), ("explorer20", 4)):
+        for seed in (1, 2):
+            correct = {"easy": np.ones((6, 4)), "hard": np.zeros((5, 4))}
+            correct["hard"][:right] = 1
+            correct["hard"][4, :seed] = 1 if method == "full" else 0
+            folder = artifacts / f"evaluate/{method}-s{seed}"
+            write_scores(folder, method, seed, 4, correct)
+            write_manifest(folder)
+
+
+def test_a_layer_that_the_policy_lacks_is_one_line():
+    data = read_preset("tiny", Path(__file__).parents[2] / "presets").data
+    data["analysis"]["claims"] = data["analysis"].get("claims", {}) | {"layer": 9}
+    with pytest.raises(UserError, match=r"analysis.claims.layer: layer 9: the policy has layers 0 to") as found:
+        parse_params(data, "tiny")
+    assert "\n" not in str(found.value)
