@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from tokenspectrum.cli.main import main
+from tokenspectrum.cli.prices import by_claim, by_result, price_table, prices, problems_of
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import PARAMS_ENV
 from tokenspectrum.params.policy import HubShape
@@ -17,6 +18,7 @@ from tokenspectrum.params.root import parse_params
 from tokenspectrum.params.yaml_file import load_yaml
 from tokenspectrum.policy.shape import shape_of, weights
 from tokenspectrum.systems import memory
+from tokenspectrum.systems.price import Speed, evaluation_hours, step_hours
 from tokenspectrum.systems.volume import checkpoint_bytes, driver_bytes, log_rows, policy_bytes, row_bytes
 from tokenspectrum.tables import attention, tokens
 
@@ -208,3 +210,55 @@ def test_sizes_that_nobody_states_are_asked_for(tmp_path, monkeypatch):
     )
     with pytest.raises(UserError, match="no hidden_size"):
         shape_of({"num_attention_heads": 1}, "x")
+
+
+def test_a_step_and_an_evaluation_cost_what_a_hand_count_says():
+    params = read("qwen3-8b")
+    speed = Speed(tflops=1000, passes=0.5, decoding=0.1)
+    responses = 512 * 8
+    decoding = 2 * 8e9 * responses * 1500 / (1e15 * 0.1) / 3600
+    passes = (2 + 8) * 8e9 * responses * (1500 + 1024) / (1e15 * 0.5) / 3600
+    step = step_hours(params.train, params.sampling, 8 * 10**9, 1500, speed, checkpointing=True)
+    assert step == pytest.approx(decoding + passes)
+    assert step > step_hours(params.train, params.sampling, 8 * 10**9, 1500, speed, checkpointing=False)
+    assert problems_of(params) == 5000 + 272 + 675 + 30
+    hours = evaluation_hours(params.evaluate, 5977, 8 * 10**9, 1500, speed)
+    assert hours == pytest.approx(2 * 8e9 * 5977 * 8 * 1500 / 1e14 / 3600)
+
+
+def test_a_measured_step_takes_the_place_of_the_assumed_one():
+    """32 GPUs, 200 steps, 3 replicates; the rest is evaluation."""
+    params = read("qwen3-8b")
+    one, two = (prices(params, 8 * 10**9, 1500, seconds, 989.0).method for seconds in (100, 200))
+    assert two - one == pytest.approx(100 * 32 * 200 * 3 / 3600)
+    tiny = prices(read("tiny"), 10**5, 50, 2.0, 989.0)
+    assert (tiny.unit, tiny.method) == ("machine", pytest.approx(2 * 40 * 3 / 3600))
+    assert prices(read("tiny"), 10**5, 50, None, 989.0) is None
+
+
+def test_trainings_that_rows_share_are_counted_once():
+    found = prices(read("qwen3-8b"), 8 * 10**9, 1500, 3600 / 32, 989.0)
+    needs = {"a": (), "b": ("full", "x"), "c": ("full", "y", "x")}
+    columns = {c.header: list(c.cells) for c in price_table(found, needs, "result", 2 * found.method + 50).columns}
+    assert columns["result"] == ["a", "b", "c"]
+    hours = [float(cell.replace(",", "")) for cell in columns["with those above"]]
+    assert hours == pytest.approx([found.probe + k * found.method for k in (0, 2, 3)], abs=0.51)
+    assert columns["fits"] == ["yes", "yes", "no"]
+
+
+def test_every_result_and_claim_is_priced_by_the_methods_that_it_reads():
+    params = read("qwen3-8b")
+    assert by_result(params)["table1"] == params.methods
+    assert by_result(params)["scatter"] == ()
+    assert by_claim(params)["A1"] == ("full", "random20")
+    assert by_claim(params)["A6"] == ()
+
+
+def test_a_budget_is_held_against_the_rows(monkeypatch, capsys):
+    small = plan(monkeypatch, capsys, "qwen3-8b", "--response-tokens", 1500, "--gpu-hours", 1)
+    large = plan(monkeypatch, capsys, "qwen3-8b", "--response-tokens", 1500, "--gpu-hours", 10**6)
+    assert " yes " not in small.partition("GPU-hours by result")[2]
+    assert " no " not in large.partition("GPU-hours by result")[2]
+    fast = plan(monkeypatch, capsys, "qwen3-8b", "--response-tokens", 1500, "--gpu-tflops", 2000)
+    assert "2000 TFLOP/s" in fast
+    assert "GPU-hours by" not in plan(monkeypatch, capsys, "tiny")

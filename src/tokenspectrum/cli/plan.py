@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tokenspectrum.cli.prices import tables as price_tables
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.evaluate import EvaluateParams
 from tokenspectrum.params.policy import HubShape
@@ -239,6 +240,9 @@ def plan(params: Params, args: argparse.Namespace, console: Console) -> None:
         console.print(
             f"{unit}-hours at {args.step_seconds:g} s a step: {hours:,.1f} a run, {hours * runs:,.1f} of {runs} runs"
         )
+    response = args.response_tokens or params.sampling.max_response_tokens
+    for table in price_tables(params, count, response, args):
+        console.print(table)
     if problems:
         raise UserError(problems[0])
 
@@ -261,5 +265,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpu-memory", type=_positive, default=80.0, metavar="GIB", help="of one GPU (default: 80)")
     parser.add_argument("--response-tokens", type=int, help="mean length of a response (default: the longest)")
     parser.add_argument("--step-seconds", type=_positive, help="of one training step, for GPU-hours")
+    parser.add_argument(
+        "--gpu-tflops", type=_positive, default=989.0, metavar="T", help="peak of one GPU in bfloat16 (default: 989)"
+    )
+    parser.add_argument(
+        "--gpu-hours", type=_positive, metavar="H", help="a budget: say which results and claims fit into it"
+    )
     parser.add_argument("--verl-config", action="store_true", help="print verl's whole configuration")
     parser.set_defaults(func=_run)
