@@ -160,12 +160,21 @@ def test_shuffled_parts_of_support_hold_nothing():
     assert max(held.values()) <= 10
 
 
-@pytest.mark.parametrize(("mean", "sd", "n", "verdict"), [
-    (0.8, 0.02, 3, "holds"), (0.2, 0.02, 3, "fails"), (0.6, 0.3, 3, "undecided"), (0.9, 0.0, 1, "undecided"),
-])  # fmt: skip
-def test_most_tokens_are_certain(mean, sd, n, verdict):
-    shares = [mean + sd * d for d in (-1, 0, 1)][:n]
-    rows = [{"base": i, "what": "near certain", "value": share} for i, share in enumerate(shares)]
+@pytest.mark.parametrize(
+    ("shares", "half", "verdict"),
+    [
+        ((0.8, 0.7), 0.05, "holds"),
+        ((0.8, 0.3), 0.05, "fails"),
+        ((0.8, 0.52), 0.05, "undecided"),
+        ((0.8, 0.7), None, "undecided"),
+    ],
+)
+def test_most_tokens_are_certain(shares, half, verdict):
+    rows = [
+        {"base": base, "what": "near certain", "value": share, "responses": 40}
+        | {"ci_low": half and share - half, "ci_high": half and share + half}
+        for base, share in enumerate(shares)
+    ]
     assert said("F1", Facts({"pattern": rows})) == verdict
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from results_fixtures import BASES, LAYERS, WORDS, save_params
 from scipy import stats
+from statsmodels.api import OLS
 
 from tokenspectrum.results.bases.page import Separation, findings, quoted, separates
 from tokenspectrum.results.discover import results
@@ -156,13 +157,22 @@ def test_an_interval_that_resamples_groups_is_wider_where_groups_agree():
 
 
 def test_pattern_counts_what_is_certain_and_lists_the_ends(artifacts, params):
-    params["analysis"]["pattern"] = {"certain": 0.3, "quantile": 0.8, "listed": 3, "occurrences": 8}
+    params["analysis"]["pattern"] = {"certain": 0.3, "quantile": 0.8, "listed": 3, "occurrences": 8, "alpha": 0.1}
     rows = make(artifacts, params, "pattern")
     for base in BASES:
         tokens = list(probe(artifacts, base).values())
         entropy = np.array([t["predictive_entropy"] for t in tokens])
         own = [row for row in rows if row["base"] == str(base)]
-        close(next(r["value"] for r in own if r["what"] == "near certain"), float((entropy < 0.3).mean()))
+        share = next(r for r in own if r["what"] == "near certain")
+        close(share["value"], float((entropy < 0.3).mean()))
+        response = [t["response_id"] for t in tokens]
+        clustered = OLS((entropy < 0.3).astype(float), np.ones(len(entropy))).fit(
+            cov_type="cluster", cov_kwds={"groups": response}, use_t=True
+        )
+        low, high = clustered.conf_int(0.1)[0]
+        close(share["ci_low"], float(low))
+        close(share["ci_high"], float(high))
+        assert int(share["responses"]) == len(set(response))
         close(next(r["value"] for r in own if r["what"] == "quantile"), float(np.quantile(entropy, 0.8)))
         bins = [r for r in own if r["what"] == "bin"]
         assert sum(int(r["n"]) for r in bins) == 78

@@ -9,7 +9,7 @@ OTHERS = (
         "fig 2",
         "Most tokens are near certain, and a minority are forks.",
         "share of the probe's tokens with a predictive entropy below 0.01 nats",
-        "above 0.5: its interval lies above",
+        "above 0.5 on every base policy: its interval over responses lies above",
         "forking",
         results=("pattern",),
     ),

@@ -10,9 +10,10 @@ EQUAL = 1.0  # points of Avg within which two methods count as equal
 
 
 def most_are_certain(facts: Facts) -> Finding:
-    """The share of near certain tokens is above a half, over base policies."""
-    shares = [row["value"] for row in facts.rows("pattern", what="near certain")]
-    return replace(above(shares, HALF), of="base policies", bases=len(shares))
+    """The share of near certain tokens is above a half, on every base policy."""
+    rows = facts.rows("pattern", what="near certain")
+    sizes = {row["base"]: (row["value"], row["ci_low"], row["ci_high"], row["responses"], "responses") for row in rows}
+    return replace(every({f"base {base}": stated(*size, HALF) for base, size in sizes.items()}), bases=len(rows))
 
 
 def pattern_is_kept(facts: Facts) -> Finding:

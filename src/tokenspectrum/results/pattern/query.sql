@@ -5,14 +5,28 @@ WITH named AS (
     FROM tokens AS t
     JOIN vocab AS v USING (token_id)
 ),
+by_response AS (
+    SELECT base, response_id, sum((entropy < $certain)::INTEGER) AS certain, count(*) AS tokens
+    FROM named
+    GROUP BY base, response_id
+),
+shares AS (
+    SELECT *, sum(certain) OVER (PARTITION BY base) / sum(tokens) OVER (PARTITION BY base) AS share FROM by_response
+),
+-- The standard error takes responses for independent, and not their tokens.
 counted AS (
     SELECT
         base, 'near certain' AS what, NULL AS token, NULL AS low, NULL AS high,
-        avg((entropy < $certain)::INTEGER) AS value, count(*) AS n, 0 AS place
-    FROM named
+        any_value(share) AS value, sum(tokens)::BIGINT AS n, 0 AS place, count(*) AS responses,
+        if(
+            count(*) > 1,
+            sqrt(count(*) / (count(*) - 1) * sum(pow(certain - share * tokens, 2) ORDER BY response_id)) / sum(tokens),
+            NULL
+        ) AS se
+    FROM shares
     GROUP BY base
     UNION ALL
-    SELECT base, 'quantile', NULL, NULL, NULL, quantile_cont(entropy, $quantile), count(*), 1
+    SELECT base, 'quantile', NULL, NULL, NULL, quantile_cont(entropy, $quantile), count(*), 1, NULL, NULL
     FROM named
     GROUP BY base
 ),
@@ -48,6 +62,6 @@ ends AS (
     FROM ranked
     WHERE highest <= $listed
 )
-SELECT base, what, token, low, high, value, n
-FROM (SELECT * FROM counted UNION ALL SELECT * FROM bins UNION ALL SELECT * FROM ends)
+SELECT base, what, token, low, high, value, n, responses, se
+FROM (SELECT * FROM counted UNION ALL BY NAME SELECT * FROM bins UNION ALL BY NAME SELECT * FROM ends)
 ORDER BY base, place;

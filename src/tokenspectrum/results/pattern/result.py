@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from scipy import stats
 
 from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
 from tokenspectrum.results.declare import Answer
@@ -17,7 +18,20 @@ WIDTH, PANEL = 8.0, 2.6  # inches
 
 def compute(tables: Tables, given: Given) -> Answer:
     """Shares, histogram and lists of every base policy."""
-    return Answer(tables.query("query.sql", **given.own.model_dump()))
+    rows = tables.query("query.sql", **given.own.model_dump(exclude={"alpha"}))
+    return Answer([with_interval(row, 1 - given.own.alpha) for row in rows])
+
+
+def with_interval(row: Row, confidence: float) -> Row:
+    """The row with the t interval of its share, over responses, in the place of the standard error."""
+    se, n = row.pop("se"), row["responses"]
+    half = None if se is None else float(stats.t.ppf((1 + confidence) / 2, n - 1)) * se
+    ends = (
+        {"ci_low": None, "ci_high": None}
+        if half is None
+        else {"ci_low": row["value"] - half, "ci_high": row["value"] + half}
+    )
+    return row | ends
 
 
 def draw(rows: Sequence[Row], given: Given) -> Figure:
