@@ -151,7 +151,9 @@ def test_advantage_grows_with_size(large, verdict):
 
 def transfer(*differences) -> Facts:
     size = {"n": 3, "bases": 1}
+    size |= {"metric": "Avg", "method": "low2high_mid"}
     rows = [{"policy": i, "difference": d, "ci_low": d - 1, "ci_high": d + 1} | size for i, d in enumerate(differences)]
+    rows.append({"policy": 0, "metric": "hardest", "method": "low2high_mid"})
     return Facts({"transfer": rows})
 
 
@@ -159,6 +161,7 @@ def test_gain_transfers_to_every_policy():
     assert said("A19", transfer(3.0, 2.0)) == "holds"
     assert said("A19", transfer(3.0, -2.0)) == "fails"
     assert said("A19", transfer(3.0, 0.5)) == "undecided"
+    assert said("A19", transfer(3.0)) == "undecided"
 
 
 def isolation(values, half=0.02) -> Facts:
@@ -186,6 +189,43 @@ def test_asymmetry_survives():
     assert said("R1", isolation({1: (0.2, 0.5), 2: (0.1, 0.6)}, half=0.12)) == "undecided"
     turned = DECIDE["R1"](isolation({1: (0.2, 0.5), 2: (-0.3, 0.6)}))
     assert turned.note == "its sign differs between base policies"
+
+
+def forktemp(hot, cold, half=1.0, temperatures=(0.5, 1.0, 1.5)) -> Facts:
+    rows = [
+        {"base": base, "heated": heated, "temperature": t, "problems": 100, "accuracy": value}
+        | {"ci_low": value - half, "ci_high": value + half}
+        for base in (1, 2)
+        for heated in ("forks", "others", "forks less others")
+        for t, value in zip((0.5, 1.0, 1.5), (cold, 0.0, hot), strict=True)
+        if t in temperatures
+    ]
+    return Facts({"forktemp": rows})
+
+
+def test_heat_belongs_to_forks():
+    assert said("F2", forktemp(3.0, -3.0)) == "holds"
+    assert said("F2", forktemp(-3.0, -3.0)) == "fails"
+    assert said("F2", forktemp(0.5, -3.0)) == "undecided"
+    assert "lacks T' = 1.5 or 0.5" in DECIDE["F2"](forktemp(3.0, -3.0, temperatures=(0.5, 1.0))).note
+
+
+def lenses(excess, half=0.05) -> Facts:
+    names = ("attention", "predictive", "variance")
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    rows = [
+        {"base": 1, "one": a, "other": b, "responses": 30, "excess": e}
+        | {"excess_low": None if e is None else e - half, "excess_high": None if e is None else e + half}
+        for (a, b), e in zip(pairs, excess, strict=True)
+    ]
+    return Facts({"lenses": rows})
+
+
+def test_lenses_agree():
+    assert said("N1", lenses((0.3, 0.2, 0.4))) == "holds"
+    assert said("N1", lenses((0.3, -0.15, 0.4))) == "fails"
+    assert said("N1", lenses((0.3, 0.02, 0.4))) == "undecided"
+    assert said("N1", lenses((0.3, None, 0.4))) == "undecided"
 
 
 def test_shuffled_subsets_hold_nothing():

@@ -1,6 +1,6 @@
 """Claims of the FORKING paper, the referee and the note that other results decide.  Imports nothing heavy."""
 
-from tokenspectrum.results.claims.claim import FORKING, REVIEW, Claim
+from tokenspectrum.results.claims.claim import FORKING, NOTE, REVIEW, Claim
 
 OTHERS = (
     Claim(
@@ -12,6 +12,16 @@ OTHERS = (
         "above 0.5 on every base policy: its interval over responses lies above",
         "forking",
         results=("pattern",),
+    ),
+    Claim(
+        "F2",
+        FORKING,
+        "fig 3",
+        "Heat at forks helps and cold there hurts, more than at other tokens.",
+        "accuracy of the base policy with forks at T', less that with all other tokens at T', points",
+        "above 0 at T' = 1.5 and below 0 at T' = 0.5, on every base policy",
+        "forking",
+        results=("forktemp",),
     ),
     Claim(
         "F3",
@@ -52,5 +62,15 @@ OTHERS = (
         "both are off 0 on every base policy; none is within 0.05 (correlation) or 0.1 (gap)",
         "referee",
         results=("isolation",),
+    ),
+    Claim(
+        "N1",
+        NOTE,
+        "lenses",
+        "Five lenses find the same sparse tokens.",
+        "overlap of the top fifths of two signals, less that of two random sets",
+        "above 0 for each of ten pairs on every base policy, after Holm over the pairs",
+        "referee",
+        results=("lenses",),
     ),
 )

@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 from tokenspectrum.results.claims.facts import BASE, FULL, Facts, Row, less
-from tokenspectrum.results.claims.judge import Finding, above, below, every, mean_of, stated, welch
+from tokenspectrum.results.claims.judge import Finding, above, below, every, mean_of, opposite, stated, welch
 
 HALF = 0.5
+HOT, COLD = 1.5, 0.5
 EQUAL = 1.0  # points of Avg within which two methods count as equal
 
 
@@ -14,6 +15,20 @@ def most_are_certain(facts: Facts) -> Finding:
     rows = facts.rows("pattern", what="near certain")
     sizes = {row["base"]: (row["value"], row["ci_low"], row["ci_high"], row["responses"], "responses") for row in rows}
     return replace(every({f"base {base}": stated(*size, HALF) for base, size in sizes.items()}), bases=len(rows))
+
+
+def heat_belongs_to_forks(facts: Facts) -> Finding:
+    """Heat at forks gives more than heat elsewhere, and cold there less than cold elsewhere, on every base policy."""
+    parts = {}
+    for row in facts.rows("forktemp", heated="forks less others"):
+        size = (row["accuracy"], row["ci_low"], row["ci_high"], row["problems"], "problems")
+        if row["temperature"] == HOT:
+            parts[f"T' = {HOT}, base {row['base']}"] = stated(*size)
+        elif row["temperature"] == COLD:
+            parts[f"T' = {COLD}, base {row['base']}"] = opposite(stated(*size))
+    if len(parts) < 2 * len(facts.bases("forktemp")):
+        return Finding(note=f"results/forktemp.csv lacks T' = {HOT} or {COLD}; add it to hot_forks.temperatures")
+    return replace(every(parts), bases=len(facts.bases("forktemp")))
 
 
 def pattern_is_kept(facts: Facts) -> Finding:
@@ -59,6 +74,7 @@ def forks_suffice(facts: Facts) -> Finding:
 
 DECIDE = {
     "F1": most_are_certain,
+    "F2": heat_belongs_to_forks,
     "F3": pattern_is_kept,
     "F4": forks_change_most,
     "F5": forks_suffice,

@@ -1,9 +1,9 @@
-"""Claims that the referee asked for: whether anything is left once what else differs is taken out."""
+"""Claims of the referee and of the note: what is left once all else is taken out, and whether lenses agree."""
 
 from dataclasses import replace
 
 from tokenspectrum.results.claims.facts import FULL, Facts, less
-from tokenspectrum.results.claims.judge import Finding, above, apart, every
+from tokenspectrum.results.claims.judge import Finding, above, apart, every, holm, stated
 
 # Smaller than this counts as none: a partial correlation, and a gap in shares of which 1 is the average token's.
 NEGLIGIBLE = {"partial Pearson": 0.05, "residual gap": 0.1}
@@ -31,4 +31,18 @@ def gain_is_no_artefact(facts: Facts) -> Finding:
     return every({f"less {name}": above(less(facts, "low2high_mid", other)) for name, other in others.items()})
 
 
-DECIDE = {"R1": asymmetry_survives, "R2": gain_is_no_artefact}
+def lenses_agree(facts: Facts) -> Finding:
+    """Every two signals share more of their top tokens than chance, after Holm over the pairs of a base policy."""
+    parts = {}
+    for base in facts.bases("lenses"):
+        pairs = {}
+        for row in facts.rows("lenses", base=base):
+            size = (row["excess"], row["excess_low"], row["excess_high"], row["responses"], "responses")
+            found = Finding(note="no response has both") if row["excess"] is None else stated(*size)
+            pairs[f"{row['one']} and {row['other']}, base {base}"] = found
+        adjusted = holm([pair.p_for for pair in pairs.values()])
+        parts |= {name: replace(pair, p_for=p) for (name, pair), p in zip(pairs.items(), adjusted, strict=True)}
+    return replace(every(parts), bases=len(facts.bases("lenses")))
+
+
+DECIDE = {"R1": asymmetry_survives, "R2": gain_is_no_artefact, "N1": lenses_agree}
