@@ -8,6 +8,7 @@ from results_fixtures import save_params, write_scores
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.presets import read_preset
 from tokenspectrum.params.root import parse_params
+from tokenspectrum.results.asked import asked_files
 from tokenspectrum.results.claims.declared import CLAIMS
 from tokenspectrum.results.csvfile import read_plain
 from tokenspectrum.results.discover import results
@@ -95,6 +96,17 @@ def plant(artifacts: Path) -> None:
             folder = artifacts / f"evaluate/{method}-s{seed}"
             write_scores(folder, method, seed, 4, correct)
             write_manifest(folder)
+
+
+def test_what_claims_read_of_other_results_follows_from_params():
+    data = read_preset("tiny", Path(__file__).parents[2] / "presets").data
+    every = asked_files("claims", data)
+    assert {"results/pattern.csv", "results/scatter.csv", "results/support.csv"} <= set(every)
+    assert {Path(path).stem for path in every} <= set(results()["claims"].asks)
+    data["tokens"]["support"] = False
+    assert set(every) - set(asked_files("claims", data)) == {"results/support.csv"}
+    assert asked_files("table1", data) == asked_files("train", data) == []
+    assert asked_files("claims", data | {"methods": "nonsense"}) == []  # their check says why
 
 
 def test_a_layer_that_the_policy_lacks_is_one_line():

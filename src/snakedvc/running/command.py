@@ -1,6 +1,7 @@
 """Run a stage's command from its frozen copy, with its output in a log.
 
-The frozen code is first on the command's PYTHONPATH.  Its environment says where its params, logs and checkpoints are.
+The frozen code is first on the command's PYTHONPATH.  Its environment says where its params, logs and checkpoints are,
+and which files params name for it.
 It may end with STOPPED.  Then it was told to stop and wrote a checkpoint, and the same command resumes there.
 """
 
@@ -16,6 +17,7 @@ from snakedvc.dvcfiles.record import CODE_ROOT
 from snakedvc.errors import ProjectError
 
 PARAMS_ENV, LOG_DIR_ENV, CHECKPOINT_ENV = "SNAKEDVC_PARAMS", "SNAKEDVC_LOG_DIR", "SNAKEDVC_CHECKPOINT_DIR"
+NAMED_ENV = "SNAKEDVC_NAMED"
 STOPPED = 75
 
 
@@ -51,6 +53,7 @@ def execute(stage: Stage, frozen: Path, checkpoints: Path, log: Path, lock: int)
         PARAMS_ENV: os.path.abspath(frozen / "params.yaml"),
         LOG_DIR_ENV: os.path.abspath(stage.log_dir),
         CHECKPOINT_ENV: os.path.abspath(checkpoints),
+        NAMED_ENV: "\n".join(stage.named),
     }
     with log.open("wb") as f:
         # The command inherits the stage's lock: if this process is killed, the next run waits for the command's end.

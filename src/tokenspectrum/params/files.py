@@ -1,4 +1,6 @@
-"""The files of this machine that params name, by the stage that reads them.  They are its deps, wherever they lie.
+"""The files that params name, by the stage that reads them.  They are its deps, wherever they lie.
+
+These are files of this machine, and the CSVs of results that another result reads (results/asked.py).
 
 The bridge asks (`named-files` in pyproject.toml) whenever dvc.yaml is read, so params may not be checked yet: what is
 no text is left for the check.  Reads no content.
@@ -10,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from tokenspectrum.policy.files import CONFIGS, INDEX, TOKENIZER
+from tokenspectrum.results.asked import asked_files
 
 
 def named_files(stage: str, params: Mapping[str, Any]) -> list[str]:
     """Paths of the files that the params of `stage` name, sorted: relative ones from the project's root."""
     found = {"prompts": _problem_files, "policy": _checkpoint_files}.get(stage)
     section = params.get(stage)
-    return sorted(set(found(section))) if found and isinstance(section, Mapping) else []
+    if found is None:
+        return asked_files(stage, params)
+    return sorted(set(found(section))) if isinstance(section, Mapping) else []
 
 
 def _problem_files(prompts: Mapping[str, Any]) -> Iterator[str]:

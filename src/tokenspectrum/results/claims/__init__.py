@@ -23,7 +23,6 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import Frozen
 from tokenspectrum.params.layers import Layer, resolve_layer
 from tokenspectrum.params.policy import PolicyParams
-from tokenspectrum.params.values import Name
 from tokenspectrum.results.benchmarks import BenchmarkNames
 from tokenspectrum.results.claims.declared import CLAIMS
 from tokenspectrum.results.declare import Column, Result
@@ -98,7 +97,6 @@ RESULT = Result(
     others={
         "analysis.table1": AskedOfTable1,
         "policy": PolicyParams,
-        "preset": Name,
         "prompts.benchmarks": BenchmarkNames,
     },
     page=True,

@@ -20,8 +20,7 @@ def to_markdown(rows: Sequence[Row], given: Given) -> str:
     n = len(given.replicates)
     blocks = [
         "# Claims",
-        f"Preset `{given['preset']}`, policy `{given['policy'].kind}`: {plural(n, 'replicate')} on"
-        f" {plural(bases, 'base policy')}. Of {len(rows)} claims: {counts}.",
+        f"{plural(n, 'replicate')} on {plural(bases, 'base policy')}. Of {len(rows)} claims: {counts}.",
         *warnings(n, bases, [b.name for b in given["prompts.benchmarks"] if b.is_stand_in]),
         table(rows),
         "## How each is decided",
