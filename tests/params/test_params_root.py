@@ -125,7 +125,7 @@ def set_at(data, dotted, value):
             "middle",
             "'shallow', 'mid' or 'deep', or 'mean', or a list (got \"middle\"); did you mean mid?",
         ),
-        ("rules.explorer20.kind", "exploerer", "(got \"exploerer\"); did you mean explorer?"),
+        ("rules.explorer20.kind", "exploerer", '(got "exploerer"); did you mean explorer?'),
         ("preset", "a/b", "preset"),
         ("rules.anchor20.layer", 3, "rules.anchor20.layer: layer 3: the policy has layers 0 to 2"),
         ("tokens.layers", [7], "tokens.layers: layer 7"),
