@@ -14,7 +14,7 @@ from snakedvc.dvcfiles.pipeline import Pipeline, load_pipeline
 SAMPLING = "evaluate evaluate_base policy sample train"
 EVERY = (
     "bases claims curves differences dynamics evaluate evaluate_base explorers forking gradients layers loss "
-    "overlap pattern policy position power predictive prompts quadrants rescore_base rollouts sample scatter "
+    "overlap pattern policy position power predictive prompts quadrants rescore_base rollouts sample scaling scatter "
     "seeds selective sparse support table1 table2 teachers tokens train transfer weights"
 )
 EDITS = {

@@ -73,6 +73,7 @@ SHAPE = {
 PARAMS["analysis"] |= dict.fromkeys(OUTCOMES, SHAPE)
 PARAMS["analysis"] |= {
     "transfer": {"methods": list(METHODS)},
+    "scaling": {"methods": list(METHODS)},
     "power": {},
     "explorers": {"methods": list(METHODS)},
     "overlap": {"methods": list(METHODS)},

@@ -23,7 +23,7 @@ def make(artifacts, params, name="explorers", **own) -> list[dict]:
     params["analysis"].setdefault(name, {}).update(own)
     save_params(params)
     sources = ["evaluate", "evaluate_base"]
-    sources += ["evaluate_more", "metrics", "metrics_more"] if name == "explorers" else []
+    sources += ["evaluate_more", "metrics", "metrics_more"] if name == "explorers" else ["vocab"]
     words = [word for source in sources for word in (f"--{source}", f"{artifacts}/{SOURCES[source].folder}")]
     words += ["--csv", f"results/{name}.csv", *["--png", f"results/{name}.png"] * (name == "explorers")]
     stage.main([f"tokenspectrum.results.{name}.result", *words])

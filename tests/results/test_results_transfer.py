@@ -15,7 +15,8 @@ from tokenspectrum.results.lacking import lacks
 from tokenspectrum.results.transfer import TransferParams
 from tokenspectrum.stages import result as stage
 
-HEADER = "method,seed,base,MATH,AIME24,Avg,against,difference,preset,policy\n"
+SOURCES = ("evaluate", "evaluate_base", "vocab")
+HEADER = "method,seed,base,MATH,AIME24,Avg,against,difference,weights,preset,policy\n"
 # Another policy: AIME24 is its hardest; two seeds on one base policy and one on another.
 VALUES = {
     "base": [(60.0, 10.0), (58.0, 12.0), (61.0, 9.0)],
@@ -24,33 +25,33 @@ VALUES = {
 }
 
 
-def write_other(folder: Path, name="other", methods=tuple(VALUES)) -> None:
+def write_other(folder: Path, name="other", methods=tuple(VALUES), weights=10**9) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     lines = [
-        f"{method},{seed},{1 + seed // 3},{math},{aime},{(math + aime) / 2},,,{name},hub"
+        f"{method},{seed},{1 + seed // 3},{math},{aime},{(math + aime) / 2},,,{weights},{name},hub"
         for method in methods
         for seed, (math, aime) in enumerate(VALUES[method], 1)
     ]
     (folder / f"{name}.csv").write_text(HEADER + "\n".join(lines) + "\n")
 
 
-def make(artifacts, params, **own) -> list[dict]:
-    params["analysis"]["transfer"] |= own
+def make(artifacts, params, result="transfer", **own) -> list[dict]:
+    params["analysis"][result] |= own
     save_params(params)
-    folders = [word for name in ("evaluate", "evaluate_base") for word in (f"--{name}", f"{artifacts}/{name}")]
+    folders = [word for name in SOURCES for word in (f"--{name}", f"{artifacts}/{name}")]
     folder = ["--folder", own.get("folder", "data/transfer")]
-    stage.main(["tokenspectrum.results.transfer.result", *folders, *folder, "--csv", "results/transfer.csv"])
-    with Path("results/transfer.csv").open() as f:
+    stage.main([f"tokenspectrum.results.{result}.result", *folders, *folder, "--csv", f"results/{result}.csv"])
+    with Path(f"results/{result}.csv").open() as f:
         return list(csv.DictReader(f))
 
 
 def test_a_row_a_policy_and_measure_against_scipy(artifacts, params):
     write_other(Path("data/transfer"))
     rows = make(artifacts, params)
-    assert [(r["source"], r["metric"]) for r in rows] == [
+    assert [(r["policy"], r["metric"]) for r in rows] == [
         (policy, metric) for metric in ("Avg", "hardest") for policy in ("small", "other")
     ]
-    other = {r["metric"]: r for r in rows if r["source"] == "other"}
+    other = {r["metric"]: r for r in rows if r["policy"] == "other"}
     for metric, pick in (("Avg", np.mean), ("hardest", lambda pair: pair[1])):
         own, full = ([pick(pair) for pair in VALUES[m]] for m in ("explorer20", "full"))
         test = stats.ttest_rel(own, full)
@@ -66,15 +67,26 @@ def test_a_row_a_policy_and_measure_against_scipy(artifacts, params):
 
 def test_what_another_presets_own_result_wrote_is_read(artifacts, params):
     save_params(params | {"preset": "twin"})
-    words = [word for name in ("evaluate", "evaluate_base") for word in (f"--{name}", f"{artifacts}/{name}")]
+    words = [word for name in SOURCES for word in (f"--{name}", f"{artifacts}/{name}")]
     Path("elsewhere").mkdir()
     stage.main(["tokenspectrum.results.seeds.result", *words, "--csv", "elsewhere/any.csv"])
-    rows = {r["source"]: r for r in make(artifacts, params, folder="elsewhere") if r["metric"] == "Avg"}
+    rows = {r["policy"]: r for r in make(artifacts, params, folder="elsewhere") if r["metric"] == "Avg"}
     assert float(rows["twin"]["difference"]) == pytest.approx(float(rows["small"]["difference"]), abs=1e-3)
     assert {row["preset"] for row in rows.values()} == {"small"}
     Path("elsewhere/again.csv").write_bytes(Path("elsewhere/any.csv").read_bytes())
     with pytest.raises(UserError, match=r"any.csv: is of preset twin, of which there are numbers already"):
         make(artifacts, params, folder="elsewhere")
+
+
+def test_scaling_goes_by_the_policies_weights(artifacts, params):
+    write_other(Path("data/transfer"))
+    write_other(Path("data/transfer"), name="small-hub", weights=10)
+    rows = make(artifacts, params, "scaling")
+    assert [row["policy"] for row in rows] == ["small-hub", "small", "other"]
+    assert {row["metric"] for row in rows} == {"Avg"}
+    # Three layers of width 64: four matrices of attention, three of the MLP, and an embedding of eight tokens.
+    attention, mlp = 64 * 32 * 2 * (4 + 2), 3 * 64 * 128
+    assert rows[1]["weights"] == str(3 * (attention + mlp) + 8 * 64)
 
 
 def test_a_file_that_is_none_or_lacks_a_method_is_one_line(artifacts, params):

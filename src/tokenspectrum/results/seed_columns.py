@@ -10,4 +10,5 @@ SEED_COLUMNS = (
     Column("Avg", float, "arithmetic mean of the benchmarks, percent"),
     Column("against", str, "the method that it is compared with"),
     Column("difference", float, "Avg less that method's under the same replicate, points"),
+    Column("weights", int, "weights of the policy, norms and biases left out; empty where its sizes are not known"),
 )

@@ -67,7 +67,8 @@ def main(argv: list[str] | None = None) -> None:
     roots = {source: args[source] for source in result.reads}
     own = Tables(roots, given.wanted, result.package, args.get("folder"), asked())
     found = answer(result, module, own, given)
-    rows = [{**row, **given.named} for row in found.rows]
+    # A row that names its own preset or policy keeps that name.
+    rows = [{**row, **{k: v for k, v in given.named.items() if k not in row}} for row in found.rows]
     files = {"csv": to_csv(result.written, rows).encode()}
     if result.figure:
         from tokenspectrum.results.canvas import written

@@ -13,7 +13,7 @@ RESULT = Result(
     __name__,
     title="seed by seed",
     question="What did each single training come to?",
-    reads=("evaluate", "evaluate_base"),
+    reads=("evaluate", "evaluate_base", "vocab"),
     columns=SEED_COLUMNS,
     others={"analysis.table1": AskedOfTable1, "prompts.benchmarks": BenchmarkNames},
     overturned="A mean difference that one replicate makes alone.",
