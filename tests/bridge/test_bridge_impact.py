@@ -13,9 +13,10 @@ from snakedvc.dvcfiles.pipeline import Pipeline, load_pipeline
 
 SAMPLING = "evaluate evaluate_base policy sample train"
 EVERY = (
-    "bases claims curves differences dynamics evaluate evaluate_base explorers forking gradients layers loss "
-    "overlap pattern policy position power predictive prompts quadrants rescore_base rollouts sample scaling scatter "
-    "seeds selective sparse support table1 table2 teachers tokens train transfer weights"
+    "adaptive bases claims controls curves differences dynamics evaluate evaluate_base explorers forking gradients "
+    "layers layersweep loss normalisation overlap pattern policy position power predictive prompts quadrants "
+    "rescore_base rollouts sample scaling scatter seeds selective sparse support table1 table2 teachers tokens "
+    "train transfer weights"
 )
 EDITS = {
     # What rounds: in every key.  What checks it: in none.

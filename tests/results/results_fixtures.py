@@ -61,7 +61,10 @@ PARAMS = {
 
 
 # Results that compare methods: those that there are, one window, and a panel of each kind.
-OUTCOMES = ("forking", "loss", "position", "predictive", "selective", "sparse", "table2")
+OUTCOMES = (
+    *("adaptive", "controls", "forking", "layersweep", "loss", "normalisation", "position", "predictive"),
+    *("selective", "sparse", "table2"),
+)
 SHAPE = {
     "methods": list(METHODS),
     "reference": "full",
@@ -71,6 +74,7 @@ SHAPE = {
     "smooth": 1,
 }
 PARAMS["analysis"] |= dict.fromkeys(OUTCOMES, SHAPE)
+PARAMS["analysis"]["layersweep"] = SHAPE | {"sweep": [["explorer", "mid", "explorer20"]]}
 PARAMS["analysis"] |= {
     "transfer": {"methods": list(METHODS)},
     "scaling": {"methods": list(METHODS)},
@@ -104,12 +108,19 @@ def write_responses(root: Path, prompt_ids: list[str], **keys) -> None:
     write_step(root, "responses", TABLES["responses"], response_columns(LENGTHS, **given), **keys)
 
 
-def write_metrics(root: Path, run: str, seed: int, lengths: list[float], rewards: list[float]) -> None:
-    """metrics of one run: a row a step, with these mean lengths and rewards."""
+def write_metrics(
+    root: Path, run: str, seed: int, lengths: list[float], rewards: list[float], realised: list[str] | None = None
+) -> None:
+    """metrics of one run: a row a step, with these mean lengths and rewards, and what its rule came to as JSON."""
     fields = [f for f in TABLES["metrics"] if f.name != "score_at_cut"]
     for step, (length, reward) in enumerate(zip(lengths, rewards, strict=True), 1):
         row = {f.name: [[0.5]] if f.name in ("s_m", "grad_norm") else [0.25 + 0.01 * seed * step] for f in fields}
-        row |= {"skipped": [0], "length": [length], "reward": [reward], "realised": ["{}"]}
+        row |= {
+            "skipped": [0],
+            "length": [length],
+            "reward": [reward],
+            "realised": [realised[step - 1] if realised else "{}"],
+        }
         write_step(root, "metrics", TABLES["metrics"], row, run=run, seed=seed, step=step)
     write_manifest(root)
 
