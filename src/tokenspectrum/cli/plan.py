@@ -96,7 +96,7 @@ def volume_table(params: Params, count: int, response_tokens: int) -> Table:
     """Logs, checkpoints and policies, of one run and of all runs."""
     measured = read_measured()
     rows = log_rows(params.train, params.sampling, response_tokens)
-    runs = len(params.methods) * len(params.replicates)
+    runs = len(params.methods) * len(params.replicates) + len(params.extra_runs)
     table = Table(title=f"on disk, at {response_tokens:,} tokens a response", title_justify="left")
     for name in ("what", "rows a run", "GB a run", f"GB of {runs} runs", "GB at most", "bytes a row"):
         table.add_column(name, justify="left" if name in ("what", "bytes a row") else "right")
@@ -235,7 +235,7 @@ def plan(params: Params, args: argparse.Namespace, console: Console) -> None:
     if args.step_seconds is not None:
         verl = params.systems.verl if params.train.trainer == "verl" else None
         gpus, unit = (verl.world_size, "GPU") if verl and verl.device == "cuda" else (1, "machine")
-        runs = len(params.methods) * len(params.replicates)
+        runs = len(params.methods) * len(params.replicates) + len(params.extra_runs)
         hours = args.step_seconds * params.train.steps / 3600 * gpus
         console.print(
             f"{unit}-hours at {args.step_seconds:g} s a step: {hours:,.1f} a run, {hours * runs:,.1f} of {runs} runs"

@@ -1,7 +1,7 @@
 """Tokens by predictive entropy: the top 10, 20 and 50 per cent, and the low 80 per cent, against all tokens.
 
 The claim of the FORKING paper is that the top 20 per cent do as well as all tokens, and the low 80 per cent much worse.
-That it grows with the size of the policy is asked by running this result on presets of another size.
+Whether the advantage grows with the size of the policy is the question of the result `scaling`.
 """
 
 from tokenspectrum.results.outcome.declare import Curve, OutcomeParams, contrasted, drawn, outcome, shown
