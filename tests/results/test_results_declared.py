@@ -102,7 +102,7 @@ def test_what_params_lack_is_one_line_that_names_it():
         "method anchor20 is not in methods; add it",
         "it takes 3 replicates, and replicates holds 1; add some",
     ]
-    found = refused(results() | {"small": small()}, params)
+    found = refused({"layers": results()["layers"], "small": small()}, params)
     assert found == {
         "layers": "results/layers: cannot be made of preset tiny: tokens.layers holds one layer, so no two can be"
         " compared; set it to all, or list several"
