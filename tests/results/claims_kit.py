@@ -35,6 +35,20 @@ def runs(
     return Facts({"accuracy": accuracy, "ends": ends})
 
 
+def explorers(difference: float, collapsed: int, n: int = 8, noise: float = 0.2, seed: int = 0) -> Facts:
+    """`explorers`: n runs of which the first so many collapsed, and the survivors' difference on the hardest benchmark.
+
+    The collapsed ones are far below.
+    """
+    rng, rows = np.random.default_rng(seed), []
+    for replicate in range(1, n + 1):
+        dead = replicate <= collapsed
+        of = -50.0 if dead else difference + float(rng.normal(0, noise))
+        head = {"what": "run", "method": "explorer20", "seed": replicate, "base": replicate, "collapsed": int(dead)}
+        rows += [head | {"metric": metric, "difference": of} for metric in ("Avg", "hardest")]
+    return Facts({"explorers": rows})
+
+
 def shuffled(facts: Facts, rng: np.random.Generator) -> Facts:
     """The methods' labels dealt out anew within each replicate; the base policy keeps its own."""
     accuracy = []

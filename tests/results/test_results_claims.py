@@ -4,7 +4,7 @@ import gc
 
 import numpy as np
 import pytest
-from claims_kit import FULL, runs, said, shuffled, support
+from claims_kit import FULL, explorers, runs, said, shuffled, support
 
 from tokenspectrum.results.claims.declared import CLAIMS
 from tokenspectrum.results.claims.facts import Facts
@@ -16,7 +16,6 @@ BETTER, WORSE, LOW = (85.0, 55.0), (75.0, 45.0), (60.0, 30.0)
 PLANTED = {
     "A1": ({"random20": FULL}, {"random20": (70.0, 40.0)}),
     "A2": ({"anchor20": (80.0, 40.0)}, {"anchor20": (80.0, 60.0)}),
-    "A4": ({"explorer20": (80.0, 60.0)}, {"explorer20": (80.0, 40.0)}),
     "A5": (
         {"front20": LOW, "back20": (70.0, 40.0), "anchor20": WORSE, "explorer20": BETTER},
         {"front20": LOW, "back20": (70.0, 40.0), "anchor20": WORSE, "explorer20": LOW},
@@ -76,7 +75,7 @@ def test_shuffled_labels_hold_no_more_often_than_alpha(claim):
 
 @pytest.mark.parametrize(("collapsed", "verdict"), [(8, "holds"), (0, "fails"), (4, "undecided")])
 def test_explorers_are_unstable_if_most_seeds_collapse(collapsed, verdict):
-    assert said("A3", runs({"explorer20": FULL}, collapsed={"explorer20": collapsed})) == verdict
+    assert said("A3", explorers(5.0, collapsed)) == verdict
 
 
 def test_one_collapsed_seed_is_enough_against_stable_anchors():
@@ -85,17 +84,22 @@ def test_one_collapsed_seed_is_enough_against_stable_anchors():
 
 def test_survivors_alone_are_compared():
     """The collapsed seeds are the worst: with them the difference would be below 0."""
-    facts = runs({"explorer20": (80.0, 60.0)}, collapsed={"explorer20": 5})
-    bad = [
-        row | {"accuracy": 0.0} if row["method"] == "explorer20" and row["seed"] <= 5 else row
-        for row in facts.tables["accuracy"]
-    ]
-    facts = Facts(dict(facts.tables) | {"accuracy": bad})
-    assert said("A4", facts) == "holds"
-    assert DECIDE["A4"](facts).n == 3
-    few = runs({"explorer20": (80.0, 60.0)}, collapsed={"explorer20": 7})
-    assert said("A4", few) == "undecided"
-    assert DECIDE["A4"](few).note == "1 survived; two are needed"
+    assert said("A4", explorers(10.0, 5)) == "holds"
+    assert DECIDE["A4"](explorers(10.0, 5)).n == 3
+    assert said("A4", explorers(-10.0, 0)) == "fails"
+    assert said("A4", explorers(10.0, 0, noise=60)) == "undecided"
+    assert said("A4", explorers(10.0, 7)) == "undecided"
+    assert DECIDE["A4"](explorers(10.0, 7)).note.startswith("1 survived")
+
+
+def test_survivors_that_differ_by_chance_hold_no_more_often_than_alpha():
+    """Labels dealt out anew between a survivor and its full-token run: the difference has either sign."""
+    rng = np.random.default_rng(0)
+    facts, held = explorers(10.0, 2, noise=3), 0
+    for _ in range(200):
+        turned = [dict(r) | {"difference": r["difference"] * rng.choice((-1, 1))} for r in facts.tables["explorers"]]
+        held += said("A4", Facts({"explorers": turned})) == "holds"
+    assert held <= 10
 
 
 def test_a_share_of_no_gain_is_not_told():

@@ -42,7 +42,7 @@ def claims(artifacts, params, monkeypatch):
 
 
 def test_a_row_a_claim_and_what_is_missing_is_named(claims):
-    rows = claims("scatter", "support")
+    rows = claims("scatter", "support", "explorers")
     assert list(rows) == [claim.id for claim in CLAIMS]
     assert rows["A1"]["verdict"] == "not run"
     assert rows["A1"]["note"] == "lacks method random20"
@@ -58,7 +58,7 @@ def test_a_row_a_claim_and_what_is_missing_is_named(claims):
 def test_of_one_replicate_nothing_that_needs_spread_is_decided(claims, params):
     params["replicates"] = params["replicates"][:1]
     params["bases"] = params["bases"][:1]
-    rows = claims()
+    rows = claims("explorers")
     ran = {row["verdict"] for row in rows.values() if row["verdict"] != "not run"}
     assert ran == {"undecided"}
     assert "One replicate" in Path("results/claims.md").read_text()
@@ -76,12 +76,12 @@ def test_level_and_power_are_options(claims, artifacts, params):
     """A planted difference of explorers on the hardest benchmark: 2 replicates leave it undecided at a small alpha."""
     plant(artifacts)
     params["analysis"]["claims"] = {"alpha": 0.2}
-    assert claims()["A4"]["verdict"] == "holds"
+    assert claims("explorers")["A4"]["verdict"] == "holds"
     params["analysis"]["claims"] = {"alpha": 0.001, "power": 0.8}
-    small = claims()["A4"]
+    small = claims("explorers")["A4"]
     assert small["verdict"] == "undecided"
     params["analysis"]["claims"] = {"alpha": 0.001, "power": 0.95}
-    assert claims()["A4"]["detectable"] > small["detectable"]
+    assert claims("explorers")["A4"]["detectable"] > small["detectable"]
 
 
 def plant(artifacts: Path) -> None:

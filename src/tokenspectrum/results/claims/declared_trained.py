@@ -34,10 +34,10 @@ TRAINED = (
         ANCHOR,
         "table 11, fig 14",
         "Explorers alone are unstable.",
-        "share of explorer20's seeds that collapse",
+        "share of explorer20's seeds that collapse, further runs included",
         "the share is above 0.5: its exact binomial interval lies above",
         "subsets",
-        ("explorer20",),
+        results=("explorers",),
     ),
     Claim(
         "A4",
@@ -47,7 +47,7 @@ TRAINED = (
         "explorer20 less full on the hardest benchmark over surviving seeds, points",
         "the difference is above 0; undecided with fewer than two survivors",
         "subsets",
-        ("full", "explorer20"),
+        results=("explorers",),
         published="12.31 ± 0.53 on AIME24 against 5.83 ± 0.89 of full, family selective",
     ),
     Claim(

@@ -28,16 +28,19 @@ def anchors_are_stable(facts: Facts) -> Finding:
 
 
 def explorers_are_unstable(facts: Facts) -> Finding:
-    """The share of explorer20's seeds that collapse is at least a half."""
-    return counted(*collapsed(facts, "explorer20"), HALF)
+    """The share of explorer20's seeds, further runs included, that collapse is above a half."""
+    rows = facts.rows("explorers", what="run", method="explorer20", metric=AVG)
+    found = counted(sum(row["collapsed"] for row in rows), len(rows), HALF)
+    return replace(found, bases=len({row["base"] for row in rows}))
 
 
 def survivors_beat_full(facts: Facts) -> Finding:
     """Explorer20 less full on the hardest benchmark, over the seeds that did not collapse."""
-    own, full = values(facts, "explorer20", HARDEST), values(facts, FULL, HARDEST)
-    survived = [row["seed"] for row in facts.rows("ends", method="explorer20") if not row["collapsed"]]
-    found = above([own[seed] - full[seed] for seed in survived])
-    return replace(found, of="survivors", note=found.note and f"{len(survived)} survived; two are needed")
+    rows = facts.rows("explorers", what="run", method="explorer20", metric=HARDEST, collapsed=0)
+    paired = [row for row in rows if row["difference"] is not None]
+    found = above([row["difference"] for row in paired])
+    few = f"{len(paired)} survived beside a full-token run of the same seed; two are needed" if len(paired) < 2 else ""
+    return replace(found, of="survivors", bases=len({row["base"] for row in paired}), note=few or found.note)
 
 
 def position_does_not_explain(facts: Facts) -> Finding:
