@@ -189,7 +189,10 @@ def test_replicates_that_do_not_fit_are_one_line_with_file_and_line(tmp_path, ed
 def test_a_hub_policy_with_two_bases_is_refused_and_one_base_may_have_any_number():
     data = copy.deepcopy(read_preset("qwen3-8b", ROOT / "presets").data)
     data["bases"], data["replicates"] = [1, 2], [{"seed": 1, "base": 1}, {"seed": 2, "base": 2}]
-    with pytest.raises(UserError, match=r"^params\.yaml: bases: a hub policy is one base policy, and bases holds 2$"):
+    with pytest.raises(
+        UserError,
+        match=r"^params\.yaml: bases: a hub policy is one base policy, and bases holds 2; write",
+    ):
         parse_params(data, "params.yaml")
     data["bases"], data["replicates"] = [7], [{"seed": 1, "base": 7}, {"seed": 2, "base": 7}]
     assert parse_params(data, "params.yaml").seeds == (1, 2)

@@ -259,7 +259,7 @@ def test_the_page_names_what_separates_bases():
     rows += [made(base, "explorers", "word", 20.0 + base) for base in (1, 2, 3)]
     text = separates(rows, [1], [2, 3], 1)
     assert "tokens of type digit are 70 % of the anchors of layer 1 where it is above, and 10 to 12 %" in text
-    assert "chance can do the same" in text
+    assert "the largest gap of 2 kinds, picked after the fact" in text
     assert Separation("anchors", "type", "digit", [70.0], [10.0, 12.0]).gap == 58
     assert separates([made(b, "anchors", "digit", 5.0) for b in (1, 2)], [1], [2], 1).startswith("No kind of token")
     assert quoted("a|b`\n ") == "a¦b'\\n␣"
@@ -270,18 +270,25 @@ def test_the_page_of_bases_counts_signs_as_table_1_does():
 
     def said(*differences: float) -> list[str]:
         rows = [
-            {"method": "a", "value": "b", "aspect": "difference", "base": base, "percent": d, "layer": None}
+            {
+                "method": "a",
+                "value": "b",
+                "aspect": "difference",
+                "base": base,
+                "percent": d,
+                "noise": 0.1,
+                "layer": None,
+            }
             for base, d in enumerate(differences)
         ]
         return list(findings(rows, given, range(len(differences)), 1))
 
-    assert said(1.0, 2.0) == ["1 of 1 contrasts have the same sign on all 2 base policies."]
-    assert said(1.0, 0.0)[0] == "**a against b: the sign differs**: above on base 0, 0 on base 1."
-    assert said(1.0, 0.0)[1].startswith("0 of 1")
-    # Rounding is no sign.
-    assert said(1e-13, -1e-13) == ["0 of 1 contrasts have the same sign on all 2 base policies."]
-    assert said(1.0, -1.0, 1e-13)[0].startswith(
-        "**a against b: the sign differs**: above on base 0, below on base 1, 0 on base 2. No kind of token"
+    unclear = "cannot tell: a difference within 2 standard errors over problems has no sign."
+    assert said(1.0, 2.0) == [f"1 of 1 contrasts have the same sign on all 2 base policies. 0 {unclear}"]
+    for within in (0.0, 0.19, -0.19):
+        assert said(1.0, within) == [f"0 of 1 contrasts have the same sign on all 2 base policies. 1 {unclear}"]
+    assert said(1.0, -1.0, 0.1)[0].startswith(
+        "**a against b: the sign differs**: above on base 0, below on base 1, within noise on base 2. No kind of token"
     )
 
 

@@ -124,7 +124,8 @@ def _said(errors: list[Any], model: type[BaseModel], data: Any, path: Path_) -> 
         return f"kind: must be {', '.join(tags[:-1])} or {tags[-1]} (got {_got(tag)}){close(tag, tags)}"
     if first["type"] == "too_short":
         held = "is empty; it" if first["ctx"]["actual_length"] == 0 else f"holds {first['ctx']['actual_length']}; it"
-        return f"{held} must hold at least {first['ctx']['min_length']}"
+        least = first["ctx"]["min_length"]
+        return f"{held} must hold at least {least} {'entry' if least == 1 else 'entries'}"
     if first["type"] == "union_tag_not_found":
         return "kind: missing; it says which options there are"
     wanted, choices = [], []

@@ -108,13 +108,17 @@ class Params(Frozen):
                 yield f"replicates.{i}.seed: {replicate.seed} is another replicate's already; give each its own"
             if replicate.base not in self.bases:
                 yield f"replicates.{i}.base: {replicate.base} is not in bases; add it there"
+        kind = self.policy.root.kind
+        if kind != "tiny" and len(self.bases) > 1:
+            yield (
+                f"bases: a {kind} policy is one base policy, and bases holds {len(self.bases)}; write bases: [1], and"
+                " replicates of base 1, such as [{seed: 1, base: 1}, {seed: 2, base: 1}]"
+            )
+            return
         trained = {replicate.base for replicate in self.replicates}
         for i, base in enumerate(self.bases):
             if base not in trained:
                 yield f"bases.{i}: no replicate trains base {base}; add one to replicates, or leave the base out"
-        kind = self.policy.root.kind
-        if kind != "tiny" and len(self.bases) > 1:
-            yield f"bases: a {kind} policy is one base policy, and bases holds {len(self.bases)}"
 
     def _extra_problems(self) -> Iterator[str]:
         """An extra run is one of a method and a base that are there, under a seed that no replicate of it has."""

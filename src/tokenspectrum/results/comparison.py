@@ -1,6 +1,6 @@
 """A method's Avg against another's, over shared replicates.  Knows scores; the arithmetic is `statistics`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +14,16 @@ from tokenspectrum.results.options import ComparisonParams
 FEW = 6
 # Points.  Sums of the same accuracies in another order differ by less.
 NOTHING = 1e-9
+# Standard errors over problems.  A difference that is nearer to 0 has no sign: other problems might turn it.
+NOISE = 2.0
 
 
 @dataclass(frozen=True)
 class Comparison:
     """A difference from another method, before Holm.  All None where there is nothing to compare.
 
-    `by_base` is the mean difference on each base policy.  Of one replicate nothing else is known.
+    `by_base` is the mean difference on each base policy, and `noise` its standard error over problems: what other
+    problems of the same kind would change.  Of one replicate nothing else is known.
     """
 
     against: str | None = None
@@ -30,6 +33,7 @@ class Comparison:
     mdd: float | None = None
     interval: tuple[float, float] | None = None
     by_base: dict[int, float] | None = None
+    noise: dict[int, float] | None = None
     parts: statistics.Parts = statistics.UNKNOWN
 
     @property
@@ -39,16 +43,28 @@ class Comparison:
 
     @property
     def sign(self) -> str | None:
-        """`same` or `differs` between base policies; None where there are not two, or where no difference is."""
-        if self.by_base is None or len(self.by_base) < 2:
+        """`same`, `differs` or `unclear` between base policies; None where there are not two, or no difference is.
+
+        A difference within NOISE standard errors of 0 has no sign.  `differs`: one base policy has it above 0 and
+        another below.  `unclear`: neither that, nor the same sign on all.
+        """
+        if self.by_base is None or self.noise is None or len(self.by_base) < 2:
             return None
-        signs = {sign_of(d) for d in self.by_base.values()}
-        return None if signs == {0} else "same" if len(signs) == 1 else "differs"
+        if all(abs(d) <= NOTHING for d in self.by_base.values()):
+            return None
+        return sign_between(sign_of(d, self.noise[base]) for base, d in self.by_base.items())
 
 
-def sign_of(difference: float) -> int:
-    """1, -1, or 0 of a difference that rounding explains."""
-    return (difference > NOTHING) - (difference < -NOTHING)
+def sign_of(difference: float, noise: float = 0.0) -> int:
+    """1 or -1; 0 of a difference that rounding or the choice of problems explains.  `noise`: its standard error."""
+    least = max(NOTHING, NOISE * noise)
+    return (difference > least) - (difference < -least)
+
+
+def sign_between(signs: Iterable[int]) -> str:
+    """`same`, `differs` or `unclear`, of the signs on several base policies."""
+    found = set(signs)
+    return "differs" if {1, -1} <= found else "same" if len(found) == 1 and 0 not in found else "unclear"
 
 
 def compare(
@@ -71,6 +87,8 @@ def compare(
     d_R = [a - b for a, b in zip(a_R, b_R, strict=True)]
     bases = [replicate.base for replicate in replicates]
     means = {base: float(np.mean([d for d, b in zip(d_R, bases, strict=True) if b == base])) for base in bases}
+    errors = [error_over_problems(scores, run, against, seed, names) for seed in seeds]
+    noise = {base: _of_mean([e for e, b in zip(errors, bases, strict=True) if b == base]) for base in bases}
     confidence = 1 - params.alpha
     test = statistics.paired_t(a_R, b_R, confidence)
     interval = None
@@ -88,8 +106,24 @@ def compare(
         mdd=statistics.minimum_detectable_difference(test.sd, test.n, params.power, params.alpha) if test else None,
         interval=interval,
         by_base=means,
+        noise=noise,
         parts=statistics.parts(d_R, bases),
     )
+
+
+def error_over_problems(scores: Scores, run: str, against: str, seed: int, names: Sequence[str]) -> float:
+    """Standard error of a replicate's difference of Avg over the choice of problems, points.
+
+    Differences are paired by problem, and benchmarks are independent: the root of sum(var / problems) / benchmarks.
+    """
+    d_BP = [scores.accuracy[run, seed][name] - scores.accuracy[against, seed][name] for name in names]
+    variances = [float(np.var(d_P, ddof=1)) / len(d_P) if len(d_P) > 1 else 0.0 for d_P in d_BP]
+    return 100 * float(np.sqrt(sum(variances))) / len(names)
+
+
+def _of_mean(errors: Sequence[float]) -> float:
+    """Standard error of the mean of independent replicates."""
+    return float(np.sqrt(sum(e * e for e in errors))) / len(errors)
 
 
 def averages(scores: Scores, run: str, seeds: Sequence[int], benchmarks: Sequence[str] | None = None) -> list[float]:

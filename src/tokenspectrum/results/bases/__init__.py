@@ -1,7 +1,7 @@
 """What each base policy's anchors and explorers are made of, and what each method came to there.
 
-Anchors and explorers are a property of one base policy's layer.  On another base policy the same layer may look
-elsewhere, and then the same rule trains on other tokens.  So a row is of one base policy: the outcome of a method, or
+Anchors and explorers are of one base policy's layer.  On another base policy the same layer may look elsewhere, and
+then the same rule trains on other tokens.  So a row is of one base policy: the outcome of a method, or
 the share that a kind of token has among its anchors, its explorers, or all its tokens.  A fork is a token among the
 fraction p of the base policy's tokens with the highest predictive entropy.
 """
@@ -44,6 +44,7 @@ RESULT = Result(
         Column("aspect", str, "Avg or difference; type, position, fork or token"),
         Column("value", str, "the kind of token; of a difference: the method that is subtracted"),
         Column("percent", float, "accuracy in percent, difference in points; share of the part's tokens in percent"),
+        Column("noise", float, "of a difference: its standard error over problems, points"),
         Column("n", int, "replicates of an outcome; tokens of a part"),
     ),
     params=BasesParams,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tokenspectrum.results.comparison import sign_of
+from tokenspectrum.results.comparison import NOISE, sign_between, sign_of
 from tokenspectrum.results.given import Given
 
 Row = Mapping[str, Any]
@@ -55,44 +55,47 @@ def outcomes(rows: Sequence[Row], given: Given, bases: Sequence[int]) -> str:
     return table(["", *(f"base {base}" for base in bases)], body)
 
 
-def differences(rows: Sequence[Row]) -> dict[tuple[str, str], dict[int, float]]:
-    """(method, other) -> base policy -> difference, points."""
-    found: dict[tuple[str, str], dict[int, float]] = {}
+def signs(rows: Sequence[Row]) -> dict[tuple[str, str], dict[int, int]]:
+    """(method, other) -> base policy -> sign of the difference, 0 within the noise of the problems."""
+    found: dict[tuple[str, str], dict[int, int]] = {}
     for row in rows:
         if row["aspect"] == "difference":
-            found.setdefault((row["method"], row["value"]), {})[row["base"]] = row["percent"]
+            found.setdefault((row["method"], row["value"]), {})[row["base"]] = sign_of(row["percent"], row["noise"])
     return found
 
 
 def findings(rows: Sequence[Row], given: Given, bases: Sequence[int], layer: int) -> Iterator[str]:
     """Each contrast whose sign differs between base policies, and what separates them; then how many kept theirs."""
-    labels, found = given["analysis.table1"].labels, differences(rows)
-    kept = 0
+    labels, found = given["analysis.table1"].labels, signs(rows)
+    kept = unclear = 0
     for (method, other), by_base in found.items():
-        # What counts as 0 is as in table 1.
-        above, below, level = ([b for b in bases if sign_of(by_base[b]) == sign] for sign in (1, -1, 0))
-        groups = {"above": above, "below": below, "0": level}
-        if sum(map(bool, groups.values())) == 1:
-            kept += not level
+        between = sign_between(by_base.values())
+        kept, unclear = kept + (between == "same"), unclear + (between == "unclear")
+        if between != "differs":
             continue
+        above, below, level = ([b for b in bases if by_base[b] == sign] for sign in (1, -1, 0))
+        groups = {"above": above, "below": below, "within noise": level}
         name = f"{labels.get(method, method)} against {labels.get(other, other)}"
         each = ", ".join(f"{word} on {among(group)}" for word, group in groups.items() if group)
-        why = f" {separates(rows, above, below, layer)}" if above and below else ""
-        yield f"**{name}: the sign differs**: {each}.{why}"
+        yield f"**{name}: the sign differs**: {each}. {separates(rows, above, below, layer)}"
     if len(bases) > 1:
-        yield f"{kept} of {len(found)} contrasts have the same sign on all {len(bases)} base policies."
+        yield (
+            f"{kept} of {len(found)} contrasts have the same sign on all {len(bases)} base policies. {unclear} cannot"
+            f" tell: a difference within {NOISE:g} standard errors over problems has no sign."
+        )
 
 
 def separates(rows: Sequence[Row], above: Sequence[int], below: Sequence[int], layer: int) -> str:
     """One sentence: the kind of token whose share tells the two groups apart best."""
-    best = max(separations(rows, above, below, layer), key=lambda one: one.gap, default=None)
+    every = list(separations(rows, above, below, layer))
+    best = max(every, key=lambda one: one.gap, default=None)
     if best is None or best.gap <= 0:
         return "No kind of token tells the two groups apart: their shares overlap."
-    few = "" if min(len(above), len(below)) > 1 else " With one base policy on a side, chance can do the same."
     what = f"the {best.part} of layer {layer}"
     return (
         f"What separates them most: {kind_of(best)} are {span(best.above)} of {what} where it is above, and"
-        f" {span(best.below)} where it is below.{few}"
+        f" {span(best.below)} where it is below. It is the largest gap of {len(every)} kinds, picked after the fact: it"
+        " describes these base policies, and is no cause that was tested."
     )
 
 

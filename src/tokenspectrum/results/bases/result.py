@@ -16,7 +16,7 @@ from tokenspectrum.results.measured import BASE, read_scores
 from tokenspectrum.results.tables import Tables
 
 Row = dict[str, Any]
-EMPTY: Row = dict.fromkeys(("base", "what", "method", "part", "layer", "aspect", "value", "percent", "n"))
+EMPTY: Row = dict.fromkeys(("base", "what", "method", "part", "layer", "aspect", "value", "percent", "noise", "n"))
 WIDTH, PANEL = 10.0, 2.4  # inches
 # In one order and colour wherever they are drawn.
 KINDS = ("special", "digit", "operator", "punctuation", "whitespace", "word")
@@ -46,8 +46,9 @@ def outcomes(tables: Tables, given: Given) -> Iterator[Row]:
             yield head | {"method": method, "aspect": "Avg", "percent": value}
         for method, other in pairs:
             found = compare(scores, method, other, replicates, params)
-            if found.difference is not None:
-                yield head | {"method": method, "aspect": "difference", "value": other, "percent": found.difference}
+            if found.difference is not None and found.noise is not None:
+                row = {"method": method, "aspect": "difference", "value": other, "percent": found.difference}
+                yield head | row | {"noise": found.noise[base]}
 
 
 def page(answer: Answer, given: Given) -> str:

@@ -22,14 +22,16 @@ RESULT = Result(
         Column("n", int, "replicates"),
         Column("bases", int, "base policies that they train"),
         Column("difference", float, "difference of accuracy, points, mean over replicates"),
-        Column("sd", float, "standard deviation of the paired differences over replicates, points"),
+        Column(
+            "sd", float, "standard deviation of the paired differences over replicates, points; empty if all are equal"
+        ),
         Column("ci_low", float, "t interval over replicates, lower end"),
         Column("ci_high", float, "the same, upper end"),
         Column("p", float, "two-sided p-value of the paired t-test, not adjusted"),
         Column("p_flip", float, "exact two-sided p-value of the sign-flip test"),
         Column("mdd", float, "smallest true difference that the t-test finds with the power of table 1, points"),
         Column("bases_above", int, "base policies on which the difference is above 0"),
-        Column("sign", str, "same, or differs: its sign between base policies; empty with one"),
+        Column("sign", str, "its sign between base policies: same, differs, or unclear; empty with one, or if all 0"),
     ),
     others={"analysis.table1": AskedOfTable1, "prompts.benchmarks": BenchmarkNames},
     overturned="An interval that includes 0 shows no difference there; its mdd says what it could have shown.",

@@ -114,7 +114,7 @@ COLUMNS = (
     Column("p_flip", float, "exact two-sided p-value of the sign-flip test"),
     Column("mdd", float, "the smallest true difference that the t-test would find with the given power, points"),
     Column("bases_above", int, "base policies on which the difference is above 0"),
-    Column("sign", str, "same, or differs: its sign between base policies; empty with one"),
+    Column("sign", str, "its sign between base policies: same, differs, or unclear; empty with one, or if all are 0"),
     Column("share", float, "accuracy as a share of that method's, percent, mean of the replicates' shares"),
     Column("share_low", float, "t interval of the share, lower end"),
     Column("share_high", float, "the same, upper end"),

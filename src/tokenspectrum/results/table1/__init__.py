@@ -71,7 +71,8 @@ RESULT = Result(
         Column(
             "sign",
             str,
-            "same, or differs: the sign of the difference between base policies; empty with one, or if all are 0",
+            "of the difference between base policies: same, differs, or unclear, where some are within 2 standard"
+            " errors over problems; empty with one base policy, or if all are 0",
         ),
         Column("sd_bases", float, "standard deviation of the difference between base policies, points"),
         Column("sd_seeds", float, "the same between seeds on one base policy; both empty with one seed a base"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tokenspectrum.results.benchmarks import BenchmarkName, stand_ins
-from tokenspectrum.results.comparison import FEW, Comparison
+from tokenspectrum.results.comparison import FEW, NOISE, Comparison
 from tokenspectrum.results.given import Given
 from tokenspectrum.results.measured import Ends, Scores
 from tokenspectrum.results.statistics import MOST_FLIPPED
@@ -73,7 +73,7 @@ def _replicates(given: Given) -> str:
     if len(set(bases)) == 1:
         return (
             f"{text} one base policy. **One base policy: nothing here speaks of another.** Which tokens are anchors"
-            " and which are explorers is a property of the base policy, so another may reverse a sign."
+            " and which are explorers may be others on another base policy."
         )
     text += f" {len(set(bases))} base policies. Intervals and tests are over replicates."
     if len(bases) == len(set(bases)):
@@ -82,8 +82,9 @@ def _replicates(given: Given) -> str:
             " base policy and what to the seed cannot be told apart."
         )
     return (
-        f"{text} Replicates on one base policy are not independent where base policies differ, and then intervals are"
-        " too narrow: read them beside the standard deviations of Δ between base policies and between seeds on one."
+        f"{text} Replicates on one base policy are not independent where base policies differ. Then intervals are too"
+        " narrow, and p-values too small. *sd bases* is the standard deviation of Δ that is due to the base policy, *sd"
+        " seeds* that between seeds on one. They are of a one-way analysis of variance; a part below 0 is given as 0."
     )
 
 
@@ -113,12 +114,14 @@ def _method(rows: Sequence[Row], params: Table1Params) -> list[str]:
     most = max(row["n"] for row in rows)
     return [
         "Δ is the difference of Avg from the method named beside it, in points. *Bases above* says on how many base"
-        " policies it is above 0, in bold where its sign differs between them.",
+        " policies it is above 0. It is bold where the sign differs between them: above 0 on one and below on another,"
+        f" each by more than {NOISE:g} standard errors over problems.",
         f"p and CI ({cover}) are of the two-sided paired t-test over shared replicates, with n - 1 degrees of freedom."
         f" p Holm is adjusted over the {family} tested rows of this table. Blank: fewer than two replicates, or"
         " differences without any spread.",
         "p flip is the exact p-value of the sign-flip test, which assumes no normal distribution: the share of all 2^n"
-        f" patterns of signs whose mean is as far from 0. With n = {most} it cannot fall below {2.0 ** (1 - most):g}"
+        " patterns of signs whose mean is at least as far from 0."
+        f" With n = {most} it cannot fall below {2.0 ** (1 - most):g}"
         + (f", so it can never pass {level}." if 2.0 ** (1 - most) > params.alpha else ".")
         + (f" It is not computed for more than {MOST_FLIPPED} replicates." if most > MOST_FLIPPED else ""),
         f"MDD is the smallest true difference that the t-test finds with {power} power: ncp sd / sqrt(n), where sd is"
@@ -182,22 +185,31 @@ def _pair(row: Row, params: Table1Params) -> str:
 
 def _signs(rows: Sequence[Row], facts: Facts, params: Table1Params) -> list[str]:
     """Which differences keep their sign on every base policy; one line for each that does not."""
-    lines, kept = [], []
+    lines, kept, unclear = [], [], []
     for row, comparison in zip(rows, facts.comparisons, strict=True):
         if comparison.sign == "same":
             kept.append(f"{_pair(row, params)} ({'above' if row['difference'] > 0 else 'below'})")
         elif comparison.sign == "differs" and comparison.by_base:
-            each = ", ".join(f"{d:+.2f} on base {base}" for base, d in comparison.by_base.items())
-            lines.append(f"**{_pair(row, params)}: the sign differs between base policies**: {each}.")
+            lines.append(f"**{_pair(row, params)}: the sign differs between base policies**: {_each(comparison)}.")
+        elif comparison.sign == "unclear":
+            unclear.append(f"{_pair(row, params)} ({_each(comparison)})")
     if kept:
         lines.append(f"The same sign on every base policy: {'; '.join(kept)}.")
+    if unclear:
+        lines.append(f"No sign on some base policy, as problems could turn it: {'; '.join(unclear)}.")
     return lines
+
+
+def _each(comparison: Comparison) -> str:
+    """The difference on each base policy, with its standard error over problems."""
+    by_base, noise = comparison.by_base or {}, comparison.noise or {}
+    return ", ".join(f"{d:+.2f} ± {noise[base]:.2f} on base {base}" for base, d in by_base.items())
 
 
 def _collapse(ends: Mapping[tuple[str, int], Ends], params: Table1Params) -> list[str]:
     rule = params.collapse
     blocks = [
-        f"A run counts as collapsed if, from its first {rule.window} steps to its last {rule.window} (of a shorter run,"
+        f"A run counts as collapsed if, from its first steps to its last, {rule.window} of each (of a shorter run,"
         f" from one half to the other), mean response length falls below {rule.length_below:g} times the first or rises"
         f" above {rule.length_above:g} times it, or mean reward falls by more than {rule.reward_drop:g}. Rows hold all"
         " replicates; rows named survivors hold those that did not collapse."

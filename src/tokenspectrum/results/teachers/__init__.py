@@ -7,7 +7,11 @@ prompts.
 
 A row of a subset says how far a step against its gradient alone raises accuracy, to first order: `gain` is that of a
 step of a given length, in percent of what the same length gives along the gradient of all tokens.  All of this is known
-before anything is trained.  The last columns say what training on the subset then gave on the same base policy.
+before anything is trained.  The last columns say what training on the subset then gave on the same base policy, at the
+last evaluated step.
+
+A gain is in percent of another one.  Where that one is small, the percentage is large and says little: read `trained`
+in points beside it.
 """
 
 from typing import Any
@@ -53,10 +57,15 @@ RESULT = Result(
         Column(
             "gain",
             float,
-            "of a subset: predicted gain of a step of given length, percent of all tokens'; empty if that is a loss",
+            "of a subset: predicted gain of a step of given length, percent of that along the gradient of all tokens;"
+            " empty if all tokens' is a loss",
         ),
         Column("trained", float, "Avg after training on it less Avg of the base policy, points; empty if untrained"),
-        Column("trained_gain", float, "the same in percent of what full-token training gave; empty if that is a loss"),
+        Column(
+            "trained_gain",
+            float,
+            "the same in percent of what full-token training gave; empty if that gave a loss",
+        ),
         Column("n", int, "replicates of that"),
     ),
     others={"gradients": GradientsAsked},
