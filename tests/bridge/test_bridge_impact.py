@@ -11,12 +11,12 @@ from bridge_kit import ROOT
 from snakedvc.code.impact import impact
 from snakedvc.dvcfiles.pipeline import Pipeline, load_pipeline
 
-SAMPLING = "evaluate evaluate_base policy sample train"
+SAMPLING = "evaluate evaluate_base hot_forks policy sample signals train"
 EVERY = (
-    "adaptive bases claims controls curves differences dynamics evaluate evaluate_base explorers forking gradients "
-    "layers layersweep loss normalisation overlap pattern policy position power predictive prompts quadrants "
-    "rescore_base rollouts sample scaling scatter seeds selective sparse support table1 table2 teachers tokens "
-    "train transfer weights"
+    "adaptive bases claims controls curves deciles differences dynamics estimability evaluate evaluate_base explorers "
+    "forking forktemp geometry gradients hot_forks isolation layers layersweep lenses loss maps normalisation overlap "
+    "pattern policy position power predictive prompts quadrants rescore_base rollouts sample scaling scatter seeds "
+    "selective signals sparse strip support table1 table2 teachers tokens train transfer weights"
 )
 EDITS = {
     # What rounds: in every key.  What checks it: in none.
@@ -49,8 +49,8 @@ EDITS = {
     # Params: one module a section.
     "params/train.py": "train",
     "params/rules.py": "gradients weights",
-    "params/sampling.py": "rollouts sample train",
-    "params/reward.py": "evaluate evaluate_base rollouts train",
+    "params/sampling.py": "rollouts sample signals train",
+    "params/reward.py": "evaluate evaluate_base hot_forks rollouts signals train",
     # Kernels and what reads their numbers; drawing and judging responses needs none.
     "entropy/kernel_attention.py": "rescore_base tokens train",
     "entropy/kernel_predictive.py": "rescore_base tokens train",
@@ -69,8 +69,15 @@ EDITS = {
     "weighting/apply.py": "gradients train weights",
     # The gradient stage: a policy, its probe, and the local trainer's log-probabilities.
     "gradients/pull.py": "gradients",
+    "gradients/sparse.py": "gradients",
+    # Stages that the default params leave out, or whose matrix is empty.
+    "stages/run_gradients.py": "",
+    "rollout/logged.py": "",
+    "lenses/importance.py": "signals",
+    "rollout/heat.py": "evaluate evaluate_base hot_forks policy sample signals train",
+    "results/isolation/moments.py": "isolation",
     "training/backends/local/logprobs.py": "gradients train",
-    "reward/normalise.py": "evaluate evaluate_base policy prompts rollouts train",
+    "reward/normalise.py": "evaluate evaluate_base hot_forks policy prompts rollouts signals train",
     "prompts/synthetic.py": "policy prompts",
     "policy/tiny.py": "policy",
     # A result: its own stage, and what all results share.
@@ -78,7 +85,8 @@ EDITS = {
     "results/table1/result.py": "table1",
     "results/layers/query.sql": "layers",
     "results/sparse/__init__.py": "sparse",
-    "results/outcome/figure.py": "forking loss position predictive selective sparse table2",
+    "results/outcome/figure.py": "adaptive controls forking loss normalisation position predictive selective sparse "
+    "table2",
     "results/claims/judge.py": "claims",
 }
 
@@ -107,8 +115,11 @@ def test_whoever_runs_a_rule_depends_on_its_code(pipeline):
     "room", ["entropy", "weighting", "reward", "training", "rollout", "evaluation", "policy", "prompts"]
 )
 def test_every_file_that_bears_on_a_result_is_in_a_key(pipeline, room):
-    """Of the trainer and the engines, those that the params select; `selfcheck` is for people, not for a stage."""
-    unselected = ("training/backends/verl", "rollout/engines/vllm", "prompts/selfcheck")
+    """Of the trainer and the engines, those that the params select; `selfcheck` is for people, not for a stage.
+
+    `logged` is for run_gradients, which has no job by default.
+    """
+    unselected = ("training/backends/verl", "rollout/engines/vllm", "prompts/selfcheck", "rollout/logged")
     for path in sorted(Path("src/tokenspectrum", room).rglob("*.py")):
         if not any(part in path.as_posix() for part in unselected):
             assert impact(pipeline, path.as_posix())[0], path

@@ -9,11 +9,15 @@ from kit.policy import write_letters
 from kit.responses import response
 from transformers import PreTrainedModel
 
+from tokenspectrum.counter import stream_key, uniforms
 from tokenspectrum.gradients.accuracy import accuracy_coefficients, halves
 from tokenspectrum.gradients.geometry import deciles, geometry
 from tokenspectrum.gradients.norms import token_norms
-from tokenspectrum.gradients.pull import dot, dots, pulls
-from tokenspectrum.gradients.update import Subset, measure_update
+from tokenspectrum.gradients.pull import at_once, dot, dots, pulls
+from tokenspectrum.gradients.sparse import chosen_rows, sparse_columns
+from tokenspectrum.gradients.subsets import Subset
+from tokenspectrum.gradients.update import measure_update
+from tokenspectrum.params.gradients import SparseParams
 from tokenspectrum.policy.load import load_policy
 
 LENGTHS = ((3, 5), (2, 1), (4, 7), (1, 4))
@@ -128,6 +132,45 @@ def test_an_update_is_shared_out_exactly(model, answers, each):
     )
     assert int((~np.isnan(found.norm_N)).sum()) == 2
     assert found.norm_N[1] == pytest.approx(np.linalg.norm(g_NP[1]), rel=1e-4)
+
+
+def test_gradients_taken_one_at_a_time_are_the_same(model, answers, monkeypatch):
+    """A large policy holds one gradient at a time, a small one many."""
+    batch = Batch(answers, [1.0, -0.5, 0.25, -1.5], [True, False, True, False])
+    draw = np.random.default_rng(6)
+    n = int(batch.lengths.sum())
+    subsets = [Subset(f"part{k}", None, torch.from_numpy(draw.random(n).astype(np.float32))) for k in range(3)]
+    assert at_once(model) > 3
+    many = measure_update(model, batch, subsets, [], 2)
+    monkeypatch.setattr("tokenspectrum.gradients.pull.HELD", 1)
+    assert at_once(model) == 1
+    assert measure_update(model, batch, subsets, [], 2).own_S == many.own_S
+
+
+def test_random_masks_err_as_the_token_gradients_say(model, answers, each):
+    """Of all four responses: errors of each mask by brute force, and the mean square of token gradients by signs."""
+    advantage = np.array([1.0, -0.5, 0.25, -1.5])
+    lengths = [len(one.token_ids) for one in answers]
+    g_NP = -np.repeat(advantage, lengths)[:, None] * each
+    g, n = g_NP.mean(0), len(g_NP)
+    params = SparseParams(prompts=9, p=(0.3, 0.7), draws=60, signs=400)
+    found = sparse_columns(model, answers, advantage, params, 1, 0, 2)
+    rows = [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
+    signs = np.array([row["error"] for row in rows if row["estimator"] == "signs"])
+    q = (g_NP**2).sum() / n**2 / (g @ g)
+    assert abs(signs.mean() - q) < 4 * signs.std(ddof=1) / math.sqrt(len(signs))
+    for p in (0.3, 0.7):
+        errors = np.array([r["error"] for r in rows if (r["estimator"], r["p"]) == ("expected", p)])
+        assert abs(errors.mean() - (1 - p) / p * q) < 4 * errors.std(ddof=1) / math.sqrt(len(errors))
+        assert np.mean([r["tokens"] for r in rows if r["p"] == p]) == pytest.approx(p * n, rel=0.15)
+    # One mask by hand: the draws are hashes of where a token stands.
+    keys = np.array([stream_key("sparse.0.3.0", 1, 0, one.prompt_id, one.sample) for one in answers], np.uint64)
+    z = uniforms(np.repeat(keys, lengths), np.concatenate([np.arange(t) for t in lengths])) < 0.3
+    part = g_NP[z].sum(0)
+    for row, estimate in zip(rows[:2], (part / (0.3 * n), part / z.sum()), strict=True):
+        assert row["error"] == pytest.approx(((estimate - g) ** 2).sum() / (g @ g), rel=1e-3)
+        assert row["cosine"] == pytest.approx(estimate @ g / np.linalg.norm(estimate) / np.linalg.norm(g), rel=1e-3)
+    assert chosen_rows([one.prompt_id for one in answers], 1, 1, 0) in ([0, 1], [2, 3])
 
 
 def test_a_step_against_the_gradient_changes_the_loss_as_it_says(model, answers, each):

@@ -1,6 +1,7 @@
 """The stage `gradients` after the stages before it: its tables, its knobs, and what a wrong subset is told."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,18 +9,32 @@ import pytest
 from kit.policy import boxes, write_boxes
 from kit.stages import BASE, run_rollouts, write_params
 from kit.tables import sums, write_questions, write_vocab
+from pydantic import ValidationError
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.gradients.subsets import subsets_of
+from tokenspectrum.params.gradients import GradientsParams
 from tokenspectrum.policy.vocab import vocab_columns
 from tokenspectrum.stages import gradients, tokens
 from tokenspectrum.tokenlog.reader import read_table
+from tokenspectrum.weighting.probe import Probe
 
 SUBSETS = {
     "anchors": {"kind": "anchor", "p": 0.3},
     "chance": {"kind": "random", "p": 0.5},
     "soft": {"kind": "static-anchor"},
 }
-GRADIENTS = {"subsets": SUBSETS, "deciles": {"layer": "mid", "score": "entropy_norm"}, "norms": 4}
+MATCHED = {"alike": {"of": "anchors", "on": ["position", "loss"]}}
+SPARSE = {"prompts": 2, "p": [0.2, 0.5], "draws": 3, "signs": 4}
+GRADIENTS = {
+    "subsets": SUBSETS,
+    "matched": MATCHED,
+    "deciles": {"layer": "mid", "score": "entropy_norm"},
+    "by_layer": {"layers": [0, "deep"], "p": 0.3},
+    "norms": 4,
+    "sparse": SPARSE,
+}
+NAMED = [*SUBSETS, *MATCHED]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +76,8 @@ def make(home, tmp_path, monkeypatch):
 
 def test_all_tokens_deciles_and_subsets_are_there(make, home):
     found, each = make()
-    names = ["full", *SUBSETS, *(f"decile{d}" for d in range(10))]
+    layered = [f"{part}_l{layer}" for layer in (0, 2) for part in ("anchors", "explorers")]
+    names = ["full", *NAMED, *(f"decile{d}" for d in range(10)), *layered]
     assert list(found) == [(name, denominator) for name in names for denominator in ("all", "selected")]
     whole = found["full", "all"]
     assert (whole["run"], whole["seed"], whole["norm_ratio"]) == ("base", BASE, 1.0)
@@ -100,6 +116,78 @@ def test_every_option_changes_what_it_should(make):
     assert [row["dot"] for row in none] == [row["dot"] for row in each]
 
 
+def test_a_control_has_as_many_tokens_of_each_class_by_chance(make, home):
+    found, _ = make()
+    assert found["alike", "all"]["tokens"] == found["anchors", "all"]["tokens"]
+    assert 0 < found["alike", "all"]["overlap"] < 1
+    assert found["anchors", "all"]["overlap"] is None
+    closer, _ = make(matched={"alike": {"of": "anchors", "on": ["type", "position", "predictive", "loss"]}})
+    assert closer["alike", "all"]["overlap"] > found["alike", "all"]["overlap"]
+    scores = Probe(*(home / name for name in ("rollouts", "tokens", "attention", "vocab")))
+    params = GradientsParams.model_validate_json(json.dumps(GRADIENTS | {"sparse": None}))
+    subsets = {subset.name: subset.weight_N.numpy() for subset in subsets_of(params, scores, 3, "decision")}
+    lengths = np.repeat(scores.lengths, scores.lengths)
+    loss = scores.loss_magnitude().numpy()
+    below = np.array([(loss < value).sum() for value in loss])
+    classes = list(zip(scores.position_N * 5 // lengths, 5 * below // len(loss), strict=True))
+    for one in set(classes):
+        of = np.array([c == one for c in classes])
+        assert subsets["alike"][of].sum() == subsets["anchors"][of].sum()
+
+
+def test_anchors_of_a_layer_are_the_rules(make):
+    found, _ = make(subsets={"anchors": {"kind": "anchor", "p": 0.3, "layer": "deep"}}, matched={})
+    for name in ("tokens", "norm_ratio", "cosine", "proj_ratio"):
+        assert found["anchors_l2", "all"][name] == pytest.approx(found["anchors", "all"][name], rel=1e-5)
+    other, _ = make(by_layer={"layers": "all", "p": 0.6})
+    assert other["anchors_l2", "all"]["tokens"] > found["anchors_l2", "all"]["tokens"]
+    assert ("explorers_l1", "all") in other
+    raw, _ = make(by_layer={"layers": [0], "p": 0.3, "score": "entropy_raw"})
+    assert raw["anchors_l0", "all"]["cosine"] != found["anchors_l0", "all"]["cosine"]
+
+
+def test_loss_is_ranked_at_ratio_1(make):
+    found, _ = make(
+        subsets={"low": {"kind": "loss-low", "p": 0.5}, "high": {"kind": "loss-high", "p": 0.5}}, matched={}
+    )
+    # Within a response |A| is one number, so chance halves it.
+    assert found["low", "all"]["proj_ratio"] + found["high", "all"]["proj_ratio"] == pytest.approx(1.0, abs=0.2)
+    over_all, _ = make(subsets={"low": {"kind": "loss-low", "p": 0.5, "scope": "minibatch"}}, matched={})
+    assert over_all["low", "all"]["norm_ratio"] < found["low", "all"]["norm_ratio"]
+
+
+def test_random_masks_are_measured(make, tmp_path):
+    make()
+    rows = read_table(tmp_path / "out", "sparse_gradients", step=0).to_pylist()
+    assert len(rows) == 2 * 2 * 3 + 4
+    assert len({row["batch"] for row in rows}) == 1
+    assert all(row["error"] > 0 for row in rows)
+    few = make(sparse=SPARSE | {"prompts": 1})
+    assert read_table(tmp_path / "out", "sparse_gradients", step=0)["batch"][0].as_py() < rows[0]["batch"]
+    shutil.rmtree(tmp_path / "out")
+    make(sparse=None)
+    with pytest.raises(UserError, match="no rows of table sparse_gradients"):
+        read_table(tmp_path / "out", "sparse_gradients", step=0)
+    assert few[0]["full", "all"]["norm_ratio"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"matched": {"alike": {"of": "nonesuch"}}}, "matched.alike.of: nonesuch is not in subsets"),
+        ({"matched": {"anchors": {"of": "chance"}}}, "matched.anchors: there is a subset of this name already"),
+    ],
+)
+def test_a_control_of_nothing_is_refused(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        GradientsParams.model_validate_json(json.dumps(GRADIENTS | changes))
+
+
+def test_a_control_of_weights_is_refused(make):
+    with pytest.raises(UserError, match=r"gradients.matched.alike.of: soft weighs its tokens; match one that keeps"):
+        make(matched={"alike": {"of": "soft"}})
+
+
 def test_a_subset_of_a_later_policy_is_refused(make):
     with pytest.raises(UserError, match=r"gradients.subsets.late: entropy_of current is of a policy in training"):
-        make(subsets={"late": {"kind": "anchor", "entropy_of": "current"}})
+        make(subsets={"late": {"kind": "anchor", "entropy_of": "current"}}, matched={})

@@ -16,7 +16,7 @@ from tokenspectrum.tokenlog.writer import write_file, write_json, write_manifest
 
 METHODS, SEEDS, BASES, STEPS, BENCHMARKS = ("full", "explorer20"), (1, 2), (7, 8), 4, ("easy", "hard")
 REPLICATES = [{"seed": seed, "base": base} for seed, base in zip(SEEDS, BASES, strict=True)]
-WANTED = Wanted(METHODS, SEEDS, BASES)
+WANTED = Wanted(METHODS, SEEDS, BASES, probed=("explorer20",))
 WORDS = ("the", "sum", "is", "so", "7", "+", "\\boxed", " ")
 LENGTHS = (1, 2, 7, 12, 5, 30, 3, 18)  # ragged, with a response of one token
 LAYERS = (1, 3)
@@ -36,11 +36,13 @@ PARAMS = {
         ]
     },
     "rules": {"full": {"kind": "uniform"}, "explorer20": {"kind": "explorer", "alignment": "token"}},
-    "tokens": {"alignment": "decision", "support": True},
+    "tokens": {"alignment": "decision", "support": True, "rows": 6},
     "gradients": {
         "subsets": {"explorer20": {"kind": "explorer", "denominator": "selected"}},
+        "matched": {"alike": {"of": "explorer20"}},
         "deciles": {"score": "entropy_norm"},
     },
+    "run_gradients": {"methods": ["explorer20"], "steps": [1, 3]},
     "train": {"token_log": {"layers": ["mid", "rule"]}},
     "analysis": {
         "table1": {
@@ -54,7 +56,11 @@ PARAMS = {
             "bootstrap": {"draws": 200, "seed": 0},
             "about_zero": 1.0,
         },
-        **{name: {} for name in ("bases", "claims", "pattern", "quadrants", "scatter", "support")},
+        **{name: {} for name in ("bases", "claims", "maps", "pattern", "quadrants", "scatter", "strip", "support")},
+        "isolation": {"draws": 100},
+        "estimability": {},
+        "forktemp": {"draws": 100},
+        "lenses": {"layer": 1},
         "curves": {"metrics": ["reward", "length", "attention_entropy"], "smooth": 1},
     },
 }
@@ -97,7 +103,13 @@ def write_tokens(root: Path, attention_root: Path, rng: np.random.Generator, **k
     write_step(root, "tokens", TABLES["tokens"], columns, **keys)
     attention = attention_columns(rng, columns, LAYERS, N_PROMPT)
     write_step(attention_root, "attention", TABLES["attention"], attention, **keys)
-    rows = {"response_id": [0], "position": [0], "layer": [1], "row": [np.array([0.25, 0.75], np.float16)]}
+    # Rows of every token of the longest response at one layer: of alignment decision, so N_PROMPT + position long.
+    longest = LENGTHS.index(max(LENGTHS))
+    places_T = range(LENGTHS[longest])
+    own = np.random.default_rng(0)
+    kept = [own.dirichlet(np.ones(N_PROMPT + t)).astype(np.float16) for t in places_T]
+    rows = {"response_id": [0] + [longest] * len(kept), "position": [0, *places_T], "layer": [3] + [1] * len(kept)}
+    rows["row"] = [np.array([0.25, 0.75], np.float16), *kept]
     write_step(attention_root, "attention_rows", TABLES["attention_rows"], rows, **keys)
 
 
@@ -151,11 +163,16 @@ def write_base(artifacts: Path, base: int, prompt_ids: list[str], rng: np.random
     types = ["word"] * 4 + ["digit", "operator", "special", "whitespace"]
     write_vocab(artifacts / f"vocab/{base}", "tiny", WORDS, types)
     write_responses(artifacts / f"rollouts/{base}", prompt_ids, **keys)
+    asked = {"prompt_id": prompt_ids, "token_ids": [[(i + j) % len(WORDS) for j in range(N_PROMPT)] for i in range(4)]}
+    asked["n_dropped"] = [0] * 4
+    write_step(artifacts / f"rollouts/{base}", "prompt_tokens", TABLES["prompt_tokens"], asked, **keys)
     write_tokens(artifacts / f"tokens/{base}", artifacts / f"attention/{base}", rng, **keys)
     for folder in ("rollouts", "tokens", "attention"):
         write_manifest(artifacts / f"{folder}/{base}")
     n = sum(LENGTHS)
     write_gradients(artifacts / f"gradients/{base}", n, rng, **keys)
+    write_signals(artifacts / f"signals/{base}", np.random.default_rng(base), **keys)
+    write_hot_forks(artifacts / f"hot_forks/{base}", np.random.default_rng(base), **keys)
     for method in METHODS:
         weights = artifacts / f"weights/{method}-b{base}"
         write_json(weights / "rule.json", {"kind": "uniform", "denominator": "all"})
@@ -166,15 +183,53 @@ def write_base(artifacts: Path, base: int, prompt_ids: list[str], rng: np.random
 
 
 def write_gradients(root: Path, n: int, rng: np.random.Generator, **keys) -> None:
-    """Both tables: two subsets and ten deciles under both denominators, and every token."""
-    names = ["full", "explorer20", *(f"decile{d}" for d in range(10))]
+    """All tables: subsets and ten deciles under both denominators, every token, and random masks."""
+    names = ["full", "explorer20", "alike", *(f"decile{d}" for d in range(10)), "anchors_l1", "explorers_l1"]
     subsets = [(name, denominator) for name in names for denominator in ("all", "selected")]
     columns = {"subset": [name for name, _ in subsets], "denominator": [d for _, d in subsets]}
     columns |= {"layer": [None if name == "full" else 1 for name in columns["subset"]], "tokens": [n] * len(subsets)}
     columns |= {name: rng.random(len(subsets)) + 0.1 for name in ("norm_ratio", "cosine", "proj_ratio", "gain")}
+    columns["overlap"] = [0.25 if name == "alike" else None for name in columns["subset"]]
     write_step(root, "gradients", TABLES["gradients"], columns, **keys)
-    tokens = places(LENGTHS) | {"norm": [None] * n, "dot": rng.normal(1, 1, n), "accuracy_dot": rng.normal(1, 1, n)}
+    norm = [None if i % 3 else float(norm) for i, norm in enumerate(rng.random(n) + 0.5)]
+    tokens = places(LENGTHS) | {"norm": norm, "dot": rng.normal(1, 1, n), "accuracy_dot": rng.normal(1, 1, n)}
     write_step(root, "token_gradients", TABLES["token_gradients"], tokens, **keys)
+    masks = [(kind, p, draw) for p in (0.1, 0.5) for draw in range(3) for kind in ("expected", "selected")]
+    masks += [("signs", 1.0, draw) for draw in range(4)]
+    sparse = {name: [mask[i] for mask in masks] for i, name in enumerate(("estimator", "p", "draw"))}
+    sparse |= {"batch": [n] * len(masks), "tokens": [n // 2] * len(masks), "error": rng.random(len(masks)) + 0.1}
+    sparse["cosine"] = [None if kind == "signs" else float(rng.random()) for kind, _, _ in masks]
+    write_step(root, "sparse_gradients", TABLES["sparse_gradients"], sparse, **keys)
+    write_manifest(root)
+
+
+def write_signals(root: Path, rng: np.random.Generator, **keys) -> None:
+    """Half of the tokens of every response; importance is missing at the end of each."""
+    every = places(LENGTHS)
+    kept = rng.random(sum(LENGTHS)) < 0.7
+    rows = {name: value[kept] for name, value in every.items()}
+    n = int(kept.sum())
+    last = dict(zip(rows["response_id"].tolist(), rows["position"].tolist(), strict=True))
+    rows |= {name: rng.random(n) for name in ("information", "before", "after")}
+    rows["variance"] = rng.integers(0, 4, n) / 10
+    pairs = zip(rows["response_id"].tolist(), rows["position"].tolist(), strict=True)
+    rows["importance"] = [None if last[r] == t else float(rng.random()) for r, t in pairs]
+    write_step(root, "signals", TABLES["signals"], rows, **keys)
+    write_manifest(root)
+
+
+def write_hot_forks(root: Path, rng: np.random.Generator, **keys) -> None:
+    """Three temperatures, two benchmarks of four problems, two samples."""
+    rows = [
+        (heated, t, 0.7, benchmark, f"{benchmark}-{i}", sample, bool(rng.random() < 0.5), int(rng.integers(3, 9)))
+        for heated in ("forks", "others")
+        for t in (0.5, 1.0, 2.0)
+        for benchmark in BENCHMARKS
+        for i in range(4)
+        for sample in range(2)
+    ]
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(TABLES["hot_forks"].names)}
+    write_step(root, "hot_forks", TABLES["hot_forks"], columns, **keys)
     write_manifest(root)
 
 
@@ -207,6 +262,16 @@ def write_artifacts(artifacts: Path) -> None:
                 write_tokens(log, log, rng, **keys)
                 write_responses(log, prompt_ids, **keys)
             write_manifest(log)
+            if method == "explorer20":
+                for step in (1, 3):
+                    write_gradients(
+                        artifacts / f"run_gradients/{method}-s{seed}",
+                        sum(LENGTHS),
+                        np.random.default_rng(10 * seed + step),
+                        run=method,
+                        seed=seed,
+                        step=step,
+                    )
             scores = artifacts / "evaluate" / f"{method}-s{seed}"
             write_scores(scores, method, seed, STEPS, random_right(rng, 0.9 if method == "full" else 0.5))
             write_manifest(scores)

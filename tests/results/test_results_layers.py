@@ -6,8 +6,10 @@ import itertools
 import math
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from matplotlib.image import imread
 from results_fixtures import save_params
@@ -29,7 +31,8 @@ LENGTHS = (1, 2, 7, 12, 5, 31, 3, 18, 1)
 N = sum(LENGTHS)
 BASES = (3, 7)
 NAMED = {"preset": "small", "policy": {"kind": "tiny"}}
-ATTENTION, TOKENS = Path("attention"), Path("tokens")
+ATTENTION, TOKENS, GRADIENTS = Path("attention"), Path("tokens"), Path("gradients")
+GEOMETRY = ("norm_ratio", "cosine", "proj_ratio")
 CSV, PNG = Path("results/layers.csv"), Path("results/layers.png")
 
 
@@ -63,7 +66,7 @@ def write_one(base: int, score: dict[int, np.ndarray], predictive_N: np.ndarray,
         "visible": np.ones(N * len(score)),
         "entropy_norm": np.concatenate(list(score.values())),
         "entropy_raw": np.concatenate(list(raw.values())),
-        **{name: np.zeros(N * len(score)) for name in ("distance", "local_mass")},
+        **{name: rng.random(N * len(score)) for name in ("distance", "local_mass")},
     }
     columns = {name: values[shuffled] for name, values in columns.items()}
     write_step(attention, "attention", TABLES["attention"], columns, **keys)
@@ -74,6 +77,13 @@ def write_one(base: int, score: dict[int, np.ndarray], predictive_N: np.ndarray,
     columns |= {name: np.zeros(N) for name in ("token_id", "logprob", "rollout_logprob", "advantage")}
     write_step(tokens, "tokens", TABLES["tokens"], columns, **keys)
     write_manifest(tokens)
+    masks = [(f"{part}_l{layer}", layer) for layer in score for part in ("anchors", "explorers")]
+    both = [(*mask, denominator) for mask in masks for denominator in ("all", "selected")]
+    columns = {name: [one[i] for one in both] for i, name in enumerate(("subset", "layer", "denominator"))}
+    columns |= {"tokens": [1] * len(both)} | {name: rng.random(len(both)) for name in GEOMETRY}
+    columns |= {"gain": [None] * len(both), "overlap": [None] * len(both)}
+    write_step(GRADIENTS / str(base), "gradients", TABLES["gradients"], columns, **keys)
+    write_manifest(GRADIENTS / str(base))
 
 
 def tied(seed: int, n_layers: int = 3) -> dict[int, np.ndarray]:
@@ -95,14 +105,20 @@ def probe(tmp_path, monkeypatch) -> dict[str, np.ndarray]:
 
 def compare(p: float, score: str = "entropy_norm", bases: tuple[int, ...] = BASES) -> list[dict]:
     """The pairs of the probe in the working directory."""
-    roots = {"attention": ATTENTION, "tokens": TOKENS}
+    return [row for row in computed(p, score, bases) if row["other"] is not None]
+
+
+def computed(p: float, score: str = "entropy_norm", bases: tuple[int, ...] = BASES) -> list[dict]:
+    """Every row of the probe in the working directory."""
+    roots = {"attention": ATTENTION, "gradients": GRADIENTS, "tokens": TOKENS}
     tables = Tables(roots, Wanted(bases=bases), "tokenspectrum.results.layers")
     return compute(tables, Given(LayersParams(p=p, score=score), {"tokens.alignment": "decision"})).rows
 
 
 def row(*values) -> dict:
     """A pair by hand."""
-    return dict(zip([column.name for column in RESULT.columns], values, strict=True))
+    names = [column.name for column in RESULT.columns]
+    return dict.fromkeys(names) | dict(zip(names, values, strict=False))
 
 
 @pytest.fixture
@@ -113,7 +129,7 @@ def params(probe) -> dict:
 
 def make(params: dict) -> tuple[bytes, bytes]:
     save_params(params)
-    paths = {"attention": ATTENTION, "tokens": TOKENS, "csv": CSV, "png": PNG}
+    paths = {"attention": ATTENTION, "gradients": GRADIENTS, "tokens": TOKENS, "csv": CSV, "png": PNG}
     result.main(
         [
             "tokenspectrum.results.layers.result",
@@ -208,7 +224,7 @@ def test_layers_that_agree_and_layers_that_are_opposite(tmp_path, monkeypatch):
 def test_the_csv_holds_the_pairs(params):
     make(params)
     with CSV.open() as f:
-        rows = list(csv.DictReader(f))
+        rows = [row for row in csv.DictReader(f) if row["other"]]
     pairs = compare(0.2)
     assert [row["other"] for row in rows] == [pair["other"] for pair in pairs]
     assert [row["base"] for row in rows] == ["3"] * 6 + ["7"] * 6
@@ -223,7 +239,7 @@ def test_no_response_varies(tmp_path, monkeypatch):
     assert {pair["spearman"] for pair in compare(0.2)} == {None}
     own = {"layers": {"p": 0.2, "score": "entropy_norm"}}
     make({"analysis": own, "bases": list(BASES), "tokens": {"alignment": "token"}} | NAMED)
-    assert ",,0,small,tiny\n" in CSV.read_text()
+    assert ",,0,,,,,,small,tiny\n" in CSV.read_text()
 
 
 def test_every_option_changes_its_result_and_nothing_else_does(params):
@@ -333,3 +349,50 @@ def test_an_incomplete_or_foreign_folder_is_named(params):
     write_manifest(TOKENS / "7")
     with pytest.raises(UserError, match=r"^tokens/7/.*: not of run base seed 7; delete the folder"):
         make(params)
+
+
+@pytest.mark.parametrize("p", [0.2, 0.4])
+def test_each_layer_has_its_own_masks(probe, p):
+    rows = [row for row in computed(p) if row["other"] is None]
+    for base in BASES:
+        attention = [r for f in sorted((ATTENTION / str(base)).rglob("attention/**/*.parquet")) for r in read(f)]
+        written = {
+            (r["subset"], r["denominator"]): r for f in (GRADIENTS / str(base)).rglob("*.parquet") for r in read(f)
+        }
+        for layer in sorted({row["layer"] for row in attention}):
+            own = {(r["part"], r["measure"]): r for r in rows if (r["base"], r["layer"]) == (base, str(layer))}
+            means = {part: [] for part in ("anchors", "explorers", "all")}
+            for r in range(len(LENGTHS)):
+                of = sorted((a for a in attention if (a["layer"], a["response_id"]) == (layer, r)), key=place)
+                chosen = masks([a["entropy_norm"] for a in of], p)
+                for part, keep in zip(means, (*chosen, range(len(of))), strict=True):
+                    means[part].append(np.mean([of[t]["distance"] for t in keep]))
+            for part, values in means.items():
+                found = own[part, "distance"]
+                assert found["value"] == pytest.approx(np.mean(values))
+                assert found["ci_low"] < found["value"] < found["ci_high"]
+                assert (part, "support_80") not in own  # not counted in this probe
+            for part in ("anchors", "explorers"):
+                name = f"{part}_l{layer}"
+                assert own[part, "norm_ratio"]["value"] == written[name, "selected"]["norm_ratio"]
+                assert own[part, "cosine"]["value"] == written[name, "all"]["cosine"]
+                assert own[part, "proj_ratio"]["value"] == written[name, "all"]["proj_ratio"]
+
+
+def place(row: dict) -> int:
+    return row["position"]
+
+
+def read(path: Path) -> list[dict]:
+    return pq.ParquetFile(path).read().to_pylist()
+
+
+def test_masks_of_other_sizes_than_the_gradients_are_refused():
+    masks = SimpleNamespace(layers="all", p=0.2, score="entropy_norm")
+    params = SimpleNamespace(analysis=SimpleNamespace(layers=LayersParams(p=0.3)))
+    params.gradients = SimpleNamespace(by_layer=masks)
+    assert list(RESULT.disagrees(params)) == [
+        "analysis.layers.p: 0.3, but gradients.by_layer.p is 0.2; make them the same"
+    ]
+    masks.layers = ()
+    assert list(RESULT.disagrees(params)) == []

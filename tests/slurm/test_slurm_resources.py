@@ -17,6 +17,9 @@ from tokenspectrum.systems.resources import cluster_resources
         ("evaluate", {"nodes": 1, "gres": "gpu:8"}),
         ("evaluate_base", {"nodes": 1, "gres": "gpu:8"}),
         ("tokens", {"nodes": 1, "gres": "gpu:1"}),
+        ("gradients", {"nodes": 1, "gres": "gpu:1"}),
+        ("signals", {"nodes": 1, "gres": "gpu:8"}),
+        ("hot_forks", {"nodes": 1, "gres": "gpu:8"}),
     ],
 )
 def test_nodes_and_gpus_follow_the_params(stage, asked):

@@ -41,10 +41,16 @@ def _rebuild(stack: ExitStack, artifacts: Path) -> tuple[Path, list[Any]]:
     from tokenspectrum.results.database import rebuild
     from tokenspectrum.results.sources import Wanted
 
-    preset, methods, bases, replicates, extra = read_sections(
-        preset=Name, methods=Names, bases=Numbers, replicates=Replicates, extra_runs=ExtraRuns
+    preset, methods, bases, replicates, extra, probed = read_sections(
+        preset=Name,
+        methods=Names,
+        bases=Numbers,
+        replicates=Replicates,
+        extra_runs=ExtraRuns,
+        **{"run_gradients.methods": Names},
     )
-    wanted = Wanted(methods.root, [replicate.seed for replicate in replicates.root], bases.root, extra.root)
+    seeds = [replicate.seed for replicate in replicates.root]
+    wanted = Wanted(methods.root, seeds, bases.root, extra.root, probed.root)
     arguments = (artifacts / preset.root, wanted)
     try:
         return DATABASE, rebuild(DATABASE, *arguments)

@@ -37,6 +37,15 @@ def dot(a: Vector, b: Vector) -> float:
     return float(sum((x.double() * y.double()).sum() for x, y in zip(a, b, strict=True)))
 
 
+# Bytes of gradients that are held at once, beside the two of the update itself.
+HELD = 2**28
+
+
+def at_once(model: PreTrainedModel) -> int:
+    """How many gradients in float64 are taken in one pass: many of a small policy, one of a large one."""
+    return max(1, HELD // (8 * sum(parameter.numel() for parameter in trained(model))))
+
+
 def pulls(
     model: PreTrainedModel,
     responses: Sequence[Response],

@@ -22,7 +22,8 @@ from transformers import PreTrainedModel
 from tokenspectrum.gradients.accuracy import accuracy_coefficients, halves
 from tokenspectrum.gradients.geometry import geometry
 from tokenspectrum.gradients.norms import token_norms
-from tokenspectrum.gradients.pull import dot, dots, pulls
+from tokenspectrum.gradients.pull import at_once, dot, dots, pulls
+from tokenspectrum.gradients.subsets import Subset
 from tokenspectrum.rollout.types import Response
 
 FULL = "full"
@@ -48,15 +49,6 @@ class Places(Protocol):
 
     response_id_N: np.ndarray
     position_N: np.ndarray
-
-
-@dataclass(frozen=True)
-class Subset:
-    """A weight of every token, and the layer that ranked them (None: none)."""
-
-    name: str
-    layer: int | None
-    weight_N: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -92,6 +84,7 @@ class Update:
                         "cosine": found.cosine,
                         "proj_ratio": found.proj_ratio,
                         "gain": -100 * accuracy / math.sqrt(own) if own else None,
+                        "overlap": subset.overlap,
                     }
                 )
         return {name: [row[name] for row in rows] for name in rows[0]}
@@ -133,12 +126,14 @@ def measure_update(
     accuracy_dot_N = -advantage_N * np.where(other_N == 0, along_3N[1], along_3N[2])
     everything = [Subset(FULL, None, torch.ones(n)), *subsets]
     own_S, along_S, accuracy_S = [dot(directions[0], directions[0])], [], []
-    for i, subset in enumerate(subsets):
-        # One subset at a time: g and one subset's gradient are all that is held.
-        weight_N = subset.weight_N.double().numpy()
-        (gradient,) = pulls(model, responses, torch.from_numpy(-advantage_N * weight_N / n).float()[None], micro_batch)
-        own_S.append(dot(gradient, gradient))
-        report(2 * count + (i + 1) * count // max(1, len(subsets)))
+    few = at_once(model)
+    for first in range(0, len(subsets), few):
+        # Subsets share a forward pass as far as memory goes.  Of a large policy, g and one subset's gradient are held.
+        some = subsets[first : first + few]
+        weight_KN = np.stack([subset.weight_N.double().numpy() for subset in some])
+        gradients = pulls(model, responses, torch.from_numpy(-advantage_N * weight_KN / n).float(), micro_batch)
+        own_S += [dot(gradient, gradient) for gradient in gradients]
+        report(2 * count + (first + len(some)) * count // len(subsets))
     for subset in everything:
         weight_N = subset.weight_N.double().numpy()
         along_S.append(float((weight_N * dot_N).sum()) / n)

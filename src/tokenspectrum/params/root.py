@@ -4,6 +4,7 @@ Knows every section; a stage reads only its own (params/base.py).
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from tokenspectrum.params.analysis import AnalysisParams
 from tokenspectrum.params.base import Frozen, params_path, validate
 from tokenspectrum.params.evaluate import EvaluateParams
 from tokenspectrum.params.gradients import GradientsParams
+from tokenspectrum.params.hot_forks import HotForksParams
 from tokenspectrum.params.layers import resolve_layers
 from tokenspectrum.params.policy import PolicyParams
 from tokenspectrum.params.problems import close, found, line
@@ -23,7 +25,9 @@ from tokenspectrum.params.rescore import RescoreParams
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.params.rollouts import RolloutsParams
 from tokenspectrum.params.rules import RuleParams
+from tokenspectrum.params.run_gradients import RunGradientsParams
 from tokenspectrum.params.sampling import SamplingParams
+from tokenspectrum.params.signals import SignalsParams
 from tokenspectrum.params.tokens import TokensParams
 from tokenspectrum.params.train import TrainParams
 from tokenspectrum.params.whole import missing, whole
@@ -61,6 +65,9 @@ class Params(Frozen):
     rollouts: RolloutsParams = RolloutsParams()
     tokens: TokensParams = TokensParams()
     gradients: GradientsParams = GradientsParams()
+    run_gradients: RunGradientsParams = RunGradientsParams()
+    signals: SignalsParams | None = None
+    hot_forks: HotForksParams | None = None
     rules: dict[Name, RuleParams] = Field(description="weighting rules by method name")
     train: TrainParams = TrainParams()
     evaluate: EvaluateParams = EvaluateParams()
@@ -89,6 +96,7 @@ class Params(Frozen):
         yield from self._layer_problems()
         yield from self._length_problems()
         yield from self._step_problems()
+        yield from self._probe_problems()
         yield from self._system_problems()
         for result in results().values():
             yield from result.disagrees(self)
@@ -157,9 +165,11 @@ class Params(Frozen):
                 yield f"{field} differs from {seen[name]} in case alone; choose another"
             seen[name] = benchmark.name
 
-        for name in self.gradients.subsets:
-            if name == "full" or name.startswith("decile"):
-                yield f"gradients.subsets.{name}: the stage itself measures subsets of this name; choose another"
+        for section in ("subsets", "matched"):
+            for name in getattr(self.gradients, section):
+                if not re.fullmatch(r"full|decile\d|(anchors|explorers)_l\d+", name):
+                    continue
+                yield f"gradients.{section}.{name}: the stage itself measures subsets of this name; choose another"
 
     def _layer_problems(self) -> Iterator[str]:
         """Every named layer exists in the policy, and the probe measures those that rules read, as they read them."""
@@ -233,6 +243,23 @@ class Params(Frozen):
         for method in self.rescore.methods:
             if method not in self.methods:
                 yield f"rescore.methods: {method} is not in methods, so there is no policy of it; add it there"
+
+    def _probe_problems(self) -> Iterator[str]:
+        """Batches of a run are taken apart with the policy that sampled them, and from its token log."""
+        asked, train = self.run_gradients, self.train
+        for i, method in enumerate(asked.methods):
+            if method not in self.methods or method in asked.methods[:i]:
+                yield f"run_gradients.methods.{i}: {method} is not in methods, or stands here twice"
+        for i, step in enumerate(asked.steps):
+            if step > train.steps:
+                yield f"run_gradients.steps.{i}: {step} is beyond the last step, {train.steps}"
+            elif step > 1 and step - 1 not in train.keep_steps:
+                yield (
+                    f"run_gradients.steps.{i}: the batch of step {step} was sampled by the policy after step "
+                    f"{step - 1}, which is not kept; add {step - 1} to train.keep_steps"
+                )
+        if asked.steps and (train.token_log.tokens == "none" or train.token_log.attention == "none"):
+            yield "run_gradients.steps: takes tokens and attention of the run; train.token_log leaves them out"
 
     def _system_problems(self) -> Iterator[str]:
         """What runs on verl or vLLM has its machines described, and they divide the work."""

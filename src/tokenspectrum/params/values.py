@@ -21,7 +21,10 @@ class Labels(RootModel[dict[str, str]]):
     """What things are called, by name: `analysis.table1.labels`."""
 
 
-class Alignment(RootModel[Literal["decision", "token"]]):
+AlignmentName = Literal["decision", "token"]
+
+
+class Alignment(RootModel[AlignmentName]):
     """`tokens.alignment`."""
 
 

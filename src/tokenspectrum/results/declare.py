@@ -144,8 +144,13 @@ class Result:
 
         own = {self.section: self.params} if self.params else {}
         sources = [SOURCES[name] for name in self.reads]
-        lists = {"methods": ("method", Names), "replicates": ("seed", Replicates), "bases": ("base", Numbers)}
-        lists["extra_runs"] = ("more", ExtraRuns)
+        lists: dict[str, tuple[str, Any]] = {
+            "methods": ("method", Names),
+            "replicates": ("seed", Replicates),
+            "bases": ("base", Numbers),
+            "extra_runs": ("more", ExtraRuns),
+            "run_gradients.methods": ("probed", Names),
+        }
         if self.own_methods:
             del lists["methods"]
         listed = {name: model for name, (axis, model) in lists.items() if any(s.names(axis) for s in sources)}

@@ -51,7 +51,8 @@ class Given:
     @property
     def wanted(self) -> Wanted:
         """What tables are read of."""
-        return Wanted(self.methods, self.seeds, self.values.get("bases", ()), self.more)
+        probed = self.values.get("run_gradients.methods", ())
+        return Wanted(self.methods, self.seeds, self.values.get("bases", ()), self.more, probed)
 
 
 def read_given(result: Result) -> Given:

@@ -15,6 +15,8 @@ class Wanted:
     seeds: Sequence[int] = ()
     bases: Sequence[int] = ()
     more: Sequence[ExtraRun] = ()
+    probed: Sequence[str] = ()
+    """Methods whose gradients are taken apart at steps of training."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Source:
     once: bool = False
 
     def names(self, axis: str) -> bool:
-        """Whether its folders are told apart by `axis`: method, seed, base, or more (a further run)."""
+        """Whether its folders are told apart by `axis`: method, probed, seed, base, or more (a further run)."""
         return f"{{{axis}}}" in self.leaf
 
     def places(self, root: Path, wanted: Wanted) -> Iterator["Place"]:
@@ -46,10 +48,11 @@ class Source:
                 yield Place(root / self.leaf.format(more=extra.run), self.tables, extra.method, extra.seed)
             return
         bases = wanted.bases[:1] if self.once else wanted.bases
-        for method in wanted.methods if self.names("method") else [""]:
+        methods = wanted.methods if self.names("method") else wanted.probed if self.names("probed") else [""]
+        for method in methods:
             for seed in wanted.seeds if self.names("seed") else [None]:
                 for base in bases if self.names("base") else [None]:
-                    keys = {"method": method, "seed": seed, "base": base}
+                    keys = {"method": method, "probed": method, "seed": seed, "base": base}
                     run = None if self.run is None else self.run.format(**keys)
                     rows_of = base if seed is None and run is not None else seed
                     yield Place(root / self.leaf.format(**keys), self.tables, run, rows_of)
@@ -73,7 +76,12 @@ SOURCES = {
     "rollouts": Source("rollouts", ("responses", "sampled", "prompt_tokens"), "{base}", "base"),
     "tokens": Source("tokens", ("tokens",), "{base}", "base"),
     "attention": Source("attention", ("attention", "attention_rows"), "{base}", "base"),
-    "gradients": Source("gradients", ("gradients", "token_gradients"), "{base}", "base"),
+    "gradients": Source("gradients", ("gradients", "token_gradients", "sparse_gradients"), "{base}", "base"),
+    "hot_forks": Source("hot_forks", ("hot_forks",), "{base}", "base"),
+    "signals": Source("signals", ("signals",), "{base}", "base"),
+    "run_gradients": Source(
+        "run_gradients", ("gradients", "token_gradients", "sparse_gradients"), "{probed}-s{seed}", "{probed}"
+    ),
     "weights": Source("weights", ("weights",), "{method}-b{base}/table", "base"),
     "metrics": Source("metrics", ("metrics",), _EACH, "{method}"),
     "tokenlog": Source(

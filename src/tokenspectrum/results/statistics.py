@@ -180,6 +180,11 @@ def _indices(what: str, seed: int, draws: int, n: int) -> np.ndarray:
     return np.floor(uniforms(key, np.arange(draws * n)) * n).astype(np.int64).reshape(draws, n)
 
 
+def resampled(groups: int, draws: int, seed: int) -> np.ndarray:
+    """How often each of `groups` groups is in each of `draws` resamples of them: int64 (draws, groups)."""
+    return np.stack([np.bincount(row, minlength=groups) for row in _indices("groups", seed, draws, groups)])
+
+
 def resampled_correlation(
     x_N: np.ndarray, y_N: np.ndarray, group_N: np.ndarray, draws: int, seed: int, confidence: float = 0.95
 ) -> tuple[float | None, float | None, float | None]:
@@ -205,9 +210,9 @@ def resampled_correlation(
         return None, None, None
     if groups < 2:
         return r, None, None
-    drawn_DG = _indices("groups", seed, draws, groups)
-    counts_DG = np.stack([np.bincount(row, minlength=groups) for row in drawn_DG])
-    low, high = np.nanquantile(correlation(counts_DG @ of_G6), [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.nanquantile(
+        correlation(resampled(groups, draws, seed) @ of_G6), [(1 - confidence) / 2, (1 + confidence) / 2]
+    )
     return r, float(low), float(high)
 
 

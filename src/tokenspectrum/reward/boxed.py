@@ -37,10 +37,13 @@ class Verdict:
 
 
 def last_boxed(text: str) -> str | None:
-    r"""The content of the \boxed{...} that closes last, with \boxed taken off in it; None without one.
+    r"""The content of the \boxed{...} that closes last, with \boxed taken off in it; None without one."""
+    span = last_span(text)
+    return None if span is None else _INNER.sub("{", text[slice(*span)])
 
-    One pass, however many boxes stay open.
-    """
+
+def last_span(text: str) -> tuple[int, int] | None:
+    """Where that content stands: [start, end) in the text.  One pass, however many boxes stay open."""
     if "\\boxed" not in text:
         return None
     open_at: list[tuple[int, int] | None] = []  # (start of the macro, start of its content) of a box, None of a brace
@@ -66,7 +69,7 @@ def last_boxed(text: str) -> str | None:
             ):
                 found = (box[1], start)
             around = (box[0], start + 1)
-    return None if found is None else _INNER.sub("{", text[slice(*found)])
+    return found
 
 
 def _within(tolerance: float) -> Callable[[str, str], bool]:

@@ -14,13 +14,30 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Heat:
+    """A temperature for tokens whose entropy (nats, at temperature 1) is above a threshold, and one for the others."""
+
+    threshold: float
+    above: float
+    below: float
+
+
+@dataclass(frozen=True)
 class Sampling:
-    """How to sample: temperature divides the logits, then top-p cuts the tail; max_tokens counts response tokens."""
+    """How to sample: temperature divides the logits, then top-p cuts the tail; max_tokens counts response tokens.
+
+    With `heat` the temperature depends on the token, and `temperature` is 1.
+    """
 
     temperature: float
     top_p: float
     max_tokens: int
     n: int  # responses a prompt
+    heat: Heat | None = None
+
+    def __post_init__(self) -> None:
+        if self.heat is not None and self.temperature != 1:
+            raise ValueError(f"temperature {self.temperature} beside a heat: it is 1 there")
 
 
 @dataclass(frozen=True)

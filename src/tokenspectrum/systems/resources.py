@@ -8,10 +8,17 @@ from collections.abc import Mapping
 from typing import Any
 
 # The section whose `engine` a stage samples with.
-ENGINES = {"sample": "rollouts", "evaluate": "evaluate", "evaluate_base": "evaluate", "evaluate_more": "evaluate"}
+ENGINES = {
+    "sample": "rollouts",
+    "signals": "rollouts",
+    "evaluate": "evaluate",
+    "evaluate_base": "evaluate",
+    "evaluate_more": "evaluate",
+    "hot_forks": "evaluate",
+}
 
 # Those that score given responses in one process.
-SCORING = ("tokens", "rescore", "rescore_base")
+SCORING = ("tokens", "rescore", "rescore_base", "gradients", "run_gradients")
 
 
 def cluster_resources(stage: str, params: Mapping[str, Any]) -> dict[str, int | str]:

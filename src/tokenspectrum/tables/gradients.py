@@ -20,5 +20,11 @@ SCHEMA = table_schema(
             "points of accuracy that a step against g_S brings, to first order, a unit of its length",
             nullable=True,
         ),
+        column(
+            "overlap",
+            pa.float64(),
+            "of a control: share of its tokens that the subset it matches has too; null for others",
+            nullable=True,
+        ),
     ],
 )

@@ -7,6 +7,7 @@ from tokenspectrum.tables import (
     attention,
     attention_rows,
     gradients,
+    hot_forks,
     metrics,
     prompt_tokens,
     prompts,
@@ -15,6 +16,8 @@ from tokenspectrum.tables import (
     runs,
     sampled,
     scores,
+    signals,
+    sparse_gradients,
     token_gradients,
     tokens,
     vocab,
@@ -37,5 +40,8 @@ MODULES = (
     gradients,
     token_gradients,
     rescored,
+    sparse_gradients,
+    signals,
+    hot_forks,
 )
 TABLES = {module.__name__.rsplit(".", 1)[1]: module.SCHEMA for module in MODULES}

@@ -1,4 +1,4 @@
-"""The base policy's rollouts with their scores, read from tables.  Rules are resolved and shown on them.
+"""Rollouts with their scores, read from tables.  Rules are resolved and shown on those of the base policy.
 
 Knows the tables responses, tokens, attention and vocab.  Knows no rule by name and no model.
 """
@@ -20,23 +20,31 @@ from tokenspectrum.weighting.rule import Rule, Score
 
 
 class Probe:
-    """The base policy's tokens, response by response and position by position.  A Source of what rules look at.
+    """A batch's tokens, response by response and position by position.  A Source of what rules look at.
+
+    `step` 0 is the base policy's probe, another one a batch of a run's token log.
 
     Raises UserError where the tables do not hold the same tokens.
     """
 
-    def __init__(self, rollouts: Path, tokens: Path, attention: Path, vocab: Path) -> None:
+    def __init__(self, rollouts: Path, tokens: Path, attention: Path, vocab: Path, *, step: int = 0) -> None:
         names = ["response_id", "prompt_id", "sample", "n_prompt", "n_tokens", "advantage"]
-        self._attention_root = attention
-        self.responses = read_table(rollouts, "responses", step=0, columns=names).sort_by("response_id")
+        self._attention_root, self.step = attention, step
+        self.responses = read_table(rollouts, "responses", step=step, columns=names).sort_by("response_id")
         self.run, self.seed = self.responses["run"][0].as_py(), self.responses["seed"][0].as_py()
         self.lengths = _numpy(self.responses, "n_tokens").astype(np.int64)
         starts = np.cumsum(self.lengths) - self.lengths
         self.response_id_N = np.repeat(_numpy(self.responses, "response_id"), self.lengths)
         self.position_N = np.arange(self.lengths.sum()) - np.repeat(starts, self.lengths)
         names = ["response_id", "position", "token_id", "predictive_entropy"]
-        self.tokens = self._aligned(read_table(tokens, "tokens", step=0, columns=names), tokens)
+        self.tokens = self._aligned(read_table(tokens, "tokens", step=step, columns=names), tokens)
         self.types_N = self._types(vocab)
+        self._minibatch_R = torch.zeros(len(self.lengths), dtype=torch.int64)
+        if step:
+            of_run = self._aligned(
+                read_table(tokens, "tokens", step=step, columns=["response_id", "position", "minibatch"]), tokens
+            )
+            self._minibatch_R = torch.from_numpy(_numpy(of_run, "minibatch")[starts].astype(np.int64))
 
     def batch(self, rule: Rule) -> TokenBatch:
         """The tokens with what the rule needs: one rollout batch and one mini-batch, step 0."""
@@ -45,22 +53,23 @@ class Probe:
             self,
             lengths_R=torch.from_numpy(self.lengths),
             seed=self.seed,
-            step=0,
+            step=self.step,
             prompt_ids=self.responses["prompt_id"].to_pylist(),
             samples_R=torch.from_numpy(_numpy(self.responses, "sample").astype(np.int64)),
-            minibatch_R=torch.zeros(len(self.lengths), dtype=torch.int64),
+            minibatch_R=self._minibatch_R,
         )
 
     def attention(self, score: Score) -> torch.Tensor:
         """The statistic at the score's one layer, after checking that the rows are of its alignment."""
         root = self._attention_root
         names = ["response_id", "position", "layer", "visible", score.name]
-        table = read_table(root, "attention", step=0, columns=names)
+        table = read_table(root, "attention", step=self.step, columns=names)
         layers = sorted(set(_numpy(table, "layer").tolist()))
         if score.layer not in layers:
             have = ", ".join(map(str, layers))
             raise UserError(
-                f"{root}: no rows of layer {score.layer}, only of {have}; add it to tokens.layers in params"
+                f"{root}: no rows of layer {score.layer}, only of {have}; add it to "
+                f"{'train.token_log.layers' if self.step else 'tokens.layers'} in params"
             )
         table = self._aligned(table.filter(pa.array(_numpy(table, "layer") == score.layer)), root)
         # The number of positions that a row sees tells its alignment.
@@ -71,6 +80,11 @@ class Probe:
                 f"{root}: not of alignment {score.alignment}, which the rule asks for; make tokens.alignment the same"
             )
         return torch.from_numpy(_numpy(table, score.name).copy())
+
+    def layers(self) -> list[int]:
+        """Every layer of the table attention."""
+        table = read_table(self._attention_root, "attention", step=self.step, columns=["layer"])
+        return sorted(set(_numpy(table, "layer").tolist()))
 
     def predictive_entropy(self) -> torch.Tensor:
         """nats"""

@@ -1,4 +1,4 @@
-"""Agreement of layers: the pairs by SQL, and their heat maps."""
+"""Agreement of layers: the pairs by SQL and their heat maps; and what each layer's own masks are like."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,12 +12,25 @@ from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
 from tokenspectrum.results.declare import Answer
 from tokenspectrum.results.given import Given
 from tokenspectrum.results.layers.words import AgreementSpec
+from tokenspectrum.results.statistics import t_interval
 from tokenspectrum.results.tables import Tables
 
 PREDICTIVE = "predictive_entropy"
+OF_PAIRS = (
+    "responses", "tokens", "anchor_jaccard", "anchor_jaccard_pooled", "explorer_jaccard", "explorer_jaccard_pooled",
+    "random_jaccard", "random_jaccard_pooled", "spearman", "spearman_responses",
+)  # fmt: skip
+OF_LAYERS = ("part", "measure", "value", "ci_low", "ci_high")
 WIDTH, PANEL, LEFT, GAP, TOP, BOTTOM = 12.0, 2.6, 0.8, 1.25, 0.3, 0.9  # inches
 MOST_NUMBERED = 10  # rankings up to which cells show their numbers
 MOST_TICKS = 19  # labels that fit along an axis
+LINES = 1.5  # inches: height of the panels of lines
+COLOURS = {"anchors": "C0", "explorers": "C1", "all": "0.6"}
+EACH = (
+    "each layer: anchors (blue), explorers (orange) and all tokens (grey) by the layer's own score, a line a base "
+    "policy; support_80: positions that hold 80 % of the attention; norm ratio under the denominator selected, the "
+    "others under all."
+)
 # Panel -> column that it shows, colours, and whether the scale is the same below 0 as above.
 PANELS = {
     "anchors": ("anchor_jaccard", "viridis", False),
@@ -29,12 +42,13 @@ Pair = dict[str, Any]
 
 
 def compute(tables: Tables, given: Given) -> Answer:
-    """Every pair of every base policy, layers ascending and predictive entropy last.
+    """Every pair of every base policy, layers ascending and predictive entropy last; then each layer by itself.
 
     Raises UserError where the probe has one layer alone, or not the same tokens everywhere.
     """
     attention, tokens = tables.roots["attention"], tables.roots["tokens"]
-    pairs = tables.query("query.sql", macros=["queries/macros.sql"], p=given.own.p, score=given.own.score)
+    asked = {"macros": ["queries/macros.sql"], "p": given.own.p, "score": given.own.score}
+    pairs = tables.query("query.sql", of=["attention", "tokens"], **asked)
     if all(pair["other"] == PREDICTIVE for pair in pairs):
         alone = f"layer {pairs[0]['layer']} alone" if pairs else "no token at any layer"
         raise UserError(
@@ -42,7 +56,16 @@ def compute(tables: Tables, given: Given) -> Answer:
         )
     if any(len({(pair["responses"], pair["tokens"]) for pair in own}) > 1 for own in by_base(pairs).values()):
         raise UserError(f"{attention}: its layers and {tokens} hold different tokens; run the tokens stage again")
-    return Answer(pairs)
+    nothing = dict.fromkeys(OF_LAYERS)
+    each = tables.query("each.sql", of=["attention", "gradients"], **asked)
+    return Answer([pair | nothing for pair in pairs] + [of_layer(row) for row in each])
+
+
+def of_layer(row: Pair) -> Pair:
+    """A row of one layer, with the interval of a mean over responses."""
+    low, high = t_interval(row["value"], row["sd"], row["responses"] or 0)
+    head = {"base": row["base"], "layer": row["layer"], "other": None} | dict.fromkeys(OF_PAIRS)
+    return head | {name: row[name] for name in ("part", "measure", "value")} | {"ci_low": low, "ci_high": high}
 
 
 def by_base(pairs: Sequence[Pair]) -> dict[int, list[Pair]]:
@@ -54,8 +77,10 @@ def by_base(pairs: Sequence[Pair]) -> dict[int, list[Pair]]:
 
 
 def draw(pairs: Sequence[Pair], given: Given) -> Figure:
-    """Three heat maps a base policy: anchors, explorers, ranks."""
-    return heat_maps(pairs, specs(pairs, given.own.p, given.own.score, given["tokens.alignment"]))
+    """Three heat maps a base policy: anchors, explorers, ranks; below, each layer by itself."""
+    each = [row for row in pairs if row["other"] is None]
+    pairs = [row for row in pairs if row["other"] is not None]
+    return heat_maps(pairs, specs(pairs, given.own.p, given.own.score, given["tokens.alignment"]), each)
 
 
 def specs(pairs: Sequence[Pair], p: float, score: str, alignment: str) -> list[AgreementSpec]:
@@ -90,10 +115,11 @@ def matrix(pairs: Sequence[Pair], column: str) -> tuple[list[str], np.ndarray]:
     return names, value_LL
 
 
-def heat_maps(pairs: Sequence[Pair], panels: Sequence[AgreementSpec]) -> Figure:
-    """A row of heat maps for each base policy, one for each spec, with their captions below."""
-    captions = caption_lines([spec.caption for spec in panels])
-    foot = LINE_HEIGHT * (len(captions) + 1)
+def heat_maps(pairs: Sequence[Pair], panels: Sequence[AgreementSpec], each: Sequence[Pair] = ()) -> Figure:
+    """A row of heat maps for each base policy, one for each spec, then a row of lines, with their captions below."""
+    captions = caption_lines([*(spec.caption for spec in panels), *([EACH] if each else [])])
+    lines = TOP + LINES + BOTTOM if each else 0.0
+    foot = LINE_HEIGHT * (len(captions) + 1) + lines
     rows = by_base(pairs)
     height = (TOP + PANEL + BOTTOM) * len(rows) + foot
     figure = blank(WIDTH, height)
@@ -105,8 +131,29 @@ def heat_maps(pairs: Sequence[Pair], panels: Sequence[AgreementSpec]) -> Figure:
             scale = figure.add_axes(((left + PANEL + 0.08) / WIDTH, bottom / height, 0.1 / WIDTH, PANEL / height))
             axis.set_title(spec.title(base))
             _heat_map(axis, scale, spec, own, ends_of(pairs, spec.compared))
+    if each:
+        by_layer(figure, each, foot - lines + BOTTOM / 2, height)
     figure.text(0.01, 0.05 / height, "\n".join(captions), fontsize=7, va="bottom")
     return figure
+
+
+def by_layer(figure: Figure, each: Sequence[Pair], bottom: float, height: float) -> None:
+    """A panel a measure: anchors and explorers over layers, a line a base policy."""
+    measures = list(dict.fromkeys(row["measure"] for row in each))
+    layers = sorted({int(row["layer"]) for row in each})
+    width = (WIDTH - LEFT) / len(measures)
+    for i, measure in enumerate(measures):
+        place = ((LEFT + i * width) / WIDTH, bottom / height, (width - 0.45) / WIDTH, LINES / height)
+        axis = figure.add_axes(place)
+        for base in dict.fromkeys(row["base"] for row in each):
+            for part, colour in COLOURS.items():
+                own = [r for r in each if (r["base"], r["part"], r["measure"]) == (base, part, measure)]
+                own = [row for row in own if row["value"] is not None]
+                values = [row["value"] for row in own]
+                axis.plot([int(r["layer"]) for r in own], values, "o-", color=colour, markersize=3, linewidth=1)
+        axis.set_title(measure, fontsize=8)
+        axis.set_xticks(layers[:: 1 + len(layers) // 9])
+        axis.set_xlabel("layer")
 
 
 def ends_of(pairs: Sequence[Pair], compared: str) -> tuple[float, float]:

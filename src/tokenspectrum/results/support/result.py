@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
@@ -19,6 +20,7 @@ SCORES, PARTS, SIZES = (
     ("50 %", "80 %", "90 %", "95 %"),
 )
 WIDTH, PANEL = 10.0, 2.4  # inches
+REACH = ("distance", "local mass", "non-local mass")
 
 
 def compute(tables: Tables, given: Given) -> Answer:
@@ -34,7 +36,7 @@ def compute(tables: Tables, given: Given) -> Answer:
 
 
 def draw(rows: Sequence[Row], given: Given) -> Figure:
-    """A panel a score: positions that hold each share of the mass, mean over base policies and layers."""
+    """A column a score, means over base policies and layers: positions that hold each share of the mass, and reach."""
     return panels(rows, given)
 
 
@@ -44,10 +46,13 @@ def panels(rows: Sequence[Row], given: Given) -> Figure:
     scores = [score for score in SCORES if any(row["score"] == score for row in rows)]
     captions = caption_lines([caption(rows, given)])
     foot = LINE_HEIGHT * (len(captions) + 1)
-    height = PANEL + 0.9 + foot
+    height = 2 * PANEL + 1.2 + foot
     figure = blank(WIDTH, height)
-    axes = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
-    for axis, score in zip(axes, scores, strict=True):
+    grid = figure.subplots(2, max(1, len(scores)), sharey="row", squeeze=False)
+    axes = grid[0]
+    for axis, score in zip(grid[1], scores, strict=False):
+        reach(axis, [row for row in rows if row["score"] == score])
+    for axis, score in zip(axes, scores, strict=False):
         for i, part in enumerate(PARTS):
             of = [r for r in rows if (r["score"], r["part"]) == (score, part)]
             means = [np.mean([r["mean"] for r in of if r["statistic"] == size]) for size in SIZES]
@@ -56,10 +61,32 @@ def panels(rows: Sequence[Row], given: Given) -> Figure:
         axis.set_title(score if score != "first n" else f"raw, first {own.first_n} tokens", fontsize=8)
         axis.set_xlabel("share of the mass")
     axes[0].set_ylabel("positions that hold it")
+    grid[1][0].set_ylabel("over that of all tokens")
     axes[0].legend(frameon=False)
-    figure.subplots_adjust(left=0.07, right=0.98, top=1 - 0.35 / height, bottom=(foot + 0.55) / height, wspace=0.1)
+    figure.subplots_adjust(
+        left=0.07, right=0.98, top=1 - 0.35 / height, bottom=(foot + 0.45) / height, wspace=0.1, hspace=0.35
+    )
     figure.text(0.01, 0.05 / height, "\n".join(captions), fontsize=7, va="bottom")
     return figure
+
+
+def reach(axis: Axes, rows: Sequence[Row]) -> None:
+    """How far a part looks: each statistic over that of all tokens, mean over base policies and layers."""
+    at = {(row["base"], row["layer"], row["part"], row["statistic"]): row["mean"] for row in rows}
+    for i, part in enumerate(PARTS[:-1]):
+        shares = [
+            np.mean(
+                [
+                    of / at[b, layer, "all", s]
+                    for (b, layer, p, s), of in at.items()
+                    if (p, s) == (part, name) and at[b, layer, "all", s]
+                ]
+            )
+            for name in REACH
+        ]
+        axis.plot(range(len(REACH)), shares, "o", color=f"C{i}", markersize=4)
+    axis.axhline(1, color="0.7", linewidth=0.8, zorder=0)
+    axis.set_xticks(range(len(REACH)), REACH)
 
 
 def caption(rows: Sequence[Row], given: Given) -> str:
@@ -67,7 +94,7 @@ def caption(rows: Sequence[Row], given: Given) -> str:
     bases, layers = ({row[name] for row in rows} for name in ("base", "layer"))
     responses = max((row["responses"] for row in rows), default=0)
     return (
-        f"Positions that hold a share of the attention of a token, p = {given.own.p:g} of each response by the score "
-        f"in the title; mean over {len(layers)} layers and {len(bases)} base policies of means over n = {responses} "
-        f"responses each; alignment {given['tokens.alignment']}."
+        f"Above: positions that hold a share of the attention of a token; below: how far it looks. p = {given.own.p:g} "
+        f"of each response by the score in the title; mean over {len(layers)} layers and {len(bases)} base policies of "
+        f"means over n = {responses} responses each; alignment {given['tokens.alignment']}."
     )

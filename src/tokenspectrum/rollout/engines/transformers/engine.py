@@ -16,6 +16,7 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.rollout.engines.transformers.grouped import grouped_decode
 from tokenspectrum.rollout.engines.transformers.kv_cache import SlotCache
 from tokenspectrum.rollout.engines.transformers.sampling import draw
+from tokenspectrum.rollout.heat import temperatures
 from tokenspectrum.rollout.stop import stop_ids
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 
@@ -141,7 +142,9 @@ class TransformersEngine:
         alive_B = np.arange(len(rows))  # batch row -> response
         for t in range(sampling.max_tokens):
             u_B = torch.from_numpy(uniforms(keys_R[alive_B], np.full(len(alive_B), t))).to(device)
-            token_B, logprob_B = draw(logits_BV, u_B, sampling.temperature, sampling.top_p)
+            heat = sampling.heat
+            temperature = sampling.temperature if heat is None else temperatures(logits_BV, heat)
+            token_B, logprob_B = draw(logits_BV, u_B, temperature, sampling.top_p)
             going_B = sampled.record(t, alive_B, token_B.cpu().numpy(), logprob_B.cpu().numpy())
             if t + 1 == sampling.max_tokens or not going_B.any():
                 break

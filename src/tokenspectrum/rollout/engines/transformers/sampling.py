@@ -27,14 +27,16 @@ def _pick(prob_BK: torch.Tensor, u_B: torch.Tensor, top_p: float) -> tuple[torch
 
 
 def draw(
-    logits_BV: torch.Tensor, u_B: torch.Tensor, temperature: float, top_p: float
+    logits_BV: torch.Tensor, u_B: torch.Tensor, temperature: float | torch.Tensor, top_p: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and their log-probabilities, both (B,).
 
-    u_B is float64 in [0, 1).  The log-probabilities are in nats, of the full vocabulary at `temperature`, before top-p.
+    u_B is float64 in [0, 1).  `temperature` is one for all rows, or one for each (B,).  The log-probabilities are in
+    nats, of the full vocabulary at `temperature`, before top-p.
     Raises UserError for logits that are NaN or infinite.
     """
-    logits_BV = logits_BV.to(torch.promote_types(logits_BV.dtype, torch.float32)) / temperature
+    temperature_B1 = temperature[:, None] if isinstance(temperature, torch.Tensor) else temperature
+    logits_BV = logits_BV.to(torch.promote_types(logits_BV.dtype, torch.float32)) / temperature_B1
     lse_B1 = logits_BV.logsumexp(-1, keepdim=True)
     if not lse_B1.isfinite().all():
         raise UserError("the policy's logits are NaN or infinite, so nothing can be sampled; check its weights")

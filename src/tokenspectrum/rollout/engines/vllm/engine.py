@@ -8,6 +8,7 @@ rewards, tables or training.
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -92,6 +93,7 @@ class VllmEngine:
                 top_p=sampling.top_p,
                 max_tokens=sampling.max_tokens,
                 stop=tuple(sorted(self.stop)),
+                heat=None if sampling.heat is None else astuple(sampling.heat),
             )
             for p, prompt in enumerate(prompts)
             for i in range(sampling.n)

@@ -40,6 +40,7 @@ class Request:
     top_p: float
     max_tokens: int
     stop: tuple[int, ...]
+    heat: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def start(options: EngineOptions) -> Any:
     """A vLLM engine on this process's devices."""
     from vllm import LLM
 
+    from tokenspectrum.rollout.engines.vllm.heat import HeatProcessor
+
     return LLM(
         model=options.policy,
         skip_tokenizer_init=True,
@@ -84,12 +87,16 @@ def start(options: EngineOptions) -> Any:
         logprobs_mode="raw_logprobs",
         # Nothing of the checkpoint changes how we sample.
         generation_config="vllm",
+        # It leaves requests alone that carry no heat.
+        logits_processors=[HeatProcessor],
     )
 
 
 def answer(engine: Any, requests: list[Request], tell: Callable[[int], None]) -> list[Sampled]:
     """The responses in the order of the requests.  After each step `tell` gets the number of finished ones."""
     from vllm import SamplingParams, TokensPrompt
+
+    from tokenspectrum.rollout.engines.vllm.heat import KEY
 
     params = [
         SamplingParams(
@@ -100,6 +107,7 @@ def answer(engine: Any, requests: list[Request], tell: Callable[[int], None]) ->
             stop_token_ids=list(request.stop),
             logprobs=0,
             detokenize=False,
+            extra_args=None if request.heat is None else {KEY: list(request.heat)},
         )
         for request in requests
     ]

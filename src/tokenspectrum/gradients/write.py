@@ -1,0 +1,43 @@
+"""Measure the update of one batch and write its tables.  Knows tables and params; the stages say which batch."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from tokenspectrum.gradients.sparse import sparse_columns
+from tokenspectrum.gradients.subsets import subsets_of
+from tokenspectrum.gradients.update import Batch, measure_update
+from tokenspectrum.params.gradients import GradientsParams
+from tokenspectrum.params.values import AlignmentName
+from tokenspectrum.rollout.chosen import chosen_tokens
+from tokenspectrum.systems.progress import Progress
+from tokenspectrum.tables import gradients, sparse_gradients, token_gradients
+from tokenspectrum.tokenlog.writer import write_step
+from tokenspectrum.weighting.probe import Probe
+
+
+def write_update(
+    out: Path,
+    model: PreTrainedModel,
+    batch: Batch,
+    scores: Probe,
+    params: GradientsParams,
+    alignment: AlignmentName,
+    micro_batch: int,
+) -> None:
+    """The tables gradients, token_gradients and sparse_gradients of one step, without the folder's manifest."""
+    seed, step, count = batch.seed, scores.step, len(batch.responses)
+    subsets = subsets_of(params, scores, model.config.get_text_config().num_hidden_layers, alignment)
+    chosen = chosen_tokens(batch.responses, params.norms, seed, step)
+    with Progress(f"gradients {scores.run} step {step}", total=5 * count) as progress:
+        found = measure_update(model, batch, subsets, chosen, micro_batch, progress.update)
+        sparse = None
+        if params.sparse is not None:
+            sparse = sparse_columns(model, batch.responses, batch.advantage_R, params.sparse, seed, step, micro_batch)
+        progress.update(5 * count)
+    where: dict[str, Any] = {"run": scores.run, "seed": seed, "step": step}
+    write_step(out, "gradients", gradients.SCHEMA, found.subset_columns(), **where)
+    write_step(out, "token_gradients", token_gradients.SCHEMA, found.token_columns(scores), **where)
+    if sparse is not None:
+        write_step(out, "sparse_gradients", sparse_gradients.SCHEMA, sparse, **where)

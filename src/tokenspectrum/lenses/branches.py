@@ -1,0 +1,68 @@
+"""Cross-rollout variance: how a token changes the chance of success, by continuations from before and after it.
+
+With success a of n continuations that keep the token and b of n that do not:
+
+    variance = (a - b)^2 - a (1 - a) / (n - 1) - b (1 - b) / (n - 1)
+
+whose mean is the true squared difference: the binomial noise of both is taken off.
+
+Knows an engine, prompts and a judge.  Knows no model.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tokenspectrum.rollout.engine import RolloutEngine, check_groups
+from tokenspectrum.rollout.types import Prompt, Response, Sampling
+
+DOMAIN = "lenses"
+
+
+@dataclass(frozen=True)
+class Success:
+    """The share of n continuations that are right; `sure` where nothing is left to draw."""
+
+    share: float
+    n: int
+    sure: bool = False
+
+    @property
+    def noise(self) -> float:
+        """Its binomial variance, unbiased."""
+        return 0.0 if self.sure else self.share * (1 - self.share) / (self.n - 1)
+
+
+def variance(before: Success, after: Success) -> float:
+    """The unbiased squared difference."""
+    return (after.share - before.share) ** 2 - after.noise - before.noise
+
+
+def successes(
+    engine: RolloutEngine,
+    response: Response,
+    cuts: Sequence[int],
+    sampling: Sampling,
+    seed: int,
+    right: Callable[[Sequence[Sequence[int]]], Sequence[bool]],
+) -> Mapping[int, Success]:
+    """Success of `sampling.n` continuations after the first c tokens of `response`, for every c of `cuts`.
+
+    A continuation is cut off where the response would be, at sampling.max_tokens.  `right` judges whole responses.  The
+    whole response has one outcome alone.
+    """
+    found: dict[int, Success] = {}
+    length = len(response.token_ids)
+    open_cuts = [cut for cut in cuts if cut < length]
+    prompts = [
+        Prompt(f"{response.prompt_id}/{response.sample}/{cut}", response.prompt_token_ids + response.token_ids[:cut])
+        for cut in open_cuts
+    ]
+    answers = engine.generate(prompts, sampling, seed, 0, domain=DOMAIN)
+    check_groups(answers, prompts, sampling.n)
+    for i, cut in enumerate(open_cuts):
+        own = answers[i * sampling.n : (i + 1) * sampling.n]
+        whole = [(response.token_ids[:cut] + a.token_ids)[: sampling.max_tokens] for a in own]
+        found[cut] = Success(sum(right(whole)) / sampling.n, sampling.n)
+    if length in cuts:
+        found[length] = Success(float(right([response.token_ids])[0]), sampling.n, sure=True)
+    return found
