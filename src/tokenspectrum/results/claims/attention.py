@@ -23,7 +23,7 @@ def entropies_are_unrelated(facts: Facts) -> Finding:
                 continue
             size = (row["r"], row["ci_low"], row["ci_high"], row["responses"], "responses")
             under, over = stated(*size, UNRELATED), stated(*size, -UNRELATED)
-            parts[f"{what}, base {base}"] = every({"below": opposite(under), "above": over})
+            parts[f"{what}, base {base}"] = every({f"below {UNRELATED}": opposite(under), f"above -{UNRELATED}": over})
     return _named(parts, facts, "scatter")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tokenspectrum.results.claims.judge import Finding
+from tokenspectrum.results.claims.judge import Finding, Paired
 
 Row = Mapping[str, Any]
 BASE, FULL = "base", "full"
@@ -51,10 +51,12 @@ def values(facts: Facts, method: str, measure: str) -> dict[int, float]:
     return {seed: float(np.mean([row["accuracy"] for row in rows if row["seed"] == seed])) for seed in seeds}
 
 
-def less(facts: Facts, method: str, other: str, measure: str = AVG) -> list[float]:
+def less(facts: Facts, method: str, other: str, measure: str = AVG) -> Paired:
     """A method's accuracy less another's, points, over the replicates that both have, in order."""
     a, b = values(facts, method, measure), values(facts, other, measure)
-    return [a[seed] - b[seed] for seed in a if seed in b]
+    base_of = {row["seed"]: row["base"] for row in facts.rows("accuracy", method=method)}
+    shared = [seed for seed in a if seed in b]
+    return Paired.of([a[seed] - b[seed] for seed in shared], [base_of[seed] for seed in shared])
 
 
 def of_runs(facts: Facts, finding: Finding) -> Finding:

@@ -8,6 +8,7 @@ without any spread, nothing is known.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -37,6 +38,29 @@ class Finding:
     note: str = ""
 
 
+class Paired(tuple[float, ...]):
+    """Differences of replicates, which know the base policy of each: a sign that turns between these is told."""
+
+    bases: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, values: Sequence[float], bases: Sequence[Any]) -> "Paired":
+        """The values, with the base policy of each."""
+        made = cls(values)
+        made.bases = tuple(bases)
+        return made
+
+    @property
+    def turns(self) -> bool:
+        """Whether the mean difference is above 0 on one base policy and below 0 on another."""
+        of = {base: [v for v, b in zip(self, self.bases, strict=True) if b == base] for base in self.bases}
+        signs = {float(np.sign(np.mean(values))) for values in of.values()}
+        return {1.0, -1.0} <= signs
+
+
+TURNS = "its sign differs between base policies"
+
+
 def _test(values: Sequence[float], threshold: float) -> tuple[Finding, float, float | None]:
     """Mean, interval and spread of the values; their mean less the threshold, and the two-sided p of a t-test of it."""
     x = np.asarray(values, np.float64)
@@ -48,7 +72,8 @@ def _test(values: Sequence[float], threshold: float) -> tuple[Finding, float, fl
         return Finding(mean, n=len(x), note="all values are equal, so they have no spread"), 0.0, None
     found = stats.ttest_1samp(x, threshold)
     interval = found.confidence_interval(CONFIDENCE)
-    finding = Finding(mean, float(interval.low), float(interval.high), len(x), spread=float(x.std(ddof=1)))
+    told = TURNS if isinstance(values, Paired) and values.turns else ""
+    finding = Finding(mean, float(interval.low), float(interval.high), len(x), spread=float(x.std(ddof=1)), note=told)
     return finding, mean - threshold, float(found.pvalue)
 
 
@@ -168,7 +193,8 @@ def every(parts: Mapping[str, Finding]) -> Finding:
     weakest = max(parts, key=lambda name: 2.0 if (p := parts[name].p_for) is None else p)
     p_against = None if fails is None else min(1.0, len(against) * against[fails])
     shown = fails if fails is not None and p_against is not None and p_against < 1 - CONFIDENCE else weakest
-    return replace(parts[shown], p_for=parts[weakest].p_for, p_against=p_against, part=str(shown))
+    part = ", ".join(filter(None, [str(shown), parts[shown].part]))
+    return replace(parts[shown], p_for=parts[weakest].p_for, p_against=p_against, part=part)
 
 
 def some(parts: Mapping[str, Finding]) -> Finding:

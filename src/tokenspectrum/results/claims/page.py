@@ -55,7 +55,7 @@ def warnings(n: int, bases: int, stand_ins: Sequence[str]) -> list[str]:
 
 def table(rows: Sequence[Row]) -> str:
     """A row a claim."""
-    header = ["", "claim", "verdict", "value", "95 % interval", "n", "could have seen", "published"]
+    header = ["", "claim", "verdict", "value", "95 % interval", "n", "could have seen; note", "published"]
     body = []
     for row in rows:
         if row["verdict"] == NOT_RUN:
@@ -65,7 +65,7 @@ def table(rows: Sequence[Row]) -> str:
         if row["n"] and row["bases"] and row["of"] != "base policies":
             n += f", {plural(row['bases'], 'base policy')}"
         shown = f"{row['part']}: {short(row['value'])}" if row["part"] else short(row["value"])
-        seen = short(row["detectable"]) or (row["note"] or "" if row["verdict"] == UNDECIDED else "")
+        seen = "; ".join(filter(None, [short(row["detectable"]), row["note"]]))
         interval = "" if row["ci_low"] is None else f"{short(row['ci_low'])} to {short(row['ci_high'])}"
         said = f"**{row['verdict']}**" if row["verdict"] in (HOLDS, FAILS) else row["verdict"]
         body.append([row["id"], row["claim"], said, shown, interval, n, seen, row["published"] or ""])

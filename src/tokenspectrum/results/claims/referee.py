@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tokenspectrum.results.claims.facts import FULL, Facts, less
-from tokenspectrum.results.claims.judge import Finding, above, apart, every, holm, stated
+from tokenspectrum.results.claims.judge import TURNS, Finding, above, apart, every, holm, stated
 
 # Smaller than this counts as none: a partial correlation, and a gap in shares of which 1 is the average token's.
 NEGLIGIBLE = {"partial Pearson": 0.05, "residual gap": 0.1}
@@ -21,8 +21,8 @@ def asymmetry_survives(facts: Facts) -> Finding:
     if not parts:
         return Finding(note=f"results/isolation.csv has no row of layer {facts.layer}")
     found = every(parts)
-    turns = "its sign differs between base policies" if len(signs) > len(NEGLIGIBLE) else found.note
-    return replace(found, bases=len(facts.bases("isolation")), note=turns)
+    told = TURNS if len(signs) > len(NEGLIGIBLE) else found.note
+    return replace(found, bases=len(facts.bases("isolation")), note=told)
 
 
 def gain_is_no_artefact(facts: Facts) -> Finding:
