@@ -143,10 +143,10 @@ def test_forks_change_most(value, half, verdict):
 
 @pytest.mark.parametrize(("large", "verdict"), [(3.0, "holds"), (-3.0, "fails"), (0.1, "undecided")])
 def test_advantage_grows_with_size(large, verdict):
-    rows = [
-        {"weights": w, "difference": d, "difference_sd": 0.5, "n": 4, "bases": 1} for w, d in ((10, large), (1, 0.0))
-    ]
+    head = {"metric": "Avg", "method": "pred_high20", "difference_sd": 0.5, "n": 4, "bases": 1}
+    rows = [head | {"weights": w, "difference": d} for w, d in ((10, large), (5, 9.0), (1, 0.0))]
     assert said("F6", Facts({"scaling": rows})) == verdict
+    assert said("F6", Facts({"scaling": rows[:1]})) == "undecided"
 
 
 def transfer(*differences) -> Facts:

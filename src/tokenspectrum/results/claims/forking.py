@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tokenspectrum.results.claims.facts import BASE, FULL, Facts, Row, less
+from tokenspectrum.results.claims.facts import AVG, BASE, FULL, Facts, less
 from tokenspectrum.results.claims.judge import Finding, above, below, every, mean_of, opposite, stated, welch
 
 HALF = 0.5
@@ -57,9 +57,12 @@ def forks_change_most(facts: Facts) -> Finding:
 
 def grows_with_size(facts: Facts) -> Finding:
     """pred_high20 less full is larger on the larger policy."""
-    rows: list[Row] = sorted(facts.tables["scaling"], key=lambda row: row["weights"])
-    ends = [(row["difference"], row["difference_sd"] or 0.0, row["n"]) for row in (rows[-1], rows[0])]
-    return replace(welch(ends[0], ends[1], "replicates"), bases=sum(row["bases"] for row in rows))
+    rows = [r for r in facts.rows("scaling", metric=AVG, method="pred_high20") if r["weights"] and r["difference_sd"]]
+    if len({row["weights"] for row in rows}) < 2:
+        return Finding(note="results/scaling.csv has fewer than two sizes with pred_high20 and a spread")
+    smallest, largest = (pick(rows, key=lambda row: row["weights"]) for pick in (min, max))
+    ends = [(row["difference"], row["difference_sd"], row["n"]) for row in (largest, smallest)]
+    return replace(welch(ends[0], ends[1], "replicates"), bases=largest["bases"] + smallest["bases"])
 
 
 def forks_suffice(facts: Facts) -> Finding:
