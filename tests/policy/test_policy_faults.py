@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kit.policy import LLAMA, write_checkpoint
+from kit.policy import LLAMA, write_checkpoint, write_letters
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models
 from transformers import (
@@ -300,3 +300,41 @@ def test_a_hybrid_is_judged_by_its_layers_of_attention():
     )
     check_architecture(config, "here")
     assert config.num_hidden_layers == 12
+
+
+DAMAGE = {
+    "a folder": lambda file: (file.unlink(), file.mkdir()),
+    "a link to nothing": lambda file: (file.unlink(), file.symlink_to("nowhere")),
+    "nested too deeply": lambda file: file.write_text("[" * 100_000),
+    "a list": lambda file: file.write_text("[1]"),
+    "half of it": lambda file: file.write_bytes(file.read_bytes()[:20]),
+    "a layer count that is none": lambda file: file.write_text(
+        file.read_text().replace('_layers": 2', '_layers": "x"')
+    ),
+    "architectures that are none": lambda file: file.write_text(
+        json.dumps(json.loads(file.read_text()) | {"architectures": 1e9})
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_config_is_a_line_that_names_no_folder_of_ours(tmp_path, damage):
+    folder = write_letters(tmp_path / "mine")
+    DAMAGE[damage](folder / "config.json")
+    with pytest.raises(UserError, match=r"mine/config\.json: ") as caught:
+        import_checkpoint(HubPolicy(kind="hub", source=str(folder), num_layers=2), tmp_path / "out")
+    assert len(str(caught.value).splitlines()) == 1
+    assert ".tmp" not in str(caught.value)
+
+
+def test_a_damaged_generation_config_and_a_tokenizer_without_an_end_are_lines_too(tmp_path):
+    folder = write_letters(tmp_path / "mine")
+    (folder / "generation_config.json").write_text("[" * 100_000)
+    policy = HubPolicy(kind="hub", source=str(folder), num_layers=2)
+    with pytest.raises(UserError, match=r"generation_config\.json of the checkpoint: not valid JSON"):
+        import_checkpoint(policy, tmp_path / "out")
+    (folder / "generation_config.json").unlink()
+    config = json.loads((folder / "tokenizer_config.json").read_text()) | {"eos_token": None}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"^policy.source .*mine: the tokenizer has no end-of-sequence token"):
+        import_checkpoint(policy, tmp_path / "out")

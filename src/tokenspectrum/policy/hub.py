@@ -25,7 +25,7 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.params.policy import GgufPolicy, HubPolicy
 from tokenspectrum.policy.files import CONFIGS, INDEX, SINGLE, TOKENIZER
 from tokenspectrum.policy.gguf import dequantise
-from tokenspectrum.policy.load import load_tokenizer, read_config
+from tokenspectrum.policy.load import load_tokenizer, read_config, read_object
 from tokenspectrum.policy.neutral import neutralise
 from tokenspectrum.policy.save import strip_provenance
 from tokenspectrum.policy.shape import shape_of
@@ -67,8 +67,10 @@ def weight_files(folder: Path) -> list[Path]:
         names = [SINGLE]
     else:
         try:
-            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, TypeError):
+            names = sorted(set(read_object(index)["weight_map"].values()))
+            if not all(isinstance(name, str) for name in names):
+                raise TypeError("a shard without a name")
+        except (KeyError, AttributeError, TypeError):
             raise UserError(f"{index}: not a safetensors index; fetch the checkpoint again") from None
     for name in names:
         if Path(name).name != name:
@@ -125,8 +127,9 @@ def _checked_config(folder: Path, params: Imported) -> Any:
     read_config(folder)
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).get_text_config()
-    except (OSError, ValueError, KeyError) as e:
-        raise UserError(f"{folder}/config.json: no model built into transformers ({str(e).splitlines()[0]})") from None
+    except Exception as e:  # each of the library's classes has errors of its own
+        reason = " ".join(str(e).split()) or type(e).__name__
+        raise UserError(f"{folder}/config.json: no model built into transformers ({reason:.200})") from None
     if config.num_hidden_layers != params.num_layers:
         raise UserError(
             f"policy.num_layers is {params.num_layers}, but {params.name} has {config.num_hidden_layers} layers"
@@ -205,7 +208,10 @@ def import_folder(
         changed = neutralise(temporary)
         tokenizer.save_pretrained(temporary)
         strip_provenance(temporary)
-        load_tokenizer(temporary)
+        try:
+            load_tokenizer(temporary)
+        except UserError as e:  # the user knows nothing of the folder that it is written into
+            raise UserError(str(e).replace(str(temporary), params.where)) from None
         shutil.rmtree(out, ignore_errors=True)
         temporary.rename(out)
     finally:

@@ -5,6 +5,7 @@ engine samples can be decoded, and "full vocabulary" means one thing.  The polic
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,27 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from tokenspectrum.errors import UserError
 
 
+def read_object(file: Path, name: str = "") -> dict[str, Any]:
+    """The object in a JSON file of a checkpoint; a UserError of one line, with its `name`, for whatever else it is."""
+    name = name or str(file)
+    try:
+        found = json.loads(file.read_text())
+    except OSError as e:
+        raise UserError(f"{name}: cannot be read ({e.strerror}); fetch the checkpoint again") from None
+    except (ValueError, RecursionError) as e:
+        reason = "nested too deeply" if isinstance(e, RecursionError) else e
+        raise UserError(f"{name}: not valid JSON ({reason}); fetch the checkpoint again") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{name}: no JSON object; fetch the checkpoint again")
+    return found
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """config.json of a policy folder; missing, malformed, or asking for remote code is a UserError."""
     file = path / "config.json"
-    try:
-        config = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file; {path} is not a Hugging Face model folder") from None
-    except ValueError as e:
-        raise UserError(f"{file}: not valid JSON ({e}); fetch the checkpoint again") from None
+    if not os.path.lexists(file):
+        raise UserError(f"{file}: no such file; {path} is not a Hugging Face model folder")
+    config = read_object(file)
     if "auto_map" in config:
         raise UserError(
             f"{file}: the model needs remote code (auto_map), which is not run; use one built into transformers"
@@ -34,8 +47,9 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     """The folder's tokenizer, with a chat template and an end-of-sequence token."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as e:
-        raise UserError(f"{path}: no loadable tokenizer ({str(e).splitlines()[0]})") from None
+    except Exception as e:  # damaged files raise the library's own errors
+        reason = (str(e).splitlines() or [type(e).__name__])[0]
+        raise UserError(f"{path}: no loadable tokenizer ({reason:.160})") from None
     if tokenizer is None:
         raise UserError(f"{path}: no loadable tokenizer")
     if tokenizer.eos_token_id is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from transformers import GenerationConfig
 
-from tokenspectrum.errors import UserError
+from tokenspectrum.policy.load import read_object
 
 _TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 # The entries of a generation config that do not say how to sample.
@@ -53,11 +53,8 @@ def neutralise(folder: Path) -> list[str]:
         file.write_text(json.dumps(quiet, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     file = folder / "generation_config.json"
     if file.is_file():
-        try:
-            generation = json.loads(file.read_text())
-            kept = plain_settings(generation)
-        except (ValueError, AttributeError) as e:
-            raise UserError(f"{file.name} of the checkpoint: not valid JSON ({e}); fetch it again") from None
+        generation = read_object(file, f"{file.name} of the checkpoint")
+        kept = plain_settings(generation)
         gone = sorted(generation.keys() - kept.keys())
         if gone:
             changed += [f"generation_config's {name}" for name in gone]

@@ -19,11 +19,11 @@ class Board:
         return self
 
     def add(self, step: int, values: Mapping[str, Any]) -> None:
-        """Add one point to each curve.  A number stays, a list becomes its mean, and a missing value is left out."""
+        """Add one point to each curve.  A number stays, a list becomes its mean; text and what is missing are left out."""
         if self._writer is None:
             return
         for name, value in values.items():
-            numbers = [v for v in (value if isinstance(value, list) else [value]) if v is not None]
+            numbers = [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, int | float)]
             if numbers:
                 self._writer.add_scalar(f"train/{name}", math.fsum(numbers) / len(numbers), step)
 
