@@ -19,7 +19,7 @@ class Board:
         return self
 
     def add(self, step: int, values: Mapping[str, Any]) -> None:
-        """Add one point to each curve.  A number stays, a list becomes its mean; text and what is missing are left out."""
+        """Add one point to each curve.  A list becomes its mean; text and what is missing are left out."""
         if self._writer is None:
             return
         for name, value in values.items():
