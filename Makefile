@@ -1,4 +1,5 @@
 #: make table1         the main table and the figures of the README, with all that they need
+#: make report         all results, and report.zip with them: it opens without a network
 #: make test           the tests
 #: make test-cluster   the tests that need verl, Ray and vLLM, in a second environment
 #: make test-slurm     the tests on a Slurm of their own; as root
@@ -20,7 +21,7 @@ define skip
 printf '\n!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!\n!! SKIPPED: %s\n!! %s\n!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!\n\n'
 endef
 
-.PHONY: setup setup-laptop setup-cluster setup-slurm setup-browser table1 test test-cluster test-slurm lint clean help
+.PHONY: setup setup-laptop setup-cluster setup-slurm setup-browser table1 report test test-cluster test-slurm lint clean help
 
 setup: $(VENV)/.ready
 
@@ -61,6 +62,10 @@ setup-browser:
 
 table1: setup
 	snakemake --profile local results/table1.csv results/curves.csv results/bases.csv
+
+report: setup
+	snakemake --profile local
+	snakemake --report report.zip
 
 test: setup setup-laptop
 	@$(MAKE) setup-browser || \

@@ -14,6 +14,7 @@ from tokenspectrum.params.root import load_params
 from tokenspectrum.results.discover import results
 from tokenspectrum.results.dvcfile import check_stages
 from tokenspectrum.results.lacking import refused
+from tokenspectrum.results.report import FOLDER, write_report
 from tokenspectrum.systems.fit import unfit
 
 min_version("9.0")
@@ -25,7 +26,13 @@ try:
 except UserError as e:
     sys.exit(f"error: {e}")
 # A result that these params lack something for is left out, and refused if it is asked for by name.
-stages = open_stages(workflow, needs, refused(results(), params), say_what_was_made)
+missing = refused(results(), params)
+made = {name: result for name, result in results().items() if name not in missing}
+reported = write_report(made, params) if workflow.is_main_process else {}
+stages = open_stages(workflow, needs, missing, say_what_was_made, reported)
+
+
+report: str((FOLDER / "landing.rst").absolute())
 
 
 # One rule for every stage of dvc.yaml.

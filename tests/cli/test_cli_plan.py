@@ -19,7 +19,14 @@ from tokenspectrum.params.yaml_file import load_yaml
 from tokenspectrum.policy.shape import shape_of, weights
 from tokenspectrum.systems import memory
 from tokenspectrum.systems.price import Speed, evaluation_hours, step_hours
-from tokenspectrum.systems.volume import checkpoint_bytes, driver_bytes, log_rows, policy_bytes, row_bytes
+from tokenspectrum.systems.volume import (
+    checkpoint_bytes,
+    driver_bytes,
+    log_rows,
+    policy_bytes,
+    row_bytes,
+    sample_tokens,
+)
 from tokenspectrum.tables import attention, tokens
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,6 +116,8 @@ def test_volumes_are_those_of_the_params():
     off = read("tiny", train__token_log={"tokens": "none", "attention": "none", "layers": [], "row_stats": None})
     assert log_rows(off.train, off.sampling, 50).tokens == log_rows(off.train, off.sampling, 50).attention == 0
     assert policy_bytes(params.train, 10, 4) == 80
+    assert sample_tokens(params.evaluate, 30, 50) == 30 * 8 * 50
+    assert sample_tokens(params.evaluate.model_copy(update={"keep_samples": False}), 30, 50) == 0
     assert checkpoint_bytes(10, 2) == 240
 
 
@@ -120,6 +129,12 @@ def test_the_trainer_holds_two_steps_of_responses_and_tables():
     assert 1000 * widths[0] == table.nbytes
     expected = 2 * responses * (68 + sum(widths))
     assert driver_bytes(params.train, params.sampling, tokens.SCHEMA, attention.SCHEMA) == expected
+
+
+def test_evaluation_samples_are_planned(monkeypatch, capsys):
+    n = sum(benchmark.source.n for benchmark in read("tiny").prompts.benchmarks)
+    assert f"{n * 8 * 50:,}" in plan(monkeypatch, capsys, "tiny", "--response-tokens", "50")
+    assert "after prompts" in plan(monkeypatch, capsys, "qwen3-8b")
 
 
 def test_dynamic_sampling_is_said(monkeypatch, capsys, tmp_path):

@@ -47,7 +47,7 @@ def test_rollouts_by_vllm_are_scored_by_the_tokens_stage_as_they_were_sampled(ho
 def test_evaluation_by_vllm_has_exactly_k_samples_a_problem(home, tmp_path, monkeypatch):
     use(monkeypatch, tmp_path / "p.yaml", evaluate={"engine": "vllm"})
     words = ["--benchmarks", str(home / "benchmarks"), "--policy", str(home / "policy"), "--out", str(tmp_path / "out")]
-    evaluate_base.main([*words, "--seed", "1"])
+    evaluate_base.main([*words, "--samples", str(tmp_path / "samples"), "--seed", "1"])
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())["steps"]["0"]
     assert {name: facts["samples"] for name, facts in summary.items()} == {"MATH": 5 * 8, "AIME24": 3 * 8}
 

@@ -9,6 +9,8 @@ from kit.stages import write_params
 from kit.tables import sums, write_questions
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.policy.load import load_tokenizer
+from tokenspectrum.reward import boxed
 from tokenspectrum.stages import evaluate, evaluate_base
 from tokenspectrum.tables.scores import SCHEMA
 from tokenspectrum.tokenlog.reader import read_manifest, read_table
@@ -31,14 +33,21 @@ def _params(tmp_path, monkeypatch):
     monkeypatch.setenv("SNAKEDVC_PARAMS", str(write_params(tmp_path / "params.yaml")))
 
 
+def samples_of(out: Path) -> Path:
+    """Where the texts of the samples go whose scores go to `out`."""
+    return out.with_name(f"{out.name}-evaluated")
+
+
 def run_evaluate(home: Path, out: Path, seed: int = 1) -> Path:
     paths = ["--benchmarks", str(home / "benchmarks"), "--policy", str(home / "run"), "--out", str(out)]
+    paths += ["--samples", str(samples_of(out))]
     evaluate.main([*paths, "--run", "method", "--seed", str(seed)])
     return out
 
 
 def run_base(home: Path, out: Path, seed: int = 1) -> Path:
     paths = ["--benchmarks", str(home / "benchmarks"), "--policy", str(home / "policy"), "--out", str(out)]
+    paths += ["--samples", str(samples_of(out))]
     evaluate_base.main([*paths, "--seed", str(seed)])
     return out
 
@@ -66,6 +75,29 @@ def test_one_file_a_benchmark_and_a_summary(home, tmp_path):
         different = sum(row["correct"] != row["correct_alt"] for row in of)
         assert facts["right_by_strict_only"] + facts["right_by_alternative_only"] == different
     assert any(row["correct"] for row in rows)
+
+
+def test_samples_are_kept_beside_the_scores_row_by_row(home, tmp_path):
+    out = run_evaluate(home, tmp_path / "out")
+    scores, kept = read_table(out, "scores"), read_table(samples_of(out), "evaluated")
+    keys = ["benchmark", "prompt_id", "sample", "run", "seed", "step"]
+    assert kept.select(keys) == scores.select(keys)
+    tokenizer = load_tokenizer(home / "policy")
+    for said, judged in zip(kept.to_pylist(), scores.to_pylist(), strict=True):
+        assert said["text"] == tokenizer.decode(said["token_ids"], skip_special_tokens=True)
+        assert len(said["token_ids"]) == len(said["rollout_logprobs"]) == judged["n_tokens"]
+        assert max(said["rollout_logprobs"]) <= 0
+        assert (said["finish_reason"] == "stop") == (said["token_ids"][-1] == tokenizer.eos_token_id)
+        assert boxed.verify(said["text"], "0", "sums", []).answer == judged["answer"]
+
+
+def test_keeping_samples_changes_no_byte_of_the_scores(home, tmp_path, monkeypatch):
+    with_texts = run_base(home, tmp_path / "with")
+    monkeypatch.setenv("SNAKEDVC_PARAMS", str(write_params(tmp_path / "no.yaml", evaluate={"keep_samples": False})))
+    without = run_base(home, tmp_path / "without")
+    assert (with_texts / "manifest.json").read_bytes() == (without / "manifest.json").read_bytes()
+    assert len(read_manifest(samples_of(with_texts))["files"]) == 2
+    assert read_manifest(samples_of(without))["files"] == {}
 
 
 def test_runs_of_a_seed_meet_the_same_draws_and_seeds_differ(home, tmp_path, monkeypatch):

@@ -50,7 +50,8 @@ def params(home, monkeypatch) -> None:
 
 
 def command(stage, home: Path, out: Path) -> list[str]:
-    words = ["--out", str(out / "out")] + (["--attention", str(out / "attention")] if stage is tokens else [])
+    second = {tokens: "attention", evaluate: "samples", evaluate_base: "samples"}.get(stage)
+    words = ["--out", str(out / "out")] + ([f"--{second}", str(out / second)] if second else [])
     for flag, value in FLAGS[stage].items():
         words += [f"--{flag}", str(home / value if isinstance(value, Path) else value)]
     return words

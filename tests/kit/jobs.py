@@ -41,7 +41,7 @@ TRAIN = {
         "row_stats": {"every": 2, "responses": 5, "rows": 7, "top_k": 3, "fixed_k": 4},
     },
 }
-SYSTEMS = {"threads": 1, "micro_batch": 8, "generate_batch": 256, "checkpoint_every": 2, "tensorboard": False}
+SYSTEMS = {"threads": 1, "micro_batch": 8, "generate_batch": 256, "checkpoint_every": 2, "tracker": "none"}
 
 
 def train_params(**changes) -> TrainParams:

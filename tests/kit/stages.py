@@ -34,9 +34,10 @@ PARAMS = {
         "max_prompt_tokens": 6,
         "max_response_tokens": 10,
         "steps": ["final"],
+        "keep_samples": True,
     },
     "train": {"dtype": "float32"},
-    "systems": {"threads": 1, "micro_batch": 8, "generate_batch": 16, "checkpoint_every": 5, "tensorboard": False},
+    "systems": {"threads": 1, "micro_batch": 8, "generate_batch": 16, "checkpoint_every": 5, "tracker": "none"},
 }
 
 

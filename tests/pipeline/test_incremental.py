@@ -64,7 +64,7 @@ def test_nothing_changed_nothing_runs(small, first):
 def test_what_cannot_change_a_result_runs_nothing(edited):
     edited.append("src/tokenspectrum/cli/main.py", "\n# a comment\n")
     edited.append("docs/pipeline.md", "\nOne more line.\n")
-    edited.params(lambda p: p["systems"].update(micro_batch=3, generate_batch=7, checkpoint_every=1, tensorboard=False))
+    edited.params(lambda p: p["systems"].update(micro_batch=3, generate_batch=7, checkpoint_every=1, tracker="none"))
     assert edited.make() == {}
 
 

@@ -12,6 +12,7 @@ from kit.tables import attention_columns, places, prompt_columns, response_colum
 from tokenspectrum.prompts.problem import Problem
 from tokenspectrum.results.sources import Wanted
 from tokenspectrum.tables.registry import TABLES
+from tokenspectrum.tokenlog.reader import read_file
 from tokenspectrum.tokenlog.writer import write_file, write_json, write_manifest, write_step
 
 METHODS, SEEDS, BASES, STEPS, BENCHMARKS = ("full", "explorer20"), (1, 2), (7, 8), 4, ("easy", "hard")
@@ -153,6 +154,17 @@ def write_scores(root: Path, run: str, seed: int, step: int, right: dict[str, np
         write_step(root, "scores", TABLES["scores"], columns, run=run, seed=seed, step=step, name=benchmark)
 
 
+def write_evaluated(scores: Path, root: Path, run: str, seed: int, step: int) -> None:
+    """evaluated of the same samples as in the folder `scores`: two tokens each."""
+    for path in sorted((scores / f"scores/run={run}/seed={seed}/step={step}").glob("*.parquet")):
+        keys = read_file(path, columns=["benchmark", "prompt_id", "sample"]).to_pydict()
+        n = len(keys["sample"])
+        columns = keys | {"text": ["so 1"] * n, "n_prompt": [N_PROMPT] * n, "finish_reason": ["stop"] * n}
+        columns |= {"token_ids": [[3, 4]] * n, "rollout_logprobs": [[-0.5, -0.25]] * n}
+        write_step(root, "evaluated", TABLES["evaluated"], columns, run=run, seed=seed, step=step, name=path.stem)
+    write_manifest(root)
+
+
 def random_right(rng: np.random.Generator, p: float) -> dict[str, np.ndarray]:
     return {"easy": rng.random((6, 4)) < p, "hard": rng.random((5, 4)) < p / 2}
 
@@ -275,15 +287,18 @@ def write_artifacts(artifacts: Path) -> None:
             scores = artifacts / "evaluate" / f"{method}-s{seed}"
             write_scores(scores, method, seed, STEPS, random_right(rng, 0.9 if method == "full" else 0.5))
             write_manifest(scores)
+            write_evaluated(scores, artifacts / "evaluated" / scores.name, method, seed, STEPS)
     for seed, base in zip(SEEDS, BASES, strict=True):
         for method, step in ((method, step) for method in METHODS for step in (2, 4)):
             folder = artifacts / f"rescore/{method}-s{seed}"
             write_rescored(folder, base, rng, run=method, seed=seed, step=step)
         for scorer in BASES:
             write_rescored(artifacts / f"rescore_base/{base}", base, rng, run="base", seed=scorer, step=0)
+    for seed in SEEDS:
         scores = artifacts / "evaluate_base" / f"s{seed}"
         write_scores(scores, "base", seed, 0, random_right(rng, 0.3))
         write_manifest(scores)
+        write_evaluated(scores, artifacts / "evaluated_base" / scores.name, "base", seed, 0)
 
 
 def save_params(values: dict) -> None:

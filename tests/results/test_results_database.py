@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -221,3 +224,20 @@ def test_rebuilding_over_many_files_takes_under_two_seconds(artifacts):
     found = rebuild(DATABASE, artifacts, Wanted([f"m{i}" for i in range(24)], [1], [7]))
     assert time.process_time() - started < 2
     assert sum(len(paths) for f in found for paths in f.files.values()) > 24 * 15 * 4 * 4
+
+
+def test_the_oldest_duckdb_that_the_docs_name_opens_it(artifacts, tmp_path):
+    """The real one, of 2025; it is left out where there is no index to install it from."""
+    rebuild(Path("tokens.duckdb"), artifacts, WANTED)
+    old = tmp_path / "old"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(old), "duckdb==1.2.2"]
+    if subprocess.run(install, capture_output=True, check=False).returncode:
+        pytest.skip("duckdb 1.2.2 cannot be installed here")
+    query = "SELECT count(*) FROM tokens UNION ALL SELECT count(*) FROM anchors(1, 0.2)"
+    opened = "import duckdb; c = duckdb.connect('tokens.duckdb', read_only=True)"
+    asked = f"{opened}; print(duckdb.__version__, c.sql({query!r}).fetchall())"
+    environment = os.environ | {"PYTHONPATH": str(old)}
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    with duckdb.connect("tokens.duckdb", read_only=True) as connection:
+        assert done.stdout.strip() == f"1.2.2 {connection.sql(query).fetchall()}"

@@ -46,9 +46,11 @@ def test_the_page_describes_no_other_table():
 
 def test_the_queries_of_the_page_are_answered(artifacts):
     rebuild(DATABASE, artifacts, WANTED)
-    assert len(QUERIES) == 3
+    assert len(QUERIES) == 4
     connection = open_locked(DATABASE, [Path("artifacts")])
-    words, types, runs = (connection.execute(check_query(query).query).fetchall() for query in QUERIES)
+    wrong, words, types, runs = (connection.execute(check_query(query).query).fetchall() for query in QUERIES)
+    assert {row[3] for row in wrong} == {"so 1"}
+    assert len(wrong) == 5
     assert len({row[1] for row in words}) == 4
     shares: dict[tuple[int, str], float] = {}
     for base, _, word, _, share in words:

@@ -219,7 +219,7 @@ def test_cut_prompts_are_counted(make_job, caplog) -> None:
 
 def test_tensorboard_and_progress_go_to_the_log_folder_alone(make_job, monkeypatch, tmp_path) -> None:
     plain = run(make_job("a"))
-    job, logs = make_job("b", systems={"tensorboard": True}), tmp_path / "logs"
+    job, logs = make_job("b", systems={"tracker": "tensorboard"}), tmp_path / "logs"
     monkeypatch.setenv("SNAKEDVC_LOG_DIR", str(logs))
     assert run(job) == plain
     events = EventAccumulator(str(logs / "tensorboard")).Reload()

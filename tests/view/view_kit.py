@@ -127,6 +127,23 @@ def write_preset(artifacts: Path, layers: tuple[int, ...] = LAYERS) -> Path:
     return artifacts
 
 
+def write_evaluation(artifacts: Path, run: str = "full", seed: int = 1) -> None:
+    """Two samples of a problem on benchmark B, the first every hostile text and wrong, and one of a problem on A."""
+    keys = {"run": run, "seed": seed, "step": 2}
+    ids = {"A": [[24, 25]], "B": [list(range(len(HOSTILE))), [23]]}
+    for name, of in ids.items():
+        n = len(of)
+        both = {"benchmark": [name] * n, "prompt_id": [f"prompt-{n - 1}"] * n, "sample": list(range(n))}
+        scores = {"answer": ["<b>7</b>"] * n, "correct": [i > 0 for i in range(n)], "correct_alt": [False] * n}
+        scores |= {"n_tokens": [len(t) for t in of]}
+        texts = {"text": ["".join(VOCAB[i] for i in t) for t in of], "n_prompt": [N_PROMPT] * n, "token_ids": of}
+        texts |= {"finish_reason": ["length"] * n, "rollout_logprobs": [[-0.1 * i for i in range(len(t))] for t in of]}
+        for folder, table, columns in (("evaluate", "scores", scores), ("evaluated", "evaluated", texts)):
+            root = artifacts / folder / f"{run}-s{seed}"
+            write_step(root, table, TABLES[table], both | columns, **keys, name=name)
+            write_manifest(root)
+
+
 @contextmanager
 def served(store: Store) -> Iterator[str]:
     """The address of a server over this store; nothing but the test refreshes it."""

@@ -86,9 +86,15 @@ def push(cache: Cache, extra: list[Record]) -> tuple[int, int]:
     names = cache.objects(md5 for record in [*records, *extra] for md5 in record.made.values())
     # Objects that `dvc gc` deleted here cannot be sent.
     present = {name for name in names if cache.object_path(name).exists()}
-    result = repo.cloud.push(_hashes(present))
-    if result.failed:
-        raise ProjectError(f"push: {len(result.failed)} objects could not be sent; push again")
-    # Send the records last, so that everyone who sees a record finds its objects.
-    repo.stage_cache.push(None)
+    try:
+        result = repo.cloud.push(_hashes(present))
+        if result.failed:
+            raise ProjectError(f"push: {len(result.failed)} objects could not be sent; push again")
+        # Send the records last, so that everyone who sees a record finds its objects.
+        repo.stage_cache.push(None)
+    except ProjectError:
+        raise
+    except Exception as e:  # each kind of remote has errors of its own
+        said = " ".join(str(e).split()) or type(e).__name__
+        raise ProjectError(f"push: the remote {repo.config['core']['remote']} did not take it: {said}") from None
     return len(records), len(result.transferred)

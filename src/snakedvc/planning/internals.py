@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from snakemake.io import ancient, directory
+from snakemake.io import ancient, directory, report
 from snakemake.settings.types import RerunTrigger
 from snakemake_interface_storage_plugins.io import Mtime
 
 from snakedvc.errors import ProjectError
 
 PINNED = "9.27"
-__all__ = ["Snakemake", "ancient", "check_pins", "directory", "plans"]
+__all__ = ["Snakemake", "ancient", "check_pins", "directory", "plans", "report"]
 # What is read from the workflow, by dotted name.
 READ = (
     "is_main_process",

@@ -25,7 +25,7 @@ from typing import Any
 from snakedvc.dvcfiles.pipeline import DVC_YAML, Pipeline, Stage, load_pipeline
 from snakedvc.dvcfiles.seen import Given
 from snakedvc.errors import ProjectError
-from snakedvc.planning.internals import directory, plans
+from snakedvc.planning.internals import directory, plans, report
 
 RULES = str(Path(__file__).with_name("stages.smk"))
 # What a job asks for beside its resources, with the defaults.
@@ -61,6 +61,7 @@ class Stages:
         needs: Needs | None = None,
         refused: Mapping[str, str] | None = None,
         told: Told | None = None,
+        reported: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         """`workflow`: Snakemake's workflow in the process that plans; None in the process of a single job.
 
@@ -68,11 +69,13 @@ class Stages:
         `priority`, `local` (it runs where Snakemake runs) and `conda` (an environment file).
         `refused`: stages that cannot run under these params, each with a line that says why.
         `told(outputs)`: what to say at the end of a run that succeeded, of the outputs that were asked for.
+        `reported`: outputs that belong into Snakemake's report, each with the options of its report().
         """
         self.pipeline: Pipeline = load_pipeline()
         self._workflow, self._needs = workflow, needs
         self._refused = refused or {}
         self._told = told
+        self._reported = reported or {}
 
     @cached_property
     def _plan(self) -> Any:
@@ -141,7 +144,11 @@ class Stages:
 
     def outputs(self, name: str) -> list[str]:
         """Output patterns: `${item.x}` becomes `{x}`; a path without suffix is a folder."""
-        return [p if Path(p).suffix else directory(p) for p in self.pipeline.out_patterns(name)]
+        return [self._output(path) for path in self.pipeline.out_patterns(name)]
+
+    def _output(self, path: str) -> str:
+        flagged = path if Path(path).suffix else directory(path)
+        return report(flagged, **self._reported[path]) if path in self._reported else flagged
 
     def all_outputs(self, name: str) -> list[str]:
         """Every configured output of stage `name`."""
@@ -199,6 +206,7 @@ def open_stages(
     needs: Needs | None = None,
     refused: Mapping[str, str] | None = None,
     told: Told | None = None,
+    reported: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Stages:
     """The stages for the Snakefile that `workflow` reads.  A mistake in the project ends Snakemake with one line.
 
@@ -207,7 +215,7 @@ def open_stages(
     os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
     try:
         # The process of a single job plans nothing.
-        stages = Stages(workflow if workflow.is_main_process else None, needs, refused, told)
+        stages = Stages(workflow if workflow.is_main_process else None, needs, refused, told, reported)
         if workflow.is_main_process:
             stages.check()
             atexit.register(stages.say_what_is_there)

@@ -5,6 +5,7 @@ A subcommand's module is imported when it is asked for.  So `spectrum --help` an
 
 import argparse
 import importlib
+import keyword
 import sys
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -38,6 +39,12 @@ COMMANDS = {
         'sql "SELECT run, avg(reward) FROM responses GROUP BY ALL"',
     ),
     "view": Command("look at the tokens in the browser, live while a run trains", "view --port 8765", False),
+    "export": Command("write the token log as a dataset folder, or a trained policy as a model folder", "export log/"),
+    "import": Command(
+        "take responses that verl, TRL or prime-rl dumped as a preset that scores them",
+        "import verl rollouts/ --policy Qwen/Qwen3-0.6B --revision COMMIT --name theirs",
+        False,
+    ),
     "impact": Command(
         "list the stages that a change of a file would invalidate",
         "impact src/tokenspectrum/counter.py",
@@ -117,7 +124,9 @@ def _parser(configured: Collection[str]) -> argparse.ArgumentParser:
             name, help=command.help, description=command.help, epilog=f"example: spectrum {command.example}"
         )
         if name in configured:
-            importlib.import_module(f"{command.room}.{name}").configure(one)
+            # A word of the language cannot be a module's name.
+            module = f"{name}_" if keyword.iskeyword(name) else name
+            importlib.import_module(f"{command.room}.{module}").configure(one)
     return top
 
 
@@ -129,6 +138,8 @@ def main(argv: list[str] | None = None) -> None:
         for name, value in vars(args).items():
             if isinstance(value, Path):  # as the caller wrote it, from where the caller stands
                 setattr(args, name, value.absolute())
+            if isinstance(value, list):
+                setattr(args, name, [one.absolute() if isinstance(one, Path) else one for one in value])
         from tokenspectrum.cli.project import enter_project
 
         enter_project()

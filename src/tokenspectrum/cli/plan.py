@@ -25,13 +25,18 @@ from tokenspectrum.params.root import Params, load_params
 from tokenspectrum.params.sampling import SamplingParams
 from tokenspectrum.policy.shape import shape_of, weights
 from tokenspectrum.systems import memory
-from tokenspectrum.systems.volume import checkpoint_bytes, driver_bytes, log_rows, policy_bytes
+from tokenspectrum.systems.volume import checkpoint_bytes, driver_bytes, log_rows, policy_bytes, sample_tokens
 from tokenspectrum.tables import attention, tokens
+from tokenspectrum.tokenlog.reader import read_manifest
+from tokenspectrum.tokenlog.writer import MANIFEST
 from tokenspectrum.training.backends.verl.config import VerlFiles, config_of, resolve
 
 MEASURED = Path("benchmarks/trainer.csv")
 # What benchmarks/trainer.py allows a row of these tables to take.
 MOST_BYTES = {"tokens": 16.0, "attention": 20.0}
+# Of a token of an evaluation sample, its text included: the tiny preset's probe written as that table, and at most, an
+# id and a log-probability of 4 bytes each and a text of 4.
+EVALUATED_BYTES = (1.4, 12.0)
 TINY_VOCABULARY = 1024  # the tiny tokenizer's cap
 CHECKPOINTS_KEPT = 2
 WIDTH = 120  # of the tables, for a terminal and a pipe alike
@@ -79,6 +84,20 @@ def read_measured() -> dict[str, float]:
     }
 
 
+def find_problems(params: Params) -> int | None:
+    """How many benchmark problems there are: those that were made, else those that the params name by number."""
+    made = Path("artifacts") / params.preset / "prompts/benchmarks"
+    if (made / MANIFEST).is_file():
+        return sum(facts["rows"] or 0 for facts in read_manifest(made)["files"].values())
+    total = 0
+    for benchmark in params.prompts.benchmarks:
+        known = [n for n in (getattr(benchmark.source, "n", None), benchmark.limit) if n is not None]
+        if not known:
+            return None
+        total += min(known)
+    return total
+
+
 def phase_table(phase: memory.Phase, gpu_bytes: float) -> Table:
     """One phase, part by part."""
     table = Table(title=f"{phase.name}: a GPU's memory", title_justify="left")
@@ -110,6 +129,14 @@ def volume_table(params: Params, count: int, response_tokens: int) -> Table:
     for name, n in (("tokens", rows.tokens), ("attention", rows.attention)):
         each, most = measured[name], MOST_BYTES[name]
         add(name, n, each * n, most * n, f"{each:g}; {most:g} allowed")
+    problems = find_problems(params)
+    if problems is None:
+        table.add_row("evaluation samples", "after prompts", "", "", "", "problems are counted there")
+    else:
+        longest_or = min(response_tokens, params.evaluate.max_response_tokens)
+        n = sample_tokens(params.evaluate, problems, longest_or)
+        each, most = EVALUATED_BYTES
+        add("tokens of evaluation samples", n, each * n, most * n, f"{each:g}; {most:g} allowed")
     kept = checkpoint_bytes(count, CHECKPOINTS_KEPT)
     add("checkpoints while it trains", None, kept, None, f"12 a weight, the newest {CHECKPOINTS_KEPT} kept")
     add("policies that it leaves", None, policy_bytes(params.train, count, 4), None, "4 a weight")

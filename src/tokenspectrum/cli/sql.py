@@ -33,7 +33,7 @@ def read_query(args: argparse.Namespace) -> str:
         raise UserError(f"{where}: cannot be read (not UTF-8: byte 0x{e.object[e.start]:02x})") from None
 
 
-def _rebuild(stack: ExitStack, artifacts: Path) -> tuple[Path, list[Any]]:
+def rebuilt(stack: ExitStack, artifacts: Path) -> tuple[Path, list[Any]]:
     """The database and what became of its sources; in a temporary folder where results/ cannot be written."""
     from tokenspectrum.params.base import read_sections
     from tokenspectrum.params.replicates import ExtraRuns, Replicates
@@ -91,7 +91,7 @@ def _run(args: argparse.Namespace) -> None:
     statement = check_query(read_query(args))
     artifacts = Path("artifacts")
     with ExitStack() as stack:
-        database, found = _rebuild(stack, artifacts)
+        database, found = rebuilt(stack, artifacts)
         _notes(found, statement.query)
         connection = stack.enter_context(open_locked(database, [artifacts]))
         try:

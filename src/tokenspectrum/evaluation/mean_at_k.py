@@ -6,8 +6,9 @@ uniforms.  Knows the protocol of engines.  Knows no run, no training step and no
 
 import itertools
 import json
+from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -19,9 +20,19 @@ from tokenspectrum.reward.alternative import math_verify_correct
 from tokenspectrum.rollout.engine import RolloutEngine, check_groups
 from tokenspectrum.rollout.parts import Codec, Place, in_parts
 from tokenspectrum.rollout.questions import Question, encode_questions
-from tokenspectrum.rollout.types import Sampling
+from tokenspectrum.rollout.types import Response, Sampling
 
 DOMAIN = "evaluate"  # of the draws: never those of training under the same seed
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What can be read of a sample later.  Arrays, for a benchmark has many millions of tokens: eight bytes a token."""
+
+    text: str
+    n_prompt: int
+    token_ids: array  # of int32
+    rollout_logprobs: array  # of float32, nats
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,7 @@ class Sample:
     n_tokens: int
     finished: bool  # ended by itself, not by the limit
     n_dropped: int  # tokens of the prompt cut on the left
+    kept: Kept | None = field(default=None, repr=False)
 
 
 def sample_benchmark(
@@ -50,12 +62,14 @@ def sample_benchmark(
     chunk: int,
     place: Place,
     facts: Mapping[str, Any],
+    keep: bool = False,
     report: Callable[[int], None] = lambda done: None,
 ) -> list[Sample]:
     """`sampling.n` judged responses to each question, question by question.
 
     `chunk` problems go to the engine at once, which changes samples by float noise only.  They are kept at `place` as
-    they are judged; `facts` says with which policy and in which precision.  `report` is called with the number of
+    they are judged; `facts` says with which policy and in which precision.  `keep`: each sample has its text, tokens
+    and log-probabilities.  `report` is called with the number of
     problems done.  Raises UserError if the engine returns more or fewer responses than asked for.
     """
 
@@ -79,6 +93,7 @@ def sample_benchmark(
                     n_tokens=len(response.token_ids),
                     finished=response.finish_reason == "stop",
                     n_dropped=prompt.n_dropped,
+                    kept=_kept(text, response) if keep else None,
                 )
             )
         return [samples[first : first + sampling.n] for first in range(0, len(samples), sampling.n)]
@@ -89,18 +104,30 @@ def sample_benchmark(
         "seed": seed,
         "max_prompt_tokens": max_prompt_tokens,
         "integer_sources": list(integer_sources),
+        "keep": keep,
         "questions": [asdict(question) for question in questions],
     }
     groups = in_parts(place, decided, range(len(questions)), chunk, make, _CODEC, report)
     return list(itertools.chain.from_iterable(groups))
 
 
+def _kept(text: str, response: Response) -> Kept:
+    return Kept(text, len(response.prompt_token_ids), array("i", response.token_ids), array("f", response.logprobs))
+
+
 def _pack(groups: list[list[Sample]]) -> bytes:
-    return json.dumps([[asdict(sample) for sample in group] for group in groups]).encode()
+    return json.dumps([[asdict(sample) for sample in group] for group in groups], default=list).encode()
 
 
 def _unpack(payload: bytes) -> list[list[Sample]]:
-    return [[Sample(**fields) for fields in group] for group in json.loads(payload)]
+    return [[_sample(fields) for fields in group] for group in json.loads(payload)]
+
+
+def _sample(fields: dict[str, Any]) -> Sample:
+    if (kept := fields["kept"]) is not None:
+        arrays = {"token_ids": array("i", kept["token_ids"]), "rollout_logprobs": array("f", kept["rollout_logprobs"])}
+        fields = fields | {"kept": Kept(**(kept | arrays))}
+    return Sample(**fields)
 
 
 _CODEC = Codec(_pack, _unpack)

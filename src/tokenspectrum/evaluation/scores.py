@@ -1,14 +1,20 @@
-"""Evaluate policies on every benchmark of a folder, and write the table `scores`: one file a benchmark and step.
+"""Evaluate policies on every benchmark of a folder, and write two tables: one file a benchmark and step.
+
+`scores` says what was right, and results are made of it.  `evaluated` has the texts and tokens, in a folder of its own.
 
 A policy is given as (step, folder); the base policy's step is 0.  Judged samples are kept as parts, so a killed stage
 goes on after its last part.  Knows folders and tables.
 """
 
 import logging
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from tokenspectrum.evaluation.mean_at_k import Sample, sample_benchmark, summarise
 from tokenspectrum.params.evaluate import EvaluateParams
@@ -19,7 +25,7 @@ from tokenspectrum.rollout.questions import Question, read_questions
 from tokenspectrum.rollout.types import Sampling
 from tokenspectrum.systems.params import SystemsParams
 from tokenspectrum.systems.progress import Progress
-from tokenspectrum.tables.scores import SCHEMA
+from tokenspectrum.tables import evaluated, scores
 from tokenspectrum.tokenlog.writer import write_json, write_manifest, write_step
 
 log = logging.getLogger(__name__)
@@ -37,8 +43,14 @@ class Evaluation:
     dtype: str  # that the policy computes in
 
 
-def write_scores(evaluation: Evaluation, policies: Sequence[tuple[int, Path]], benchmarks: Path, out: Path) -> None:
-    """Write `out`: scores/run=/seed=/step=/<benchmark>.parquet, summary.json, and last the manifest."""
+def write_scores(
+    evaluation: Evaluation, policies: Sequence[tuple[int, Path]], benchmarks: Path, out: Path, samples_out: Path
+) -> None:
+    """Write `out`: scores/run=/seed=/step=/<benchmark>.parquet, summary.json, and last the manifest.
+
+    `samples_out` gets evaluated/run=/seed=/step=/<benchmark>.parquet and a manifest.  Without `keep_samples` the
+    manifest lists nothing.
+    """
     questions = read_questions(benchmarks)
     summary: dict[str, dict[str, Any]] = {}
     with (
@@ -53,24 +65,43 @@ def write_scores(evaluation: Evaluation, policies: Sequence[tuple[int, Path]], b
                 facts = summarise(samples, evaluation.params.samples)
                 summary[str(step)][benchmark] = facts
                 _log(evaluation, step, benchmark, facts)
-                write_step(
-                    out,
-                    "scores",
-                    SCHEMA,
-                    columns(benchmark, samples),
-                    run=evaluation.run,
-                    seed=evaluation.seed,
-                    step=step,
-                    name=benchmark,
-                )
+                key = {"run": evaluation.run, "seed": evaluation.seed, "step": step}
+                write_step(out, "scores", scores.SCHEMA, columns(benchmark, samples), **key, name=benchmark)
+                if evaluation.params.keep_samples:
+                    texts = sample_columns(benchmark, samples)
+                    write_step(samples_out, "evaluated", evaluated.SCHEMA, texts, **key, name=benchmark)
     write_json(out / "summary.json", {"k": evaluation.params.samples, "steps": summary})
     write_manifest(out)
+    samples_out.mkdir(parents=True, exist_ok=True)
+    write_manifest(samples_out)
 
 
 def columns(benchmark: str, samples: Sequence[Sample]) -> dict[str, Any]:
     """Columns of the table `scores`."""
     names = ("prompt_id", "sample", "answer", "correct", "correct_alt", "n_tokens")
     return {"benchmark": [benchmark] * len(samples)} | {name: [getattr(s, name) for s in samples] for name in names}
+
+
+def sample_columns(benchmark: str, samples: Sequence[Sample]) -> dict[str, Any]:
+    """Columns of the table `evaluated`; its rows have the order of those of `scores`."""
+    kept = [sample.kept for sample in samples if sample.kept is not None]
+    ids, logprobs = ([getattr(k, name) for k in kept] for name in ("token_ids", "rollout_logprobs"))
+    return {
+        "benchmark": [benchmark] * len(samples),
+        "prompt_id": [s.prompt_id for s in samples],
+        "sample": [s.sample for s in samples],
+        "text": [k.text for k in kept],
+        "n_prompt": [k.n_prompt for k in kept],
+        "finish_reason": ["stop" if s.finished else "length" for s in samples],
+        "token_ids": _lists(ids, np.int32),
+        "rollout_logprobs": _lists(logprobs, np.float32),
+    }
+
+
+def _lists(arrays: Sequence[array], dtype: type) -> pa.ListArray:
+    """One list a sample, without a Python object for each number."""
+    ends = np.cumsum([0, *map(len, arrays)]).astype(np.int32)
+    return pa.ListArray.from_arrays(ends, np.concatenate([np.zeros(0, dtype), *(np.asarray(a, dtype) for a in arrays)]))
 
 
 def _judged(
@@ -101,6 +132,7 @@ def _judged(
                     chunk=prompts_at_once(params.engine, systems, params.samples),
                     place=place,
                     facts=facts | {"benchmark": benchmark},
+                    keep=params.keep_samples,
                     report=lambda n, before=done: progress.update(before + n),
                 ),
             )

@@ -25,3 +25,7 @@ class EvaluateParams(Frozen):
         min_length=1,
         description="checkpoints of a trained policy to evaluate; train.keep_steps keeps those before final",
     )
+    keep_samples: bool = Field(
+        default=True,
+        description="whether each sample's text, tokens and log-probabilities are kept, to be read",
+    )

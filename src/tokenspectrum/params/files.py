@@ -17,8 +17,8 @@ from tokenspectrum.results.asked import asked_files
 
 def named_files(stage: str, params: Mapping[str, Any]) -> list[str]:
     """Paths of the files that the params of `stage` name, sorted: relative ones from the project's root."""
-    found = {"prompts": _problem_files, "policy": _checkpoint_files}.get(stage)
-    section = params.get(stage)
+    name, found = _READ_BY.get(stage, (stage, None))
+    section = params.get(name)
     if found is None:
         return asked_files(stage, params)
     return sorted(set(found(section))) if isinstance(section, Mapping) else []
@@ -43,3 +43,20 @@ def _checkpoint_files(policy: Mapping[str, Any]) -> Iterator[str]:
     patterns = (*CONFIGS, INDEX, "*.safetensors", *TOKENIZER)
     there = [p for pattern in patterns for p in Path(source).glob(pattern)] if os.path.isdir(source) else []
     yield from [p.as_posix() for p in there if p.is_file()] or [Path(source).as_posix()]
+
+
+def _given_file(rollouts: Mapping[str, Any]) -> Iterator[str]:
+    """Responses that were sampled elsewhere."""
+    given = rollouts.get("given")
+    path = given.get("path") if isinstance(given, Mapping) else None
+    if isinstance(path, str):
+        yield path
+
+
+# Stage -> the section that it reads, and the files that this names.
+_READ_BY = {
+    "prompts": ("prompts", _problem_files),
+    "policy": ("policy", _checkpoint_files),
+    "sample": ("rollouts", _given_file),
+    "rollouts": ("rollouts", _given_file),
+}

@@ -41,6 +41,10 @@ def stamp(figure: Figure, text: str) -> None:
 def written(figure: Figure, kind: str) -> bytes:
     """The figure in one of `FORMATS`.  It grows as far as it must, so that no legend or caption is cut."""
     out = io.BytesIO()
+    metadata = FORMATS[kind]
+    if kind == "png":  # its words go with it: a report shows them as text
+        words = " ".join(" ".join(text.get_text() for text in figure.texts).split())
+        metadata = metadata | {"Description": words}
     with matplotlib.rc_context({"svg.hashsalt": "tokenspectrum"}):
-        figure.savefig(out, format=kind, metadata=FORMATS[kind], bbox_inches="tight", pad_inches=MARGIN)
+        figure.savefig(out, format=kind, metadata=metadata, bbox_inches="tight", pad_inches=MARGIN)
     return out.getvalue()

@@ -22,7 +22,13 @@ from tokenspectrum.tokenlog.writer import atomic_path
 STORAGE = "v1.2.0"
 MACROS = ("queries/macros.sql", "queries/partitions.sql", "queries/quadrants.sql")
 # The stage that fills a table, where the folder's name does not say it.
-MADE_BY = {"vocab": "policy", "attention": "tokens", "metrics": "train"}
+MADE_BY = {
+    "vocab": "policy",
+    "attention": "tokens",
+    "metrics": "train",
+    "evaluated": "evaluate",
+    "evaluated_base": "evaluate_base",
+}
 
 
 @dataclass(frozen=True)

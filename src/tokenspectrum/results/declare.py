@@ -76,6 +76,8 @@ class Result:
     """Its SQL file, where the rows of that are the whole answer; else `compute` in result.py makes it."""
     asks: tuple[str, ...] = ()
     """Names of other results whose CSV it reads, of those that the params have what it takes for."""
+    metrics: tuple[str, ...] = ()
+    """Columns that `dvc metrics` shows, in a JSON beside the CSV, by the value of the first column."""
     figure: bool = False
     """Whether result.py has `draw`, and so a PNG is drawn from the CSV's rows."""
     page: bool = False
@@ -127,7 +129,7 @@ class Result:
     @property
     def outs(self) -> dict[str, str]:
         """Kind -> path of every file that it makes."""
-        kinds = ["csv", *["png"] * self.figure, *["md"] * self.page]
+        kinds = ["csv", *["json"] * bool(self.metrics), *["png"] * self.figure, *["md"] * self.page]
         return {kind: f"results/{self.name}.{kind}" for kind in kinds}
 
     @property

@@ -16,7 +16,12 @@ from tokenspectrum.results.sources import SOURCES
 
 NOTE = "<!-- Written by `spectrum results --write`; edit the result's folder, not this page. -->"
 IMAGES = Path("docs/images")
-FILES = {"csv": "the numbers", "png": "the figure, drawn from the rows of the CSV", "md": "the page"}
+FILES = {
+    "csv": "the numbers",
+    "json": "the main ones, for `dvc metrics`",
+    "png": "the figure, drawn from the rows of the CSV",
+    "md": "the page",
+}
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

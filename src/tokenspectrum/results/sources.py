@@ -93,4 +93,7 @@ SOURCES = {
     "metrics_more": Source("more/metrics", ("metrics",), "{more}"),
     "evaluate_more": Source("more/evaluate", ("scores",), "{more}"),
     "evaluate_base": Source("evaluate_base", ("scores",), "s{seed}", "base"),
+    "evaluated_more": Source("more/evaluated", ("evaluated",), "{more}"),
+    "evaluated": Source("evaluated", ("evaluated",), _EACH, "{method}"),
+    "evaluated_base": Source("evaluated_base", ("evaluated",), "s{seed}", "base"),
 }

@@ -44,7 +44,7 @@ def judge(
     """Judge the responses to `questions`, equally many to each, and compare them within their question's group.
 
     `limit` is the longest response allowed, from which the overlong penalty is measured.  `elsewhere`, if given,
-    computes the same rewards in other processes.
+    computes the rewards: in other processes, or out of a file.
     """
     n = len(responses) // len(questions)
     texts = response_texts(tokenizer, [response.token_ids for response in responses])
@@ -57,7 +57,9 @@ def judge(
             rewarded.append(reward_response(text, len(response.token_ids), gold, source, reward, limit))
     rewards_R = torch.tensor([s.reward for s in rewarded], dtype=torch.float64)
     group_R = torch.arange(len(questions)).repeat_interleave(n)
-    return Judged(responses, texts, rewarded, group_advantages(rewards_R, group_R))
+    # A single response, which only a file gives, has nothing to be compared with.
+    advantage_R = torch.zeros(len(responses)) if n == 1 else group_advantages(rewards_R, group_R)
+    return Judged(responses, texts, rewarded, advantage_R)
 
 
 def response_columns(judged: Judged) -> dict[str, Any]:

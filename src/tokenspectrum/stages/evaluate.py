@@ -1,6 +1,6 @@
 """Stage `evaluate`: mean@k of one run's trained policies: the final one, and others that params list.
 
-Out: the table `scores` and summary.json.
+Outs: the table `scores` with summary.json, and the table `evaluated`.
 """
 
 import argparse
@@ -24,6 +24,7 @@ def main(argv: list[str] | None = None) -> None:
         "benchmarks": "folder of the benchmarks' problems",
         "policy": "folder of the run's policies, step=<NNNNN> each",
         "out": "folder to write the scores into",
+        "samples": "folder to write texts and tokens of the samples into",
     }.items():
         parser.add_argument(f"--{flag}", type=Path, required=True, help=what)
     parser.add_argument("--run", required=True, help="name of the run, as the tables hold it")
@@ -33,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
         evaluate=EvaluateParams, reward=RewardParams, systems=SystemsParams, **{"train.dtype": PolicyDtype}
     )
     evaluation = Evaluation(args.run, args.seed, params, reward, systems, dtype.root)
-    write_scores(evaluation, chosen_policies(args.policy, params.steps), args.benchmarks, args.out)
+    write_scores(evaluation, chosen_policies(args.policy, params.steps), args.benchmarks, args.out, args.samples)
 
 
 if __name__ == "__main__":

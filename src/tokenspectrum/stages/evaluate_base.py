@@ -25,6 +25,7 @@ def main(argv: list[str] | None = None) -> None:
         "benchmarks": "folder of the benchmarks' problems",
         "policy": "folder of the base policy",
         "out": "folder to write the scores into",
+        "samples": "folder to write texts and tokens of the samples into",
     }.items():
         parser.add_argument(f"--{flag}", type=Path, required=True, help=what)
     parser.add_argument("--seed", type=int, required=True, help="evaluation seed")
@@ -33,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
         evaluate=EvaluateParams, reward=RewardParams, systems=SystemsParams, **{"train.dtype": PolicyDtype}
     )
     evaluation = Evaluation(BASE, args.seed, params, reward, systems, dtype.root)
-    write_scores(evaluation, [(0, args.policy)], args.benchmarks, args.out)
+    write_scores(evaluation, [(0, args.policy)], args.benchmarks, args.out, args.samples)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tokenspectrum.results.csvfile import to_csv
 from tokenspectrum.results.declare import Answer, Result
 from tokenspectrum.results.given import Given, read_given
+from tokenspectrum.results.metricsfile import to_metrics
 from tokenspectrum.results.sources import SOURCES
 from tokenspectrum.results.tables import Tables
 from tokenspectrum.stages.entry import run
@@ -70,6 +71,8 @@ def main(argv: list[str] | None = None) -> None:
     # A row that names its own preset or policy keeps that name.
     rows = [{**row, **{k: v for k, v in given.named.items() if k not in row}} for row in found.rows]
     files = {"csv": to_csv(result.written, rows).encode()}
+    if result.metrics:
+        files["json"] = to_metrics(result.columns, result.metrics, found.rows).encode()
     if result.figure:
         from tokenspectrum.results.canvas import written
 

@@ -16,6 +16,8 @@ from tokenspectrum.params.sampling import SamplingParams
 from tokenspectrum.policy.load import load_tokenizer
 from tokenspectrum.rollout.columns import prompt_columns, sampled_columns
 from tokenspectrum.rollout.drawn import read_shards
+from tokenspectrum.rollout.given import given_prompts, read_given
+from tokenspectrum.rollout.given_rewards import given_rewards
 from tokenspectrum.rollout.judged import judge, response_columns
 from tokenspectrum.rollout.probe import BASE, read_probe
 from tokenspectrum.rollout.questions import encode_questions
@@ -38,9 +40,16 @@ def main(argv: list[str] | None = None) -> None:
     params, sampling, reward = read_sections(rollouts=RolloutsParams, sampling=SamplingParams, reward=RewardParams)
     questions = read_probe(args.prompts, params)
     tokenizer = load_tokenizer(args.policy)
-    prompts = encode_questions(questions, tokenizer, sampling.max_prompt_tokens)
-    answers = read_shards([args.samples / str(shard) for shard in params.shards], prompts, sampling.n)
-    judged = judge(questions, answers, tokenizer, reward, sampling.max_response_tokens)
+    theirs = None
+    if params.given is None:
+        prompts = encode_questions(questions, tokenizer, sampling.max_prompt_tokens)
+    else:
+        rows = read_given(params.given)
+        prompts = given_prompts(rows, questions, sampling.max_prompt_tokens)
+        theirs = given_rewards(rows, tokenizer) if params.given.rewards == "theirs" else None
+    n = params.responses(sampling.n)
+    answers = read_shards([args.samples / str(shard) for shard in params.shards], prompts, n)
+    judged = judge(questions, answers, tokenizer, reward, sampling.max_response_tokens, theirs)
     for table, schema, columns in (
         ("responses", responses.SCHEMA, response_columns(judged)),
         ("sampled", sampled.SCHEMA, sampled_columns(answers)),

@@ -17,7 +17,9 @@ from tokenspectrum.params.base import read_sections
 from tokenspectrum.params.dtype import PolicyDtype
 from tokenspectrum.params.rollouts import RolloutsParams
 from tokenspectrum.params.sampling import SamplingParams
+from tokenspectrum.policy.load import load_tokenizer
 from tokenspectrum.rollout.drawn import draw, drawn_columns
+from tokenspectrum.rollout.given import given_answers, given_prompts, read_given
 from tokenspectrum.rollout.make import make_engine, prompts_at_once
 from tokenspectrum.rollout.parts import kept_parts, policy_facts
 from tokenspectrum.rollout.probe import BASE, dealt, read_probe
@@ -48,16 +50,22 @@ def main(argv: list[str] | None = None) -> None:
     if args.shard not in params.shards:
         raise UserError(f"--shard {args.shard}: rollouts.shards has {', '.join(map(str, params.shards))}")
     questions = dealt(read_probe(args.prompts, params), args.shard, len(params.shards))
-    asked = Sampling(sampling.temperature, sampling.top_p, sampling.max_response_tokens, sampling.n)
+    n = params.responses(sampling.n)
+    asked = Sampling(sampling.temperature, sampling.top_p, sampling.max_response_tokens, n)
     longest = sampling.max_prompt_tokens + sampling.max_response_tokens
     how = {"dtype": dtype.root, "max_tokens": longest}
-    with kept_parts() as place, make_engine(params.engine, args.policy, systems, **how) as (engine, tokenizer):
-        prompts = encode_questions(questions, tokenizer, sampling.max_prompt_tokens)
-        cut = sum(prompt.n_dropped > 0 for prompt in prompts)
-        log.info("%d prompts, %d of them cut on the left to %d tokens", len(prompts), cut, sampling.max_prompt_tokens)
-        chunk = prompts_at_once(params.engine, systems, sampling.n)
-        facts = {"engine": params.engine, "dtype": dtype.root, "policy": policy_facts(args.policy)}
-        answers = draw(engine, prompts, asked, params.seed, chunk, place, facts)
+    if params.given is not None:
+        rows, tokenizer = read_given(params.given), load_tokenizer(args.policy)
+        prompts = given_prompts(rows, questions, sampling.max_prompt_tokens)
+        answers = given_answers(rows, prompts, asked, len(tokenizer))
+    else:
+        with kept_parts() as place, make_engine(params.engine, args.policy, systems, **how) as (engine, tokenizer):
+            prompts = encode_questions(questions, tokenizer, sampling.max_prompt_tokens)
+            chunk = prompts_at_once(params.engine, systems, n)
+            facts = {"engine": params.engine, "dtype": dtype.root, "policy": policy_facts(args.policy)}
+            answers = draw(engine, prompts, asked, params.seed, chunk, place, facts)
+    cut = sum(prompt.n_dropped > 0 for prompt in prompts)
+    log.info("%d prompts, %d of them cut on the left to %d tokens", len(prompts), cut, sampling.max_prompt_tokens)
     write_step(args.out, "drawn", drawn.SCHEMA, drawn_columns(answers), run=BASE, seed=args.base, step=0)
     write_manifest(args.out)
 

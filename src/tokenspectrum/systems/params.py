@@ -81,6 +81,13 @@ class VllmSystems(Frozen):
     )
 
 
+class TrackerResponses(Frozen):
+    """The table of sampled responses that the tracker gets now and then."""
+
+    every: int = Field(default=10, ge=1, description="on steps 1, 1 + every, 1 + 2 every, ...")
+    count: int = Field(default=8, ge=0, description="responses of such a step; 0: no table")
+
+
 class SystemsParams(Frozen):
     """Recorded as provenance with every stage; changing any of it reruns nothing."""
 
@@ -97,7 +104,11 @@ class SystemsParams(Frozen):
         default="cpu", description="where the tokens stage and engine: transformers run; trainer: local is on the CPU"
     )
     checkpoint_every: int = Field(default=10, ge=1, description="training steps between two resumable checkpoints")
-    tensorboard: bool = Field(default=True, description="write TensorBoard events to logs/train/<run>-s<seed>/")
+    tracker: Literal["tensorboard", "wandb", "trackio", "none"] = Field(
+        default="tensorboard",
+        description="where metrics go step by step, in the log folder; wandb and trackio are extras",
+    )
+    tracker_responses: TrackerResponses = TrackerResponses()
     verl: VerlSystems | None = Field(
         default=VerlSystems(), description="for train.trainer: verl; null if it is never used here"
     )

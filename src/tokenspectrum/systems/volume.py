@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from tokenspectrum.params.evaluate import EvaluateParams
 from tokenspectrum.params.sampling import SamplingParams
 from tokenspectrum.params.train import TrainParams
 
@@ -30,6 +31,11 @@ def log_rows(train: TrainParams, sampling: SamplingParams, response_tokens: int)
     tokens = responses * response_tokens
     layers = len(set(train.token_log.layers)) if train.token_log.attention == "streaming" else 0
     return Rows(responses, tokens if train.token_log.tokens == "every_step" else 0, tokens * layers)
+
+
+def sample_tokens(evaluate: EvaluateParams, problems: int, response_tokens: int) -> int:
+    """Tokens of the evaluation samples that one run keeps; 0 if it keeps none."""
+    return evaluate.keep_samples * problems * evaluate.samples * len(set(evaluate.steps)) * response_tokens
 
 
 def checkpoint_bytes(weights: int, kept: int) -> int:

@@ -6,6 +6,7 @@ Not `drawn`: two stages pass it between them, and the tables responses and sampl
 from tokenspectrum.tables import (
     attention,
     attention_rows,
+    evaluated,
     gradients,
     hot_forks,
     metrics,
@@ -36,6 +37,7 @@ MODULES = (
     attention_rows,
     weights,
     scores,
+    evaluated,
     metrics,
     gradients,
     token_gradients,

@@ -7,12 +7,16 @@ policy.
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from tokenspectrum.rollout.judged import response_columns
 from tokenspectrum.systems.board import Board
 from tokenspectrum.systems.progress import Progress
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.record import StepRecord
 from tokenspectrum.training.steplog import summarise, write_tables
 from tokenspectrum.training.workspace import Workspace
+
+# Of the responses that a tracker shows.
+TOLD = ("prompt_id", "text", "answer", "reward", "correct", "n_tokens")
 
 
 class StepLog:
@@ -53,6 +57,8 @@ class StepLog:
         summary = summarise(record, self._layers, self._job.clip_range)
         self._work.add(write_tables(self._work.root, self._job, self._layers, record, summary))
         self._board.add(record.step, summary)
+        told = response_columns(record.rollouts.judged)
+        self._board.responses(record.step, {name: told[name] for name in TOLD})
         shown = {name: summary[name] for name in ("reward", "accuracy", "length")}
         self._progress.update(record.step, **shown)
 

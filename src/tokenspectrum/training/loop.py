@@ -56,9 +56,8 @@ def run(backend: Backend, job: TrainJob, inputs: Inputs, work: Workspace, stop: 
     steps, cut = job.train.steps, []
     label = f"train {job.run} seed {job.seed}"
     logs = log_dir()
-    events = logs / "tensorboard" if job.systems.tensorboard and logs else None
     with (
-        Board(events, done + 1) as board,
+        Board(job.systems, logs, f"{job.run}-s{job.seed}", done + 1) as board,
         Progress(label, steps) as progress,
         StepLog(job, inputs.layers, work, board, progress, behind=backend.overlaps) as log,
     ):

@@ -84,7 +84,7 @@ def _scales(store: Store, used: set[str], keys: list[Key]) -> dict[str, Any]:
     out = {}
     for column in store.columns():
         if column.id in used:
-            values = [column_values(store.steps[key], column) for key in keys if "tokens" in store.steps[key].files]
+            values = [column_values(store.steps[key], column) for key in keys if store.steps[key].has_tokens]
             out[column.id] = asdict(make_scale(np.concatenate([np.zeros(0, np.float32), *values]), column.centre))
     return out
 

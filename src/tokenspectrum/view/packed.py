@@ -85,7 +85,7 @@ class Packed:
         for step, response_ids, first in self.steps[len(self._numbers) : n]:
             number_N = np.zeros(0, np.int32)
             try:
-                if "tokens" in step.files:
+                if step.has_tokens:
                     order = np.argsort(response_ids, kind="stable")
                     at_N = np.searchsorted(response_ids[order], token_keys(step) >> 32)
                     number_N = (order[np.minimum(at_N, len(order) - 1)] + first).astype(np.int32)
@@ -96,7 +96,7 @@ class Packed:
     def _values(self, i: int, column: Column) -> np.ndarray:
         """float32 values of a step's tokens, none where it has none or its file is damaged."""
         step, _, _ = self.steps[i]
-        if "tokens" not in step.files or not self.has(step, column):
+        if not step.has_tokens or not self.has(step, column):
             return np.zeros(0, np.float32)
         try:
             return column_values(step, column)

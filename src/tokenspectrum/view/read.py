@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.tokenlog.reader import read_file
+from tokenspectrum.view import evaluated
 from tokenspectrum.view.columns import PARTS, Column, fields
 from tokenspectrum.view.steps import Step
 
@@ -36,11 +37,15 @@ def _read(path: Path, columns: list[str]) -> pa.Table:
 
 def token_keys(step: Step) -> np.ndarray:
     """int64 N: response_id * 2^32 + position of every logged token, in the order of the table `tokens`."""
+    if "evaluated" in step.files:
+        return _keys(evaluated.tokens(step.files["evaluated"]))
     return _keys(read_parts(step.files["tokens"], ["response_id", "position"]))
 
 
 def column_values(step: Step, column: Column) -> np.ndarray:
     """float32 N: the column for every token of the step in the order of the table `tokens`; NaN where there is none."""
+    if column.id == evaluated.COLUMN and "evaluated" in step.files:
+        return _floats(evaluated.tokens(step.files["evaluated"])["rollout_logprob"])
     if column.table not in step.files:
         return np.full(len(token_keys(step)), np.nan, np.float32)
     if column.table == "tokens":

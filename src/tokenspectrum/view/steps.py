@@ -13,6 +13,7 @@ from typing import Any
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.tokenlog.reader import read_manifest
+from tokenspectrum.view import evaluated
 
 Key = tuple[str, int, int]
 _HIVE = re.compile(r"^(\w+)/run=([^/]+)/seed=(\d+)/(?:step=(\d+)/)?[^/]+\.parquet$")
@@ -35,6 +36,14 @@ class Step:
     @property
     def key(self) -> Key:
         return self.run, self.seed, self.step
+
+    @property
+    def has_responses(self) -> bool:
+        return "responses" in self.files or self.files.keys() >= evaluated.TABLES
+
+    @property
+    def has_tokens(self) -> bool:
+        return "tokens" in self.files or "evaluated" in self.files
 
 
 @dataclass
@@ -86,6 +95,8 @@ def _enter(found: Found, root: Path, name: str, *, live: bool) -> None:
     table, run, seed, step = match.groups()
     if step is None:
         return
+    if table in evaluated.TABLES:
+        run = evaluated.shown_run(run)
     key = (run, int(seed), int(step))
     entry = found.steps.setdefault(key, Step(*key, live=live))
     if live and not entry.live:

@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.view import read
+from tokenspectrum.view import evaluated, read
 from tokenspectrum.view.bins import BINS
-from tokenspectrum.view.columns import PARTS, Column, columns, find_column
+from tokenspectrum.view.columns import PARTS, Column, columns, fields, find_column
 from tokenspectrum.view.filters import Brush, Filters
 from tokenspectrum.view.packed import Packed
 from tokenspectrum.view.prompts import Problems
@@ -88,8 +88,8 @@ class Store:
                 self.problems.update(found.plain, found.policies)
             except UserError as e:
                 self._note(str(e))
-        new = [step for key, step in found.steps.items() if key not in self.steps and "responses" in step.files]
-        new = [step for step in new if not self.refused & set(step.files["responses"])]
+        new = [step for key, step in found.steps.items() if key not in self.steps and step.has_responses]
+        new = [step for step in new if not self.refused & set(_first_files(step))]
         new.sort(key=lambda step: (step.run != "base", step.key))
         for start in range(0, len(new), _AT_ONCE):
             with self._lock:
@@ -104,10 +104,13 @@ class Store:
         for step in steps:
             try:
                 self._look(step)
-                table = read.read_parts(step.files["responses"], list(_KEPT))
+                if "evaluated" in step.files:
+                    table = evaluated.response_rows(step.files["evaluated"], step.files["scores"]).select(list(_KEPT))
+                else:
+                    table = read.read_parts(step.files["responses"], list(_KEPT))
             except UserError as e:
                 self._note(str(e))
-                self.refused.update(step.files["responses"])
+                self.refused.update(_first_files(step))
                 continue
             n = table.num_rows
             self.packed.add(step, table["response_id"].to_numpy().astype(np.int64), self._n)
@@ -123,14 +126,19 @@ class Store:
             tables.append(table)
             self._n += n
         if tables:
-            insert(self.connection, "responses", pa.concat_tables(tables))
+            insert(self.connection, "responses", pa.concat_tables(tables, promote_options="default"))
 
     def _look(self, step: Step) -> None:
         """Which layers and rules a run has, and which columns are empty: read off its first step."""
         run = (step.run, step.seed)
         if run in self._logged:
             return
-        logged = set()
+        logged: set[tuple[str, str | None]] = set()
+        if "evaluated" in step.files:
+            logged.add(("tokens", None))
+            self._parts.setdefault("tokens", Counter()).update([None])
+            others = {f.name for f in fields("tokens")} - {evaluated.COLUMN.partition(".")[2]}
+            self._empty["tokens"] = self._empty.get("tokens", others) & others
         for table, key in PARTS.items():
             if table not in step.files:
                 continue
@@ -223,6 +231,11 @@ class Store:
             words = zip(("column_x", "column_y"), wanted, strict=True)
             with self.turn() as db:
                 yield db, tuple((word, self.packed.names[column.id]) for word, column in words)
+
+
+def _first_files(step: Step) -> list[Path]:
+    """The files that its responses are read from."""
+    return step.files.get("responses", []) or [*step.files["evaluated"], *step.files["scores"]]
 
 
 def _shape(step: Step | None) -> dict[str, int] | None:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.view import evaluated
 from tokenspectrum.view.columns import PARTS
 from tokenspectrum.view.read import align, response_rows, where
 from tokenspectrum.view.sealed import checked, rows
@@ -25,12 +26,17 @@ def strip(store: Store, key: Key, response_id: int) -> dict[str, Any]:
     problems, notes, tokens = store.problems, [], pa.table({})
     if "tokens" in step.files:
         tokens = response_rows(step.files["tokens"], response_id)
+    elif "evaluated" in step.files:
+        tokens = evaluated.tokens_of(step.files["evaluated"], response_id)
+        notes.append("an evaluation sample: of its tokens, the sampler's log-probability alone is logged")
     else:
         notes.append("no tokens were logged at this step")
     ids = tokens["token_id"].to_pylist() if tokens.num_rows else []
     values: dict[str, np.ndarray] = {}
     if ids:
         position_T = tokens["position"].to_numpy().astype(np.int64)
+        if "evaluated" in step.files:
+            values[evaluated.COLUMN] = tokens["rollout_logprob"].to_numpy().astype(np.float32)
         for table in PARTS:
             if table in step.files:
                 try:

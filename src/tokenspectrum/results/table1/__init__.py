@@ -103,6 +103,7 @@ RESULT = Result(
     ),
     params=Table1Params,
     others={"prompts.benchmarks": BenchmarkNames},
+    metrics=("<benchmark>", "Avg", "std", "n", "difference"),
     page=True,
     disagrees=disagrees,
     overturned="A row whose interval includes 0 shows no difference; its mdd says what it could have shown.",

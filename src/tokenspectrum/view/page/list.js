@@ -20,7 +20,7 @@ function item(row) {
     h("span", { class: "meta" }, `${row.run} · s${row.seed} · step ${row.step}`),
     h("span", { class: "meta figures" },
       row.hits ? h("b", { title: "tokens in the brush" }, `${row.hits} hit${row.hits > 1 ? "s" : ""} · `) : null,
-      `${number(row.n_tokens)} tok${row.hits ? "" : ` · R ${number(row.reward)}`}`));
+      `${number(row.n_tokens)} tok${row.hits || row.reward === null ? "" : ` · R ${number(row.reward)}`}`));
 }
 
 function show() {

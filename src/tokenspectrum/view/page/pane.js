@@ -18,7 +18,8 @@ export function makePane(response) {
       h("p", { class: "facts" },
         h("span", { class: facts.correct ? "verdict right" : "verdict wrong" }, facts.correct ? "✓ right" : "✗ wrong"),
         fact("answer", facts.answer ?? "none boxed"), fact("gold", response.problem?.gold ?? "not known"),
-        fact("reward", number(facts.reward)), fact("raw", number(facts.reward_raw)), fact("advantage", number(facts.advantage)),
+        facts.reward === null ? null : [fact("reward", number(facts.reward)), fact("raw", number(facts.reward_raw)),
+          fact("advantage", number(facts.advantage))],
         fact("tokens", `${number(facts.n_tokens)}, ${facts.finish_reason === "length" ? "cut off" : "ended"}`))),
     response.notes.map((note) => h("p", { class: "note" }, note)),
     above, strip);

@@ -1,0 +1,1 @@
+"""Export: what a preset made, as folders that Hugging Face's libraries read.  Sends nothing.  No stage imports it."""

@@ -1,0 +1,154 @@
+"""Records of one step as a preset: problems, the table `given`, and a preset file that names both.
+
+Results need groups of equal size.  So prompts with fewer responses than asked for are left out, and counted.  Knows no
+trainer.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.importing.records import Record
+from tokenspectrum.importing.tokenised import Encoder, Tokenised
+from tokenspectrum.prompts.problem import Problem
+from tokenspectrum.tables.given import SCHEMA
+from tokenspectrum.tokenlog.writer import atomic_path, write_file
+
+_LONGEST_K = 32  # of the tiny preset, which the new one extends
+UNKNOWN = "unknown"  # the gold answer of a problem that was dumped without one
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of the records."""
+
+    step: int
+    prompts: int
+    responses: int
+    n: int
+    longest_prompt: int
+    longest_response: int
+    left_out: int  # responses of prompts with fewer than n, and those beyond n
+    inexact: int  # prompts whose chat template was not found in their text
+    golds: int
+    rewards: int
+
+
+def of_step(records: Iterable[Record], step: int | None) -> list[Record]:
+    """The records of that step; of the last one there is, if None."""
+    every = list(records)
+    if not every:
+        raise UserError("import: the files hold no response that can be imported")
+    steps = sorted({record.step for record in every})
+    wanted = steps[-1] if step is None else step
+    if wanted not in steps:
+        raise UserError(
+            f"--step {wanted}: the files hold {', '.join(map(str, steps[:10]))}{' ...' * (len(steps) > 10)}"
+        )
+    return [record for record in every if record.step == wanted]
+
+
+def write_import(records: Sequence[Record], encoder: Encoder, folder: Path, name: str, n: int | None) -> Imported:
+    """Write folder/problems.jsonl and folder/responses.parquet.  `n`: responses a prompt; None: the most frequent."""
+    groups: dict[str, list[tuple[Record, Tokenised]]] = {}
+    for record in records:
+        tokenised = encoder.encode(record)
+        if not tokenised.problem.strip():
+            raise UserError(f"{record.where}: an empty prompt")
+        problem = Problem(name, tokenised.problem.strip(), record.gold or UNKNOWN)
+        groups.setdefault(problem.prompt_id, []).append((record, tokenised))
+    size = n or Counter(map(len, groups.values())).most_common(1)[0][0]
+    kept = {prompt_id: group[:size] for prompt_id, group in groups.items() if len(group) >= size}
+    if not kept:
+        raise UserError(f"--samples {size}: no prompt has so many responses; the largest group has {_largest(groups)}")
+    rows = [_row(prompt_id, i, *pair) for prompt_id, group in kept.items() for i, pair in enumerate(group)]
+    _problems(folder / "problems.jsonl", name, kept)
+    write_file(folder / "responses.parquet", SCHEMA, {key: [row[key] for row in rows] for key in SCHEMA.names})
+    first = [group[0] for group in kept.values()]
+    return Imported(
+        step=records[0].step,
+        prompts=len(kept),
+        responses=len(rows),
+        n=size,
+        longest_prompt=max(len(row["prompt_token_ids"]) for row in rows),
+        longest_response=max(len(row["token_ids"]) for row in rows),
+        left_out=len(records) - len(rows),
+        inexact=sum(not tokenised.exact for _, tokenised in first),
+        golds=sum(record.gold is not None for record, _ in first),
+        rewards=sum(row["reward"] is not None for row in rows),
+    )
+
+
+def preset_text(imported: Imported, folder: Path, name: str, policy: Mapping[str, Any], theirs: bool) -> str:
+    """The preset's YAML: the tiny one with these problems, these responses and this policy, and no training planned."""
+    hub = json.dumps({"kind": "hub", **policy})
+    # Statistics of the K first and k largest positions are refused where no context has so many.
+    short = imported.longest_prompt + imported.longest_response <= _LONGEST_K
+    counts = "tokens: {top_k: null, fixed_k: null}\ntrain: {token_log: {row_stats: null}}\n\n" if short else ""
+    return f"""\
+# {imported.responses} responses to {imported.prompts} prompts, sampled elsewhere: `spectrum import` wrote this file.
+# Its policy scores them.  `snakemake --profile local results/scatter.csv` needs no training.
+
+extends: tiny
+preset: {name}
+methods: [full, random20, anchor20, explorer20, pred_high20, low2high_mid]
+bases: [1]
+replicates: [{{seed: 1, base: 1}}]
+
+prompts:
+  folder: {folder.as_posix()}
+  decontaminate: false
+  train:
+    - name: {name}
+      source: {{kind: file, path: problems.jsonl, format: simple}}
+  benchmarks:
+    - name: MATH
+      source: {{kind: stand_in, benchmark: math, n: 8, seed: 1}}
+
+policy: {hub}
+
+reward: {{overlong: null}}
+
+{counts}sampling:
+  max_prompt_tokens: {imported.longest_prompt}
+  max_response_tokens: {imported.longest_response}
+
+rollouts:
+  engine: given
+  prompts: {imported.prompts}
+  choose: first
+  given:
+    path: {(folder / "responses.parquet").as_posix()}
+    n: {imported.n}
+    rewards: {"theirs" if theirs else "ours"}
+"""
+
+
+def _row(prompt_id: str, sample: int, record: Record, tokenised: Tokenised) -> dict[str, Any]:
+    if not tokenised.ids:
+        raise UserError(f"{record.where}: an empty response")
+    return {
+        "prompt_id": prompt_id,
+        "sample": sample,
+        "prompt_token_ids": tokenised.prompt_ids,
+        "token_ids": tokenised.ids,
+        "finish_reason": "stop" if tokenised.ended else "length",
+        "logprobs": record.logprobs,
+        "reward": record.reward,
+    }
+
+
+def _problems(path: Path, name: str, groups: Mapping[str, Sequence[tuple[Record, Tokenised]]]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for group in groups.values():
+            record, tokenised = group[0]
+            problem = {"problem": tokenised.problem, "answer": record.gold or UNKNOWN, "data_source": name}
+            file.write(json.dumps(problem, ensure_ascii=False) + "\n")
+
+
+def _largest(groups: Mapping[str, Sequence[Any]]) -> int:
+    return max(map(len, groups.values()))

@@ -1,0 +1,30 @@
+"""The rewards that responses earned elsewhere, in the place of the verifier's.  Knows the rows of the table `given`."""
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedTokenizerBase
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.policy.text import response_texts
+from tokenspectrum.reward import boxed
+from tokenspectrum.reward.rewarded import Rewarded
+from tokenspectrum.rollout.given import Rows
+from tokenspectrum.rollout.judged import Reward
+from tokenspectrum.rollout.questions import Question
+from tokenspectrum.rollout.types import Response
+
+
+def given_rewards(rows: Rows, tokenizer: PreTrainedTokenizerBase) -> Reward:
+    """The rewards that the responses earned there, in the place of the verifier's.  `correct` is a reward above 0."""
+
+    def rewards(questions: Sequence[Question], responses: Sequence[Response]) -> list[Rewarded]:
+        found = []
+        texts = response_texts(tokenizer, [response.token_ids for response in responses])
+        for response, text in zip(responses, texts, strict=True):
+            reward = rows[response.prompt_id][response.sample]["reward"]
+            if reward is None:
+                raise UserError(f"prompt {response.prompt_id}: no reward was given; set rollouts.given.rewards to ours")
+            found.append(Rewarded(boxed.last_boxed(text), reward > 0, reward, reward))
+        return found
+
+    return rewards

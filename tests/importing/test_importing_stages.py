@@ -1,0 +1,209 @@
+"""`spectrum import` as its user runs it: dumps of other trainers, a preset of them, and the stages that score them."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from importing_kit import GOLDS, PROMPTS, TEXTS, write_pairs, write_prime, write_trl, write_verl
+from kit.policy import boxes, write_boxes
+
+from tokenspectrum.cli.main import main
+from tokenspectrum.cli.preset import choose
+from tokenspectrum.errors import UserError
+from tokenspectrum.params.files import named_files
+from tokenspectrum.stages import policy, prompts, result, rollouts, sample, tokens
+from tokenspectrum.tokenlog.reader import read_table
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKENIZER = boxes()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    return write_boxes(tmp_path_factory.mktemp("hub") / "theirs")
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    (tmp_path / "presets").mkdir()
+    shutil.copy(ROOT / "presets/tiny.yaml", tmp_path / "presets")
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SNAKEDVC_PARAMS", raising=False)
+    monkeypatch.delenv("SNAKEDVC_LOG_DIR", raising=False)
+    return tmp_path
+
+
+def encode(text: str) -> list[int]:
+    return TOKENIZER.encode(text, add_special_tokens=False)
+
+
+def score(name: str, *, probe: bool = True) -> Path:
+    """The stages of the probe under preset `name`, as dvc.yaml calls them; the folder of the rollouts."""
+    choose(name, force=True)
+    root = Path("artifacts") / name
+    base = ["--base", "1"]
+    prompts.main(["--out", str(root / "prompts")])
+    at = ["--out", str(root / "policy/1"), "--vocab", str(root / "vocab/1"), "--report", str(root / "report.json")]
+    policy.main(["--benchmarks", str(root / "prompts/benchmarks"), *base, *at])
+    given = ["--prompts", str(root / "prompts/train"), "--policy", str(root / "policy/1"), *base]
+    sample.main([*given, "--shard", "1", "--out", str(root / "sample/1/1")])
+    rollouts.main([*given, "--samples", str(root / "sample/1"), "--out", str(root / "rollouts/1")])
+    if probe:
+        words = ["--rollouts", str(root / "rollouts/1"), "--policy", str(root / "policy/1")]
+        tokens.main([*words, "--out", str(root / "tokens/1"), "--attention", str(root / "attention/1")])
+    return root / "rollouts/1"
+
+
+def test_a_dump_of_verl_is_scored_and_gives_results_without_training(project, checkpoint, capsys):
+    dump = write_verl(project / "rollout_data")
+    main(["import", "verl", str(dump), "--policy", str(checkpoint), "--name", "theirs"])
+    said = capsys.readouterr().out
+    assert "step 10: 12 responses, 4 to each of 3 prompts" in said
+    assert "rewards: as dumped" in said
+    given = "data/imported/theirs/responses.parquet"
+    out = score("theirs")
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    assert named_files("sample", params) == named_files("rollouts", params) == [given]
+    assert named_files("prompts", params) == ["data/imported/theirs/problems.jsonl"]
+    rows = read_table(out, "responses").sort_by("response_id").to_pylist()
+    problems = {row["prompt_id"]: row for row in read_table_of_prompts(out)}
+    assert [row["text"] for row in rows] == [*TEXTS] * 3
+    asked = [problems[row["prompt_id"]]["extra_info"]["problem"] for row in rows]
+    assert asked == [p for p in PROMPTS for _ in TEXTS]
+    for row, prompt in zip(rows, asked, strict=True):
+        assert row["reward"] == float(f"{{{GOLDS[PROMPTS.index(prompt)]}}}" in row["text"])
+        assert row["correct"] == (row["reward"] > 0)
+    sampled = read_table(out, "sampled").to_pylist()
+    assert all(math.isnan(row["rollout_logprob"]) for row in sampled)
+    ends = [row["token_id"] for row in sampled if row["token_id"] == TOKENIZER.eos_token_id]
+    assert len(ends) == len(rows)
+    words = ["--attention", "artifacts/theirs/attention", "--tokens", "artifacts/theirs/tokens"]
+    made = [w for kind, path in results_of("scatter").items() for w in (f"--{kind}", path)]
+    more = [w for s in reads_of("scatter") for w in (f"--{s}", f"artifacts/theirs/{folder_of(s)}")]
+    Path("results").mkdir()
+    result.main(["tokenspectrum.results.scatter.result", *(more or words), *made])
+    assert Path(results_of("scatter")["csv"]).read_text().count("\n") > 1
+
+
+def results_of(name: str) -> dict[str, str]:
+    from tokenspectrum.results.discover import results
+
+    return results()[name].outs
+
+
+def reads_of(name: str) -> tuple[str, ...]:
+    from tokenspectrum.results.discover import results
+
+    return results()[name].reads
+
+
+def folder_of(source: str) -> str:
+    from tokenspectrum.results.sources import SOURCES
+
+    return SOURCES[source].folder
+
+
+def read_table_of_prompts(out: Path) -> list[dict]:
+    from tokenspectrum.tokenlog.reader import read_file
+
+    return read_file(out.parents[1] / "prompts/train/train.parquet").to_pylist()
+
+
+def test_tokens_of_prime_rl_stay_as_they_were(project, checkpoint, capsys):
+    dump = write_prime(project / "prime", encode, TOKENIZER.eos_token_id)
+    main(["import", "prime-rl", str(dump), "--policy", str(checkpoint), "--name", "prime"])
+    assert "step 3: 12 responses, 4 to each of 3 prompts" in capsys.readouterr().out
+    out = score("prime", probe=False)
+    sampled = read_table(out, "sampled").to_pylist()
+    ids = [row["token_id"] for row in sampled if row["response_id"] == 0]
+    assert ids == [*encode(TEXTS[0]), TOKENIZER.eos_token_id]
+    assert {row["rollout_logprob"] for row in sampled} == {-0.5}
+    assert {row["reward"] for row in read_table(out, "responses").to_pylist()} == {0.75}
+    asked = {tuple(row["token_ids"]) for row in read_table(out, "prompt_tokens").to_pylist()}
+    assert asked == {tuple(encode(prompt)) for prompt in PROMPTS}
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_completions_of_trl_earn_the_sum_of_their_rewards(project, checkpoint, chat):
+    dump = write_trl(project / "completions", chat)
+    main(["import", "trl", str(dump), "--policy", str(checkpoint), "--name", "trl"])
+    out = score("trl", probe=False)
+    rows = read_table(out, "responses").sort_by("response_id").to_pylist()
+    assert [row["reward"] for row in rows] == [1.25, 0.25] * 6
+    assert [row["text"] for row in rows] == [*TEXTS] * 3
+    assert {row["finish_reason"] for row in rows} == {"stop"}
+
+
+@pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.parquet"])
+def test_pairs_without_rewards_are_judged_here(project, checkpoint, name):
+    main(["import", "pairs", str(write_pairs(project / name, answer="2")), "--policy", str(checkpoint), "--name", "p"])
+    rows = read_table(score("p", probe=False), "responses").to_pylist()
+    assert {row["text"]: row["correct"] for row in rows} == {TEXTS[0]: True, TEXTS[1]: False, TEXTS[2]: False}
+    assert {row["advantage"] for row in rows} == {0.0}
+
+
+def test_a_limit_cuts_and_groups_of_another_size_are_counted(project, checkpoint, capsys):
+    dump = write_verl(project / "dump")
+    with (dump / "10.jsonl").open("a") as file:
+        file.write(json.dumps({"input": "9+9", "output": "1", "gts": "18", "score": 0.0, "step": 10}) + "\n")
+    command = ["import", "verl", str(dump), "--policy", str(checkpoint), "--name", "cut", "--max-response-tokens", "8"]
+    main([*command, "--rewards", "ours"])
+    said = capsys.readouterr().out
+    assert "left out: 1 responses" in said
+    assert "by the verifier here" in said
+    rows = read_table(score("cut", probe=False), "responses").to_pylist()
+    assert {row["text"]: row["finish_reason"] for row in rows}["12345678"] == "length"
+    assert {row["reward_raw"] for row in rows} == {-2.0, -1.0, 1.0}
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "said"),
+    [
+        ("verl", '{"input": "1"', r"1\.jsonl line 1: not JSON .*was it cut off while it was written\?"),
+        ("verl", '{"input": "1", "step": 1}', "line 1: no field 'output'; it has input, step"),
+        (
+            "verl",
+            '{"input": "1", "output": "2", "step": 1}',
+            "1 responses have no reward, and 1 prompts no gold",
+        ),
+        ("verl", '{"input": " ", "output": "2", "step": 1, "score": 1}', "line 1: an empty prompt"),
+        ("verl", '{"input": "1", "output": "2", "step": 1, "score": "x"}', "'score': found str where a number is due"),
+        ("verl", "[1]", "line 1: expected an object, found list"),
+        ("verl", "", "hold no response that can be imported"),
+        ("prime-rl", '{"schema_version": 2}', "schema_version 2, and 1 is what can be read"),
+        ("prime-rl", '{"schema_version": 1, "token_ids": [1], "loss_mask": []}', "differ in length"),
+        ("pairs", '{"prompt": [{"role": "user"}], "response": ""}', "expected text, or messages with role and content"),
+    ],
+)
+def test_a_dump_that_is_none_is_one_line(project, checkpoint, kind, content, said):
+    (project / "1.jsonl").write_text(content)
+    with pytest.raises(SystemExit, match=said):
+        main(["import", kind, str(project / "1.jsonl"), "--policy", str(checkpoint), "--name", "bad"])
+    assert not (project / "presets/bad.yaml").exists()
+
+
+def test_what_is_not_there_is_one_line(project, checkpoint, capsys):
+    dump = write_verl(project / "dump")
+    ask = ["--policy", str(checkpoint), "--name", "theirs"]
+    with pytest.raises(SystemExit, match="--step 3: the files hold 9, 10"):
+        main(["import", "verl", str(dump), *ask, "--step", "3"])
+    with pytest.raises(SystemExit, match="--samples 5: no prompt has so many responses; the largest group has 4"):
+        main(["import", "verl", str(dump), *ask, "--samples", "5"])
+    with pytest.raises(SystemExit, match="nowhere: no such file or folder"):
+        main(["import", "verl", str(project / "nowhere"), *ask])
+    with pytest.raises(SystemExit, match="a hub id needs --revision"):
+        main(["import", "verl", str(dump), "--policy", "Qwen/Qwen3", "--name", "theirs"])
+    main(["import", "verl", str(dump), *ask])
+    with pytest.raises(SystemExit, match=r"theirs\.yaml: is there already; give another --name, or --force"):
+        main(["import", "verl", str(dump), *ask])
+    given = project / "data/imported/theirs/responses.parquet"
+    given.write_bytes(given.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"responses\.parquet: not a readable Parquet file"):
+        score("theirs", probe=False)
+    given.unlink()
+    with pytest.raises(UserError, match=r"rollouts\.given\.path: .*no such file; run `spectrum import` again"):
+        score("theirs", probe=False)
