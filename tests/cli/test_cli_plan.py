@@ -253,12 +253,12 @@ def test_a_measured_step_takes_the_place_of_the_assumed_one():
 
 def test_trainings_that_rows_share_are_counted_once():
     found = prices(read("qwen3-8b"), 8 * 10**9, 1500, 3600 / 32, 989.0)
-    needs = {"a": (), "b": ("full", "x"), "c": ("full", "y", "x")}
+    needs = {"a": (), "b": ("full", "x"), "c": ("full", "y", "x"), "d": ("full", "x", "y", "full-s9")}
     columns = {c.header: list(c.cells) for c in price_table(found, needs, "result", 2 * found.method + 50).columns}
-    assert columns["result"] == ["a", "b", "c"]
+    assert columns["result"] == ["a", "b", "c", "d"]
     hours = [float(cell.replace(",", "")) for cell in columns["with those above"]]
-    assert hours == pytest.approx([found.probe + k * found.method for k in (0, 2, 3)], abs=0.51)
-    assert columns["fits"] == ["yes", "yes", "no"]
+    assert hours == pytest.approx([found.probe + k * found.method for k in (0, 2, 3, 3 + 1 / 3)], abs=0.51)
+    assert columns["fits"] == ["yes", "yes", "no", "no"]
 
 
 def test_every_result_and_claim_is_priced_by_the_methods_that_it_reads():
@@ -267,6 +267,9 @@ def test_every_result_and_claim_is_priced_by_the_methods_that_it_reads():
     assert by_result(params)["scatter"] == ()
     assert by_claim(params)["A1"] == ("full", "random20")
     assert by_claim(params)["A6"] == ()
+    evidence = by_claim(read("evidence"))
+    assert {"full", "explorer20", "full-s11", "explorer20-s11"} <= set(evidence["A3"])
+    assert "full" in evidence["A10"]
 
 
 def test_a_budget_is_held_against_the_rows(monkeypatch, capsys):

@@ -20,8 +20,9 @@ from tokenspectrum.systems.price import PUBLISHED, Speed, evaluation_hours, prob
 
 @dataclass(frozen=True)
 class Prices:
-    """Hours of a method's training and evaluation on all replicates, and of the probe of all base policies."""
+    """Hours of one training with its evaluation, of a method on all replicates, and of all base policies' probes."""
 
+    run: float
     method: float
     probe: float
     unit: str
@@ -29,11 +30,17 @@ class Prices:
 
 
 def methods_of(result: Result, params: Params) -> tuple[str, ...]:
-    """The methods whose runs a result reads: those of its options, those that it declares, or all that are trained."""
-    own = getattr(getattr(params.analysis, result.name, None), "methods", ())
-    if own or result.methods:
-        return tuple(own or result.methods)
-    return params.methods if any(SOURCES[name].names("method") for name in result.reads) else ()
+    """The methods whose runs a result reads: those of its options, those that it declares, or all that are trained.
+
+    A further run that it reads stands there by its own name, such as full-s9.
+    """
+    own = tuple(getattr(getattr(params.analysis, result.name, None), "methods", ()) or result.methods)
+    if "run_gradients" in result.reads:
+        own = params.run_gradients.methods
+    elif not own and any(SOURCES[name].names("method") for name in result.reads):
+        own = params.methods
+    more = any(SOURCES[name].names("more") for name in result.reads)
+    return own + tuple(extra.run for extra in params.extra_runs if more and extra.method in own)
 
 
 def problems_of(params: Params) -> int:
@@ -55,7 +62,7 @@ def prices(params: Params, weights: int, response: int, step_seconds: float | No
         if step_seconds is None:
             return None
         training = step_seconds * params.train.steps / 3600
-        return Prices(training * n, 0.0, "machine", f"{step_seconds:g} s a step; training alone")
+        return Prices(training, training * n, 0.0, "machine", f"{step_seconds:g} s a step; training alone")
     speed = Speed(tflops)
     step = step_hours(params.train, params.sampling, weights, response, speed, verl.gradient_checkpointing)
     assumed = f"{tflops:g} TFLOP/s a GPU, of which passes reach {speed.passes:.0%} and decoding {speed.decoding:.0%}"
@@ -66,20 +73,25 @@ def prices(params: Params, weights: int, response: int, step_seconds: float | No
     evaluated = evaluation_hours(params.evaluate, problems_of(params), weights, response, speed)
     own = step * params.train.steps + evaluated * len(params.evaluate.steps)
     probe = probe_hours(params.rollouts.prompts, params.sampling, weights, response, speed)
-    return Prices(own * n, probe * len(params.bases), "GPU", how)
+    return Prices(own, own * n, probe * len(params.bases), "GPU", how)
 
 
 def price_table(found: Prices, needs: Mapping[str, Sequence[str]], title: str, budget: float | None) -> Table:
     """A row a result or claim, the cheapest first: what it takes alone, and with all rows above it."""
-    head = f"{found.unit}-hours by {title}, a method {found.method:,.0f} on all replicates; {found.how}"
+    each = f"a run {found.run:,.0f}, a method {found.method:,.0f} on all replicates"
+    head = f"{found.unit}-hours by {title}, {each}; {found.how}"
     table = Table(title=head, title_justify="left")
     for name in (title, "methods", "alone", "with those above", *(["fits"] if budget is not None else [])):
         table.add_column(name, justify="right" if name in ("alone", "with those above") else "left")
     there: set[str] = set()
+
+    def cost(methods: Iterable[str]) -> float:
+        return found.probe + sum(found.run if "-s" in method else found.method for method in methods)
+
     for name, methods in sorted(needs.items(), key=lambda item: (len(item[1]), item[0])):
         there |= set(methods)
-        together = found.probe + found.method * len(there)
-        cells = [name, shown(methods), f"{found.probe + found.method * len(methods):,.0f}", f"{together:,.0f}"]
+        together = cost(there)
+        cells = [name, shown(methods), f"{cost(methods):,.0f}", f"{together:,.0f}"]
         table.add_row(*cells, *(["yes" if together <= budget else "no"] if budget is not None else []))
     return table
 
