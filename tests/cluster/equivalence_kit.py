@@ -71,6 +71,10 @@ def _rules() -> list[Rule]:
     for kind, (low, high) in ENDS.items():
         s_warm = 3 if "2" in kind else None
         rules.append(make_rule(kind=kind, denominator="all", w_low=low, w_high=high, s_warm=s_warm, **SOFT))
+    low, high = ENDS["low2high"]
+    for kind in ("shuffled", "permuted-entropy", "equal-mean"):
+        ends = {"matches": "low2high", "denominator": "all", "w_low": low, "w_high": high, "s_warm": 3}
+        rules.append(make_rule(kind=kind, **ends, **SOFT))
     # A rule that is added is played with its defaults.
     known = {rule.kind for rule in rules}
     for kind, model in RULES.items():
