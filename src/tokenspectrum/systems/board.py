@@ -51,13 +51,8 @@ class Board:
         return self
 
     def add(self, step: int, values: Mapping[str, Any]) -> None:
-<<<<<<< HEAD
         """Add one point to each curve.  A list becomes its mean; text and what is missing are left out."""
         if self._tracker is None:
-=======
-        """Add one point to each curve.  A number stays, a list becomes its mean; texts and missing values are left out."""
-        if self._writer is None:
->>>>>>> ad75cf0 (Presets evidence and evidence-smoke within their time)
             return
         points = {}
         for name, value in values.items():
