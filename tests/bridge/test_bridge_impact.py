@@ -83,8 +83,12 @@ EDITS = {
     "rollout/heat.py": "evaluate evaluate_base hot_forks policy sample signals train",
     "results/isolation/moments.py": "isolation",
     "training/backends/local/logprobs.py": "gradients train",
+    "training/backends/local/head.py": "gradients train",
     "reward/normalise.py": "evaluate evaluate_base hot_forks policy prompts rollouts signals train",
     "prompts/synthetic.py": "policy prompts",
+    "prompts/gym.py": "prompts",
+    "prompts/solutions.py": "",
+    "policy/gguf.py": "policy",
     "policy/tiny.py": "policy",
     # A result: its own stage, and what all results share.
     "results/curves/result.py": "curves",
@@ -121,12 +125,12 @@ def test_whoever_runs_a_rule_depends_on_its_code(pipeline):
     "room", ["entropy", "weighting", "reward", "training", "rollout", "evaluation", "policy", "prompts"]
 )
 def test_every_file_that_bears_on_a_result_is_in_a_key(pipeline, room):
-    """Of the trainer and the engines, those that the params select; `selfcheck` is for people, not for a stage.
+    """Of the trainer and the engines, those that the params select; `selfcheck` and `solutions` are for people.
 
     `logged` is for run_gradients, which has no job by default.
     """
-    unselected = ("training/backends/verl", "rollout/engines/vllm", "prompts/selfcheck", "rollout/logged")
-    unselected += ("rollout/engines/given",)
+    people = ("prompts/selfcheck", "prompts/solutions")
+    unselected = ("training/backends/verl", "rollout/engines/vllm", "rollout/engines/given", "rollout/logged", *people)
     for path in sorted(Path("src/tokenspectrum", room).rglob("*.py")):
         if not any(part in path.as_posix() for part in unselected):
             assert impact(pipeline, path.as_posix())[0], path

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.policy import GgufPolicy
 from tokenspectrum.policy import gguf as room
-from tokenspectrum.policy.gguf_tokenizer import PIECES
+from tokenspectrum.policy.gguf_tokenizer import PIECES, gguf_tokenizer
 from tokenspectrum.policy.hub import import_gguf
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.rollout.stop import stop_ids_in
@@ -85,6 +85,30 @@ def test_gpt_2_cuts_otherwise(tmp_path, name):
 def test_digits_stand_in_threes_or_alone(name):
     pieces = [piece for piece, _ in PIECES[name]().pre_tokenize_str("a 12345")]
     assert pieces == (["a", "Ġ", "123", "45"] if name == "llama-bpe" else ["a", "Ġ", *"12345"])
+
+
+@pytest.mark.parametrize("prefix", [True, False])
+def test_sentence_piece_is_read_with_its_bytes(prefix):
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    pieces = ["\u2581", *"Whatis7+?", "\u2581i", "\u2581is", "Wh"]
+    fields = {
+        "model": "llama",
+        "tokens": tokens + pieces,
+        "scores": [0.0] * len(tokens) + [-float(i) for i in range(len(pieces))],
+        "token_type": [2, 3, 3] + [6] * 256 + [1] * len(pieces),
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "unknown_token_id": 0,
+        "add_space_prefix": prefix,
+    }
+    tokenizer = gguf_tokenizer({f"tokenizer.ggml.{name}": value for name, value in fields.items()}, "here")
+    text = "What is 7 + é?"
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    start = ["\u2581"] if prefix else []
+    assert tokenizer.convert_ids_to_tokens(ids)[: len(start) + 4] == [*start, "Wh", "a", "t", "\u2581is"]
+    assert {"<0xC3>", "<0xA9>"} <= set(tokenizer.convert_ids_to_tokens(ids))
+    assert tokenizer.decode(ids) == text
+    assert (tokenizer.eos_token, tokenizer.bos_token, tokenizer.unk_token) == ("</s>", "<s>", "<unk>")
 
 
 def test_the_file_says_which_tokens_begin_end_and_pad(tmp_path):

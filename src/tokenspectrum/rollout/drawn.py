@@ -39,6 +39,7 @@ def draw(
         asked = [prompts[i] for i in items]
         answers = engine.generate(asked, sampling, seed, 0)
         check_groups(answers, asked, sampling.n)
+        progress.count(sum(len(answer.token_ids) for answer in answers))
         return [answers[first : first + sampling.n] for first in range(0, len(answers), sampling.n)]
 
     decided = {

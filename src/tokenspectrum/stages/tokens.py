@@ -50,6 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     options = params.model_dump(include={"alignment", "local_window", "top_k", "fixed_k", "support"})
 
     def measure(responses: Sequence[Response], rows: Sequence[tuple[int, int]]) -> Statistics:
+        progress.count(sum(len(response.token_ids) for response in responses))
         return measure_responses(model, responses, layers=layers, rows=rows, micro_batch=systems.micro_batch, **options)
 
     with kept_parts() as place, Progress("tokens", total=len(probe.responses)) as progress:

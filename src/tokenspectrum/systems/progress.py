@@ -1,5 +1,7 @@
 """Report the progress of a long stage: a line in the log, and a small JSON file that `spectrum watch` draws.
 
+Both say how many tokens a second, where a stage counts them.  The log also has the time left at the pace so far.
+
 Knows no terminal, because training must not import one.
 """
 
@@ -27,19 +29,28 @@ class Progress:
     def __init__(self, label: str, total: int) -> None:
         self.label, self.total = label, total
         self._started = self._written = self._logged = 0.0
+        self._tokens = 0
 
     def __enter__(self) -> "Progress":
         self._started = time.time()
         self.update(0)
         return self
 
+    def count(self, tokens: int) -> None:
+        """Record that so many more tokens were sampled or measured by this process."""
+        self._tokens += tokens
+
     def update(self, done: int, **fields: float) -> None:
         """Record that `done` of `total` units are done."""
         now, last = time.time(), done >= self.total
+        if self._tokens and now > self._started:
+            fields["tokens_a_second"] = self._tokens / (now - self._started)
         if last or now - self._logged >= _LOG_EVERY_S:
             self._logged = now
             shown = " ".join(f"{k} {v:.4g}" for k, v in fields.items())
-            _log.info("%s %d/%d %s", self.label, done, self.total, shown)
+            left = (now - self._started) * (self.total - done) / done if done else 0.0
+            to_go = f", {left:.0f} s to go" if left else ""
+            _log.info("%s %d/%d %s%s", self.label, done, self.total, shown, to_go)
         folder = log_dir()
         if folder is not None and (last or now - self._written >= _WRITE_EVERY_S):
             self._written = now
