@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -47,6 +48,19 @@ def test_dvc_yaml_and_docs_are_as_the_results_declare_them(project):
     assert HEADING in text
     assert list(drifted(text, results())) == []
     assert command.stale() == []
+
+
+@pytest.mark.parametrize("name", results())
+def test_a_page_has_the_question_the_figure_how_it_is_computed_and_what_would_change_ones_mind(project, name):
+    result, text = results()[name], Path(f"docs/results/{name}.md").read_text()
+    about = (import_module(result.package).__doc__ or "").strip()
+    assert result.question.endswith("?")
+    assert f"**{result.question}**" in text
+    assert about
+    assert about in text
+    assert f"## What would change one's mind\n\n{result.overturned}" in text
+    assert result.overturned
+    assert ("The figure: " in text) == result.figure
 
 
 def test_drift_names_the_result():
