@@ -62,7 +62,7 @@ class Given:
         """The present hash of a file or folder.  A ProjectError if it cannot be read."""
         try:
             now = signature(Path(path))
-            large = now is not None and now[0] >= LARGE
+            large = now is not None and int(now[0]) >= LARGE
             known = _memory(GIVEN) if large else {}
             if large and known.get(path, [None, None])[1] == now:
                 return known[path][0]

@@ -34,9 +34,8 @@ def put_away(pipeline: Pipeline, store: Store, reserved: Collection[str] = ()) -
         with attempt(stage_lock(stage.addr)) as held:
             found = tree.hashes(stage.addr, stage.outs) if held is not None else {}
             # What is edited, or nowhere else, stays.
-            safe = [
-                out for out in there if found.get(out) == last.made.get(out) and not store.cache.missing([found[out]])
-            ]
+            made = {out: md5 for out in there if (md5 := found.get(out)) and md5 == last.made.get(out)}
+            safe = [out for out, md5 in made.items() if not store.cache.missing([md5])]
             remove(safe)
             gone += safe
     if gone:

@@ -126,7 +126,7 @@ class Checked:
         path = step_path(root, "token_gradients", BASE, base, 0)
         if (found := self._read(path, "token_gradients")) is not None:
             layer = resolve_layer(asked.layer, self.params.policy.num_layers)
-            score = attention.filter(pc.equal(attention["layer"], layer))
+            score = attention.filter(pc.field("layer") == layer)
             check_shares(path, found, tokens, table, score, asked.score, self.report)
 
     def _run(self, method: str) -> None:
