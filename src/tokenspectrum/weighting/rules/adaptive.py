@@ -34,7 +34,7 @@ class Adaptive(SoftRule):
         default=0.1, gt=0, description="r waits if mean length moved by more than this fraction between windows"
     )
     cosine: float = Field(
-        default=0.0, ge=-1, le=1, description="r waits if the last gradient probe, where there is one, had less"
+        default=0.0, ge=-1, le=1, description="r waits if the last gradient probe had less; no trainer makes one as yet"
     )
     collapse_length: tuple[float, float] = Field(
         default=(0.5, 1.6), description="r falls if mean length is outside these times that of the first window"
