@@ -62,10 +62,14 @@ def panels(rows: Sequence[Row]) -> Figure:
         line = [row for row in of if row["estimator"] == "expected"]
         axis.plot([r["p"] for r in line], [r["eq9"] for r in line], "-", color="C0", label="eq. 9", linewidth=1)
         axis.plot([r["p"] for r in line], [r["centred"] for r in line], "--", color="C1", label="centred", linewidth=1)
-        for estimator, colour in COLOURS.items():
+        for i, (estimator, colour) in enumerate(COLOURS.items()):
             dots = [row for row in of if row["estimator"] == estimator]
-            axis.plot([r["p"] for r in dots], [r["measured"] for r in dots], "o", color=colour, label=estimator, ms=4)
+            # Beside each other, as they nearly coincide.
+            p = [row["p"] * 1.03 ** (2 * i - 1) for row in dots]
+            axis.plot(p, [row["measured"] for row in dots], "o", color=colour, label=estimator, markersize=4)
         axis.set_xscale("log")
+        axis.set_xticks([r["p"] for r in line], [f"{r['p']:g}" for r in line])
+        axis.minorticks_off()
         axis.set_yscale("log")
         axis.set_title(f"base {base}", fontsize=8)
         axis.set_xlabel("fraction of tokens kept")

@@ -114,9 +114,9 @@ def panels(rows: Sequence[Row], given: Given) -> Figure:
 
 def caption(rows: Sequence[Row], given: Given) -> str:
     """What the panels show, from what was computed."""
-    cut = sorted({row["threshold"] for row in rows}) or [0.0]
+    cut = " to ".join(dict.fromkeys(f"{value:.3g}" for value in sorted({row["threshold"] for row in rows})))
     return (
-        f"Accuracy of each base policy when forks (predictive entropy above {cut[0]:.3g} to {cut[-1]:.3g} nats) are "
+        f"Accuracy of each base policy when forks (predictive entropy above {cut} nats) are "
         f"decoded at another temperature and the others at 1, and the reverse: mean of "
         f"{rows[0]['samples'] if rows else 0} samples over n = {rows[0]['problems'] if rows else 0} problems; bands: "
         f"intervals over {given.own.draws} resamples of problems."

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
 from tokenspectrum.results.declare import Answer
@@ -51,7 +50,7 @@ def panels(rows: Sequence[Row]) -> Figure:
     for axes, run in zip(grid, runs, strict=True):
         for axis, (column, (label, denominator)) in zip(axes, MEASURES.items(), strict=True):
             own = [row for row in rows if (row["run"], row["denominator"]) == (run, denominator)]
-            if run == BASE and column.startswith("online"):
+            if column.startswith("online") and all(row[column] is None for row in own):
                 axis.set_axis_off()
                 continue
             (_dots if run == BASE else _lines)(axis, own, column, subsets)
@@ -84,7 +83,8 @@ def _lines(axis: Axes, rows: Sequence[Row], column: str, subsets: Sequence[str])
         means = [np.mean([row[column] for row in own if row["step"] == step]) for step in steps]
         mark = f"{MARKS[i // 10 % 3]}-"
         axis.plot(steps, means, mark, color=f"C{i}", markersize=3, linewidth=1.2, label=subset)
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    every = sorted({row["step"] for row in rows})
+    axis.set_xticks(every[:: 1 + len(every) // 9])
     axis.set_xlabel("training step")
 
 

@@ -120,9 +120,10 @@ def caption(rows: Sequence[Row], given: Given) -> str:
     """What the panels show, from what was computed."""
     layers, responses = ({row[name] for row in rows} for name in ("layer", "responses"))
     bases = {row["base"] for row in rows}
+    n = " to ".join(map(str, sorted({min(responses, default=0), max(responses, default=0)})))
     return (
-        f"Agreement of two signals within a response, means over n = {min(responses, default=0)} to "
-        f"{max(responses, default=0)} responses of each of {len(bases)} base policies with t intervals; attention at "
-        f"layer {', '.join(map(str, sorted(layers)))}, alignment {given['tokens.alignment']}; top: p = {given.own.p:g} "
+        f"Agreement of two signals within a response, means over n = {n} responses of each of "
+        f"{len(bases)} base policies with t intervals; attention at layer "
+        f"{', '.join(map(str, sorted(layers)))}, alignment {given['tokens.alignment']}; top: p = {given.own.p:g} "
         f"of the tokens of a response."
     )

@@ -86,7 +86,8 @@ def reach(axis: Axes, rows: Sequence[Row]) -> None:
         ]
         axis.plot(range(len(REACH)), shares, "o", color=f"C{i}", markersize=4)
     axis.axhline(1, color="0.7", linewidth=0.8, zorder=0)
-    axis.set_xticks(range(len(REACH)), REACH)
+    axis.set_xticks(range(len(REACH)), [name.replace(" ", "\n") for name in REACH])
+    axis.set_xlim(-0.4, len(REACH) - 0.6)
 
 
 def caption(rows: Sequence[Row], given: Given) -> str:
