@@ -304,9 +304,9 @@ def test_heat_is_the_transformers_engines(engine, policy, heat):
         for answers in (drawn, ours):
             counts = Counter(r.token_ids[0] for r in answers[p * n : (p + 1) * n])
             assert sum(abs(counts[v] / n - float(q)) for v, q in enumerate(prob_V)) / 2 < 0.035
-        first = Counter(r.token_ids for r in drawn[p * n : (p + 1) * n])
-        other = Counter(r.token_ids for r in ours[p * n : (p + 1) * n])
-        assert sum(abs(first[pair] - other[pair]) for pair in first | other) / 2 / n < 0.12
+        # The second token is drawn at a temperature of its own after each first one.
+        second, other = (Counter(r.token_ids[-1] for r in some[p * n : (p + 1) * n]) for some in (drawn, ours))
+        assert sum(abs(second[v] - other[v]) for v in range(VOCAB)) / 2 / n < 0.08
     # Requests without heat are left alone.
     assert ids(engine.generate(PROMPTS, SAMPLING, seed=3, step=5)) == ids(
         engine.generate(PROMPTS, Sampling(1.0, 0.95, 30, 4, Heat(2.0, 1.0, 1.0)), seed=3, step=5)
