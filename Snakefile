@@ -8,6 +8,7 @@ from snakemake.utils import min_version
 
 from snakedvc.planning.snake import RULES, open_stages
 from tokenspectrum.cli.ended import say_what_was_made
+from tokenspectrum.cli.failures import lines
 from tokenspectrum.cli.jobs import needs
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.root import load_params
@@ -24,7 +25,7 @@ try:
     check_stages(results())
     params = load_params()
 except UserError as e:
-    sys.exit(f"error: {e}")
+    sys.exit(lines(str(e)))
 # A result that these params lack something for is left out, and refused if it is asked for by name.
 missing = refused(results(), params)
 made = {name: result for name, result in results().items() if name not in missing}
