@@ -200,6 +200,8 @@ def test_what_is_not_there_is_one_line(project, checkpoint, capsys):
     main(["import", "verl", str(dump), *ask])
     with pytest.raises(SystemExit, match=r"theirs\.yaml: is there already; give another --name, or --force"):
         main(["import", "verl", str(dump), *ask])
+    with pytest.raises(UserError, match="signals: samples continuations, and rollouts"):
+        choose("theirs", force=True, settings=["signals={}"])
     given = project / "data/imported/theirs/responses.parquet"
     given.write_bytes(given.read_bytes()[:-1])
     with pytest.raises(UserError, match=r"responses\.parquet: not a readable Parquet file"):

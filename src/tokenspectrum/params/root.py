@@ -267,6 +267,8 @@ class Params(Frozen):
         for section in ("rollouts", "evaluate"):
             if getattr(self, section).engine == "vllm" and vllm is None:
                 yield f"{section}.engine: vllm needs systems.vllm, which is null; see presets/tiny.yaml"
+        if self.rollouts.engine == "given" and self.signals is not None:
+            yield "signals: samples continuations, and rollouts.engine given samples nothing; set signals to null"
         if self.train.trainer != "verl":
             return
         if verl is None:
