@@ -2,8 +2,8 @@
 
 A Finding has two p-values.  `p_for` is small where the data speak for the claim, `p_against` where they speak
 against it.  Both are two-sided, so that a claim holds by chance no more often than in alpha / 2 of all cases, and
-holds only where the interval lies on the claimed side.  Undefined is None: of fewer than two values, or of values
-without any spread, nothing is known.
+holds only where the interval lies on the claimed side.  Equivalence alone is by two one-sided tests.  Undefined is
+None: of fewer than two values, or of values without any spread, nothing is known.
 """
 
 from collections.abc import Mapping, Sequence
