@@ -10,6 +10,16 @@ from tokenspectrum.results.claims.verdict import FAILS, HOLDS, NOT_RUN, UNDECIDE
 from tokenspectrum.results.given import Given
 
 Row = Mapping[str, Any]
+# What a value is over, for one of them.
+ONE = {
+    "replicates": "replicate",
+    "survivors": "survivor",
+    "seeds": "seed",
+    "responses": "response",
+    "problems": "problem",
+    "batches": "batch",
+    "base policies": "base policy",
+}
 VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_RUN)
 
 
@@ -61,7 +71,7 @@ def table(rows: Sequence[Row]) -> str:
         if row["verdict"] == NOT_RUN:
             body.append([row["id"], row["claim"], NOT_RUN, row["note"], "", "", "", row["published"] or ""])
             continue
-        n = f"{row['n']} {row['of']}" if row["n"] else ""
+        n = f"{row['n']} {ONE.get(row['of'], row['of']) if row['n'] == 1 else row['of']}" if row["n"] else ""
         if row["n"] and row["bases"] and row["of"] != "base policies":
             n += f", {plural(row['bases'], 'base policy')}"
         shown = f"{row['part']}: {short(row['value'])}" if row["part"] else short(row["value"])
