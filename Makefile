@@ -72,13 +72,25 @@ report: setup
 # results/ holds one preset's files at a time, so each preset's are copied.  Nothing is trained on MATH problems.
 DATA ?= data
 PROBED := support scatter quadrants pattern layers strip maps
+TRAINED := table1 curves dynamics geometry deciles estimability isolation
 laptop: setup-laptop
 	$(call laptop,laptop,$(PROBED:%=results/%.csv))
-	$(call laptop,laptop-train,all)
+	python -m tokenspectrum.prompts.solutions --prompts artifacts/laptop/prompts/train \
+		--published '$(abspath $(DATA))/benchmarks/math.jsonl' --out artifacts/laptop/solutions.jsonl
+	spectrum import pairs artifacts/laptop/solutions.jsonl --policy artifacts/laptop/policy/1 \
+		--name laptop_forced --rewards ours --force
+	spectrum preset laptop_forced --force
+	sed -i 's|^  micro_batch: .*|  micro_batch: 4|' params.yaml
+	$(call results,laptop_forced,$(PROBED:%=results/%.csv))
+	$(call laptop,laptop-train,$(TRAINED:%=results/%.csv))
 
 define laptop
 	spectrum preset $(1) --force
 	sed -i 's|^  folder: .*|  folder: $(abspath $(DATA))|' params.yaml
+	$(call results,$(1),$(2))
+endef
+
+define results
 	snakemake --profile local $(2)
 	mkdir -p results/$(1)
 	find results -maxdepth 1 -type f -exec cp {} results/$(1) \;

@@ -52,6 +52,15 @@ def test_another_kind_begins_afresh():
     assert merge({"kind": "x", "p": 1}, {"q": 2}) == {"kind": "x", "p": 1, "q": 2}
 
 
+def test_a_long_text_of_several_lines_comes_back(folder):
+    template = "{% for m in messages %}<|im_start|>" + 'Say: "why\\n"?\n' * 20 + "{{ m['content'] }}\n{% endfor %}"
+    policy = {"kind": "hub", "source": "/models/mine", "num_layers": 3, "chat_template": template}
+    mine = put(folder, yaml.safe_dump({"extends": "small", "policy": policy}))
+    text = render(mine, "")
+    for data in (read_yaml(Path("params.yaml"), text).data, yaml.safe_load(text), YAML(typ="safe").load(text)):
+        assert data["policy"]["chat_template"] == template
+
+
 def test_a_preset_is_its_difference_made_whole(folder):
     small = read_preset("small", folder)
     mine = put(folder, f"# Mine.\nextends: small\n{TWO}train: {{steps: 12}}\nrules: {{low: {{tau: auto}}}}\n")

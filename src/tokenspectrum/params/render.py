@@ -61,7 +61,8 @@ class _Writer:
         about = self.about(at, description)
         head = f"{indent}{scalar(key)}:"
         one = f"{head} {flow(data)}"
-        if self.is_short(at, data, value) and len(one) <= WIDTH:
+        # A text is one line, however long: a chat template.
+        if isinstance(data, str) or (self.is_short(at, data, value) and len(one) <= WIDTH):
             if about and len(f"{one}  # {about}") > WIDTH:
                 yield from _comment(indent, about)
                 about = ""
