@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,8 +11,10 @@ from kit.jobs import make_job, train_params, write_prompts
 from kit.policy import write_letters
 from test_weighting_matched import make_batch
 
+from snakedvc.code.freeze import frozen_copy
 from snakedvc.code.impact import impact
-from snakedvc.dvcfiles.pipeline import load_pipeline
+from snakedvc.dvcfiles.pipeline import Stage, load_pipeline
+from snakedvc.running.inputs import RefusedError, check_keyed_code, keyed_files
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import parse_section
 from tokenspectrum.params.presets import read_preset
@@ -193,3 +196,25 @@ def test_training_calls_it_and_logs_what_it_gave(source, tmp_path):
         assert token["weight"] == pytest.approx(token["predictive_entropy"] * late)
     (row,) = read_table(job.metrics, "metrics").to_pylist()
     assert row["mean_weight"] == pytest.approx(sum(t["weight"] for t in tokens) / len(tokens))
+
+
+def test_training_gets_the_users_files_by_code_json_and_refuses_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("src/pkg/rules").mkdir(parents=True)
+    Path("src/mypkg").mkdir()
+    Path("src/mypkg/rules.py").write_text("one = 1\n")
+    Path("pyproject.toml").write_text('[tool.snakedvc.keyed-by]\n"src/pkg/rules" = "code.json"\n')
+    digest = hashlib.sha256(b"one = 1\n").hexdigest()
+    Path("code.json").write_text(json.dumps({"kind": PATH, "files": {}, "also": {"src/mypkg/rules.py": digest}}))
+    stage = Stage("train", "train@mine-1", "train@mine-1", "true", ("code.json",), (), ("made",))
+    assert keyed_files(stage) == {"src/mypkg/rules.py": digest}
+    nobody = SimpleNamespace(producers={})
+    with frozen_copy(stage, {}, {}, keyed_files(stage)) as frozen:
+        assert (frozen / "src/mypkg/rules.py").read_text() == "one = 1\n"
+        check_keyed_code(nobody, stage, frozen, None)
+    Path("src/mypkg/rules.py").write_text("one = 2\n")
+    refused = "train@mine-1: refused: src/mypkg/rules.py changed after its hash was taken: run again"
+    with frozen_copy(stage, {}, {}, keyed_files(stage)) as frozen, pytest.raises(RefusedError, match=refused):
+        check_keyed_code(nobody, stage, frozen, None)
+    Path("code.json").write_text('"no mapping"')
+    assert keyed_files(stage) == {}
