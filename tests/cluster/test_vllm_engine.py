@@ -303,7 +303,7 @@ def test_heat_is_the_transformers_engines(engine, policy, heat):
         prob_V = (logprob_V / (heat.above if cut[-1] else heat.below)).softmax(-1)
         for answers in (drawn, ours):
             counts = Counter(r.token_ids[0] for r in answers[p * n : (p + 1) * n])
-            assert sum(abs(counts[v] / n - float(q)) for v, q in enumerate(prob_V)) / 2 < 0.035
+            assert sum(abs(counts[v] / n - float(q)) for v, q in enumerate(prob_V)) / 2 < 0.06
         # The second token is drawn at a temperature of its own after each first one.
         second, other = (Counter(r.token_ids[-1] for r in some[p * n : (p + 1) * n]) for some in (drawn, ours))
         assert sum(abs(second[v] - other[v]) for v in range(VOCAB)) / 2 / n < 0.08
