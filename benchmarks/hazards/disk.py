@@ -4,6 +4,7 @@ The run must say so in a line.  When there is room again the same command goes o
 """
 
 import contextlib
+import errno
 import os
 import random
 import subprocess
@@ -31,9 +32,14 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 def fill(ballast: Path, left: int) -> None:
     """Take all room of the disk but `left` bytes."""
-    state = os.statvfs(ballast.parent)
     with ballast.open("wb") as f:
-        os.posix_fallocate(f.fileno(), 0, max(1, state.f_bavail * state.f_frsize - left))
+        for _ in range(100):
+            state = os.statvfs(ballast.parent)
+            try:
+                return os.posix_fallocate(f.fileno(), 0, max(1, state.f_bavail * state.f_frsize - left))
+            except OSError as e:
+                if e.errno != errno.ENOSPC:  # the run took room in between
+                    raise
 
 
 def full_disk(fresh: Project, folder: Path, reference: dict[str, str], count: int, seed: int) -> Iterator[Row]:
