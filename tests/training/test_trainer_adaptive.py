@@ -21,7 +21,6 @@ ADAPTIVE = make_rule(
     # The random policy of these tests earns what it happens to: no step counts as worse than another.
     reward_gain=-10.0,
     length_drift=10.0,
-    cosine=0.0,
     collapse_length=(0.01, 100.0),
     collapse_reward=10.0,
     fall=0.5,

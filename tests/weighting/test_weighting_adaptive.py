@@ -24,12 +24,11 @@ RULE = {
     "window": 2,
     "reward_gain": 0.0,
     "length_drift": 0.1,
-    "cosine": 0.0,
     "collapse_length": (0.5, 1.6),
     "collapse_reward": 0.3,
     "fall": 0.2,
 }
-# Reward, length and perhaps a cosine of each step -> (r, reason) after it, worked out by hand.
+# Reward and length of each step -> (r, reason) after it, worked out by hand.
 RISING = [(0.1 * i, 50.0) for i in range(6)]
 STORIES = {
     "stable": (
@@ -58,10 +57,6 @@ STORIES = {
         [(0.5, 50.0), (0.1, 50.0), (0.6, 50.0)],
         [(0.0, "start"), (0.0, "collapse: reward"), (0.25, "stable")],
     ),
-    "cosine is low": (
-        [(0.0, 50.0, -0.5), (0.1, 50.0, -0.5), (0.2, 50.0, 0.5)],
-        [(0.0, "start"), (0.0, "cosine is low"), (0.25, "stable")],
-    ),
 }
 
 
@@ -89,7 +84,6 @@ def test_r_moves_as_the_table_says(name):
         ({"reward_gain": 0.2}, "stable"),
         ({"reward_gain": -0.1}, "reward stagnates"),
         ({"length_drift": 0.3}, "length drifts"),
-        ({"cosine": -0.6}, "cosine is low"),
         ({"collapse_length": (0.3, 1.6)}, "collapse: length"),
         ({"collapse_length": (0.5, 1.05)}, "length drifts"),
         ({"collapse_reward": 0.5}, "collapse: reward"),
@@ -115,7 +109,7 @@ def batch(step, memory=None):
 
 def test_the_weights_are_those_of_low2high_at_the_remembered_r():
     rule = make_rule(**RULE)
-    names = RULE.keys() - {"pace", "window", "reward_gain", "length_drift", "cosine", "fall"}
+    names = RULE.keys() - {"pace", "window", "reward_gain", "length_drift", "fall"}
     same = {name: RULE[name] for name in names if not name.startswith("collapse")}
     low2high = make_rule(**same | {"kind": "low2high", "s_warm": 4})
     for s in range(5):

@@ -58,12 +58,10 @@ class Seen:
     """What a training step showed, for rules that look back.
 
     reward, length   means over the responses of the step's rollout batch, as in the table metrics
-    cosine           of the rule's gradient with that of all tokens, at the last gradient probe; None if there was none
     """
 
     reward: float
     length: float
-    cosine: float | None = None
 
 
 class Rule(Frozen):

@@ -21,8 +21,8 @@ class Adaptive(SoftRule):
 
     - collapse: length is outside `collapse_length` times that of the first window, or reward is `collapse_reward` below
       its best window.  Then r falls by `fall`.
-    - else r waits, if reward gained less than `reward_gain` over the window before, if length moved by more than
-      `length_drift` of that window's, or if the last gradient probe had a cosine below `cosine`.
+    - else r waits, if reward gained less than `reward_gain` over the window before, or if length moved by more than
+      `length_drift` of that window's.
     - else r grows by 1 / `pace`.  r stays within 0 and 1.
     """
 
@@ -32,9 +32,6 @@ class Adaptive(SoftRule):
     reward_gain: float = Field(default=0.0, description="r waits if mean reward gained less than this between windows")
     length_drift: float = Field(
         default=0.1, gt=0, description="r waits if mean length moved by more than this fraction between windows"
-    )
-    cosine: float = Field(
-        default=0.0, ge=-1, le=1, description="r waits if the last gradient probe had less; no trainer makes one as yet"
     )
     collapse_length: tuple[float, float] = Field(
         default=(0.5, 1.6), description="r falls if mean length is outside these times that of the first window"
@@ -50,12 +47,12 @@ class Adaptive(SoftRule):
 
     def after(self, memory: Mapping[str, Any], seen: Seen) -> Mapping[str, Any]:
         rewards, lengths = [*memory["rewards"], seen.reward], [*memory["lengths"], seen.length]
-        reason = self.judged(rewards, lengths, seen.cosine)
+        reason = self.judged(rewards, lengths)
         move = -self.fall if reason.startswith("collapse") else 1 / self.pace if reason == "stable" else 0.0
         r = min(1.0, max(0.0, memory["ramp"] + move))
         return {"ramp": r, "reason": reason, "rewards": rewards, "lengths": lengths}
 
-    def judged(self, rewards: Sequence[float], lengths: Sequence[float], cosine: float | None) -> str:
+    def judged(self, rewards: Sequence[float], lengths: Sequence[float]) -> str:
         """`stable`, or why r does not advance, after these steps."""
         w = min(self.window, len(rewards) // 2)
         if w == 0:
@@ -70,8 +67,6 @@ class Adaptive(SoftRule):
             return "reward stagnates"
         if abs(length[-1] - length[-1 - w]) > self.length_drift * length[-1 - w]:
             return "length drifts"
-        if cosine is not None and cosine < self.cosine:
-            return "cosine is low"
         return "stable"
 
     def weigh(self, batch: "TokenBatch") -> "Outcome":
