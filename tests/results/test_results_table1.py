@@ -21,14 +21,14 @@ from tokenspectrum.results.tables import Tables
 from tokenspectrum.stages import result
 from tokenspectrum.tokenlog.writer import write_manifest
 
-CSV, MD = Path("results/table1.csv"), Path("results/table1.md")
+CSV, JSON, MD = Path("results/table1.csv"), Path("results/table1.json"), Path("results/table1.md")
 
 
 def make(artifacts, params) -> tuple[list[dict], str]:
     save_params(params)
     folders = ["--evaluate", "evaluate", "--evaluate_base", "evaluate_base", "--metrics", "metrics"]
     flags = [f if f.startswith("--") else str(artifacts / f) for f in folders]
-    result.main(["tokenspectrum.results.table1.result", *flags, "--csv", str(CSV), "--md", str(MD)])
+    result.main(["tokenspectrum.results.table1.result", *flags, "--csv", str(CSV), "--json", str(JSON), "--md", str(MD)])
     with CSV.open() as f:
         # Stand-ins are marked in the heading; the tests go by the bare names.
         rows = [{k.removesuffix(" (stand-in)"): v for k, v in row.items()} for row in csv.DictReader(f)]

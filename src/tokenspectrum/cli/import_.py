@@ -86,7 +86,7 @@ def _policy(text: str) -> str:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The subcommand's arguments."""
-    parser.add_argument("kind", choices=KINDS, help="whose dump it is; pairs: columns prompt and response")
+    parser.add_argument("kind", choices=tuple(KINDS), help="whose dump it is; pairs: columns prompt and response")
     parser.add_argument("files", nargs="+", type=Path, help="files, or folders of them")
     parser.add_argument("--policy", required=True, type=_policy, help="what scores them: a folder, or a hub id")
     parser.add_argument("--revision", help="commit of the hub id, 40 hex digits")
