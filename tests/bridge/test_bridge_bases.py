@@ -11,8 +11,23 @@ from snakedvc.dvcfiles.pipeline import Pipeline, load_pipeline
 from snakedvc.dvcfiles.record import Entry
 
 # Results of the probes alone, and those that read trainings too.
-OF_BASES = {"layers", "pattern", "quadrants", "scatter", "support"}
-OF_REPLICATES = {"bases", "curves", "differences", "table1", "teachers"}
+OF_BASES = {"forktemp", "isolation", "layers", "lenses", "maps", "pattern", "quadrants", "scatter", "strip", "support"}
+OF_REPLICATES = {
+    "bases",
+    "claims",
+    "curves",
+    "deciles",
+    "differences",
+    "estimability",
+    "geometry",
+    "table1",
+    "teachers",
+}
+OF_REPLICATES |= {"adaptive", "controls", "dynamics", "explorers", "forking", "layersweep", "loss", "normalisation"}
+OF_REPLICATES |= {"overlap", "position", "power", "predictive", "scaling", "seeds", "selective", "sparse", "table2"}
+OF_REPLICATES |= {"transfer"}
+# The probe of a base policy under every other one: it is of all of them.
+OF_ALL = "rescore_base"
 RESULTS = OF_BASES | OF_REPLICATES
 
 
@@ -48,13 +63,15 @@ def before(with_replicates) -> dict[str, str]:
 
 
 def changes(before: dict[str, str], after: dict[str, str]) -> tuple[set[str], set[str]]:
-    """Stages that are new, and those there were whose key is another."""
-    return after.keys() - before.keys(), {addr for addr in before.keys() & after.keys() if before[addr] != after[addr]}
+    """Stages that are new, and those there were whose key is another, apart from OF_ALL."""
+    both = {addr for addr in before.keys() & after.keys() if not addr.startswith(OF_ALL)}
+    return after.keys() - before.keys(), {addr for addr in both if before[addr] != after[addr]}
 
 
 def of_base(base: int) -> set[str]:
     weights = {f"weights@{method}-{base}" for method in ("full", "anchor20")}
-    return {f"policy@{base}", f"sample@{base}-1", f"rollouts@{base}", f"tokens@{base}", f"gradients@{base}"} | weights
+    probe = ("policy", "rollouts", "tokens", "gradients", "signals", "hot_forks", OF_ALL)
+    return {f"sample@{base}-1", *(f"{stage}@{base}" for stage in probe)} | weights
 
 
 def of_seed(seed: int) -> set[str]:

@@ -122,7 +122,9 @@ def test_a_base_policy_and_its_replicate_run_their_own_stages_alone(edited, firs
     }
     assert edited.ran() == {*probe, *runs, "evaluate_base@7", "table1"}
     found = digests(edited.root)
-    assert {name for name in first if found[name] != first[name]} == {"results/table1.csv", "results/table1.md"}
+    assert {name for name in first if found[name] != first[name]} == {
+        f"results/table1.{kind}" for kind in ("csv", "json", "md")
+    }
     of_each = [found[f"artifacts/tiny/policy/{base}/model.safetensors"] for base in (1, 2)]
     assert of_each[0] != of_each[1]
     assert found["artifacts/tiny/vocab/1/vocab.parquet"] == found["artifacts/tiny/vocab/2/vocab.parquet"]

@@ -3,6 +3,7 @@
 No base policy has the number of a seed, so that whoever takes one for the other finds nothing.
 """
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -303,3 +304,13 @@ def write_artifacts(artifacts: Path) -> None:
 
 def save_params(values: dict) -> None:
     Path("params.yaml").write_text(yaml.safe_dump(values))
+
+
+def chunks(png: bytes) -> set[bytes]:
+    """The kinds of a PNG's parts; a text goes by its keyword."""
+    kinds, at = set(), 8
+    while at < len(png):
+        length, kind = struct.unpack(">I4s", png[at : at + 8])
+        kinds.add(png[at + 8 : at + 8 + length].split(b"\0")[0] if kind in (b"tEXt", b"iTXt", b"zTXt") else kind)
+        at += length + 12
+    return kinds

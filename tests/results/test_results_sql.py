@@ -28,7 +28,8 @@ SECRET = "the secret line"
 @pytest.fixture
 def ask(artifacts, tmp_path, capsys):
     """Runs `spectrum sql ARGS...` in a project and returns what it printed."""
-    save_params({name: PARAMS[name] for name in ("preset", "methods", "bases", "replicates", "extra_runs")})
+    names = ("preset", "methods", "bases", "replicates", "extra_runs", "run_gradients")
+    save_params({name: PARAMS[name] for name in names})
     (tmp_path / "outside.txt").write_text(SECRET + "\n")
     Path("outside.parquet").write_bytes(next((artifacts / "vocab/7").glob("*.parquet")).read_bytes())
 

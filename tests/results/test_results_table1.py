@@ -28,7 +28,9 @@ def make(artifacts, params) -> tuple[list[dict], str]:
     save_params(params)
     folders = ["--evaluate", "evaluate", "--evaluate_base", "evaluate_base", "--metrics", "metrics"]
     flags = [f if f.startswith("--") else str(artifacts / f) for f in folders]
-    result.main(["tokenspectrum.results.table1.result", *flags, "--csv", str(CSV), "--json", str(JSON), "--md", str(MD)])
+    result.main(
+        ["tokenspectrum.results.table1.result", *flags, "--csv", str(CSV), "--json", str(JSON), "--md", str(MD)]
+    )
     with CSV.open() as f:
         # Stand-ins are marked in the heading; the tests go by the bare names.
         rows = [{k.removesuffix(" (stand-in)"): v for k, v in row.items()} for row in csv.DictReader(f)]
