@@ -4,8 +4,10 @@ from pipeline_kit import Clone
 from slurm_driver import copy_of, edit_site
 from slurm_kit import Cluster, wait_for
 
+from tokenspectrum.results.discover import results
+
 # The jobs that ask for more memory than a node of the tests has.
-LARGE = ("layers", "scatter", "support")
+LARGE = tuple(name for name, result in results().items() if result.resources.get("mem_mb", 0) > 8000)
 
 
 def doctor(clone: Clone, *options: str) -> tuple[int, list[str]]:
