@@ -11,6 +11,7 @@ from stage_kit import EVERY, RUN, SEED, STEPS, STOP_AT, digest, interrupted_run,
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.load import load_policy
+from tokenspectrum.portable.device import device_kind
 from tokenspectrum.systems.sigterm import STOPPED
 from tokenspectrum.tokenlog.reader import read_file
 from tokenspectrum.tokenlog.writer import MANIFEST, sha256, write_json
@@ -97,7 +98,8 @@ def test_a_checkpoint_of_another_number_of_ranks_is_refused(tmp_path):
     job = make_job(tmp_path)
     folder = job.checkpoints / "step=00002"
     folder.mkdir(parents=True)
-    write_json(folder / "state.json", {"step": 2, "identity": job.identity(), "files": {}, "ranks": 4})
+    state = {"step": 2, "identity": job.identity(), "files": {}, "ranks": 4, "device": device_kind()}
+    write_json(folder / "state.json", state)
     write_json(folder / MANIFEST, {"state.json": sha256(folder / "state.json")})
     with pytest.raises(
         UserError, match=r"step=00002 is of 4 ranks, but the systems params give 1: .* ask for 4 again"

@@ -132,6 +132,31 @@ def test_temperature_and_nucleus_shape_the_draws_exactly(engine, policy):
     assert distance < 0.03
 
 
+@pytest.mark.parametrize("heat", [Heat(2.0, 3.0, 1.0), Heat(2.0, 1.0, 0.3)])
+def test_heat_is_the_transformers_engines(engine, policy, heat):
+    """Of the first and second tokens of many samples: the distribution that heat.py and the policy's logits make."""
+    n = 3000
+    sampling = Sampling(1.0, 1.0, 2, n, heat)
+    drawn = engine.generate(PROMPTS[:2], sampling, seed=1, step=0)
+    model, tokenizer = load_policy(policy)
+    ours = TransformersEngine(model, tokenizer, batch_rows=n).generate(PROMPTS[:2], sampling, seed=1, step=0)
+    cut = []
+    for p in range(2):
+        logprob_V = vllm_kit.logprobs_of(policy, drawn[p * n : p * n + 1])[0][0]
+        cut.append(float(-(logprob_V.exp() * logprob_V).sum()) > heat.threshold)
+        prob_V = (logprob_V / (heat.above if cut[-1] else heat.below)).softmax(-1)
+        for answers in (drawn, ours):
+            counts = Counter(r.token_ids[0] for r in answers[p * n : (p + 1) * n])
+            assert sum(abs(counts[v] / n - float(q)) for v, q in enumerate(prob_V)) / 2 < 0.06
+        # The second token is drawn at a temperature of its own after each first one.
+        second, other = (Counter(r.token_ids[-1] for r in some[p * n : (p + 1) * n]) for some in (drawn, ours))
+        assert sum(abs(second[v] - other[v]) for v in range(VOCAB)) / 2 / n < 0.08
+    # Requests without heat are left alone.
+    assert ids(engine.generate(PROMPTS, SAMPLING, seed=3, step=5)) == ids(
+        engine.generate(PROMPTS, Sampling(1.0, 0.95, 30, 4, Heat(2.0, 1.0, 1.0)), seed=3, step=5)
+    )
+
+
 def test_the_number_of_shards_changes_nothing(alone, responses):
     assert ids(alone.generate(PROMPTS, SAMPLING, seed=3, step=5)) == ids(responses)
 
@@ -286,28 +311,3 @@ def test_more_shards_than_gpus_are_refused(policy, monkeypatch):
     systems = vllm_kit.systems(2, device="cuda", tensor_parallel=2)
     with pytest.raises(UserError, match="needs more than the 3 in CUDA_VISIBLE_DEVICES"):
         VllmEngine(policy, systems, dtype="float32", max_tokens=LONGEST)
-
-
-@pytest.mark.parametrize("heat", [Heat(2.0, 3.0, 1.0), Heat(2.0, 1.0, 0.3)])
-def test_heat_is_the_transformers_engines(engine, policy, heat):
-    """Of the first and second tokens of many samples: the distribution that heat.py and the policy's logits make."""
-    n = 3000
-    sampling = Sampling(1.0, 1.0, 2, n, heat)
-    drawn = engine.generate(PROMPTS[:2], sampling, seed=1, step=0)
-    model, tokenizer = load_policy(policy)
-    ours = TransformersEngine(model, tokenizer, batch_rows=n).generate(PROMPTS[:2], sampling, seed=1, step=0)
-    cut = []
-    for p in range(2):
-        logprob_V = vllm_kit.logprobs_of(policy, drawn[p * n : p * n + 1])[0][0]
-        cut.append(float(-(logprob_V.exp() * logprob_V).sum()) > heat.threshold)
-        prob_V = (logprob_V / (heat.above if cut[-1] else heat.below)).softmax(-1)
-        for answers in (drawn, ours):
-            counts = Counter(r.token_ids[0] for r in answers[p * n : (p + 1) * n])
-            assert sum(abs(counts[v] / n - float(q)) for v, q in enumerate(prob_V)) / 2 < 0.06
-        # The second token is drawn at a temperature of its own after each first one.
-        second, other = (Counter(r.token_ids[-1] for r in some[p * n : (p + 1) * n]) for some in (drawn, ours))
-        assert sum(abs(second[v] - other[v]) for v in range(VOCAB)) / 2 / n < 0.08
-    # Requests without heat are left alone.
-    assert ids(engine.generate(PROMPTS, SAMPLING, seed=3, step=5)) == ids(
-        engine.generate(PROMPTS, Sampling(1.0, 0.95, 30, 4, Heat(2.0, 1.0, 1.0)), seed=3, step=5)
-    )
