@@ -228,7 +228,7 @@ def test_a_run_is_held_against_the_rule_of_its_own_base_policy(made, tmp_path):
 
 def test_a_rule_that_looks_back_is_told_the_logged_steps(tmp_path):
     soft = {name: value for name, value in LOW2HIGH.record().items() if name not in ("kind", "s_warm")}
-    shared = {"window": 1, "length_drift": 10.0, "cosine": 0.0, "fall": 0.5}
+    shared = {"window": 1, "length_drift": 10.0, "fall": 0.5}
     bounds = {"reward_gain": -10.0, "collapse_length": (0.01, 100.0), "collapse_reward": 10.0}
     job = build(tmp_path / "tiny", rule=make_rule(**soft, **shared, **bounds, kind="adaptive", pace=3))
     checked = Checked(tmp_path / "tiny", params_of(job))

@@ -19,7 +19,7 @@ HARD = {"p": 0.2, "denominator": "selected"}
 RANKED = HARD | {"scope": "response", "entropy_of": "old"}
 ATTENTION = {"layer": "mid", "alignment": "decision", "score": "entropy_norm"}
 SOFT = ATTENTION | {"tau": 0.5, "eps_mode": "exact"}
-ADAPTIVE = {"pace": 20, "window": 3, "reward_gain": 0.01, "length_drift": 0.2, "cosine": 0.1}
+ADAPTIVE = {"pace": 20, "window": 3, "reward_gain": 0.01, "length_drift": 0.2}
 ADAPTIVE |= {"collapse_length": [0.4, 2.0], "collapse_reward": 0.2, "fall": 0.3}
 OPTIONS = {
     "uniform": {},
