@@ -1,6 +1,7 @@
 #: make table1         the main table and the figures of the README, with all that they need
 #: make report         all results, and report.zip with them: it opens without a network
 #: make laptop         a real language model on real problems: DATA=folder with benchmarks/math.jsonl (docs/laptop.md)
+#: make benchmarks     speed and memory beside what a user would pick instead: benchmarks/table.md
 #: make test           the tests
 #: make test-cluster   the tests that need verl, Ray and vLLM, in a second environment
 #: make test-slurm     the tests on a Slurm of their own; as root
@@ -22,7 +23,7 @@ define skip
 printf '\n!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!\n!! SKIPPED: %s\n!! %s\n!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!\n\n'
 endef
 
-.PHONY: laptop setup setup-laptop setup-cluster setup-slurm setup-browser table1 report test test-cluster test-slurm lint clean help
+.PHONY: benchmarks laptop setup setup-laptop setup-cluster setup-slurm setup-browser table1 report test test-cluster test-slurm lint clean help
 
 setup: $(VENV)/.ready
 
@@ -117,6 +118,10 @@ test-slurm:
 	elif ! $(MAKE) setup-cluster; then \
 		$(skip) 'make test-slurm: no Slurm was started' 'the extra cluster-cpu cannot be installed; pip says why above'; \
 	else python -m pytest -n 3 --no-loadscope-reorder tests/slurm; fi
+
+# ONLY="predictive sampling" runs some of them; python -m benchmarks.table.run --list names them.
+benchmarks: setup setup-laptop
+	python -m benchmarks.table.run $(if $(ONLY),--only $(ONLY))
 
 # Style, types, and what is generated: code deps, schemas, pages.  Each command says what to run where it fails.
 lint: setup
