@@ -15,11 +15,12 @@ import torch
 from machine import cpu_name
 
 from tokenspectrum.gradients.norms import token_norms
-from tokenspectrum.gradients.pull import dots, pulls
+from tokenspectrum.gradients.pull import dots
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.portable.kernels import install
 from tokenspectrum.rollout.chosen import chosen_tokens
 from tokenspectrum.rollout.probed import Probed
+from tokenspectrum.training.backends.local.pulls import pulls
 
 SUBSETS, TOKENS, REPEATS = 13, 500, 2
 

@@ -75,6 +75,7 @@ EDITS = {
     "weighting/apply.py": "gradients train weights",
     # The gradient stage: a policy, its probe, and the local trainer's log-probabilities.
     "gradients/pull.py": "gradients",
+    "training/backends/local/pulls.py": "gradients train",
     "gradients/sparse.py": "gradients",
     # Stages that the default params leave out, or whose matrix is empty.
     "stages/run_gradients.py": "",

@@ -13,12 +13,13 @@ from tokenspectrum.counter import stream_key, uniforms
 from tokenspectrum.gradients.accuracy import accuracy_coefficients, halves
 from tokenspectrum.gradients.geometry import deciles, geometry
 from tokenspectrum.gradients.norms import token_norms
-from tokenspectrum.gradients.pull import at_once, dot, dots, pulls
+from tokenspectrum.gradients.pull import dots
 from tokenspectrum.gradients.sparse import chosen_rows, sparse_columns
 from tokenspectrum.gradients.subsets import Subset
 from tokenspectrum.gradients.update import measure_update
 from tokenspectrum.params.gradients import SparseParams
 from tokenspectrum.policy.load import load_policy
+from tokenspectrum.training.backends.local.pulls import at_once, dot, pulls
 
 LENGTHS = ((3, 5), (2, 1), (4, 7), (1, 4))
 
@@ -142,7 +143,7 @@ def test_gradients_taken_one_at_a_time_are_the_same(model, answers, monkeypatch)
     subsets = [Subset(f"part{k}", None, torch.from_numpy(draw.random(n).astype(np.float32))) for k in range(3)]
     assert at_once(model) > 3
     many = measure_update(model, batch, subsets, [], 2)
-    monkeypatch.setattr("tokenspectrum.gradients.pull.HELD", 1)
+    monkeypatch.setattr("tokenspectrum.training.backends.local.pulls.HELD", 1)
     assert at_once(model) == 1
     assert measure_update(model, batch, subsets, [], 2).own_S == many.own_S
 

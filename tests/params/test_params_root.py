@@ -244,6 +244,10 @@ VERL = {"train.trainer": "verl"}
         ({"systems.verl.node_addresses": ["127.0.0.1", "127.0.0.2"]}, "2 addresses for 1 nodes"),
         ({"systems.verl.gpu_memory_utilization": 1.0}, "systems.verl.gpu_memory_utilization"),
         (VERL | {"systems.verl.max_tokens_per_gpu": 185}, "185 is below the longest context, 186"),
+        (
+            VERL | {"methods": ["full"], "rules.full": {"kind": "adaptive", "probe_every": 2, "cosine": 0.0}},
+            "rules.full.probe_every: trainer verl measures no gradient; use 0, or trainer local",
+        ),
         (VERL | {"train.dtype": "bfloat16"}, "train.dtype: bfloat16 with systems.verl.device cpu"),
         ({"systems.vllm.shards": 0}, "systems.vllm.shards"),
         ({"systems.vllm.stall_timeout": 0}, "systems.vllm.stall_timeout"),

@@ -1,14 +1,20 @@
 """Rules that look back or read several layers, in the loop: what is logged, and resuming."""
 
+import copy
 import json
 from itertools import pairwise
 
+import pyarrow.parquet as pq
 import pytest
+import torch
 from kit.jobs import run
+from kit.responses import response
 from kit.rules import ANCHOR, LOW2HIGH
 
+from tokenspectrum.policy.load import load_tokenizer
 from tokenspectrum.tokenlog.reader import read_table
 from tokenspectrum.training import loop
+from tokenspectrum.training.backends.local.backend import LocalBackend
 from tokenspectrum.training.backends.local.trainer import train
 from tokenspectrum.weighting.registry import make_rule
 from tokenspectrum.weighting.rule import Seen
@@ -24,12 +30,19 @@ ADAPTIVE = make_rule(
     collapse_length=(0.01, 100.0),
     collapse_reward=10.0,
     fall=0.5,
+    probe_every=0,
 )
 STEPS = (1, 2, 3, 4)
+PROBING = ADAPTIVE.model_copy(update={"probe_every": 2, "cosine": -1.0})
 
 
 def realised(job) -> list[dict]:
-    return [json.loads(read_table(job.metrics, "metrics", step=step)["realised"][0].as_py()) for step in STEPS]
+    return [realised_of(job.out, step) for step in STEPS]
+
+
+def realised_of(out, step: int) -> dict:
+    (path,) = (out / "metrics").rglob(f"step={step}/*.parquet")
+    return json.loads(pq.read_table(path, partitioning=None)["realised"][0].as_py())
 
 
 def told(job) -> list[tuple]:
@@ -38,7 +51,8 @@ def told(job) -> list[tuple]:
     for step in STEPS:
         found.append((memory["ramp"], memory["reason"]))
         (row,) = read_table(job.metrics, "metrics", step=step).to_pylist()
-        memory = job.rule.after(memory, Seen(row["reward"], row["length"]))
+        cosine = json.loads(row["realised"]).get("cosine")
+        memory = job.rule.after(memory, Seen(row["reward"], row["length"], cosine))
     return found
 
 
@@ -68,10 +82,68 @@ def test_a_threshold_that_no_step_meets_keeps_r_at_its_start(make_job):
     assert realised(held)[-1]["reason"] == "reward stagnates"
 
 
+def autograd_cosine(model, responses, advantage_N, weight_N) -> float:
+    """From the whole model's logits, one response after another, in float64."""
+    model = copy.deepcopy(model).double()
+    sums = [torch.zeros((), dtype=torch.float64) for _ in range(2)]
+    at = 0
+    for one in responses:
+        ids, n = [*one.prompt_token_ids, *one.token_ids], len(one.prompt_token_ids)
+        logprobs = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        for t, token in enumerate(one.token_ids):
+            term = -advantage_N[at].double() * logprobs[n + t - 1, token]
+            sums[0], sums[1], at = sums[0] + weight_N[at].double() * term, sums[1] + term, at + 1
+    one, other = (
+        torch.cat([g.flatten() for g in torch.autograd.grad(total, model.parameters(), retain_graph=True)])
+        for total in sums
+    )
+    return float(torch.nn.functional.cosine_similarity(one, other, dim=0))
+
+
+def test_the_probe_is_the_cosine_by_autograd_and_changes_no_update(make_job, monkeypatch):
+    wanted, real = [], LocalBackend.cosine
+
+    def spied(self, responses, advantage_N, weight_N):
+        wanted.append(autograd_cosine(self.model, responses, advantage_N, weight_N))
+        return real(self, responses, advantage_N, weight_N)
+
+    monkeypatch.setattr(LocalBackend, "cosine", spied)
+    plain, probed = make_job("plain", rule=ADAPTIVE), make_job("probed", rule=PROBING)
+    before, after = run(plain), run(probed)
+    found = [of.get("cosine") for of in realised(probed)]
+    assert [i for i, value in enumerate(found) if value is not None] == [0, 2]
+    assert found[::2] == pytest.approx(wanted, abs=1e-5)
+    assert all(abs(value) < 0.999 for value in wanted)
+    assert {name for name in before if before[name] != after[name] and not name.endswith("manifest.json")} == {
+        *(name for name in before if name.startswith(("metrics/", "tokenlog/runs/")) and name.endswith(".parquet"))
+    } - {f"metrics/metrics/run=method/seed=1/step={step}/part-0.parquet" for step in (2, 4)}
+
+
+def test_a_gradient_of_0_has_no_cosine(make_job):
+    job = make_job("a", rule=PROBING)
+    tokenizer = load_tokenizer(job.policy)
+    with LocalBackend.start(job, tokenizer) as backend:
+        answers = [response([2, 3], [4, 5, 6], "p")]
+        advantage_N = torch.tensor([1.0, 1.0, 1.0])
+        assert backend.cosine(answers, advantage_N, torch.zeros(3)) is None
+        assert backend.cosine(answers, torch.zeros(3), torch.ones(3)) is None
+        assert backend.cosine(answers, advantage_N, torch.full((3,), 0.25)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("bound", "r"), [(-1.0, [0, 0, 1 / 3, 2 / 3]), (1.0, [0, 0, 0, 0])])
+def test_a_cosine_below_its_bound_holds_r(make_job, bound, r):
+    job = make_job("a", rule=PROBING.model_copy(update={"cosine": bound}))
+    run(job)
+    assert [(of["ramp"], of["reason"]) for of in realised(job)] == told(job)
+    assert [of["ramp"] for of in realised(job)] == pytest.approx(r)
+
+
 @pytest.mark.parametrize("step", [2, 3])
 def test_a_resumed_run_remembers(make_job, monkeypatch, step):
-    whole = run(make_job("whole", rule=ADAPTIVE))
-    job = make_job("a", rule=ADAPTIVE, systems={"checkpoint_every": 1})
+    # A bound of the middle: what r does after step 3 hangs on the cosine of step 1 or 3.
+    rule = PROBING.model_copy(update={"cosine": 0.5})
+    whole = run(make_job("whole", rule=rule))
+    job = make_job("a", rule=rule, systems={"checkpoint_every": 1})
     real = loop.run_step
 
     class KilledError(Exception):
@@ -87,7 +159,9 @@ def test_a_resumed_run_remembers(make_job, monkeypatch, step):
         with pytest.raises(KilledError):
             train(job)
     (newest, *_) = sorted(job.checkpoints.glob("step=*"), reverse=True)
-    assert len(json.loads((newest / "state.json").read_text())["memory"]["rewards"]) == step
+    memory = json.loads((newest / "state.json").read_text())["memory"]
+    assert len(memory["rewards"]) == step
+    assert memory["cosine"] == realised_of(newest.parent / "outputs", step - (step + 1) % 2)["cosine"]
     assert run(job) == whole
 
 

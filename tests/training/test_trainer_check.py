@@ -3,6 +3,7 @@
 The one who changes a value is careful: the manifest's hash is made anew.
 """
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -230,20 +231,27 @@ def test_a_rule_that_looks_back_is_told_the_logged_steps(tmp_path):
     soft = {name: value for name, value in LOW2HIGH.record().items() if name not in ("kind", "s_warm")}
     shared = {"window": 1, "length_drift": 10.0, "fall": 0.5}
     bounds = {"reward_gain": -10.0, "collapse_length": (0.01, 100.0), "collapse_reward": 10.0}
-    job = build(tmp_path / "tiny", rule=make_rule(**soft, **shared, **bounds, kind="adaptive", pace=3))
+    rule = make_rule(**soft, **shared, **bounds, kind="adaptive", pace=3, probe_every=1, cosine=-1.0)
+    job = build(tmp_path / "tiny", rule=rule)
     checked = Checked(tmp_path / "tiny", params_of(job))
     checked.everything()
     assert not checked.report.findings
     assert checked.report.compared["weights"] > 0
+
+    def wrong_steps(step: int, name: str, value: float | str) -> set[str]:
+        path = tmp_path / "tiny/metrics" / f"{RUN}-s{SEED}/metrics" / STEP.replace("step=2", f"step={step}")
+        table = pq.read_table(path, partitioning=None)
+        at, field = table.schema.get_field_index(name), table.schema.field(name)
+        pq.write_table(table.set_column(at, field, pa.array([value])), path)
+        checked = Checked(tmp_path / "tiny", params_of(job))
+        checked.everything()
+        pq.write_table(table, path)
+        return {finding.file.parts[-2] for finding in checked.report.findings if finding.field == "weight"}
+
     # Had the first step earned more, the second would have been a collapse.
-    path = tmp_path / "tiny/metrics" / f"{RUN}-s{SEED}/metrics" / STEP.replace("step=2", "step=1")
-    table = pq.read_table(path, partitioning=None)
-    column = pa.array([100.0])
-    pq.write_table(table.set_column(table.schema.get_field_index("reward"), table.schema.field("reward"), column), path)
-    checked = Checked(tmp_path / "tiny", params_of(job))
-    checked.everything()
-    wrong = {finding.file.parts[-2] for finding in checked.report.findings if finding.field == "weight"}
-    assert wrong == {"step=3", "step=4"}
+    assert wrong_steps(1, "reward", 100.0) == {"step=3", "step=4"}
+    # Had the third step's gradient turned away, r would have waited.
+    assert wrong_steps(3, "realised", json.dumps({"cosine": -1.5})) == {"step=4"}
 
 
 def test_a_careless_change_is_told_by_the_manifest(tampered):

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from tokenspectrum.errors import UserError
 from tokenspectrum.weighting.apply import apply
 from tokenspectrum.weighting.batch import TokenBatch
 from tokenspectrum.weighting.registry import make_rule, rule_from_json
@@ -27,8 +28,10 @@ RULE = {
     "collapse_length": (0.5, 1.6),
     "collapse_reward": 0.3,
     "fall": 0.2,
+    "probe_every": 2,
+    "cosine": 0.25,
 }
-# Reward and length of each step -> (r, reason) after it, worked out by hand.
+# Reward, length and the cosine if it was measured, of each step -> (r, reason) after it, worked out by hand.
 RISING = [(0.1 * i, 50.0) for i in range(6)]
 STORIES = {
     "stable": (
@@ -52,6 +55,11 @@ STORIES = {
     "collapse: length": (
         [(0.0, 50.0), (0.1, 50.0), (0.2, 20.0), (0.3, 50.0)],
         [(0.0, "start"), (0.25, "stable"), (0.05, "collapse: length"), (0.05, "length drifts")],
+    ),
+    # The cosine of step 2 holds for step 3, which measures none.  At the bound r goes on.
+    "gradient turns away": (
+        [(0.0, 50.0, 0.9), (0.1, 50.0, 0.2), (0.2, 50.0), (0.3, 50.0, 0.25), (0.4, 50.0, None)],
+        [(0.0, "start"), (0.0, "gradient turns away"), (0.0, "gradient turns away"), (0.25, "stable"), (0.5, "stable")],
     ),
     "collapse: reward": (
         [(0.5, 50.0), (0.1, 50.0), (0.6, 50.0)],
@@ -88,6 +96,9 @@ def test_r_moves_as_the_table_says(name):
         ({"collapse_length": (0.5, 1.05)}, "length drifts"),
         ({"collapse_reward": 0.5}, "collapse: reward"),
         ({"fall": 0.1}, "collapse: length"),
+        ({"cosine": 0.15}, "gradient turns away"),
+        ({"cosine": 0.3}, "gradient turns away"),
+        ({"probe_every": 0, "cosine": None}, "gradient turns away"),
     ],
 )
 def test_each_threshold_changes_the_story(change, name):
@@ -109,7 +120,7 @@ def batch(step, memory=None):
 
 def test_the_weights_are_those_of_low2high_at_the_remembered_r():
     rule = make_rule(**RULE)
-    names = RULE.keys() - {"pace", "window", "reward_gain", "length_drift", "fall"}
+    names = RULE.keys() - {"pace", "window", "reward_gain", "length_drift", "fall", "probe_every", "cosine"}
     same = {name: RULE[name] for name in names if not name.startswith("collapse")}
     low2high = make_rule(**same | {"kind": "low2high", "s_warm": 4})
     for s in range(5):
@@ -125,5 +136,18 @@ def test_rule_json_keeps_every_threshold():
     rule = make_rule(**RULE)
     assert rule.record() == json.loads(json.dumps(RULE))
     assert rule_from_json(rule.to_json()) == rule
-    assert rule.memory == {"ramp": 0.0, "reason": "start", "rewards": [], "lengths": []}
+    assert rule.memory == {"ramp": 0.0, "reason": "start", "rewards": [], "lengths": [], "cosine": None}
     assert make_rule(kind="uniform", denominator="all").memory is None
+
+
+def test_probes_are_on_step_1_and_every_so_many_after_it():
+    for every, steps in ((0, []), (1, [1, 2, 3, 4, 5, 6, 7]), (2, [1, 3, 5, 7]), (3, [1, 4, 7])):
+        rule = make_rule(**RULE | {"probe_every": every, "cosine": 0.25 if every else None})
+        assert [step for step in range(1, 8) if rule.probes(step)] == steps
+    assert not make_rule(kind="uniform", denominator="all").probes(1)
+
+
+@pytest.mark.parametrize("given", [{"probe_every": 0}, {"cosine": None}])
+def test_a_bound_without_a_probe_is_refused_and_a_probe_without_a_bound(given):
+    with pytest.raises(UserError, match="probe_every above 0 and cosine belong together"):
+        make_rule(**RULE | given)

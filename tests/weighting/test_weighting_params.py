@@ -20,7 +20,7 @@ RANKED = HARD | {"scope": "response", "entropy_of": "old"}
 ATTENTION = {"layer": "mid", "alignment": "decision", "score": "entropy_norm"}
 SOFT = ATTENTION | {"tau": 0.5, "eps_mode": "exact"}
 ADAPTIVE = {"pace": 20, "window": 3, "reward_gain": 0.01, "length_drift": 0.2}
-ADAPTIVE |= {"collapse_length": [0.4, 2.0], "collapse_reward": 0.2, "fall": 0.3}
+ADAPTIVE |= {"collapse_length": [0.4, 2.0], "collapse_reward": 0.2, "fall": 0.3, "probe_every": 0}
 OPTIONS = {
     "uniform": {},
     **dict.fromkeys(["random", "front", "back"], HARD),
@@ -203,6 +203,8 @@ def test_a_control_is_the_rule_that_it_matches_but_for_the_choice(kind, matches)
         ({"kind": "low2high", "floor": 1.0}, {}, "rules.full.floor: must be less than 1 (got 1.0)"),
         ({"kind": "anchor", "floor": 0.5}, {}, "rules.full.floor: unknown key"),
         ({"kind": "adaptive", "s_warm": 9}, {}, "rules.full.s_warm: unknown key"),
+        ({"kind": "adaptive", "cosine": 0.1}, {}, "probe_every above 0 and cosine belong together"),
+        ({"kind": "adaptive", "probe_every": 2, "cosine": 1.5}, {}, "must be less than or equal to 1 (got 1.5)"),
     ],
 )
 def test_a_mistake_is_one_line_at_plan_time(rule, change, said):

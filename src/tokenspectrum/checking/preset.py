@@ -147,7 +147,9 @@ class Checked:
                     # Without one step's metrics, what the rule knew after it is unknown.
                     known = row is not None
                     if row is not None:
-                        memory = rule.after(memory, Seen(row["reward"][0].as_py(), row["length"][0].as_py()))
+                        cosine = json.loads(row["realised"][0].as_py()).get("cosine")
+                        seen = Seen(row["reward"][0].as_py(), row["length"][0].as_py(), cosine)
+                        memory = rule.after(memory, seen)
             check_sums(log, metrics, method, seed, self.report)
         self._scores(self.root / "evaluate", (f"{method}-s{seed}" for seed in self.params.seeds))
 

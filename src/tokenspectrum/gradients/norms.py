@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
-from tokenspectrum.gradients.pull import trained
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.backends.local.logprobs import response_logprobs
 from tokenspectrum.training.backends.local.padded import collate
+from tokenspectrum.training.backends.local.pulls import trained
 from tokenspectrum.training.batch import response_lengths
 
 

@@ -20,9 +20,9 @@ import torch
 from transformers import PreTrainedModel
 
 from tokenspectrum.counter import stream_key, uniforms
-from tokenspectrum.gradients.pull import at_once, dot, pulls
 from tokenspectrum.params.gradients import SparseParams
 from tokenspectrum.rollout.types import Response
+from tokenspectrum.training.backends.local.pulls import at_once, dot, pulls
 from tokenspectrum.training.data import seeded_order
 
 

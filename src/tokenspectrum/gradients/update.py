@@ -22,9 +22,10 @@ from transformers import PreTrainedModel
 from tokenspectrum.gradients.accuracy import accuracy_coefficients, halves
 from tokenspectrum.gradients.geometry import geometry
 from tokenspectrum.gradients.norms import token_norms
-from tokenspectrum.gradients.pull import at_once, dot, dots, pulls
+from tokenspectrum.gradients.pull import dots
 from tokenspectrum.gradients.subsets import Subset
 from tokenspectrum.rollout.types import Response
+from tokenspectrum.training.backends.local.pulls import at_once, dot, pulls
 
 FULL = "full"
 

@@ -283,6 +283,9 @@ class Params(Frozen):
         longest = self.sampling.max_prompt_tokens + self.sampling.max_response_tokens
         if verl.max_tokens_per_gpu < longest:
             yield f"systems.verl.max_tokens_per_gpu: {verl.max_tokens_per_gpu} is below the longest context, {longest}"
+        for method in self.methods:
+            if getattr(self.rules.get(method), "probe_every", 0):
+                yield f"rules.{method}.probe_every: trainer verl measures no gradient; use 0, or trainer local"
         if verl.device == "cpu" and self.train.dtype != "float32":
             yield f"train.dtype: {self.train.dtype} with systems.verl.device cpu, where verl runs in float32 alone"
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import torch
+
 from tokenspectrum.rollout.judged import Reward
 from tokenspectrum.rollout.statistics import Statistics
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
@@ -22,6 +24,13 @@ class Actor(Protocol):
         """Log-probability, predictive entropy and attention statistics under the policy as it is now.
 
         Like rollout.measure.measure_responses, with the alignment and local window of the job.
+        """
+        ...
+
+    def cosine(self, responses: Sequence[Response], advantage_N: torch.Tensor, weight_N: torch.Tensor) -> float | None:
+        """Of the weighted responses' gradient to that of all their tokens, at ratio 1, before clip and optimiser.
+
+        None if one of the two is 0.  UserError from a trainer that does not measure it.
         """
         ...
 

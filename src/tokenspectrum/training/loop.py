@@ -67,9 +67,10 @@ def run(backend: Backend, job: TrainJob, inputs: Inputs, work: Workspace, stop: 
         for step in range(done + 1, steps + 1):
             sample = sampler(job, inputs.tokenizer, cut, functools.partial(backend.generate, step=step))
             rollouts = collect(job, step, inputs.questions, inputs.order, inputs.tokenizer, sample, backend.reward)
-            log.add(run_step(backend, job, inputs.layers, step, rollouts, beat, memory))
+            record = run_step(backend, job, inputs.layers, step, rollouts, beat, memory)
+            log.add(record)
             if memory is not None:
-                memory = job.rule.after(memory, rollouts.seen)
+                memory = job.rule.after(memory, record.seen)
             # Read this once.  A signal between the save and the exit would otherwise end the run without a checkpoint.
             last, stopping = step == steps, stop.is_set()
             if last or step in job.train.keep_steps:

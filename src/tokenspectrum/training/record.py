@@ -4,7 +4,7 @@ The same for all trainers.  Knows no model, no optimiser and no file.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -110,7 +110,9 @@ class RowSample:
 class StepRecord:
     """All values of a step that are logged.  _N: every response token of the rollout batch, in order.
 
-    realised  the rule's own values by name (weighting.apply.Weights.extra), numbers as means over mini-batches
+    cosine    what Actor.cosine measured; None on a step without a gradient probe
+    realised  the rule's own values by name (weighting.apply.Weights.extra), numbers as means over mini-batches, and
+              the cosine where there is one
     """
 
     step: int
@@ -123,4 +125,10 @@ class StepRecord:
     loss_N: torch.Tensor
     updates: tuple[Update, ...]
     score_at_cut: float | None
+    cosine: float | None
     realised: Mapping[str, float | str]
+
+    @property
+    def seen(self) -> Seen:
+        """What a rule that looks back learns of this step."""
+        return replace(self.rollouts.seen, cosine=self.cosine)

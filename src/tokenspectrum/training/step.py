@@ -61,9 +61,13 @@ def _run_step(
     lr = learning_rate(job.train.learning_rate, job.train.warmup_steps, step)
     weight_N, ratio_N, loss_N = (torch.zeros(len(measured.logprob_N)) for _ in range(3))
     everything = torch.arange(len(rollouts.responses))
-    whole = None
+    whole = cosine = None
     if not job.rule.needs_current:
         whole = weigh(job, step, rollouts, everything, measured, measured.logprob_N, memory)
+        if job.rule.probes(step):
+            advantage_N = rollouts.judged.advantage_R.repeat_interleave(rollouts.lengths_R)
+            cosine = actor.cosine(rollouts.responses, advantage_N, whole.weight_N)
+            beat()
     updates, cuts, extras = [], [], []
     for m in range(job.train.mini_batches):
         rows = (rollouts.minibatch_R == m).nonzero()[:, 0]
@@ -97,6 +101,7 @@ def _run_step(
         cuts.append(weights.score_at_cut)
         extras.append(weights.extra)
         beat()
+    probed = {} if cosine is None else {"cosine": cosine}
     return StepRecord(
         step=step,
         lr=lr,
@@ -108,11 +113,12 @@ def _run_step(
         loss_N=loss_N,
         updates=tuple(updates),
         score_at_cut=None if None in cuts else sum(cuts) / len(cuts),
-        realised=extras[0] if whole is not None else over_minibatches(extras),
+        cosine=cosine,
+        realised=(dict(extras[0]) if whole is not None else over_minibatches(extras)) | probed,
     )
 
 
-def over_minibatches(extras: Sequence[Mapping[str, float | str]]) -> Mapping[str, float | str]:
+def over_minibatches(extras: Sequence[Mapping[str, float | str]]) -> dict[str, float | str]:
     """A rule's values where it weighs each mini-batch: means of numbers; a text is that of the first mini-batch."""
 
     def mean(name: str) -> float | str:

@@ -58,10 +58,12 @@ class Seen:
     """What a training step showed, for rules that look back.
 
     reward, length   means over the responses of the step's rollout batch, as in the table metrics
+    cosine           of the rule's gradient to that of all tokens; None where the step did not measure it
     """
 
     reward: float
     length: float
+    cosine: float | None = None
 
 
 class Rule(Frozen):
@@ -108,6 +110,10 @@ class Rule(Frozen):
     def needs_current(self) -> bool:
         """Whether the rule ranks by the policy being updated.  Then each mini-batch is measured before its update."""
         return getattr(self, "entropy_of", None) == "current"
+
+    def probes(self, step: int) -> bool:
+        """Whether the rule has to see the cosine of its gradient at this step, from 1."""
+        return False
 
     @property
     def shown_at(self) -> tuple[int, ...]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from tokenspectrum.params.base import LEFT_OUT
 from tokenspectrum.weighting.rule import Seen
 from tokenspectrum.weighting.rules.soft import Ends, SoftRule
 
@@ -22,7 +23,7 @@ class Adaptive(SoftRule):
     - collapse: length is outside `collapse_length` times that of the first window, or reward is `collapse_reward` below
       its best window.  Then r falls by `fall`.
     - else r waits, if reward gained less than `reward_gain` over the window before, or if length moved by more than
-      `length_drift` of that window's.
+      `length_drift` of that window's, or if the last probe's cosine is below `cosine`.
     - else r grows by 1 / `pace`.  r stays within 0 and 1.
     """
 
@@ -38,22 +39,41 @@ class Adaptive(SoftRule):
     )
     collapse_reward: float = Field(default=0.3, gt=0, description="r falls if mean reward is this much below its best")
     fall: float = Field(default=0.1, gt=0, le=1, description="what r falls by at a step that looks like a collapse")
+    probe_every: int = Field(
+        default=0,
+        ge=0,
+        description="steps from one gradient probe to the next, from step 1 on; 0: none.  A probe measures the cosine "
+        "between the gradient of the weighted batch and that of all its tokens; trainer local only",
+    )
+    cosine: Annotated[Annotated[float, Field(ge=-1, le=1)] | None, LEFT_OUT] = Field(
+        None, description="r waits if the cosine of the last probe was below this; belongs to probe_every"
+    )
     w_low: ClassVar[Ends] = (1.0, 0.0)
     w_high: ClassVar[Ends] = (0.0, 1.0)
 
+    @model_validator(mode="after")
+    def _bound_of_a_probe(self) -> "Adaptive":
+        if (self.probe_every > 0) != (self.cosine is not None):
+            raise ValueError("probe_every above 0 and cosine belong together: give both, or neither")
+        return self
+
     @property
     def memory(self) -> Mapping[str, Any]:
-        return {"ramp": 0.0, "reason": "start", "rewards": [], "lengths": []}
+        return {"ramp": 0.0, "reason": "start", "rewards": [], "lengths": [], "cosine": None}
+
+    def probes(self, step: int) -> bool:
+        return self.probe_every > 0 and (step - 1) % self.probe_every == 0
 
     def after(self, memory: Mapping[str, Any], seen: Seen) -> Mapping[str, Any]:
         rewards, lengths = [*memory["rewards"], seen.reward], [*memory["lengths"], seen.length]
-        reason = self.judged(rewards, lengths)
+        cosine = memory["cosine"] if seen.cosine is None else seen.cosine
+        reason = self.judged(rewards, lengths, cosine)
         move = -self.fall if reason.startswith("collapse") else 1 / self.pace if reason == "stable" else 0.0
         r = min(1.0, max(0.0, memory["ramp"] + move))
-        return {"ramp": r, "reason": reason, "rewards": rewards, "lengths": lengths}
+        return {"ramp": r, "reason": reason, "rewards": rewards, "lengths": lengths, "cosine": cosine}
 
-    def judged(self, rewards: Sequence[float], lengths: Sequence[float]) -> str:
-        """`stable`, or why r does not advance, after these steps."""
+    def judged(self, rewards: Sequence[float], lengths: Sequence[float], cosine: float | None) -> str:
+        """`stable`, or why r does not advance, after these steps and the last probe."""
         w = min(self.window, len(rewards) // 2)
         if w == 0:
             return "start"
@@ -67,6 +87,8 @@ class Adaptive(SoftRule):
             return "reward stagnates"
         if abs(length[-1] - length[-1 - w]) > self.length_drift * length[-1 - w]:
             return "length drifts"
+        if self.cosine is not None and cosine is not None and cosine < self.cosine:
+            return "gradient turns away"
         return "stable"
 
     def weigh(self, batch: "TokenBatch") -> "Outcome":

@@ -20,6 +20,7 @@ from tokenspectrum.rollout.measure import measure_responses
 from tokenspectrum.rollout.statistics import Statistics
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 from tokenspectrum.tokenlog.writer import sha256
+from tokenspectrum.training.backends.local.pulls import cosine_to_full
 from tokenspectrum.training.backends.local.tensors import read_tensors, restore, tensors_of, write_tensors
 from tokenspectrum.training.backends.local.update import accumulate_gradient, take_step
 from tokenspectrum.training.dapo import Clip
@@ -72,6 +73,9 @@ class LocalBackend:
             micro_batch=self.job.systems.micro_batch,
             **({} if whole is None else whole.options()),
         )
+
+    def cosine(self, responses: Sequence[Response], advantage_N: torch.Tensor, weight_N: torch.Tensor) -> float | None:
+        return cosine_to_full(self.model, responses, advantage_N, weight_N, self.job.systems.micro_batch)
 
     def update(self, batch: MiniBatch, lr: float) -> Updated:
         train = self.job.train

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
+import torch
+
+from tokenspectrum.errors import UserError
 from tokenspectrum.reward.rewarded import Rewarded
 from tokenspectrum.rollout.questions import Question
 from tokenspectrum.rollout.statistics import Statistics
@@ -54,6 +57,9 @@ class VerlBackend:
         if whole is not None:
             asked = replace(asked, top_k=whole.top_k, fixed_k=whole.fixed_k, support=True)
         return self.trainer.measure(responses, asked if layers else None, whole.tokens if whole else ())
+
+    def cosine(self, responses: Sequence[Response], advantage_N: torch.Tensor, weight_N: torch.Tensor) -> float | None:
+        raise UserError(f"rules.{self.job.method}.probe_every: trainer verl measures no gradient; use 0")
 
     def update(self, batch: MiniBatch, lr: float) -> Updated:
         self._rest()

@@ -1,0 +1,94 @@
+"""Gradients of sums over tokens, of the policy as it is: no clip, no optimiser.  One backward pass each.
+
+    pull(c) = sum_t c_t grad log pi(y_t)
+
+At ratio 1 the loss's gradient is such a sum: c_t = -w_t A_t / D.  Knows a model and responses.  Knows no rule.
+
+Legend: N response tokens of all responses in order, K sums.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from transformers import PreTrainedModel
+
+from tokenspectrum.rollout.types import Response
+from tokenspectrum.training.backends.local.logprobs import response_logprobs
+from tokenspectrum.training.backends.local.padded import Padded, collate, micro_batches
+from tokenspectrum.training.batch import response_lengths
+
+Vector = list[torch.Tensor]
+"""A tensor for each trained parameter, in the model's order."""
+
+
+def trained(model: PreTrainedModel) -> list[torch.nn.Parameter]:
+    """The parameters that a step changes, in the model's order."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def dot(a: Vector, b: Vector) -> float:
+    """Inner product, summed in float64."""
+    return float(sum((x.double() * y.double()).sum() for x, y in zip(a, b, strict=True)))
+
+
+# Bytes of gradients that are held at once, beside the two of the update itself.
+HELD = 2**28
+
+
+def at_once(model: PreTrainedModel) -> int:
+    """How many gradients in float64 are taken in one pass: many of a small policy, one of a large one."""
+    return max(1, HELD // (8 * sum(parameter.numel() for parameter in trained(model))))
+
+
+def pulls(
+    model: PreTrainedModel,
+    responses: Sequence[Response],
+    coefficient_KN: torch.Tensor,
+    micro_batch: int,
+    report: Callable[[int], None] = lambda done: None,
+) -> list[Vector]:
+    """K gradients: of sum_t c_t log pi(y_t) for each row c of `coefficient_KN`.
+
+    All rows share a forward pass.  A micro-batch where a row is zero costs that row nothing.  Sums over micro-batches
+    are kept in float64.  `micro_batch` changes results by float noise only.
+    """
+    wanted, totals = trained(model), []
+    for _ in coefficient_KN:
+        totals.append([torch.zeros_like(parameter, dtype=torch.float64) for parameter in wanted])
+    for padded, done in batches(responses, micro_batch):
+        part_KN = coefficient_KN[:, padded.token_N].to(model.device)
+        rows = [k for k, part_N in enumerate(part_KN) if bool(part_N.any())]
+        if rows:
+            logprob_N = response_logprobs(model, padded)
+        for k in rows:
+            found = torch.autograd.grad((part_KN[k] * logprob_N).sum(), wanted, retain_graph=k != rows[-1])
+            for total, part in zip(totals[k], found, strict=True):
+                total += part
+        report(done)
+    return totals
+
+
+def cosine_to_full(
+    model: PreTrainedModel,
+    responses: Sequence[Response],
+    advantage_N: torch.Tensor,
+    weight_N: torch.Tensor,
+    micro_batch: int,
+) -> float | None:
+    """<g_w, g> / (|g_w| |g|), with g_w = -sum_t w_t A_t grad log pi(y_t) and g the same with every weight 1.
+
+    It is the same under both denominators.  None where one of the two is 0.
+    """
+    full_N = -advantage_N.double() / len(advantage_N)
+    weighted, full = pulls(model, responses, torch.stack([weight_N.double() * full_N, full_N]).float(), micro_batch)
+    squares = dot(weighted, weighted) * dot(full, full)
+    return dot(weighted, full) / math.sqrt(squares) if squares else None
+
+
+def batches(responses: Sequence[Response], size: int) -> Iterator[tuple[Padded, int]]:
+    """Every micro-batch, and how many responses are done with it."""
+    lengths_R, done = response_lengths(responses), 0
+    for rows in micro_batches(torch.arange(len(responses)), responses, size):
+        done += len(rows)
+        yield collate(responses, rows, lengths_R), done
