@@ -28,6 +28,7 @@ USED_BY = {
     "_control.py": MATCHED | DEALT,
     "_draws.py": {"uniform"} | HARD | MATCHED | DEALT,
     "_masks.py": {"uniform"} | HARD | MATCHED,
+    "_select.py": {"uniform"} | HARD | MATCHED,
     "_options.py": HARD | MATCHED | ANY_SOFT,
     "_schedule.py": ANY_SOFT,
     "_soft.py": ANY_SOFT,
@@ -88,7 +89,14 @@ def test_a_rule_that_is_added_changes_the_code_of_no_other(source):
     (source / "tokenspectrum/weighting/rules/middle.py").write_text(DOCUMENTED)
     after = codes(source)
     assert {kind: after[kind] for kind in before} == before
-    assert after["middle"]["files"].keys() == {"__init__.py", "_draws.py", "_masks.py", "_options.py", "middle.py"}
+    assert after["middle"]["files"].keys() == {
+        "__init__.py",
+        "_draws.py",
+        "_masks.py",
+        "_options.py",
+        "_select.py",
+        "middle.py",
+    }
 
 
 def test_dvc_yaml_keys_weights_by_the_folder_and_training_by_code_json(monkeypatch):

@@ -11,6 +11,7 @@ import torch
 from tokenspectrum.weighting.batch import TokenBatch
 from tokenspectrum.weighting.outcome import Outcome
 from tokenspectrum.weighting.rules._draws import token_uniforms
+from tokenspectrum.weighting.rules._select import Key, first_k
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -43,46 +44,34 @@ def bernoulli(rule: "Kept", batch: TokenBatch) -> Outcome:
 
 def lowest(rule: "Ranked", batch: TokenBatch) -> Outcome:
     """Keep the k tokens of each segment with the lowest score: anchors, sure predictions, the least loss."""
-    score_N, rank_N, size_N, among_N = _ranked(rule, batch)
-    k_N = kept_count(size_N, rule.p)
-    return keep(among_N & (rank_N < k_N), score_N, score_N[among_N & (rank_N == k_N - 1)])
+    return _extreme(rule, batch, 1)
 
 
 def highest(rule: "Ranked", batch: TokenBatch) -> Outcome:
     """Keep the k tokens of each segment with the highest score: explorers, forking tokens, the most loss."""
-    score_N, rank_N, size_N, among_N = _ranked(rule, batch)
-    k_N = kept_count(size_N, rule.p)
-    return keep(among_N & (rank_N >= size_N - k_N), score_N, score_N[among_N & (rank_N == size_N - k_N)])
+    return _extreme(rule, batch, -1)
 
 
-def kept_count(size_N: torch.Tensor, p: float) -> torch.Tensor:
+def kept_count(size_S: np.ndarray, p: float) -> np.ndarray:
     """k = max(1, floor(p*T + 0.5)) in float64, elementwise; int64."""
-    return (size_N.double() * p + 0.5).floor().long().clamp(min=1)
+    return np.maximum(1, np.floor(size_S.astype(np.float64) * p + 0.5).astype(np.int64))
 
 
-def rank_in_segment(
-    score_N: torch.Tensor, batch: TokenBatch, segment_N: torch.Tensor, tie_N: torch.Tensor | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """0-based rank of each token in its segment, and its segment's size (both int64 N).
+def by_place(batch: TokenBatch, *, sign: int = 1) -> list[Key]:
+    """Keys that tell all tokens apart: position, then (prompt_id, sample), then the place in the batch.
 
-    One stable ascending sort by (score, position), or by (score, tie, position) if `tie_N` is given.  A segment may
-    span responses.  Tokens that still tie there are sorted by (prompt_id, sample).  So a rank depends on what the batch
-    holds, and not on its order.
+    So what is chosen depends on what the batch holds, and not on its order.  sign -1 turns the order around.
     """
     responses = range(len(batch.prompt_ids))
     by_name = sorted(responses, key=lambda r: (batch.prompt_ids[r], int(batch.samples_R[r])))
-    name_rank_R = torch.empty(len(by_name), dtype=torch.int64)
-    name_rank_R[torch.tensor(by_name, dtype=torch.int64)] = torch.arange(len(by_name))
-    order_N = torch.argsort(batch.position_N * len(by_name) + name_rank_R[batch.response_N], stable=True)
-    if tie_N is not None:
-        order_N = order_N[torch.argsort(tie_N[order_N], stable=True)]
-    order_N = order_N[torch.argsort(score_N[order_N], stable=True)]
-    order_N = order_N[torch.argsort(segment_N[order_N], stable=True)]
-    size_S = torch.bincount(segment_N) if len(segment_N) else torch.zeros(0, dtype=torch.int64)
-    start_S = size_S.cumsum(0) - size_S
-    rank_N = torch.empty_like(segment_N)
-    rank_N[order_N] = torch.arange(len(order_N)) - start_S[segment_N[order_N]]
-    return rank_N, size_S[segment_N]
+    name_rank_R = np.empty(len(by_name), np.int64)
+    name_rank_R[by_name] = np.arange(len(by_name))
+    position_N, response_N = batch.position_N.numpy(), batch.response_N.numpy()
+    return [
+        lambda at: sign * position_N[at],
+        lambda at: sign * name_rank_R[response_N[at]],
+        lambda at: sign * np.arange(batch.n_tokens)[at],
+    ]
 
 
 def mask_uniforms(batch: TokenBatch) -> np.ndarray:
@@ -96,16 +85,28 @@ def ranked_among(rule: object, batch: TokenBatch) -> torch.Tensor:
     return batch.position_N < (batch.n_tokens if first_n is None else first_n)
 
 
-def _ranked(rule: "Ranked", batch: TokenBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Score, rank, size of the segment, and whether the token is ranked.  The others have segments of their own."""
-    among_N = ranked_among(rule, batch)
-    segment_N = batch.segment_N(rule.scope)
-    segment_N = torch.where(among_N, segment_N, segment_N + segment_N.max() + 1) if len(segment_N) else segment_N
+def _extreme(rule: "Ranked", batch: TokenBatch, sign: int) -> Outcome:
+    """Keep the first k tokens of each segment, ascending by sign times (score, tie, position, name)."""
     score_N = batch.score_N(rule.score)
+    segment_N, values_N = batch.segment_N(rule.scope).numpy(), score_N.numpy()
+    keys: list[Key] = [lambda at: values_N[at] if sign > 0 else -values_N[at]]
     # Many tokens have equal loss: all of a response before the first update, and all clipped ones after it.  Ranked by
     # position they would make a front or a back mask, so chance breaks their ties.
-    tie_N = torch.from_numpy(mask_uniforms(batch)) if rule.score == "loss_magnitude" else None
-    return score_N, *rank_in_segment(score_N, batch, segment_N, tie_N), among_N
+    if rule.score == "loss_magnitude":
+        u_N = mask_uniforms(batch)
+        keys.append(lambda at: sign * u_N[at])
+    keys += by_place(batch, sign=sign)
+    among_N = ranked_among(rule, batch).numpy()
+    if among_N.all():
+        selected_N, cut_S = first_k(keys, segment_N, kept_count(np.bincount(segment_N), rule.p))
+    else:
+        places = np.flatnonzero(among_N)
+        among = [lambda at, key=key: key(places[at]) for key in keys]
+        size_S = np.bincount(segment_N[places])
+        chosen_M, cut_S = first_k(among, segment_N[places], kept_count(size_S, rule.p))
+        selected_N = np.zeros(batch.n_tokens, bool)
+        selected_N[places[chosen_M]] = True
+    return keep(torch.from_numpy(selected_N), score_N, torch.from_numpy(sign * cut_S))
 
 
 def progress(batch: TokenBatch) -> torch.Tensor:

@@ -17,6 +17,7 @@ from tokenspectrum.weighting.rules.loss import LossHigh, LossLow
 from tokenspectrum.weighting.rules.predictive import PredictiveHigh, PredictiveLow
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from tokenspectrum.weighting.batch import TokenBatch
@@ -79,31 +80,46 @@ class CovariateMatched(MatchedRule):
     def weigh(self, batch: "TokenBatch") -> "Outcome":
         import torch
 
-        from tokenspectrum.weighting.rules._masks import rank_in_segment
-
         if batch.token_type_N is None:
             raise ValueError("the batch has no token types")
-        one_N = torch.zeros(batch.n_tokens, dtype=torch.int64)
-        rank_N, size_N = rank_in_segment(batch.score_N("predictive_entropy"), batch, one_N)
         place_N = batch.position_N * FIFTHS // batch.lengths_R[batch.response_N]
-        class_N = (batch.token_type_N * FIFTHS + place_N) * FIFTHS + rank_N * FIFTHS // size_N
+        fifth_N = torch.from_numpy(_fifths(batch.score_N("predictive_entropy").numpy(), batch))
+        class_N = (batch.token_type_N * FIFTHS + place_N) * FIFTHS + fifth_N
         return _matched(self, batch, class_N, whole=True)
 
 
+def _fifths(value_N: "np.ndarray", batch: "TokenBatch") -> "np.ndarray":
+    """int64 N: floor(5 rank / N) of each token in one ascending sort by (value, position, name)."""
+    import numpy as np
+
+    from tokenspectrum.weighting.rules._masks import by_place
+    from tokenspectrum.weighting.rules._select import first_k
+
+    one_N, fifth_N = np.zeros(batch.n_tokens, np.int64), np.zeros(batch.n_tokens, np.int64)
+    keys = [lambda at: value_N[at], *by_place(batch)]
+    for i in range(1, FIFTHS):
+        below = -(-i * batch.n_tokens // FIFTHS)  # ranks below it are in a fifth before the i-th
+        fifth_N += ~first_k(keys, one_N, np.array([below]))[0]
+    return fifth_N
+
+
 def _matched(rule: MatchedRule, batch: "TokenBatch", class_N: "torch.Tensor", *, whole: bool = False) -> "Outcome":
+    import numpy as np
     import torch
 
     from tokenspectrum.weighting.outcome import Outcome
-    from tokenspectrum.weighting.rules._masks import mask_uniforms, rank_in_segment, ranked_among
+    from tokenspectrum.weighting.rules._masks import by_place, mask_uniforms, ranked_among
+    from tokenspectrum.weighting.rules._select import first_k
 
     kept_N = rule.of.weigh(batch).selected_N
     classes = int(class_N.max()) + 1 if batch.n_tokens else 1
-    cell_N = class_N if whole else batch.segment_N(rule.of.scope) * classes + class_N
-    wanted_C = torch.bincount(cell_N, weights=kept_N.double())
-    u_N = torch.from_numpy(mask_uniforms(batch))
+    cell_N = (class_N if whole else batch.segment_N(rule.of.scope) * classes + class_N).numpy()
+    wanted_C = np.bincount(cell_N[kept_N.numpy()], minlength=int(cell_N.max(initial=-1)) + 1)
+    u_N = mask_uniforms(batch)
     # A hash is below 1, so tokens that the matched rule does not rank come last, and none of them is wanted.
-    rank_N, _ = rank_in_segment(u_N + (~ranked_among(rule.of, batch)).double(), batch, cell_N)
-    selected_N = rank_N < wanted_C[cell_N]
+    late_N = u_N + ~ranked_among(rule.of, batch).numpy()
+    found_N, _ = first_k([lambda at: late_N[at], *by_place(batch)], cell_N, wanted_C)
+    selected_N, u_N = torch.from_numpy(found_N), torch.from_numpy(u_N)
     if not whole:
         return Outcome(selected_N.float(), selected_N, u_N)
     overlap = int((selected_N & kept_N).sum()) / max(1, int(kept_N.sum()))
