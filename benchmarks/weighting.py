@@ -109,24 +109,25 @@ def main() -> None:
         seconds, extra, kept = results.get()
         child.join()
         whole = getattr(rule, "scope", "response") != "response" or rule.kind == "covariate-matched"
-        rows.append(line(name, whole, batch.n_tokens, seconds, extra / 1e6, kept))
+        rows.append(line(name, whole, args.tokens, seconds, extra / 1e6, kept))
         print(f"{name}: {seconds:.2f} s, {extra / 1e6:.0f} MB, kept {kept:.4f}", file=sys.stderr, flush=True)
+    each = list(rows)
     for whole in (False, True):
-        if of := [row for row in rows if row["whole_batch"] == whole]:
-            most = [max(row[column] for row in of) for column in ("cpu_seconds", "extra_mb")]
-            rows.append(line("the slowest", whole, batch.n_tokens, *most, ""))
+        if of := [row for row in each if row["whole_batch"] == whole]:
+            rows.append(max(of, key=lambda row: row["cpu_seconds"]) | {"rule": "the slowest"})
+    rows.append(max(each, key=lambda row: row["extra_mb"]) | {"rule": "the largest"})
     save(args.out, rows)
 
 
-def line(name: str, whole: bool, n_tokens: int, seconds: float, megabytes: float, kept: float | str) -> dict:
+def line(name: str, whole: bool, n_tokens: int, seconds: float, megabytes: float, kept: float) -> dict:
     """A line of the CSV; `whole` says whether the rule ranks over more than a response."""
     return {
         "rule": name,
         "whole_batch": whole,
-        "tokens": n_tokens,
+        "tokens_asked": n_tokens,
         "cpu_seconds": round(seconds, 2),
         "extra_mb": round(megabytes),
-        "kept_fraction": kept if isinstance(kept, str) else round(kept, 4),
+        "kept_fraction": round(kept, 4),
     }
 
 
