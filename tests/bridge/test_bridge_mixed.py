@@ -7,9 +7,11 @@ import pytest
 from bridge_kit import new_toy, pretend
 
 from snakedvc.dvcfiles.pipeline import load_pipeline
+from snakedvc.dvcfiles.remote import FolderRemote
 from snakedvc.dvcfiles.store import Store
 from snakedvc.planning.driver import Driver
 from snakedvc.planning.mixed import put_away
+from snakedvc.running.inputs import current_record
 
 TABLE = Path("results/table.csv")
 
@@ -34,8 +36,8 @@ def edit(old: str, new: str, file: str = "params.yaml") -> None:
     Path(file).write_text(text.replace(old, new))
 
 
-def driver() -> Driver:
-    return Driver(load_pipeline(), True, lambda stage: False, lambda stage: True)
+def driver(*, write: bool = True) -> Driver:
+    return Driver(load_pipeline(), write, lambda stage: False, lambda stage: True)
 
 
 def test_results_of_another_preset_are_put_away_and_come_back(toy, capsys):
@@ -70,6 +72,36 @@ def test_what_was_edited_or_is_used_or_in_no_cache_stays(toy):
     assert put_away(load_pipeline(), Store()) == []
     shutil.move("elsewhere", ".dvc/cache")
     assert put_away(load_pipeline(), Store()) == [str(TABLE)]
+
+
+@pytest.mark.parametrize("known", ["dvc.lock", "nothing"])
+def test_a_flipped_run_record_is_named_and_made_again(toy, capsys, known):
+    stage = load_pipeline().stage("weights@full")
+    key = current_record(load_pipeline(), stage).key
+    (path,) = Path(".dvc/cache/runs", key[:2], key).iterdir()
+    content = path.read_bytes()
+    at = content.index(b'"md5": "', content.index(b'"outs"')) + len(b'"md5": "')
+    for where in (at, content.index(b'"cmd"')):  # a digit of an output's hash, and what is no JSON then
+        path.write_bytes(content[:where] + bytes([content[where] ^ 1]) + content[where + 1 :])
+        if known == "nothing":
+            Path("dvc.lock").unlink(missing_ok=True)
+            shutil.rmtree(".dvc/tmp", ignore_errors=True)
+        told: list[str] = []
+        remote = FolderRemote(Path(".dvc/cache"))
+        assert remote.records(key, told.append) == []
+        assert told == [path.name]
+        said = f"weights@full: run record {path.name[:8]} in the cache is damaged"
+        driver(write=False).settle("weights@full")
+        assert capsys.readouterr().err.count(f"{said}: a run makes it again\n") == 1
+        settled = driver()
+        settled.settle("weights@full")
+        assert capsys.readouterr().err.count(f"{said}: it is made again\n") == 1
+        if known == "nothing":
+            assert settled.state("weights@full") == "run"
+            pretend()
+        assert path.read_bytes() == content
+        driver().settle("weights@full")
+        assert "damaged" not in capsys.readouterr().err
 
 
 def test_a_dvc_lock_that_somebody_else_changed_is_named(toy, capsys):

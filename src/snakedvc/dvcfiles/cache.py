@@ -1,7 +1,8 @@
 """DVC's cache as it lies on disk: objects by their MD5, and the run cache that says which inputs gave which objects.
 
 Reads and writes the same files as DVC 3 without importing it; a test compares them with DVC's own.  Restored files are
-hashed again.  An object whose bytes do not match its name is deleted and reported, and never used.
+hashed again.  An object whose bytes do not match its name is deleted and reported, and never used.  The same holds for
+a run record; its name does not cover sizes, which decide nothing.
 """
 
 import contextlib
@@ -11,14 +12,14 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import yaml
 
 from snakedvc.dvcfiles.digest import Digest, file_md5, files_under, listing_bytes, listing_md5
-from snakedvc.dvcfiles.record import Record
+from snakedvc.dvcfiles.record import Record, name_of
 from snakedvc.dvcfiles.records import write_atomically
 from snakedvc.errors import ProjectError
 from snakedvc.yamlfile import Loader
@@ -42,14 +43,33 @@ def clone(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def parse_record(content: bytes) -> Record | None:
-    """Read a run record.  The bridge writes JSON, which is ten times as fast to read; DVC itself writes YAML."""
+class DamagedRecordError(Exception):
+    """A run record's content did not match its name."""
+
+
+def read_record(content: bytes, name: str) -> Record | None:
+    """The run record in a file of this name.  None if it is of another params file; DamagedRecordError.
+
+    The bridge writes JSON, which is ten times as fast to read; DVC itself writes YAML.
+    """
     try:
-        return Record.read(json.loads(content))
+        document = json.loads(content)
     except ValueError:
-        with contextlib.suppress(yaml.YAMLError, UnicodeDecodeError):
-            return Record.read(yaml.load(content, Loader))
-    return None
+        try:
+            document = yaml.load(content, Loader)
+        except (yaml.YAMLError, ValueError):
+            raise DamagedRecordError from None
+    try:
+        sound = name_of(document) == name
+    except TypeError:  # YAML has dates and keys that are no texts
+        sound = False
+    if not sound:
+        raise DamagedRecordError
+    return Record.read(document)
+
+
+def ignore(name: str) -> None:
+    """Say nothing of a damaged run record."""
 
 
 class Cache:
@@ -64,7 +84,8 @@ class Cache:
 
     def _drop(self, path: Path) -> None:
         if self._mend:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # of a cache that cannot be written, nothing is deleted
+                path.unlink()
 
     def object_path(self, md5: str) -> Path:
         """Where the object called `md5` is kept."""
@@ -74,16 +95,20 @@ class Cache:
         """Where the run records under `key` are kept."""
         return self.root / "runs" / key[:2] / key
 
-    def records(self, key: str) -> Iterator[Record]:
-        """Run records under `key`, the newest first.  Unreadable ones are skipped."""
+    def records(self, key: str, damaged: Callable[[str], None] = ignore) -> Iterator[Record]:
+        """Run records under `key`, the newest first.  Each damaged one is dropped, and `damaged` is told its name."""
         folder = self.run_folder(key)
         files = [p for p in folder.iterdir() if len(p.name) == 64] if folder.is_dir() else []
         for path in sorted(files, key=lambda p: p.stat().st_mtime, reverse=True):
-            if record := parse_record(path.read_bytes()):
-                yield record
+            try:
+                if record := read_record(path.read_bytes(), path.name):
+                    yield record
+            except DamagedRecordError:
+                self._drop(path)
+                damaged(path.name)
 
     def all_records(self) -> Iterator[Record]:
-        """Every run record that can be read."""
+        """Every sound run record."""
         for folder in sorted((self.root / "runs").glob("*/*")):
             yield from self.records(folder.name)
 

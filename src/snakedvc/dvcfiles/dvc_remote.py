@@ -5,10 +5,11 @@ elsewhere.  So `push` here sends the objects of all records too.
 """
 
 import json
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from snakedvc.dvcfiles.cache import Cache, parse_record
+from snakedvc.dvcfiles.cache import Cache, DamagedRecordError, read_record
 from snakedvc.dvcfiles.record import Record
 from snakedvc.errors import ProjectError
 
@@ -52,12 +53,16 @@ class DvcRemote:
             found.setdefault(path.split("/")[-2], []).append(path)
         return found
 
-    def records(self, key: str) -> list[Record]:
+    def records(self, key: str, damaged: Callable[[str], None]) -> list[Record]:
         fs = self._repo.cloud.get_remote().fs
         records = []
         for path in self._keys.get(key, ()):
+            name = path.split("/")[-1]
             with fs.open(path, mode="rb") as f:
-                records.append(parse_record(f.read()))
+                try:
+                    records.append(read_record(f.read(), name))
+                except DamagedRecordError:
+                    damaged(name)
         return list(filter(None, records))
 
     def listing(self, md5: str) -> dict[str, str]:

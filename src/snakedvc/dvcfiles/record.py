@@ -113,5 +113,16 @@ class Record:
         return {"cmd": self.cmd, "deps": deps, **params, "outs": outs}
 
 
+def name_of(document: Any) -> str:
+    """The name that a file of the run cache with this content has to have, whoever wrote it."""
+    return _sha256(_without_sizes(document))
+
+
+def _without_sizes(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_sizes(one) for name, one in value.items() if name not in ("size", "nfiles")}
+    return [_without_sizes(one) for one in value] if isinstance(value, list) else value
+
+
 def _sha256(document: Any) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

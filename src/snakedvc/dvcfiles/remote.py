@@ -5,6 +5,7 @@ most restores.  All other kinds are read through DVC (dvc_remote.py).  A remote 
 hashed before use.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -16,8 +17,8 @@ from snakedvc.dvcfiles.record import Record
 class Remote(Protocol):
     """A place to which others push results."""
 
-    def records(self, key: str) -> list[Record]:
-        """Its run records under `key`."""
+    def records(self, key: str, damaged: Callable[[str], None]) -> list[Record]:
+        """Its run records under `key`.  `damaged` is told the name of each damaged one."""
 
     def listing(self, md5: str) -> dict[str, str]:
         """The files (relative path -> MD5) of folder object `md5`."""
@@ -35,8 +36,8 @@ class FolderRemote:
     def __init__(self, folder: Path) -> None:
         self._store = Cache(folder, mend=False)
 
-    def records(self, key: str) -> list[Record]:
-        return list(self._store.records(key))
+    def records(self, key: str, damaged: Callable[[str], None]) -> list[Record]:
+        return list(self._store.records(key, damaged))
 
     def listing(self, md5: str) -> dict[str, str]:
         return self._store.listing(md5)

@@ -48,8 +48,9 @@ class Store:
     """The results of this project, here and in its default remote."""
 
     def __init__(self, *, mend: bool = True) -> None:
-        """With `mend`, damaged objects are deleted from the cache."""
+        """With `mend`, damaged objects and run records are deleted from the cache."""
         config = read_config()
+        self._mend = mend
         self.cache, self.remote, self.records = Cache(config.cache_dir, mend=mend), open_remote(config), Records()
 
     def last(self, stage: Stage) -> Record | None:
@@ -64,12 +65,21 @@ class Store:
         """Results of exactly these inputs on this machine: the run cache's, newest first, then dvc.lock's."""
         last = self.last(stage)
         # A plain `dvc pull` brings objects and dvc.lock, but no run records.
-        yield from _fitting(wanted, [*self.cache.records(wanted.key), *([last] if last else [])])
+
+        def damaged(name: str) -> None:
+            said = "it is made again" if self._mend else "a run makes it again"
+            say(f"{stage.addr}: run record {name[:8]} in the cache is damaged: {said}")
+
+        yield from _fitting(wanted, [*self.cache.records(wanted.key, damaged), *([last] if last else [])])
 
     def elsewhere(self, wanted: Record) -> Iterator[Record]:
         """Results of exactly these inputs in the remote."""
         if self.remote:
-            yield from _fitting(wanted, ask_remote(self.remote.records, wanted.key, default=[]))
+
+            def damaged(name: str) -> None:
+                say(f"run record {name[:8]} in the remote is damaged and is not used")
+
+            yield from _fitting(wanted, ask_remote(self.remote.records, wanted.key, damaged, default=[]))
 
     def save(self, record: Record) -> None:
         """Note a result, whose objects are in the cache."""
