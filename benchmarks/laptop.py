@@ -135,9 +135,8 @@ def measure(arithmetic: str, policy: Path, prompts_at: Path) -> dict[str, Any]:
 
     def both() -> None:
         for batch in batches:
-            emits_BT = batch.response_span(-1)[:, :-1]
-            logp_NV = model(input_ids=batch.ids_BT, use_cache=False).logits[:, :-1][emits_BT].log_softmax(-1)
-            logp_NV.gather(1, batch.ids_BT[:, 1:][emits_BT][:, None]).sum().backward()
+            logits_NV = model(input_ids=batch.ids_BT, use_cache=False).logits.flatten(0, 1)[batch.queries()]
+            logits_NV.log_softmax(-1).gather(1, batch.ids_BT.flatten()[batch.targets()][:, None]).sum().backward()
 
     note("forward and backward pass", seen, timed(both)[1])
     return rows

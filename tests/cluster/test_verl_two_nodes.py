@@ -29,6 +29,7 @@ def run(tmp_path_factory):
     try:
         done = metrics_of(job, KILL_AFTER)
         until(lambda: done.exists() or process.poll() is not None, LIMIT_S, f"step {KILL_AFTER}")
+        assert process.poll() is None, (root / "stage.out").read_text()[-4000:]
         placed = json.loads((root / "logs" / "placement.json").read_text())
         (actor,) = [one for one in placed["actors"] if one["address"] == TWO[1]]
         os.kill(actor["pid"], signal.SIGKILL)

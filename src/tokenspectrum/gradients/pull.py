@@ -28,13 +28,14 @@ def dots(
     responses: Sequence[Response],
     directions: Sequence[Vector],
     micro_batch: int,
+    share_prompts: bool = False,
     report: Callable[[int], None] = lambda done: None,
 ) -> torch.Tensor:
     """float64 (K, N): <grad log pi(y_t), v> for every token t and each of K directions v."""
     n_tokens = int(response_lengths(responses).sum())
     found_KN = torch.zeros(len(directions), n_tokens, dtype=torch.float64)
     wanted = trained(model)
-    for padded, done in batches(responses, micro_batch):
+    for padded, done in batches(responses, micro_batch, share_prompts):
         with _twice_differentiable():
             logprob_N = response_logprobs(model, padded)
             u_N = torch.zeros_like(logprob_N, requires_grad=True)

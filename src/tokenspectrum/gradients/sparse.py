@@ -51,6 +51,7 @@ def sparse_columns(
     seed: int,
     step: int,
     micro_batch: int,
+    share_prompts: bool = False,
 ) -> dict[str, list[Any]]:
     """Columns of the table `sparse_gradients` for the small batch among `responses`."""
     rows = chosen_rows([response.prompt_id for response in responses], params.prompts, seed, step)
@@ -58,16 +59,15 @@ def sparse_columns(
     lengths = [len(response.token_ids) for response in chosen]
     advantage_T = np.repeat(np.asarray(advantage_R, np.float64)[rows], lengths)
     n = len(advantage_T)
-    (whole,) = pulls(model, chosen, torch.from_numpy(-advantage_T / n).float()[None], micro_batch)
+    (whole,) = pulls(model, chosen, torch.from_numpy(-advantage_T / n).float()[None], micro_batch, share_prompts)
     square = dot(whole, whole)
     found: list[dict[str, Any]] = []
     draws, few = list(_draws(chosen, lengths, params, seed, step)), at_once(model)
     for first in range(0, len(draws), few):
         some = draws[first : first + few]
         coefficient_KT = np.stack([-advantage_T * draw.value_T / n for draw in some])
-        for draw, gradient in zip(
-            some, pulls(model, chosen, torch.from_numpy(coefficient_KT).float(), micro_batch), strict=True
-        ):
+        gradients = pulls(model, chosen, torch.from_numpy(coefficient_KT).float(), micro_batch, share_prompts)
+        for draw, gradient in zip(some, gradients, strict=True):
             found += _measured(draw, dot(gradient, gradient), dot(gradient, whole), square)
     return {name: [row[name] for row in found] for name in found[0]}
 

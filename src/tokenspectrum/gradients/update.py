@@ -107,6 +107,7 @@ def measure_update(
     subsets: Sequence[Subset],
     chosen: Sequence[tuple[int, int]],
     micro_batch: int,
+    share_prompts: bool = False,
     report: Callable[[int], None] = lambda done: None,
 ) -> Update:
     """The gradient of all tokens, of every subset, and of every token along them; |g_t| of the tokens `chosen`.
@@ -120,8 +121,8 @@ def measure_update(
     half_R = halves(ids, batch.seed)
     accuracy_2N = np.repeat(accuracy_coefficients(batch.correct_R, ids, half_R), batch.lengths, axis=1)
     rows = torch.from_numpy(np.concatenate([-advantage_N[None] / n, accuracy_2N])).float()
-    directions = pulls(model, responses, rows, micro_batch, report)
-    along_3N = dots(model, responses, directions, micro_batch, lambda done: report(count + done)).numpy()
+    directions = pulls(model, responses, rows, micro_batch, share_prompts, report)
+    along_3N = dots(model, responses, directions, micro_batch, share_prompts, lambda done: report(count + done)).numpy()
     dot_N = -advantage_N * along_3N[0]
     other_N = np.repeat(1 - half_R, batch.lengths)
     accuracy_dot_N = -advantage_N * np.where(other_N == 0, along_3N[1], along_3N[2])
@@ -132,7 +133,8 @@ def measure_update(
         # Subsets share a forward pass as far as memory goes.  Of a large policy, g and one subset's gradient are held.
         some = subsets[first : first + few]
         weight_KN = np.stack([subset.weight_N.double().numpy() for subset in some])
-        gradients = pulls(model, responses, torch.from_numpy(-advantage_N * weight_KN / n).float(), micro_batch)
+        rows = torch.from_numpy(-advantage_N * weight_KN / n).float()
+        gradients = pulls(model, responses, rows, micro_batch, share_prompts)
         own_S += [dot(gradient, gradient) for gradient in gradients]
         report(2 * count + (first + len(some)) * count // len(subsets))
     for subset in everything:

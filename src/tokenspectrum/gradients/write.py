@@ -11,6 +11,7 @@ from tokenspectrum.gradients.update import Batch, measure_update
 from tokenspectrum.params.gradients import GradientsParams
 from tokenspectrum.params.values import AlignmentName
 from tokenspectrum.rollout.chosen import chosen_tokens
+from tokenspectrum.systems.params import SystemsParams
 from tokenspectrum.systems.progress import Progress
 from tokenspectrum.tables import gradients, sparse_gradients, token_gradients
 from tokenspectrum.tokenlog.writer import write_step
@@ -24,17 +25,18 @@ def write_update(
     scores: Probe,
     params: GradientsParams,
     alignment: AlignmentName,
-    micro_batch: int,
+    systems: SystemsParams,
 ) -> None:
     """The tables gradients, token_gradients and sparse_gradients of one step, without the folder's manifest."""
     seed, step, count = batch.seed, scores.step, len(batch.responses)
     subsets = subsets_of(params, scores, model.config.get_text_config().num_hidden_layers, alignment)
+    batches = (systems.micro_batch, systems.share_prompts)
     chosen = chosen_tokens(batch.responses, params.norms, seed, step)
     with Progress(f"gradients {scores.run} step {step}", total=5 * count) as progress:
-        found = measure_update(model, batch, subsets, chosen, micro_batch, progress.update)
+        found = measure_update(model, batch, subsets, chosen, *batches, progress.update)
         sparse = None
         if params.sparse is not None:
-            sparse = sparse_columns(model, batch.responses, batch.advantage_R, params.sparse, seed, step, micro_batch)
+            sparse = sparse_columns(model, batch.responses, batch.advantage_R, params.sparse, seed, step, *batches)
         progress.update(5 * count)
     where: dict[str, Any] = {"run": scores.run, "seed": seed, "step": step}
     write_step(out, "gradients", gradients.SCHEMA, found.subset_columns(), **where)

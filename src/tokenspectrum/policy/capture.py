@@ -59,6 +59,12 @@ class Capture:
         offsets = nn.functional.pad(kept_BT.sum(1).cumsum(0), (1, 0))
         return q_BTHD[kept_BT], k_BTKD[kept_BT], offsets
 
+    def gathered(self, layer: int, places_N: Tensor) -> tuple[Tensor, Tensor, float]:
+        """q (N, H, D), k (N, K, D) and the scale, at places of the flat (B, T)."""
+        found, length = self[layer], self[layer].q.shape[1]
+        rows_N, columns_N = (places_N // length).to(found.q.device), (places_N % length).to(found.q.device)
+        return found.q[rows_N, columns_N], found.k[rows_N, columns_N], found.scale
+
     def clear(self) -> None:
         """Drop q and k, so that their memory can be freed within the block."""
         self.captured.clear()

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from tokenspectrum.entropy import attention_entropy, attention_rows, predictive_entropy
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.capture import Capture, capture_attention
+from tokenspectrum.policy.shareable import check_shareable
 from tokenspectrum.rollout.padded import MicroBatch, micro_batches
 from tokenspectrum.rollout.statistics import Alignment, AttentionStatistics, Statistics
 from tokenspectrum.rollout.types import Response
@@ -34,6 +35,7 @@ def measure_responses(
     alignment: Alignment,
     local_window: int,
     micro_batch: int,
+    share_prompts: bool = False,
     top_k: int | None = None,
     fixed_k: int | None = None,
     support: bool = False,
@@ -48,7 +50,8 @@ def measure_responses(
 
     `local_window` counts positions, the query's own included.  `top_k`, `fixed_k` and `support` ask for the optional
     statistics.  `rows` asks for the attention rows of (response index, token position) pairs, at every layer.
-    `micro_batch` is the number of sequences in one forward pass.  It changes results by float noise only.
+    `micro_batch` is the number of responses in one forward pass; with `share_prompts` those of a prompt are one row
+    (padded.py).  Both change results by float noise only.
     `report` is called with the number of responses done.
     Raises UserError for an empty response, for hidden states that are not finite, for logits that are not the head
     times the hidden states, and for a layer that is not causal full attention.
@@ -73,10 +76,12 @@ def measure_responses(
     model.eval()
     try:
         _check_head(model, head)
-        for batch in micro_batches(responses, micro_batch, model.device):
+        if share_prompts:
+            check_shareable(model)
+        for batch in micro_batches(responses, micro_batch, model.device, share_prompts):
             at_n = torch.cat([torch.arange(int(lengths_R[r])) + start_R[r] for r in batch.index])
             with capture_attention(model, layers) as capture:
-                hidden_BTC = _hidden(model, batch.ids_BT)
+                hidden_BTC = _hidden(model, batch)
                 stats = {(None, name): value_n for name, value_n in _predictive(head, hidden_BTC, batch).items()}
                 for layer in layers:
                     attention = _attention(capture, layer, batch, alignment, options)
@@ -118,9 +123,9 @@ def check_not_inert(longest: int, top_k: int | None, fixed_k: int | None, sectio
             )
 
 
-def _hidden(model: PreTrainedModel, ids_BT: torch.Tensor) -> torch.Tensor:
+def _hidden(model: PreTrainedModel, batch: MicroBatch) -> torch.Tensor:
     try:
-        hidden_BTC = model.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state
+        hidden_BTC = model.base_model(**batch.inputs(), use_cache=False).last_hidden_state
     except ValueError as e:  # what the capture refuses: a sliding window, a soft cap
         raise UserError(f"policy: {e}") from e
     if not bool(hidden_BTC.isfinite().all()):
@@ -130,10 +135,11 @@ def _hidden(model: PreTrainedModel, ids_BT: torch.Tensor) -> torch.Tensor:
 
 def _predictive(head: torch.nn.Module, hidden_BTC: torch.Tensor, batch: MicroBatch) -> dict[str, torch.Tensor]:
     """logprob and entropy at the queries that emit the batch's response tokens."""
-    emits_BT = batch.response_span(-1)[:, :-1]
-    target_n = batch.ids_BT[:, 1:][emits_BT]
+    device = hidden_BTC.device
+    hidden_nC = hidden_BTC.flatten(0, 1)[batch.queries().to(device)]
+    target_n = batch.ids_BT.flatten()[batch.targets().to(device)]
     weight_VC = _weight(head)
-    result = predictive_entropy(hidden_BTC[:, :-1][emits_BT], weight_VC, target_n, bias=getattr(head, "bias", None))
+    result = predictive_entropy(hidden_nC, weight_VC, target_n, bias=getattr(head, "bias", None))
     limit = math.log(weight_VC.shape[0]) * (1 + 1e-6)
     assert bool((result.logprob <= 0).all()), "a log-probability is above 0"
     assert bool(((result.entropy >= 0) & (result.entropy <= limit)).all()), "an entropy is outside [0, ln V]"
@@ -151,10 +157,11 @@ def _attention(
     capture: Capture, layer: int, batch: MicroBatch, alignment: Alignment, options: Mapping[str, Any]
 ) -> dict[str, torch.Tensor]:
     """Statistics of the rows of the batch's response tokens, by field of AttentionStatistics."""
-    first_B = batch.prompt_B + _shift(alignment)
-    q, k, offsets = capture.packed(layer, batch.tokens())
-    stop_B, scale = first_B + batch.length_B, capture[layer].scale
-    result = attention_entropy(q, k, cu_seqlens=offsets, query_start=first_B, query_stop=stop_B, scale=scale, **options)
+    first_R = batch.prompt_R + _shift(alignment)
+    places, offsets = batch.sequences()
+    q, k, scale = capture.gathered(layer, places)
+    stop_R = first_R + batch.length_R
+    result = attention_entropy(q, k, cu_seqlens=offsets, query_start=first_R, query_stop=stop_R, scale=scale, **options)
     named = {"visible_N": result.visible} | {f"{s.name}_N": getattr(result, s.slot) for s in STATISTICS}
     return {name: _plain(value) for name, value in named.items() if value is not None}
 
@@ -163,13 +170,14 @@ def _rows(
     capture: Capture, layer: int, batch: MicroBatch, alignment: Alignment, rows: Sequence[tuple[int, int]]
 ) -> dict[int, torch.Tensor]:
     """Attention rows of those of `rows` that are in this batch, by their index in `rows`."""
-    place = {r: b for b, r in enumerate(batch.index)}
+    place = {i: r for r, i in enumerate(batch.index)}
     wanted = {i: (place[r], t) for i, (r, t) in enumerate(rows) if r in place}
     if not wanted:
         return {}
-    queries = [(b, int(batch.prompt_B[b]) + t + _shift(alignment)) for b, t in wanted.values()]
-    q, k, offsets = capture.packed(layer, batch.tokens())
-    found = attention_rows(q, k, queries, cu_seqlens=offsets, scale=capture[layer].scale)
+    queries = [(r, int(batch.prompt_R[r]) + t + _shift(alignment)) for r, t in wanted.values()]
+    places, offsets = batch.sequences()
+    q, k, scale = capture.gathered(layer, places)
+    found = attention_rows(q, k, queries, cu_seqlens=offsets, scale=scale)
     return {i: _plain(row) for i, row in zip(wanted, found, strict=True)}
 
 

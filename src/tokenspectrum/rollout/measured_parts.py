@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import load, save
 
-from tokenspectrum.rollout.padded import by_length
+from tokenspectrum.rollout.padded import in_order
 from tokenspectrum.rollout.parts import Codec, Place, in_parts
 from tokenspectrum.rollout.statistics import AttentionStatistics, Statistics
 from tokenspectrum.rollout.types import Response
@@ -29,13 +29,14 @@ def measure_in_parts(
     layers: Sequence[int],
     *,
     micro_batch: int,
+    share_prompts: bool,
     place: Place,
     facts: Mapping[str, Any],
     report: Callable[[int], None],
 ) -> Statistics:
     """`measure(responses, rows)`, a micro-batch a part.
 
-    Parts hold responses of similar lengths, as `measure_responses` itself would batch them: the bytes are the same.
+    Parts hold the responses that `measure_responses` itself would put into a micro-batch: the bytes are the same.
     `facts` is all that decides the statistics besides the responses and rows.
     """
 
@@ -50,7 +51,7 @@ def measure_in_parts(
         "rows": list(rows),
         "responses": [[r.prompt_id, r.sample, r.prompt_token_ids, r.token_ids] for r in responses],
     }
-    order = by_length(responses)
+    order = in_order(responses, share_prompts)
     return _joined(in_parts(place, decided, order, micro_batch, make, _CODEC, report), len(rows), layers)
 
 

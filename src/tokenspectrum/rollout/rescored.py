@@ -19,7 +19,9 @@ def write_rescored(out: Path, probe: Probed, policy: Path, systems: SystemsParam
     model, _ = load_policy(policy, device=systems.device)
     # No layer is asked for, so the alignment and the window enter nothing.
     options: dict[str, Any] = {"layers": (), "alignment": "decision", "local_window": 1}
-    measured = measure_responses(model, probe.responses, micro_batch=systems.micro_batch, **options)
+    measured = measure_responses(
+        model, probe.responses, micro_batch=systems.micro_batch, share_prompts=systems.share_prompts, **options
+    )
     keys = token_keys(probe.responses)
     columns = keys | {
         "base": np.full(len(keys["position"]), probe.seed, np.int32),

@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     scores = Probe(args.rollouts, args.tokens, args.attention, args.vocab)
     model, _ = load_policy(args.policy, device=systems.device)
-    write_update(args.out, model, Probed(args.rollouts), scores, params, alignment.root, systems.micro_batch)
+    write_update(args.out, model, Probed(args.rollouts), scores, params, alignment.root, systems)
     write_manifest(args.out)
 
 

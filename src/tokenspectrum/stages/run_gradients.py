@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
         prompts = encode_questions(questions, tokenizer, sampling.max_prompt_tokens)
         batch = Logged(args.tokenlog, step, {prompt.prompt_id: prompt.token_ids for prompt in prompts})
         scores = Probe(args.tokenlog, args.tokenlog, args.tokenlog, args.vocab, step=step)
-        write_update(args.out, model, batch, scores, params, alignment.root, systems.micro_batch)
+        write_update(args.out, model, batch, scores, params, alignment.root, systems)
     write_manifest(args.out)
 
 

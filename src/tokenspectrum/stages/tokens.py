@@ -48,10 +48,11 @@ def main(argv: list[str] | None = None) -> None:
     layers = sorted({resolve_layer(layer, count) for layer in named})
     rows = chosen_tokens(probe.responses, params.rows, probe.seed, 0)
     options = params.model_dump(include={"alignment", "local_window", "top_k", "fixed_k", "support"})
+    batches = systems.model_dump(include={"micro_batch", "share_prompts"})
 
     def measure(responses: Sequence[Response], rows: Sequence[tuple[int, int]]) -> Statistics:
         progress.count(sum(len(response.token_ids) for response in responses))
-        return measure_responses(model, responses, layers=layers, rows=rows, micro_batch=systems.micro_batch, **options)
+        return measure_responses(model, responses, layers=layers, rows=rows, **batches, **options)
 
     with kept_parts() as place, Progress("tokens", total=len(probe.responses)) as progress:
         measured = measure_in_parts(
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
             probe.responses,
             rows,
             layers,
-            micro_batch=systems.micro_batch,
+            **batches,
             place=place,
             facts=options | {"layers": layers, "policy": policy_facts(args.policy)},
             report=progress.update,

@@ -94,7 +94,12 @@ class SystemsParams(Frozen):
     threads: int = Field(
         default=1, ge=1, description="intra-op threads of a stage; two one-thread stages beat one of two threads"
     )
-    micro_batch: int = Field(default=64, ge=1, description="sequences in one forward or backward pass")
+    micro_batch: int = Field(default=64, ge=1, description="responses in one forward or backward pass")
+    share_prompts: bool = Field(
+        default=False,
+        description="responses of a prompt go through scoring and gradients behind one copy of it: less work if "
+        "prompts are long; for policies of full attention, trainer: local",
+    )
     generate_batch: int = Field(
         default=1024,
         ge=1,

@@ -71,11 +71,13 @@ class LocalBackend:
             alignment=self.job.alignment,
             local_window=self.job.train.token_log.local_window,
             micro_batch=self.job.systems.micro_batch,
+            share_prompts=self.job.systems.share_prompts,
             **({} if whole is None else whole.options()),
         )
 
     def cosine(self, responses: Sequence[Response], advantage_N: torch.Tensor, weight_N: torch.Tensor) -> float | None:
-        return cosine_to_full(self.model, responses, advantage_N, weight_N, self.job.systems.micro_batch)
+        systems = self.job.systems
+        return cosine_to_full(self.model, responses, advantage_N, weight_N, systems.micro_batch, systems.share_prompts)
 
     def update(self, batch: MiniBatch, lr: float) -> Updated:
         train = self.job.train
@@ -84,7 +86,8 @@ class LocalBackend:
         clip = Clip(train.clip.low, train.clip.high, train.clip.dual)
         self.model.train()
         try:
-            terms = accumulate_gradient(self.model, batch, clip, self.job.systems.micro_batch)
+            systems = self.job.systems
+            terms = accumulate_gradient(self.model, batch, clip, systems.micro_batch, systems.share_prompts)
             norm = take_step(self.model, self.optimizer, terms, train.grad_clip)
         finally:
             self.model.eval()

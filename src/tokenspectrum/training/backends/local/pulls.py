@@ -15,8 +15,7 @@ from transformers import PreTrainedModel
 
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.backends.local.logprobs import response_logprobs
-from tokenspectrum.training.backends.local.padded import Padded, collate, micro_batches
-from tokenspectrum.training.batch import response_lengths
+from tokenspectrum.training.backends.local.padded import Padded, padded_batches
 
 Vector = list[torch.Tensor]
 """A tensor for each trained parameter, in the model's order."""
@@ -46,17 +45,18 @@ def pulls(
     responses: Sequence[Response],
     coefficient_KN: torch.Tensor,
     micro_batch: int,
+    share_prompts: bool = False,
     report: Callable[[int], None] = lambda done: None,
 ) -> list[Vector]:
     """K gradients: of sum_t c_t log pi(y_t) for each row c of `coefficient_KN`.
 
     All rows share a forward pass.  A micro-batch where a row is zero costs that row nothing.  Sums over micro-batches
-    are kept in float64.  `micro_batch` changes results by float noise only.
+    are kept in float64.  `micro_batch` and `share_prompts` change results by float noise only.
     """
     wanted, totals = trained(model), []
     for _ in coefficient_KN:
         totals.append([torch.zeros_like(parameter, dtype=torch.float64) for parameter in wanted])
-    for padded, done in batches(responses, micro_batch):
+    for padded, done in batches(responses, micro_batch, share_prompts):
         part_KN = coefficient_KN[:, padded.token_N].to(model.device)
         rows = [k for k, part_N in enumerate(part_KN) if bool(part_N.any())]
         if rows:
@@ -75,20 +75,22 @@ def cosine_to_full(
     advantage_N: torch.Tensor,
     weight_N: torch.Tensor,
     micro_batch: int,
+    share_prompts: bool = False,
 ) -> float | None:
     """<g_w, g> / (|g_w| |g|), with g_w = -sum_t w_t A_t grad log pi(y_t) and g the same with every weight 1.
 
     It is the same under both denominators.  None where one of the two is 0.
     """
     full_N = -advantage_N.double() / len(advantage_N)
-    weighted, full = pulls(model, responses, torch.stack([weight_N.double() * full_N, full_N]).float(), micro_batch)
+    rows = torch.stack([weight_N.double() * full_N, full_N]).float()
+    weighted, full = pulls(model, responses, rows, micro_batch, share_prompts)
     squares = dot(weighted, weighted) * dot(full, full)
     return dot(weighted, full) / math.sqrt(squares) if squares else None
 
 
-def batches(responses: Sequence[Response], size: int) -> Iterator[tuple[Padded, int]]:
+def batches(responses: Sequence[Response], size: int, share_prompts: bool = False) -> Iterator[tuple[Padded, int]]:
     """Every micro-batch, and how many responses are done with it."""
-    lengths_R, done = response_lengths(responses), 0
-    for rows in micro_batches(torch.arange(len(responses)), responses, size):
-        done += len(rows)
-        yield collate(responses, rows, lengths_R), done
+    done = 0
+    for padded in padded_batches(responses, torch.arange(len(responses)), size, share_prompts):
+        done += padded.count
+        yield padded, done

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.training.backends.local.logprobs import response_logprobs
-from tokenspectrum.training.backends.local.padded import collate, micro_batches
+from tokenspectrum.training.backends.local.padded import padded_batches
 from tokenspectrum.training.batch import response_lengths
 from tokenspectrum.training.dapo import Clip, clipped_loss, importance_ratio, token_denominator, weighted_loss
 from tokenspectrum.training.record import MiniBatch
@@ -26,7 +26,9 @@ class Terms:
     loss_N: torch.Tensor
 
 
-def accumulate_gradient(model: PreTrainedModel, batch: MiniBatch, clip: Clip, micro_batch: int) -> Terms:
+def accumulate_gradient(
+    model: PreTrainedModel, batch: MiniBatch, clip: Clip, micro_batch: int, share_prompts: bool = False
+) -> Terms:
     """Leave the gradient of sum_t w_t l_t / D in the parameters' `.grad`, for any size of micro-batches.
 
     Micro-batches hold at most `micro_batch` responses, and their losses add up to the mini-batch's.  If D = 0, the
@@ -43,8 +45,8 @@ def accumulate_gradient(model: PreTrainedModel, batch: MiniBatch, clip: Clip, mi
     pulls_R = torch.zeros(len(lengths_R)).index_add(0, owner_N, (batch.weight_N * batch.advantage_N).abs()) != 0
     pulls_R &= total > 0
     for learns in (True, False):
-        for rows in micro_batches((pulls_R == learns).nonzero()[:, 0], batch.responses, micro_batch):
-            padded = collate(batch.responses, rows, lengths_R)
+        rows = (pulls_R == learns).nonzero()[:, 0]
+        for padded in padded_batches(batch.responses, rows, micro_batch, share_prompts):
             at_N = padded.token_N
             old_logprob_N, advantage_N = batch.old_logprob_N[at_N], batch.advantage_N[at_N]
             with torch.set_grad_enabled(learns):

@@ -1,0 +1,148 @@
+"""Responses behind one copy of their prompt, against each response alone."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from kit.policy import write_letters
+from kit.responses import response
+from transformers import AutoModelForCausalLM, MistralConfig
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.gradients.pull import dots
+from tokenspectrum.policy.load import load_policy
+from tokenspectrum.rollout.measure import measure_responses
+from tokenspectrum.rollout.padded import in_order, lay_out, micro_batches
+from tokenspectrum.training.backends.local.pulls import pulls
+from tokenspectrum.training.backends.local.update import accumulate_gradient
+from tokenspectrum.training.dapo import Clip
+from tokenspectrum.training.record import MiniBatch
+
+CPU = torch.device("cpu")
+GROUPS = ((9, (5, 1, 7)), (1, (2, 6)), (9, (3, 3, 3)), (4, (8,)))
+
+
+def answers(groups=GROUPS):
+    """Groups of (prompt length, response lengths); the samples of all groups are mixed."""
+    draw, found = np.random.default_rng(1), []
+    for g, (prompt, lengths) in enumerate(groups):
+        ids = draw.integers(2, 40, prompt).tolist()
+        found += [response(ids, draw.integers(2, 40, t).tolist(), f"p{g}", s) for s, t in enumerate(lengths)]
+    return [found[i] for i in draw.permutation(len(found))]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return load_policy(write_letters(tmp_path_factory.mktemp("policy") / "p"), dtype="float32")[0].double()
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.lists(st.integers(1, 4), min_size=1, max_size=4)), min_size=1))
+def test_a_row_holds_a_prompt_once_and_its_responses_behind_it(groups) -> None:
+    responses = answers(groups)
+    batch = lay_out(responses, range(len(responses)), CPU, share_prompts=True)
+    assert len(batch.ids_BT) == len({r.prompt_token_ids for r in responses})
+    ids, width = batch.ids_BT.flatten(), batch.ids_BT.shape[1]
+    places, offsets = batch.sequences()
+    queries, targets = (found.split(batch.length_R.tolist()) for found in (batch.queries(), batch.targets()))
+    for i, one in enumerate(responses):
+        own = places[offsets[i] : offsets[i + 1]]
+        assert tuple(ids[own].tolist()) == one.prompt_token_ids + one.token_ids
+        assert targets[i].tolist() == own[len(one.prompt_token_ids) :].tolist()
+        assert queries[i].tolist() == own[len(one.prompt_token_ids) - 1 : -1].tolist()
+        if batch.seen_B1TT is None:
+            continue
+        row, columns = int(batch.row_R[i]), own % width
+        assert batch.position_BT[row, columns].tolist() == list(range(len(own)))
+        for place, column in enumerate(columns.tolist()):
+            seen = batch.seen_B1TT[row, 0, column].nonzero()[:, 0].tolist()
+            assert seen == columns[: place + 1].tolist()
+
+
+def test_responses_of_a_prompt_are_next_to_one_another_and_a_row_is_cut_at_the_size() -> None:
+    responses = answers()
+    order = [responses[i].prompt_id for i in in_order(responses, share_prompts=True)]
+    assert [a for a, b in zip(order, [None, *order], strict=False) if a != b] == list(dict.fromkeys(order))
+    batches = list(micro_batches(responses, 2, CPU, share_prompts=True))
+    assert sorted(i for batch in batches for i in batch.index) == list(range(len(responses)))
+    assert max(len(batch.index) for batch in batches) == 2
+
+
+@pytest.mark.parametrize("alignment", ["decision", "token"])
+@pytest.mark.parametrize("micro_batch", [2, 8])
+def test_scores_are_those_of_each_response_alone(model, alignment, micro_batch) -> None:
+    responses = answers()
+    options = {"layers": [0, 1], "alignment": alignment, "local_window": 3, "top_k": 2, "fixed_k": 2, "support": True}
+    options["rows"] = [(0, 0), (5, 1), (8, 0)]
+    shared = measure_responses(model, responses, micro_batch=micro_batch, share_prompts=True, **options)
+    alone = measure_responses(model, responses, micro_batch=1, **options)
+    for name in ("logprob_N", "predictive_entropy_N"):
+        torch.testing.assert_close(getattr(shared, name), getattr(alone, name), rtol=1e-6, atol=1e-6)
+    for layer in (0, 1):
+        for field in fields(alone.attention[layer]):
+            found, want = (getattr(s.attention[layer], field.name) for s in (shared, alone))
+            torch.testing.assert_close(found, want, rtol=1e-6, atol=1e-6)
+        for found, want in zip(shared.rows[layer], alone.rows[layer], strict=True):
+            torch.testing.assert_close(found, want, rtol=1e-6, atol=1e-6)
+
+
+def test_gradients_are_those_of_each_response_alone(model) -> None:
+    responses = answers()
+    n = sum(len(one.token_ids) for one in responses)
+    coefficient_KN = torch.from_numpy(np.random.default_rng(2).normal(size=(2, n)))
+    alone, shared = (pulls(model, responses, coefficient_KN, size, size > 1) for size in (1, 8))
+    for a, b in zip(alone, shared, strict=True):
+        torch.testing.assert_close(
+            torch.cat([x.flatten() for x in b]), torch.cat([x.flatten() for x in a]), rtol=1e-3, atol=1e-5
+        )
+    torch.testing.assert_close(
+        dots(model, responses, alone, 8, True), dots(model, responses, alone, 1), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_an_update_goes_through_a_prompt_once_and_takes_the_same_step(model) -> None:
+    responses = answers()
+    n = sum(len(one.token_ids) for one in responses)
+    draw = torch.Generator().manual_seed(3)
+    batch = MiniBatch(responses, -torch.rand(n, generator=draw), torch.randn(n, generator=draw), torch.ones(n), "all")
+    tokens: list[int] = []
+    hook = model.base_model.register_forward_pre_hook(
+        lambda module, args, kwargs: tokens.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    found = []
+    for share in (False, True):
+        tokens.clear()
+        terms = accumulate_gradient(model, batch, Clip(0.2, 0.28, 10.0), len(responses), share)
+        gradient = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+        found.append((sum(tokens), gradient, terms.ratio_N, terms.loss))
+    hook.remove()
+    model.zero_grad(set_to_none=True)
+    (alone, *wanted), (shared, *got) = found
+    assert shared == 4 * (9 + 13) < alone == 9 * 16
+    for want, value in zip(wanted, got, strict=True):
+        torch.testing.assert_close(value, want, rtol=1e-3, atol=1e-6)
+
+
+def test_a_policy_that_sees_a_window_is_refused() -> None:
+    config = MistralConfig(
+        vocab_size=40, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, sliding_window=4,
+    )  # fmt: skip
+    windowed = AutoModelForCausalLM.from_config(config)
+    options = {"layers": [], "alignment": "decision", "local_window": 2, "micro_batch": 4}
+    measure_responses(windowed, answers(), **options)
+    with pytest.raises(UserError, match=r"systems\.share_prompts: .*sliding_attention.*; set it to false"):
+        measure_responses(windowed, answers(), share_prompts=True, **options)
+    with pytest.raises(UserError, match=r"systems\.share_prompts"):
+        pulls(windowed, answers(), torch.ones(1, 38), 8, True)
+
+
+def test_other_attention_is_refused(model) -> None:
+    model.set_attn_implementation("eager")
+    try:
+        with pytest.raises(UserError, match=r"systems\.share_prompts: the policy's attention is eager"):
+            pulls(model, answers(), torch.ones(1, 38), 8, True)
+    finally:
+        model.set_attn_implementation("sdpa")
