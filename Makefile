@@ -74,7 +74,7 @@ report: setup
 # results/ holds one preset's files at a time, so each preset's are copied.  Nothing is trained on MATH problems.
 DATA ?= data
 PROBED := support scatter quadrants pattern layers strip maps
-TRAINED := table1 curves dynamics geometry deciles estimability isolation
+TRAINED := table1 curves dynamics geometry deciles estimability isolation lenses forktemp
 laptop: setup-laptop
 	$(call laptop,laptop,$(PROBED:%=results/%.csv))
 	python -m tokenspectrum.prompts.solutions --prompts artifacts/laptop/prompts/train \
