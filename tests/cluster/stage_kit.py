@@ -26,7 +26,7 @@ from tokenspectrum.training.job import TrainJob
 
 STEPS, STOP_AT, EVERY = 8, 5, 2
 RUN, SEED = "method", 1
-LIMIT_S = 300
+LIMIT_S = 600
 # The rule reads the last layer at each token's own query; the log holds the other layer too.
 RULE = ANCHOR.model_copy(update={"layer": 1, "alignment": "token"})
 TRAIN = {
@@ -49,7 +49,7 @@ VERL = {
     "offload": False,
     "ray_port": None,
     "node_addresses": ("127.0.0.1",),
-    "start_timeout": 240.0,
+    "start_timeout": 480.0,
     "stall_timeout": 120.0,
 }
 

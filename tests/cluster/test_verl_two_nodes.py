@@ -13,7 +13,7 @@ from stage_kit import finish, make_job, metrics_of, start
 from tokenspectrum.results.sql import query_text
 
 KILL_AFTER = 3  # steps; the next one is under way
-LIMIT_S, END_S = 300.0, 60.0
+LIMIT_S, END_S = 600.0, 60.0
 
 
 @pytest.fixture(scope="module")
