@@ -54,7 +54,7 @@ def shown(entry: Found) -> tuple[str, ...]:
     """The entry as people read it."""
     row = entry.row
     ours = f"{digits(entry.ours)} {row.unit}" if entry.ours is not None else ""
-    peer = " ".join(word for word in (f"{row.peer_name}:" * bool(row.peer_name), digits(entry.peer)) if word)
+    peer = row.peer_name if entry.peer is None else f"{row.peer_name}: {digits(entry.peer)}"
     limit = f"{row.limit_name}: {digits(entry.limit)}" if entry.limit is not None else ""
     return row.what, entry.device, ours, peer, digits(entry.ratio), limit, bound(row.goal, row.unit), entry.verdict()
 

@@ -79,6 +79,13 @@ def test_results_go_where_they_are_told() -> None:
     a, b, out = rand(3, 4), rand(4, 5), torch.empty(3, 5, dtype=torch.float64)
     assert torch.mm(a, b, out=out) is out
     torch.testing.assert_close(out, reference(a, b))
+    scattered = torch.empty(5, 3, dtype=torch.float64).T
+    for place in (scattered, torch.empty(0, dtype=torch.float64)):
+        assert torch.equal(torch.mm(a, b, out=place), out)
+        assert torch.equal(place, out)
+    assert torch.equal(torch.bmm(a[None], b[None], out=torch.empty(1, 3, 5, dtype=torch.float64))[0], out)
+    half, narrow = torch.empty(3, 5, dtype=torch.bfloat16), [x.bfloat16() for x in (a, b)]
+    assert torch.equal(torch.mm(*narrow, out=half), narrow[0] @ narrow[1])
     x = torch.tensor([4.0, 9.0])
     assert x.sqrt_() is x
     assert x.tolist() == [2.0, 3.0]

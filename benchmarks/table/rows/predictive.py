@@ -25,4 +25,4 @@ ROWS = [
         ("memory", "MiB", "peak_mib", Goal(most=0.1), lambda v: ("", None)),
     )
 ]
-SCRIPTS: list[Script] = []
+SCRIPTS = [Script("predictive", ("-m", "benchmarks.predictive"))]

@@ -92,8 +92,11 @@ def _chunked(
     on_cpu = hidden_ND.device.type == "cpu"
     block = min(BLOCK_CPU if on_cpu else BLOCK_GPU, weight_VD.shape[0])
     rows = max(1, (TILE_CPU if on_cpu else TILE_GPU) // block)
+    # Two tiles for all blocks: a fresh one each would cost its page faults again and again.
+    dtype = torch.promote_types(hidden_ND.dtype, torch.float32)
+    tiles = hidden_ND.new_empty(2, min(rows, len(hidden_ND)) * block, dtype=dtype)
     parts = [
-        _rows(hidden_ND[i : i + rows], weight_VD, target_N[i : i + rows], temperature, bias_V, block)
+        _rows(hidden_ND[i : i + rows], weight_VD, target_N[i : i + rows], temperature, bias_V, tiles, block)
         for i in range(0, len(hidden_ND), rows)
     ]
     if not parts:
@@ -103,47 +106,57 @@ def _chunked(
 
 
 def _rows(
-    hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor, temperature: float, bias_V: Tensor | None, block: int
+    hidden_ND: Tensor,
+    weight_VD: Tensor,
+    target_N: Tensor,
+    temperature: float,
+    bias_V: Tensor | None,
+    tiles: Tensor,
+    block: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    dtype = torch.promote_types(hidden_ND.dtype, torch.float32)
-    max_N1 = hidden_ND.new_full((len(hidden_ND), 1), -math.inf, dtype=dtype)
-    least_N1 = -max_N1
-    z_N1, u_N1, chosen_N1 = torch.zeros_like(max_N1), torch.zeros_like(max_N1), torch.zeros_like(max_N1)
+    """The same of few rows, block after block of the vocabulary; `tiles` holds two blocks and is overwritten."""
+    count, dtype = len(hidden_ND), tiles.dtype
+    u_N1 = z_N1 = tiles.new_zeros(count, 1)
     for begin in range(0, len(weight_VD), block):
-        logit_NC = _matmul(hidden_ND, weight_VD[begin : begin + block], dtype)
+        width = min(block, len(weight_VD) - begin)
+        logit_NC, weight_NC = (tile[: count * width].view(count, width) for tile in tiles)
+        _matmul(hidden_ND, weight_VD[begin : begin + width], logit_NC)
         if bias_V is not None:
-            logit_NC.add_(bias_V[begin : begin + block].to(dtype))
+            logit_NC.add_(bias_V[begin : begin + width].to(dtype))
         if temperature != 1.0:
             logit_NC.div_(temperature)
-        width = logit_NC.shape[1]
-        inside_N1 = (target_N >= begin)[:, None] & (target_N < begin + width)[:, None]
-        index_N1 = (target_N - begin).clamp(0, width - 1)[:, None]
-        chosen_N1 = torch.where(inside_N1, logit_NC.gather(1, index_N1), chosen_N1)
-        low_N1, high_N1 = logit_NC.aminmax(dim=1, keepdim=True)
-        least_N1 = torch.minimum(least_N1, low_N1)
-        top_N1 = torch.maximum(max_N1, high_N1)
-        # Move the sums to the new maximum.  Before the first block the maximum is -inf and the sums are 0.  The shift
-        # must still be finite: 0 * inf is NaN.
-        drop_N1 = (max_N1 - top_N1).masked_fill_(max_N1 == -math.inf, 0.0)
-        shrink_N1 = drop_N1.exp()
-        logit_NC.sub_(top_N1)
-        weight_NC = logit_NC.mul(LOG2_E).exp2_()  # several times as fast as exp on a CPU
-        u_N1 = shrink_N1 * (u_N1 + drop_N1 * z_N1) + logit_NC.mul_(weight_NC).sum(1, keepdim=True)
-        z_N1 = shrink_N1 * z_N1 + weight_NC.sum(1, keepdim=True)
-        max_N1 = top_N1
+        here_N1 = logit_NC.gather(1, (target_N - begin).clamp(0, width - 1)[:, None])
+        # Not aminmax: along rows it takes some twenty times as long as these two on a CPU.
+        low_N1, high_N1 = logit_NC.amin(1, keepdim=True), logit_NC.amax(1, keepdim=True)
+        if begin == 0:
+            chosen_N1, least_N1, max_N1 = here_N1, low_N1, high_N1
+        else:
+            chosen_N1 = torch.where((target_N >= begin)[:, None], here_N1, chosen_N1)
+            least_N1 = torch.minimum(least_N1, low_N1)
+            # Move the sums to the new maximum.
+            top_N1 = torch.maximum(max_N1, high_N1)
+            drop_N1 = max_N1 - top_N1
+            shrink_N1 = drop_N1.exp()
+            u_N1 = shrink_N1 * (u_N1 + drop_N1 * z_N1)
+            z_N1 = shrink_N1 * z_N1
+            max_N1 = top_N1
+        logit_NC.sub_(max_N1)
+        torch.mul(logit_NC, LOG2_E, out=weight_NC).exp2_()  # several times as fast as exp on a CPU
+        u_N1 = u_N1 + logit_NC.mul_(weight_NC).sum(1, keepdim=True)
+        z_N1 = z_N1 + weight_NC.sum(1, keepdim=True)
     log_z_N1 = z_N1.log()
     logprob_N1 = (chosen_N1 - max_N1) - log_z_N1
     largest_N1 = torch.maximum(max_N1.abs(), least_N1.abs())
     return tuple(x.squeeze(1) for x in (logprob_N1, log_z_N1 - u_N1 / z_N1, largest_N1))
 
 
-def _matmul(hidden_ND: Tensor, weight_CD: Tensor, dtype: torch.dtype) -> Tensor:
-    """hidden @ weight.T; the sums and the result are in `dtype`."""
-    if hidden_ND.dtype == dtype:
-        return hidden_ND @ weight_CD.T
-    if hidden_ND.is_cuda:
-        return torch.mm(hidden_ND, weight_CD.T, out_dtype=dtype)
-    return hidden_ND.to(dtype) @ weight_CD.to(dtype).T
+def _matmul(hidden_ND: Tensor, weight_CD: Tensor, out_NC: Tensor) -> None:
+    """hidden @ weight.T into `out_NC`, whose dtype is that of the sums too."""
+    dtype = out_NC.dtype
+    if hidden_ND.dtype != dtype and hidden_ND.is_cuda:
+        torch.mm(hidden_ND, weight_CD.T, out_dtype=dtype, out=out_NC)
+    else:
+        torch.mm(hidden_ND.to(dtype), weight_CD.to(dtype).T, out=out_NC)
 
 
 def _check(hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float, bias: Tensor | None) -> None:

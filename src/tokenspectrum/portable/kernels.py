@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from tokenspectrum.portable.attention import attention
-from tokenspectrum.portable.products import added, product, root
+from tokenspectrum.portable.products import added, product, product_into, root
 
 _LIBRARY = "aten"
 
@@ -40,7 +40,7 @@ def install() -> torch.library.Library:
         warnings.filterwarnings("ignore", message=".*only once for all operators")
         for name, kernel in {**kernels, "addmv": added, "sqrt": root}.items():
             library.impl(name, kernel, "CPU")
-            library.impl(f"{name}.out", _into(kernel), "CPU")
+            library.impl(f"{name}.out", product_into if name in ("mm", "bmm") else _into(kernel), "CPU")
         library.impl("sqrt_", _root_in_place, "CPU")
         # With gradients and without; torch.backends.cuda.enable_flash_sdp would take the fused path from GPUs too.
         for key in ("AutogradCPU", "CPU"):

@@ -45,6 +45,15 @@ def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return out
 
 
+def product_into(a: torch.Tensor, b: torch.Tensor, *, out: torch.Tensor) -> torch.Tensor:
+    """a @ b written to `out`, without a copy where it has the shape and the type."""
+    shape = (*a.shape[:-1], b.shape[-1])
+    if out.shape != shape or out.dtype != a.dtype or a.dtype in _HALF or out.requires_grad or not out.is_contiguous():
+        return out.resize_(shape).copy_(product(a, b))
+    np.matmul(array(a), array(b), out=out.numpy())
+    return out
+
+
 def added(bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, beta: float = 1, alpha: float = 1) -> torch.Tensor:
     """beta bias + alpha a @ b."""
     found = product(a, b) if alpha == 1 else product(a, b) * alpha
