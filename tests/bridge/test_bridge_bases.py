@@ -26,8 +26,6 @@ OF_REPLICATES = {
 OF_REPLICATES |= {"adaptive", "controls", "dynamics", "explorers", "forking", "layersweep", "loss", "normalisation"}
 OF_REPLICATES |= {"overlap", "position", "power", "predictive", "scaling", "seeds", "selective", "sparse", "table2"}
 OF_REPLICATES |= {"teachers", "transfer"}
-# The probe of a base policy under every other one: it is of all of them.
-OF_ALL = "rescore_base"
 RESULTS = OF_BASES | OF_REPLICATES
 
 
@@ -63,15 +61,17 @@ def before(with_replicates) -> dict[str, str]:
 
 
 def changes(before: dict[str, str], after: dict[str, str]) -> tuple[set[str], set[str]]:
-    """Stages that are new, and those there were whose key is another, apart from OF_ALL."""
-    both = {addr for addr in before.keys() & after.keys() if not addr.startswith(OF_ALL)}
+    """Stages that are new, and those there were whose key is another."""
+    both = before.keys() & after.keys()
     return after.keys() - before.keys(), {addr for addr in both if before[addr] != after[addr]}
 
 
-def of_base(base: int) -> set[str]:
+def of_base(base: int, *others: int) -> set[str]:
+    """The stages of a base policy, where there are `others`: their probes under it, and its own under them, are too."""
     weights = {f"weights@{method}-{base}" for method in ("full", "anchor20")}
-    probe = ("policy", "rollouts", "tokens", "gradients", "signals", "hot_forks", OF_ALL)
-    return {f"sample@{base}-1", *(f"{stage}@{base}" for stage in probe)} | weights
+    pairs = {f"rescore_base@{a}-{b}" for a in (base, *others) for b in (base, *others) if base in (a, b)}
+    probe = ("policy", "rollouts", "tokens", "gradients", "signals", "hot_forks")
+    return {f"sample@{base}-1", *(f"{stage}@{base}" for stage in probe)} | weights | pairs
 
 
 def of_seed(seed: int) -> set[str]:
@@ -80,12 +80,12 @@ def of_seed(seed: int) -> set[str]:
 
 
 def test_the_stages_are_a_job_a_base_up_to_the_weights_and_a_job_a_replicate_from_there(before):
-    assert before.keys() == {"prompts"} | of_base(1) | of_base(2) | of_seed(1) | of_seed(2) | RESULTS
+    assert before.keys() == {"prompts"} | of_base(1) | of_base(2, 1) | of_seed(1) | of_seed(2) | RESULTS
 
 
 def test_a_base_and_its_replicate_rerun_nothing_of_the_others(before, with_replicates):
     new, changed = changes(before, keys(with_replicates([(1, 1), (2, 2), (5, 3)], [1, 2, 3])))
-    assert new == of_base(3) | of_seed(5)
+    assert new == of_base(3, 1, 2) | of_seed(5)
     assert changed == RESULTS
 
 
@@ -108,7 +108,7 @@ def test_a_replicate_on_another_base_is_trained_on_that_base(before, with_replic
 
 def test_another_number_is_another_base_policy(before, with_replicates):
     new, changed = changes(before, keys(with_replicates([(1, 1), (2, 7)], [1, 7])))
-    assert new == of_base(7)
+    assert new == of_base(7, 1)
     assert changed == of_seed(2) | RESULTS
     policies = [stage for stage in with_replicates([(1, 1), (2, 7)], [1, 7]).stages.values() if stage.name == "policy"]
     assert [[word for word in stage.cmd.split() if word.isdigit()] for stage in policies] == [["1"], ["7"]]

@@ -96,7 +96,7 @@ def test_profiles_explain_every_setting():
 def test_systems_is_no_param_of_any_stage_and_results_read_no_token_log():
     document = yaml.safe_load((ROOT / "dvc.yaml").read_text())
     for name, stage in document["stages"].items():
-        assert not [p for p in stage["params"] if p.split(".")[0] == "systems"], name
+        assert not [p for p in stage.get("params", ()) if p.split(".")[0] == "systems"], name
     for name in ("table1", "curves"):
         data = [d for d in document["stages"][name]["deps"] if not d.startswith("src/")]
         assert not [d for d in data if d.startswith(("artifacts/${preset}/train", "artifacts/${preset}/tokens"))]

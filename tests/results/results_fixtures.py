@@ -294,7 +294,7 @@ def write_artifacts(artifacts: Path) -> None:
             folder = artifacts / f"rescore/{method}-s{seed}"
             write_rescored(folder, base, rng, run=method, seed=seed, step=step)
         for scorer in BASES:
-            write_rescored(artifacts / f"rescore_base/{base}", base, rng, run="base", seed=scorer, step=0)
+            write_rescored(artifacts / f"rescore_base/{base}-{scorer}", base, rng, run="base", seed=scorer, step=0)
     for seed in SEEDS:
         scores = artifacts / "evaluate_base" / f"s{seed}"
         write_scores(scores, "base", seed, 0, random_right(rng, 0.3))

@@ -24,7 +24,8 @@ class Source:
     """An out of a stage that holds tables.
 
     `folder` is below artifacts/<preset>/, and `leaf` below that: one folder a method and seed, a seed, a base policy,
-    a method and base policy, or a further run.  The first table is always in it, the others where they were asked for.
+    a method and base policy, two base policies, or a further run.  The first table is always in it, the others where
+    they were asked for.
     `run` is whose rows they are (None: the table has no runs, or several).  Rows of the probe have the number of the
     base policy as seed.
 
@@ -38,7 +39,7 @@ class Source:
     once: bool = False
 
     def names(self, axis: str) -> bool:
-        """Whether its folders are told apart by `axis`: method, probed, seed, base, or more (a further run)."""
+        """Whether its folders are told apart by `axis`: method, probed, seed, base, other, or more (a further run)."""
         return f"{{{axis}}}" in self.leaf
 
     def places(self, root: Path, wanted: Wanted) -> Iterator["Place"]:
@@ -51,11 +52,17 @@ class Source:
         methods = wanted.methods if self.names("method") else wanted.probed if self.names("probed") else [""]
         for method in methods:
             for seed in wanted.seeds if self.names("seed") else [None]:
-                for base in bases if self.names("base") else [None]:
-                    keys = {"method": method, "probed": method, "seed": seed, "base": base}
+                for base, other in self._pairs(bases):
+                    keys = {"method": method, "probed": method, "seed": seed, "base": base, "other": other}
                     run = None if self.run is None else self.run.format(**keys)
                     rows_of = base if seed is None and run is not None else seed
                     yield Place(root / self.leaf.format(**keys), self.tables, run, rows_of)
+
+    def _pairs(self, bases: Sequence[int]) -> Iterator[tuple[int | None, int | None]]:
+        """Each base policy, beside every other one where a folder is of two."""
+        for base in bases if self.names("base") else [None]:
+            for other in bases if self.names("other") else [None]:
+                yield base, other
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ SOURCES = {
         "train", ("runs", "responses", "tokens", "attention", "attention_rows"), f"{_EACH}/tokenlog", "{method}"
     ),
     "rescore": Source("rescore", ("rescored",), _EACH, "{method}"),
-    "rescore_base": Source("rescore_base", ("rescored",), "{base}"),
+    "rescore_base": Source("rescore_base", ("rescored",), "{base}-{other}"),
     "evaluate": Source("evaluate", ("scores",), _EACH, "{method}"),
     "metrics_more": Source("more/metrics", ("metrics",), "{more}"),
     "evaluate_more": Source("more/evaluate", ("scores",), "{more}"),

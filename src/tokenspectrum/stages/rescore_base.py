@@ -1,7 +1,7 @@
-"""Stage `rescore_base`: the probe of one base policy, token by token, as every base policy scores it.
+"""Stage `rescore_base`: the probe of one base policy, token by token, as one base policy scores it: a job a pair.
 
-Out: the table `rescored` of the run `base`, step 0, a file a scoring policy; `seed` is the policy that scores, `base`
-the one whose probe it is.  That the base policy scores its own probe once more tells what arithmetic alone changes.
+Out: the table `rescored` of the run `base`, step 0; `seed` is the policy that scores, `base` the one whose probe it is.
+That the base policy scores its own probe once more tells what arithmetic alone changes.
 """
 
 import argparse
@@ -11,12 +11,10 @@ import torch  # noqa: F401  entry.py sets its threads and kernels, and it is imp
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import read_sections
-from tokenspectrum.params.values import Numbers
 from tokenspectrum.rollout.probed import Probed
 from tokenspectrum.rollout.rescored import write_rescored
 from tokenspectrum.stages.entry import run
 from tokenspectrum.systems.params import SystemsParams
-from tokenspectrum.systems.progress import Progress
 from tokenspectrum.tokenlog.writer import write_manifest
 
 
@@ -24,20 +22,17 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for flag, what in {
         "rollouts": "folder of the base policy's responses",
-        "policies": "folder of all base policies, by their numbers",
+        "policy": "folder of the base policy that scores",
         "out": "folder to write the table rescored into",
     }.items():
         parser.add_argument(f"--{flag}", type=Path, required=True, help=what)
+    parser.add_argument("--other", type=int, required=True, help="number of the base policy that scores")
     args = parser.parse_args(argv)
-    systems, bases = read_sections(systems=SystemsParams, bases=Numbers)
+    (systems,) = read_sections(systems=SystemsParams)
+    if not args.policy.is_dir():
+        raise UserError(f"{args.policy}: no such folder; run the policy stage of base {args.other}")
     probe = Probed(args.rollouts)
-    with Progress("rescore_base", total=len(bases.root)) as progress:
-        for done, base in enumerate(bases.root, 1):
-            policy = args.policies / str(base)
-            if not policy.is_dir():
-                raise UserError(f"{policy}: no such folder; run the policy stage of base {base}")
-            write_rescored(args.out, probe, policy, systems, "rescored", run="base", seed=base, step=0)
-            progress.update(done)
+    write_rescored(args.out, probe, args.policy, systems, "rescored", run="base", seed=args.other, step=0)
     write_manifest(args.out)
 
 
