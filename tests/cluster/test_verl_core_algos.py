@@ -6,11 +6,13 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage, compute_policy_loss_vanilla
+from verl.trainer.ppo.rollout_corr_helper import compute_rollout_correction_weights
 from verl.workers.config import ActorConfig
 
 from tokenspectrum.rollout.advantage import group_advantages
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.backends.verl.batch import scaled_advantage, update_rows
+from tokenspectrum.training.correction import correction
 from tokenspectrum.training.dapo import Clip, clipped_loss, token_denominator, weighted_loss
 from tokenspectrum.training.record import MiniBatch
 
@@ -115,3 +117,19 @@ def test_group_advantages_are_verls(n, data):
     # A group of equal rewards is exactly 0 with us; verl leaves what rounding of the mean leaves.
     np.testing.assert_allclose(ours_R.double().numpy(), theirs_RT[:, 0].numpy(), rtol=1e-6, atol=1e-9)
     assert torch.equal(theirs_RT[:, 0], theirs_RT[:, 1])
+
+
+@settings(max_examples=100, deadline=None)
+@given(responses, st.sampled_from([0.9, 1.0, 2.0, 5.0]))
+def test_the_correction_is_verls_token_level_one(rows, threshold):
+    """Both in float32.  verl masks what is padding, and cuts at the same threshold."""
+    old_RT, sampled_RT, _, _, mask_RT = padded(rows, torch.float32)
+    theirs_RT, said = compute_rollout_correction_weights(old_RT - sampled_RT, mask_RT, "token", threshold)
+    sampled_N, lengths = sampled_RT[mask_RT], [len(row) for row in rows]
+    given_to = [
+        Response(f"p{r}", 0, (5, 6), (2,) * len(part), tuple(part.tolist()), "length")
+        for r, part in enumerate(sampled_N.split(lengths))
+    ]
+    ours = correction(old_RT[mask_RT], given_to, threshold)
+    torch.testing.assert_close(ours.rho_N, theirs_RT[mask_RT], rtol=1e-6, atol=0)
+    assert ours.told["rollout_is_mean"] == pytest.approx(said["rollout_is_mean"], rel=1e-4)

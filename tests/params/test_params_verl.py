@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = VerlFiles(Path("train.parquet"), Path("val.parquet"), Path("policy"), Path("checkpoints"))
 
 
-def config(overrides):
+def config(overrides, **train):
     data = copy.deepcopy(read_preset("tiny", ROOT / "presets").data)
-    data["train"] |= {"trainer": "verl", "verl_overrides": overrides}
+    data["train"] |= {"trainer": "verl", "verl_overrides": overrides} | train
     params = parse_params(data, "tiny")
     return config_of(params.train, params.sampling, params.systems, 1, FILES, name="full-s1")
 
@@ -32,6 +32,10 @@ def config(overrides):
         ({"trainer.val_before_train": True}, "must stay False"),
         ({"critic.optim.lr": 1.0}, "critic.optim.lr would change nothing: there is no critic"),
         ({"algorithm.gamma": 0.9}, "algorithm.gamma would change nothing"),
+        (
+            {"algorithm.rollout_correction.rollout_is": "token"},
+            "algorithm.rollout_correction.rollout_is would change nothing: it is ours; see train.rollout_is_threshold",
+        ),
         ({"data.truncation": "right"}, "data.truncation is set by the trainer itself"),
         ({"data.shuffle": True}, "data.shuffle would change nothing"),
         ({"trainer.balance_batch": False}, "trainer.balance_batch would change nothing"),
@@ -44,6 +48,15 @@ def test_an_override_of_what_is_ours_is_one_line(overrides, said):
         config(overrides)
     assert said in str(e.value)
     assert str(e.value).startswith("train.verl_overrides: ")
+
+
+def test_the_threshold_of_the_correction_is_verls_own_and_without_one_verl_keeps_its_default():
+    key = "algorithm.rollout_correction"
+    assert not [name for name in config({}) if name.startswith(key)]
+    found = config({}, rollout_is_threshold=2.5)
+    assert (found[f"{key}.rollout_is"], found[f"{key}.rollout_is_threshold"]) == ("token", 2.5)
+    with pytest.raises(UserError, match=r"rollout_is_threshold is set by train\.rollout_is_threshold"):
+        config({f"{key}.rollout_is_threshold": 3.0}, rollout_is_threshold=2.5)
 
 
 def test_any_other_key_is_passed_on():

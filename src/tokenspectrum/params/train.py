@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
-from tokenspectrum.params.base import Frozen
+from tokenspectrum.params.base import LEFT_OUT, Frozen
 from tokenspectrum.params.dtype import Dtype
 from tokenspectrum.params.layers import Layer, once
 from tokenspectrum.params.one_of import OneOf
@@ -100,6 +100,11 @@ class TrainParams(Frozen):
     )
     grad_clip: float = Field(default=1.0, gt=0, description="the gradient is scaled down to this norm")
     clip: ClipParams = ClipParams()
+    rollout_is_threshold: Annotated[Annotated[float, Field(gt=0)] | None, LEFT_OUT] = Field(
+        None,
+        description="C of truncated importance sampling: a token's loss counts min(exp(logprob - rollout_logprob), C) "
+        "times, as under verl's rollout_is: token; null: once",
+    )
     keep_steps: tuple[int, ...] = Field(
         default=(), description="steps whose policies are kept besides the final one, for evaluation"
     )

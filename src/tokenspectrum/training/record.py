@@ -46,6 +46,7 @@ class MiniBatch:
 
     old_logprob_N  of the policy that the step began with;  advantage_N of each token's response;  weight_N >= 0
     denominator    "selected" (D = sum of weights) or "all" (D = N)
+    rho_N          the correction of each token (correction.py), which is not in D; None: 1
     """
 
     responses: Sequence[Response]
@@ -53,6 +54,12 @@ class MiniBatch:
     advantage_N: torch.Tensor
     weight_N: torch.Tensor
     denominator: str
+    rho_N: torch.Tensor | None = None
+
+    @property
+    def factor_N(self) -> torch.Tensor:
+        """What multiplies l_t: w_t rho_t."""
+        return self.weight_N if self.rho_N is None else self.weight_N * self.rho_N
 
 
 @dataclass(frozen=True)
@@ -111,8 +118,8 @@ class StepRecord:
     """All values of a step that are logged.  _N: every response token of the rollout batch, in order.
 
     cosine    what Actor.cosine measured; None on a step without a gradient probe
-    realised  the rule's own values by name (weighting.apply.Weights.extra), numbers as means over mini-batches, and
-              the cosine where there is one
+    realised  the rule's own values by name (weighting.apply.Weights.extra), numbers as means over mini-batches;
+              what a gradient probe and the correction came to, where there are these
     """
 
     step: int

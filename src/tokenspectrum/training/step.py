@@ -15,6 +15,7 @@ from tokenspectrum.rollout.measure import check_not_inert, longest_context
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.backend import Actor
 from tokenspectrum.training.batch import flat_tokens
+from tokenspectrum.training.correction import correction
 from tokenspectrum.training.dapo import surrogate, token_denominator
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.record import MiniBatch, Rollouts, RowSample, StepRecord, Update, WholeRows
@@ -61,12 +62,18 @@ def _run_step(
     lr = learning_rate(job.train.learning_rate, job.train.warmup_steps, step)
     weight_N, ratio_N, loss_N = (torch.zeros(len(measured.logprob_N)) for _ in range(3))
     everything = torch.arange(len(rollouts.responses))
-    whole = cosine = None
+    rho_N, told = None, {}
+    if (threshold := job.train.rollout_is_threshold) is not None:
+        found = correction(measured.logprob_N, rollouts.responses, threshold)
+        rho_N, told = found.rho_N, dict(found.told)
+    whole = None
     if not job.rule.needs_current:
         whole = weigh(job, step, rollouts, everything, measured, measured.logprob_N, memory)
         if job.rule.probes(step):
-            advantage_N = rollouts.judged.advantage_R.repeat_interleave(rollouts.lengths_R)
-            cosine = actor.cosine(rollouts.responses, advantage_N, whole.weight_N)
+            pull_N = rollouts.judged.advantage_R.repeat_interleave(rollouts.lengths_R)
+            pull_N = pull_N if rho_N is None else pull_N * rho_N
+            if (cosine := actor.cosine(rollouts.responses, pull_N, whole.weight_N)) is not None:
+                told["cosine"] = cosine
             beat()
     updates, cuts, extras = [], [], []
     for m in range(job.train.mini_batches):
@@ -89,9 +96,10 @@ def _run_step(
             advantage_N=rollouts.judged.advantage_R[rows].repeat_interleave(rollouts.lengths_R[rows]),
             weight_N=weight_N[at_N],
             denominator=job.rule.denominator,
+            rho_N=None if rho_N is None else rho_N[at_N],
         )
         total = token_denominator(batch.weight_N, batch.denominator)
-        s_m = surrogate(batch.weight_N, batch.advantage_N, total)
+        s_m = surrogate(batch.factor_N, batch.advantage_N, total)
         try:
             done = actor.update(batch, lr)
         except UserError as e:
@@ -101,7 +109,6 @@ def _run_step(
         cuts.append(weights.score_at_cut)
         extras.append(weights.extra)
         beat()
-    probed = {} if cosine is None else {"cosine": cosine}
     return StepRecord(
         step=step,
         lr=lr,
@@ -113,8 +120,8 @@ def _run_step(
         loss_N=loss_N,
         updates=tuple(updates),
         score_at_cut=None if None in cuts else sum(cuts) / len(cuts),
-        cosine=cosine,
-        realised=(dict(extras[0]) if whole is not None else over_minibatches(extras)) | probed,
+        cosine=told.get("cosine"),
+        realised=(dict(extras[0]) if whole is not None else over_minibatches(extras)) | told,
     )
 
 

@@ -1,16 +1,27 @@
 -- Every mini-batch of every logged step, summed anew from the tokens that it trained on, beside what the trainer logged.
 -- s_m = -sum(w A) / D before the step's first update (ratio 1); loss = sum(w l) / D at the update, where l is logged.
 -- D is the sum of weights or the number of tokens, as the run's rule says; D = 0 means no step, and both are 0.
-WITH summed AS (
+-- Under train.rollout_is_threshold w stands for w rho, with rho = min(exp(logprob - rollout_logprob), threshold); not in D.
+WITH corrected AS (
+    SELECT
+        t.*,
+        CASE WHEN m.threshold IS NULL THEN t.weight::DOUBLE
+            ELSE t.weight::DOUBLE * least(exp(t.logprob::DOUBLE - t.rollout_logprob::DOUBLE), m.threshold) END AS factor
+    FROM tokens AS t
+    LEFT JOIN (
+        SELECT run, seed, step, json_extract_string(realised, '$.rollout_is_threshold')::DOUBLE AS threshold FROM metrics
+    ) AS m ON m.run = t.run AND m.seed = t.seed AND m.step = t.step
+),
+summed AS (
     SELECT
         t.run, t.seed, t.step, t.minibatch,
         count(*) AS tokens,
         CASE json_extract_string(any_value(r.rule), '$.denominator')
             WHEN 'selected' THEN sum(t.weight::DOUBLE) ELSE count(*)::DOUBLE END AS total,
-        sum(t.weight::DOUBLE * t.advantage::DOUBLE) AS weighted_advantage,
+        sum(t.factor * t.advantage::DOUBLE) AS weighted_advantage,
         -- null, not 0, as soon as one loss is not logged
-        CASE WHEN count(t.loss) = count(*) THEN sum(t.weight::DOUBLE * t.loss::DOUBLE) END AS weighted_loss
-    FROM tokens AS t
+        CASE WHEN count(t.loss) = count(*) THEN sum(t.factor * t.loss::DOUBLE) END AS weighted_loss
+    FROM corrected AS t
     JOIN runs AS r ON r.run = t.run AND r.seed = t.seed
     WHERE t.minibatch IS NOT NULL
     GROUP BY t.run, t.seed, t.step, t.minibatch

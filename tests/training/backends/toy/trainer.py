@@ -62,7 +62,7 @@ class Toy:
         total = token_denominator(batch.weight_N, batch.denominator)
         if total == 0:
             return Updated(0.0, None, ratio_N, loss_N.detach())
-        loss = weighted_loss(loss_N, batch.weight_N, total)
+        loss = weighted_loss(loss_N, batch.factor_N, total)
         (gradient,) = torch.autograd.grad(loss, self.table)
         with torch.no_grad():
             self.table -= 100 * lr * gradient

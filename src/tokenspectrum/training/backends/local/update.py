@@ -18,7 +18,7 @@ from tokenspectrum.training.record import MiniBatch
 
 @dataclass(frozen=True)
 class Terms:
-    """The parts of the loss at the update: D, sum w l / D, and every token's ratio and clipped term."""
+    """The parts of the loss at the update: D, sum w rho l / D, and every token's ratio and clipped term."""
 
     total: float
     loss: float
@@ -29,7 +29,7 @@ class Terms:
 def accumulate_gradient(
     model: PreTrainedModel, batch: MiniBatch, clip: Clip, micro_batch: int, share_prompts: bool = False
 ) -> Terms:
-    """Leave the gradient of sum_t w_t l_t / D in the parameters' `.grad`, for any size of micro-batches.
+    """Leave the gradient of sum_t w_t rho_t l_t / D in the parameters' `.grad`, for any size of micro-batches.
 
     Micro-batches hold at most `micro_batch` responses, and their losses add up to the mini-batch's.  If D = 0, the
     gradient is zero.
@@ -53,10 +53,10 @@ def accumulate_gradient(
                 logprob_N = response_logprobs(model, padded)
                 term_N = clipped_loss(logprob_N, old_logprob_N, advantage_N, clip)
                 if learns:
-                    weighted_loss(term_N, batch.weight_N[at_N], total).backward()
+                    weighted_loss(term_N, batch.factor_N[at_N], total).backward()
             ratio_N[at_N] = importance_ratio(logprob_N.detach(), old_logprob_N)
             loss_N[at_N] = term_N.detach()
-    loss = float((batch.weight_N.double() * loss_N.double()).sum()) / total if total else 0.0
+    loss = float((batch.factor_N.double() * loss_N.double()).sum()) / total if total else 0.0
     return Terms(total, loss, ratio_N, loss_N)
 
 

@@ -75,11 +75,11 @@ def update_rows(batch: MiniBatch, ranks: int) -> Rows | None:
 
 
 def scaled_advantage(batch: MiniBatch) -> torch.Tensor | None:
-    """float32 N: A w N / D, computed in float64; None if D = 0."""
+    """float32 N: A w rho N / D, computed in float64; None if D = 0."""
     total = token_denominator(batch.weight_N, batch.denominator)
     if total == 0:
         return None
-    return (batch.advantage_N.double() * batch.weight_N.double() * (len(batch.weight_N) / total)).float()
+    return (batch.advantage_N.double() * batch.factor_N.double() * (len(batch.weight_N) / total)).float()
 
 
 def measure_info() -> dict[str, Any]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ACTOR, MODEL, ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.model", "actor_rollout_ref.rollout"
 # Parts of verl that this trainer does not run.  A key there would change nothing.
 UNUSED = {
+    "algorithm.rollout_correction": "it is ours; see train.rollout_is_threshold",
     "algorithm": "advantages, weights and dynamic sampling are ours; see rules and train.dynamic_sampling",
     "critic": "there is no critic",
     "custom_reward_function": "the reward is ours; see the section reward",
@@ -132,6 +133,11 @@ def _from_params(
     yield "train.steps", "trainer.total_training_steps", train.steps
     yield "train.steps", f"{ACTOR}.optim.total_training_steps", train.steps
     # The learning-rate schedule is ours: each update gets its rate with the batch.
+    if train.rollout_is_threshold is not None:
+        # The driver computes it as verl's would, and it reaches the actor with the advantages (batch.py).
+        name, correction = "train.rollout_is_threshold", "algorithm.rollout_correction"
+        yield name, f"{correction}.rollout_is", "token"
+        yield name, f"{correction}.rollout_is_threshold", train.rollout_is_threshold
     yield "train.learning_rate", f"{ACTOR}.optim.lr", train.learning_rate
     yield "train.warmup_steps", f"{ACTOR}.optim.lr_scheduler_type", "constant"
     yield "train.warmup_steps", f"{ACTOR}.optim.lr_warmup_steps", 0
