@@ -80,15 +80,13 @@ laptop: setup-laptop
 	python -m tokenspectrum.prompts.solutions --prompts artifacts/laptop/prompts/train \
 		--published '$(abspath $(DATA))/benchmarks/math.jsonl' --out artifacts/laptop/solutions.jsonl
 	spectrum import pairs artifacts/laptop/solutions.jsonl --policy artifacts/laptop/policy/1 \
-		--name laptop_forced --rewards ours --force
+		--name laptop_forced --rewards ours --micro-batch 4 --force
 	spectrum preset laptop_forced --force
-	sed -i 's|^  micro_batch: .*|  micro_batch: 4|' params.yaml
 	$(call results,laptop_forced,$(PROBED:%=results/%.csv))
 	$(call laptop,laptop-train,$(TRAINED:%=results/%.csv))
 
 define laptop
-	spectrum preset $(1) --force
-	sed -i 's|^  folder: .*|  folder: $(abspath $(DATA))|' params.yaml
+	spectrum preset $(1) --force --set prompts.folder='$(abspath $(DATA))'
 	$(call results,$(1),$(2))
 endef
 

@@ -72,6 +72,15 @@ def test_a_field_is_set_on_the_way(folder):
     assert not preset.is_edited((folder / "params.yaml").read_text())
 
 
+def test_a_value_with_blanks_is_there_again_when_the_file_is_made_anew(folder):
+    place = "/" + "a long/place " * 12
+    preset.choose("tiny", False, [f"prompts.folder={place}"])
+    before = (folder / "params.yaml").read_bytes()
+    assert str(load_params().prompts.folder) == place.strip()
+    assert preset.again() == "params.yaml is preset tiny already"
+    assert (folder / "params.yaml").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("setting", "said"),
     [

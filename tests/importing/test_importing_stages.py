@@ -140,7 +140,19 @@ def test_completions_of_trl_earn_the_sum_of_their_rewards(project, checkpoint, c
 
 @pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.parquet"])
 def test_pairs_without_rewards_are_judged_here(project, checkpoint, name):
-    main(["import", "pairs", str(write_pairs(project / name, answer="2")), "--policy", str(checkpoint), "--name", "p"])
+    words = [
+        "import",
+        "pairs",
+        str(write_pairs(project / name, answer="2")),
+        "--policy",
+        str(checkpoint),
+        "--name",
+        "p",
+    ]
+    with pytest.raises(SystemExit, match="2"):
+        main([*words, "--micro-batch", "0"])
+    main([*words, "--micro-batch", "3"])
+    assert yaml.safe_load(Path("presets/p.yaml").read_text())["systems"] == {"micro_batch": 3}
     rows = read_table(score("p", probe=False), "responses").to_pylist()
     assert {row["text"]: row["correct"] for row in rows} == {TEXTS[0]: True, TEXTS[1]: False, TEXTS[2]: False}
     assert {row["advantage"] for row in rows} == {0.0}

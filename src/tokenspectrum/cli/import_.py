@@ -65,7 +65,7 @@ def _run(args: argparse.Namespace) -> None:
     if args.rewards == "ours" and imported.golds < imported.prompts:
         raise UserError(f"--rewards ours: {imported.prompts - imported.golds} prompts have no gold answer to judge by")
     theirs = theirs and args.rewards != "ours"
-    target.write_text(preset_text(imported, folder, args.name, policy, theirs))
+    target.write_text(preset_text(imported, folder, args.name, policy, theirs, args.micro_batch))
     read_preset(args.name)
     print(f"step {imported.step}: {imported.responses} responses, {imported.n} to each of {imported.prompts} prompts")
     if imported.left_out:
@@ -84,6 +84,13 @@ def _policy(text: str) -> str:
     return str(Path(text).absolute()) if Path(text).is_dir() or text.startswith(("/", ".")) else text
 
 
+def _count(text: str) -> int:
+    """A whole number of 1 or more; argparse says so otherwise."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number of 1 or more")
+    return int(text)
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """The subcommand's arguments."""
     parser.add_argument("kind", choices=tuple(KINDS), help="whose dump it is; pairs: columns prompt and response")
@@ -95,5 +102,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=int, help="responses a prompt (default: the most frequent number)")
     parser.add_argument("--max-response-tokens", type=int, help="the limit there: a text that reaches it was cut off")
     parser.add_argument("--rewards", choices=["theirs", "ours"], help="whose count (default: theirs, if dumped)")
+    parser.add_argument("--micro-batch", type=_count, help="responses of one pass of its policy: systems.micro_batch")
     parser.add_argument("--force", action="store_true", help="replace a preset of that name")
     parser.set_defaults(func=_run)

@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import os
 import re
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,7 +62,7 @@ def changes(settings: Sequence[str]) -> dict[str, Any]:
 
 def note(name: str, settings: Sequence[str]) -> str:
     """What params.yaml says of itself."""
-    command = " ".join(["spectrum preset", name, *(f"--set {s}" for s in settings)])
+    command = shlex.join(["spectrum", "preset", name, *(word for s in settings for word in ("--set", s))])
     return (
         f"`{command}` wrote this file: presets/{name}.yaml, what it extends, and the models' defaults, whole.\n"
         "Edit it to try something; what is to stay goes into a preset of your own.  docs/params.md says how."
@@ -94,7 +95,7 @@ def again() -> str:
         return "params.yaml: edited by hand, so it stays as it is; write what it lacks there"
     written = re.search(r"`spectrum preset (.*)` wrote this file", text)
     assert written is not None, "every seal stands under that line"
-    name, *words = written.group(1).split()
+    name, *words = shlex.split(written.group(1))
     return choose(name, force=False, settings=[word for word in words if word != "--set"])
 
 

@@ -83,8 +83,16 @@ def write_import(records: Sequence[Record], encoder: Encoder, folder: Path, name
     )
 
 
-def preset_text(imported: Imported, folder: Path, name: str, policy: Mapping[str, Any], theirs: bool) -> str:
+def preset_text(
+    imported: Imported,
+    folder: Path,
+    name: str,
+    policy: Mapping[str, Any],
+    theirs: bool,
+    micro_batch: int | None = None,
+) -> str:
     """The preset's YAML: the tiny one with these problems, these responses and this policy, and no training planned."""
+    systems = "" if micro_batch is None else f"\nsystems: {{micro_batch: {micro_batch}}}\n"
     hub = json.dumps({"kind": "hub", **policy})
     # Statistics of the K first and k largest positions are refused where no context has so many.
     short = imported.longest_prompt + imported.longest_response <= _LONGEST_K
@@ -125,7 +133,7 @@ rollouts:
     path: {(folder / "responses.parquet").as_posix()}
     n: {imported.n}
     rewards: {"theirs" if theirs else "ours"}
-"""
+{systems}"""
 
 
 def _row(prompt_id: str, sample: int, record: Record, tokenised: Tokenised) -> dict[str, Any]:
