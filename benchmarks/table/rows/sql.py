@@ -1,0 +1,46 @@
+"""SQL over a token log: the worked queries, both macros over all of it, and the opening of many files."""
+
+from benchmarks.table.row import Cell, Goal, Row, Script
+
+FILE, TOKENS = "sql.csv", "100000000"
+WORKED = ("wrong answers", "words of quadrants", "what anchors are", "what came of it", "reconcile")
+
+
+def _cell(question: str, column: str, asked: str = "question") -> Cell:
+    return Cell(FILE, column, {"question": question, "asked": asked, "tokens": TOKENS})
+
+
+def _scan(question: str) -> tuple[str, Cell]:
+    return ("DuckDB's scan of the columns", _cell(question, "wall_s", "scan"))
+
+
+ROWS = [
+    *(
+        Row(
+            f"SQL, log of 1e8 tokens, 2 threads: {question}",
+            "s",
+            _cell(question, "wall_s"),
+            Goal(most=20, of="ours"),
+            "",
+            None,
+            *_scan(question),
+        )
+        for question in WORKED
+    ),
+    *(
+        Row(
+            f"SQL, log of 1e8 tokens, limit of 8 GiB: {macro}, memory",
+            "MiB",
+            _cell(macro, "peak_mib"),
+            Goal(most=8192, of="ours"),
+        )
+        for macro in ("partitions of all", "quadrants of all")
+    ),
+    Row(
+        "opening the database at 100,000 files",
+        "CPU-s",
+        Cell(FILE, "cpu_s", {"question": "open", "asked": "100000 files"}),
+        Goal(most=2, of="ours"),
+    ),
+]
+SCRIPTS = [Script("sql", ("-m", "benchmarks.sql"))]
