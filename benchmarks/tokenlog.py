@@ -1,10 +1,10 @@
 """The token log's writer: rows a CPU-second and bytes a row, beside pyarrow's own settings and prime-rl's JSONL.
 
-    python -m benchmarks.tokenlog [--logs 'artifacts/tiny/train/*/tokenlog'] [--rounds 3] [--out benchmarks/tokenlog.csv]
+    python -m benchmarks.tokenlog [--logs 'artifacts/tiny/train/*/tokenlog'] [--rounds 3]
 
-One file of the table `tokens` with a million rows, as a step of a large run has it, on one core.  Twice: `trained` holds
-the rows of real runs (one after the other, and again from the first where they are fewer), `random` holds made-up
-numbers whose mantissas cannot be compressed.  Ours is `write_file`, with its checks, its row count read back and its
+One file of the table `tokens` with a million rows, as a step of a large run has it, on one core.  Twice: `trained`
+holds rows of real runs (one after the other, and again from the first where they are fewer), `random` made-up numbers
+whose mantissas cannot be compressed.  Ours is `write_file`, with its checks, its row count read back and its
 fsync.  The peers write the same Arrow table without any of that.  The JSONL is prime-rl's layout: a sequence a line, an
 array a field, here with the fields that our table has.
 """
@@ -14,6 +14,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ def write_jsonl(rows: pa.Table, path: Path) -> None:
     fields = [name for name in rows.column_names if name not in ("response_id", "position")]
     values = {name: rows[name].to_numpy() for name in fields}
     with path.open("w") as out:
-        for a, b in zip(edges, edges[1:], strict=False):
+        for a, b in pairwise(edges):
             line = {"response_id": int(ids[a])} | {name: values[name][a:b].tolist() for name in fields}
             out.write(json.dumps(line) + "\n")
 
