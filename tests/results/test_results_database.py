@@ -126,7 +126,7 @@ def test_stages_that_have_not_run_are_listed_and_the_rest_works(artifacts):
     assert column(connection, "SELECT count(*) FROM anchors(1, 0.2)") == [0]
     connection.close()
     shutil.rmtree(artifacts)
-    assert column(connect(artifacts), "SELECT count(*) FROM sources WHERE problem = 'not made yet'") == [47]
+    assert column(connect(artifacts), "SELECT count(*) FROM sources WHERE problem = 'not made yet'") == [49]
 
 
 def test_an_unreadable_table_is_one_line_that_names_the_file(artifacts):
