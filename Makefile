@@ -74,9 +74,10 @@ report: setup
 # results/ holds one preset's files at a time, so each preset's are copied.  Nothing is trained on MATH problems.
 DATA ?= data
 PROBED := support scatter quadrants pattern layers strip maps
-TRAINED := table1 curves dynamics geometry deciles estimability isolation lenses forktemp
+UPDATE := geometry deciles estimability isolation
+TRAINED := table1 curves dynamics layers $(UPDATE) lenses forktemp
 laptop: setup-laptop
-	$(call laptop,laptop,$(PROBED:%=results/%.csv))
+	$(call laptop,laptop,$(PROBED:%=results/%.csv) $(UPDATE:%=results/%.csv))
 	python -m tokenspectrum.prompts.solutions --prompts artifacts/laptop/prompts/train \
 		--published '$(abspath $(DATA))/benchmarks/math.jsonl' --out artifacts/laptop/solutions.jsonl
 	spectrum import pairs artifacts/laptop/solutions.jsonl --policy artifacts/laptop/policy/1 \

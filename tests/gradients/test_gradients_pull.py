@@ -13,8 +13,9 @@ from tokenspectrum.counter import stream_key, uniforms
 from tokenspectrum.gradients.accuracy import accuracy_coefficients, halves
 from tokenspectrum.gradients.geometry import deciles, geometry
 from tokenspectrum.gradients.norms import token_norms
+from tokenspectrum.gradients.part import of_chosen_prompts
 from tokenspectrum.gradients.pull import dots
-from tokenspectrum.gradients.sparse import chosen_rows, sparse_columns
+from tokenspectrum.gradients.sparse import sparse_columns
 from tokenspectrum.gradients.subsets import Subset
 from tokenspectrum.gradients.update import measure_update
 from tokenspectrum.params.gradients import SparseParams
@@ -171,7 +172,7 @@ def test_random_masks_err_as_the_token_gradients_say(model, answers, each):
     for row, estimate in zip(rows[:2], (part / (0.3 * n), part / z.sum()), strict=True):
         assert row["error"] == pytest.approx(((estimate - g) ** 2).sum() / (g @ g), rel=1e-3)
         assert row["cosine"] == pytest.approx(estimate @ g / np.linalg.norm(estimate) / np.linalg.norm(g), rel=1e-3)
-    assert chosen_rows([one.prompt_id for one in answers], 1, 1, 0) in ([0, 1], [2, 3])
+    assert of_chosen_prompts([one.prompt_id for one in answers], 1, "sparse", 1, 0) in ([0, 1], [2, 3])
 
 
 def test_a_step_against_the_gradient_changes_the_loss_as_it_says(model, answers, each):

@@ -94,8 +94,8 @@ def test_all_tokens_deciles_and_subsets_are_there(make, home):
     assert found["chance", "all"]["layer"] is None
 
 
-def test_micro_batches_change_noise_alone(make):
-    few, many = make(), make(systems={"micro_batch": 3})
+def test_micro_batches_and_shared_prompts_change_noise_alone(make):
+    few, many = make(), make(systems={"micro_batch": 3, "share_prompts": True})
     for key, row in few[0].items():
         for name in ("norm_ratio", "cosine", "proj_ratio", "gain"):
             assert many[0][key][name] == pytest.approx(row[name], rel=1e-3, abs=1e-3)
@@ -114,6 +114,24 @@ def test_every_option_changes_what_it_should(make):
     _, none = make(norms=0)
     assert {row["norm"] for row in none} == {None}
     assert [row["dot"] for row in none] == [row["dot"] for row in each]
+
+
+def test_the_batch_may_be_the_responses_of_some_prompts(make, home):
+    everything, each = make()
+    assert make(prompts=12) == (everything, each)
+    found, part = make(prompts=4, by_layer={}, norms=0, sparse=None)
+    responses = read_table(home / "rollouts", "responses", step=0).to_pylist()
+    prompt = {row["response_id"]: row["prompt_id"] for row in responses}
+    kept = {prompt[row["response_id"]] for row in part}
+    assert len(kept) == 4
+    lengths = {row["response_id"]: row["n_tokens"] for row in responses if row["prompt_id"] in kept}
+    assert len(part) == sum(lengths.values()) == found["full", "all"]["tokens"]
+    # k of each response, as if the others were not there.
+    assert found["anchors", "all"]["tokens"] == sum(max(1, int(0.3 * n + 0.5)) for n in lengths.values())
+    assert sum(found[f"decile{d}", "all"]["proj_ratio"] for d in range(10)) == pytest.approx(1.0, abs=1e-5)
+    assert found["full", "all"]["gain"] != everything["full", "all"]["gain"]
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        GradientsParams(prompts=0)
 
 
 def test_a_control_has_as_many_tokens_of_each_class_by_chance(make, home):

@@ -35,6 +35,8 @@ def dots(
     n_tokens = int(response_lengths(responses).sum())
     found_KN = torch.zeros(len(directions), n_tokens, dtype=torch.float64)
     wanted = trained(model)
+    if not any(bool(part.any()) for direction in directions for part in direction):
+        return found_KN
     for padded, done in batches(responses, micro_batch, share_prompts):
         with _twice_differentiable():
             logprob_N = response_logprobs(model, padded)

@@ -20,10 +20,10 @@ import torch
 from transformers import PreTrainedModel
 
 from tokenspectrum.counter import stream_key, uniforms
+from tokenspectrum.gradients.part import of_chosen_prompts
 from tokenspectrum.params.gradients import SparseParams
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.backends.local.pulls import at_once, dot, pulls
-from tokenspectrum.training.data import seeded_order
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,6 @@ class Draw:
     p: float
     number: int
     value_T: np.ndarray
-
-
-def chosen_rows(prompt_ids: Sequence[str], count: int, seed: int, step: int) -> list[int]:
-    """Indices of all responses to `count` prompts (all, if there are fewer) that a hash chooses, ascending."""
-    known = sorted(set(prompt_ids))
-    kept = {known[i] for i in seeded_order(known, "sparse", seed, step)[:count]}
-    return [r for r, prompt_id in enumerate(prompt_ids) if prompt_id in kept]
 
 
 def sparse_columns(
@@ -54,7 +47,7 @@ def sparse_columns(
     share_prompts: bool = False,
 ) -> dict[str, list[Any]]:
     """Columns of the table `sparse_gradients` for the small batch among `responses`."""
-    rows = chosen_rows([response.prompt_id for response in responses], params.prompts, seed, step)
+    rows = of_chosen_prompts([response.prompt_id for response in responses], params.prompts, "sparse", seed, step)
     chosen = [responses[r] for r in rows]
     lengths = [len(response.token_ids) for response in chosen]
     advantage_T = np.repeat(np.asarray(advantage_R, np.float64)[rows], lengths)

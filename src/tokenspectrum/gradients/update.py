@@ -25,9 +25,11 @@ from tokenspectrum.gradients.norms import token_norms
 from tokenspectrum.gradients.pull import dots
 from tokenspectrum.gradients.subsets import Subset
 from tokenspectrum.rollout.types import Response
-from tokenspectrum.training.backends.local.pulls import at_once, dot, pulls
+from tokenspectrum.training.backends.local.pulls import Vector, at_once, dot, pulls
 
 FULL = "full"
+# A second derivative holds every layer's attention several times over, so its micro-batches are so much smaller.
+TWICE = 4
 
 
 class Batch(Protocol):
@@ -121,14 +123,21 @@ def measure_update(
     half_R = halves(ids, batch.seed)
     accuracy_2N = np.repeat(accuracy_coefficients(batch.correct_R, ids, half_R), batch.lengths, axis=1)
     rows = torch.from_numpy(np.concatenate([-advantage_N[None] / n, accuracy_2N])).float()
-    directions = pulls(model, responses, rows, micro_batch, share_prompts, report)
-    along_3N = dots(model, responses, directions, micro_batch, share_prompts, lambda done: report(count + done)).numpy()
+    few, directions, own_S = at_once(model), list[Vector](), list[float]()
+    for first in range(0, len(rows), few):
+        for direction in pulls(model, responses, rows[first : first + few], micro_batch, share_prompts, report):
+            own_S += [] if directions else [dot(direction, direction)]
+            # What follows multiplies them with gradients of the policy's type, so they need no more digits.
+            directions.append([part.to(model.dtype) for part in direction])
+    few_responses = max(1, micro_batch // TWICE)
+    along_3N = dots(
+        model, responses, directions, few_responses, share_prompts, lambda done: report(count + done)
+    ).numpy()
     dot_N = -advantage_N * along_3N[0]
     other_N = np.repeat(1 - half_R, batch.lengths)
     accuracy_dot_N = -advantage_N * np.where(other_N == 0, along_3N[1], along_3N[2])
     everything = [Subset(FULL, None, torch.ones(n)), *subsets]
-    own_S, along_S, accuracy_S = [dot(directions[0], directions[0])], [], []
-    few = at_once(model)
+    along_S, accuracy_S = [], []
     for first in range(0, len(subsets), few):
         # Subsets share a forward pass as far as memory goes.  Of a large policy, g and one subset's gradient are held.
         some = subsets[first : first + few]
@@ -143,7 +152,9 @@ def measure_update(
         accuracy_S.append(float((weight_N * accuracy_dot_N).sum()) / n)
     norm_N = np.full(n, np.nan)
     starts = np.cumsum(batch.lengths) - batch.lengths
-    places = [int(starts[r]) + t for r, t in chosen]
-    norm_N[places] = np.abs(advantage_N[places]) * np.array(token_norms(model, responses, chosen))
+    norm_N[[int(starts[r]) + t for r, t in chosen]] = 0.0
+    pulling = [(r, t) for r, t in chosen if batch.advantage_R[r] != 0]
+    places = [int(starts[r]) + t for r, t in pulling]
+    norm_N[places] = np.abs(advantage_N[places]) * np.array(token_norms(model, responses, pulling))
     report(4 * count)
     return Update(everything, own_S, along_S, accuracy_S, dot_N, accuracy_dot_N, norm_N)

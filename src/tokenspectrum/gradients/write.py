@@ -5,6 +5,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from tokenspectrum.gradients.part import Part, of_chosen_prompts
 from tokenspectrum.gradients.sparse import sparse_columns
 from tokenspectrum.gradients.subsets import subsets_of
 from tokenspectrum.gradients.update import Batch, measure_update
@@ -28,7 +29,19 @@ def write_update(
     systems: SystemsParams,
 ) -> None:
     """The tables gradients, token_gradients and sparse_gradients of one step, without the folder's manifest."""
-    seed, step, count = batch.seed, scores.step, len(batch.responses)
+    seed, step = batch.seed, scores.step
+    if params.prompts is not None:
+        names = [response.prompt_id for response in batch.responses]
+        rows = of_chosen_prompts(names, params.prompts, "gradients", seed, step)
+        scores = scores.part(rows)
+        batch = Part(
+            seed,
+            [batch.responses[r] for r in rows],
+            batch.lengths[rows],
+            batch.advantage_R[rows],
+            batch.correct_R[rows],
+        )
+    count = len(batch.responses)
     subsets = subsets_of(params, scores, model.config.get_text_config().num_hidden_layers, alignment)
     batches = (systems.micro_batch, systems.share_prompts)
     chosen = chosen_tokens(batch.responses, params.norms, seed, step)

@@ -59,6 +59,11 @@ class SparseParams(Frozen):
 class GradientsParams(Frozen):
     """The gradient is that of a batch at ratio 1, before clipping and before the optimiser."""
 
+    prompts: int | None = Field(
+        default=None,
+        ge=1,
+        description="prompts whose responses are the batch, chosen by hash; null: all",
+    )
     subsets: dict[SubsetName, RuleParams] = Field(
         default={}, description="subsets by name: each is a weighting rule, and a soft one weighs its tokens"
     )

@@ -3,6 +3,7 @@
 Knows the tables responses, tokens, attention and vocab.  Knows no rule by name and no model.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,28 @@ from tokenspectrum.weighting.rule import Rule, Score
 class Probe:
     """A batch's tokens, response by response and position by position.  A Source of what rules look at.
 
-    `step` 0 is the base policy's probe, another one a batch of a run's token log.
+    `step` 0 is the base policy's probe, another one a batch of a run's token log.  `rows` keeps some responses of it,
+    by their place in the order of response_id.
 
     Raises UserError where the tables do not hold the same tokens.
     """
 
-    def __init__(self, rollouts: Path, tokens: Path, attention: Path, vocab: Path, *, step: int = 0) -> None:
+    def __init__(
+        self,
+        rollouts: Path,
+        tokens: Path,
+        attention: Path,
+        vocab: Path,
+        *,
+        step: int = 0,
+        rows: Sequence[int] | None = None,
+    ) -> None:
         names = ["response_id", "prompt_id", "sample", "n_prompt", "n_tokens", "advantage"]
-        self._attention_root, self.step = attention, step
+        self._roots, self._attention_root, self.step = (rollouts, tokens, attention, vocab), attention, step
         self.responses = read_table(rollouts, "responses", step=step, columns=names).sort_by("response_id")
+        self._rows = rows
+        if rows is not None:
+            self.responses = self.responses.take(list(rows))
         self.run, self.seed = self.responses["run"][0].as_py(), self.responses["seed"][0].as_py()
         self.lengths = _numpy(self.responses, "n_tokens").astype(np.int64)
         starts = np.cumsum(self.lengths) - self.lengths
@@ -45,6 +59,11 @@ class Probe:
                 read_table(tokens, "tokens", step=step, columns=["response_id", "position", "minibatch"]), tokens
             )
             self._minibatch_R = torch.from_numpy(_numpy(of_run, "minibatch")[starts].astype(np.int64))
+
+    def part(self, rows: Sequence[int]) -> "Probe":
+        """The responses `rows` alone: ranks and shares are those among their tokens."""
+        rollouts, tokens, attention, vocab = self._roots
+        return Probe(rollouts, tokens, attention, vocab, step=self.step, rows=rows)
 
     def batch(self, rule: Rule) -> TokenBatch:
         """The tokens with what the rule needs: one rollout batch and one mini-batch, step 0."""
@@ -123,6 +142,9 @@ class Probe:
     def _aligned(self, table: pa.Table, root: Path) -> pa.Table:
         """`table` sorted by response and position, after checking that it holds exactly the tokens of the responses."""
         table = table.sort_by([("response_id", "ascending"), ("position", "ascending")])
+        if self._rows is not None:
+            kept_N = np.isin(_numpy(table, "response_id"), _numpy(self.responses, "response_id"))
+            table = table.filter(pa.array(kept_N))
         same = table.num_rows == len(self.position_N) and all(
             (_numpy(table, name) == want).all()
             for name, want in (("response_id", self.response_id_N), ("position", self.position_N))
