@@ -155,7 +155,7 @@ def test_random_masks_err_as_the_token_gradients_say(model, answers, each):
     lengths = [len(one.token_ids) for one in answers]
     g_NP = -np.repeat(advantage, lengths)[:, None] * each
     g, n = g_NP.mean(0), len(g_NP)
-    params = SparseParams(prompts=9, p=(0.3, 0.7), draws=60, signs=400)
+    params = SparseParams(prompts=9, p=(0.3, 0.7), draws=24, signs=100)
     found = sparse_columns(model, answers, advantage, params, 1, 0, 2)
     rows = [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
     signs = np.array([row["error"] for row in rows if row["estimator"] == "signs"])

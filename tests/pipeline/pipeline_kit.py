@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,18 +18,26 @@ from tokenspectrum.params.presets import read_preset
 from tokenspectrum.params.render import render
 
 ROOT = Path(__file__).resolve().parents[2]
+WARM = Path(__file__).with_name("warm")
 
 
 @dataclass(frozen=True)
 class Clone:
-    """A checkout of its own: own cache, own artifacts, own code."""
+    """A checkout of its own: own cache, own artifacts, own code.
+
+    warm   the socket of warm_server.py; None: every stage loads its libraries itself
+    """
 
     root: Path
+    warm: Path | None = None
 
     def run(self, *command: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
         """Run a command at the root with this environment's programs and the clone's code; output is captured."""
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         environment = os.environ | {"PATH": path, "PYTHONPATH": str(self.root / "src"), "OMP_NUM_THREADS": "1"} | env
+        if self.warm is not None:
+            environment["PYTHONPATH"] += f":{WARM}"
+            environment["TOKENSPECTRUM_WARM"] = str(self.warm)
         done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
         if check and done.returncode:
             raise AssertionError(
@@ -63,7 +73,22 @@ class Clone:
             f.write(text)
 
 
-def make_clone(folder: Path, preset: str) -> Clone:
+@contextmanager
+def warm_server(folder: Path) -> Iterator[Path]:
+    """The socket of a process that has loaded the libraries (warm_server.py)."""
+    where, environment = folder / "warm", os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, str(WARM.with_name("warm_server.py")), str(where)], env=environment)
+    try:
+        while not where.exists():
+            assert process.poll() is None, "warm_server.py ended"
+            time.sleep(0.1)
+        yield where
+    finally:
+        process.kill()
+        process.wait()
+
+
+def make_clone(folder: Path, preset: str, warm: Path | None = None) -> Clone:
     """Copy what git tracks or would track of this working tree, and commit it: DVC wants a git repository."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.check_output(listed, cwd=ROOT, text=True).split("\0")
@@ -74,7 +99,7 @@ def make_clone(folder: Path, preset: str) -> Clone:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target, follow_symlinks=False)
     (folder / "params.yaml").write_text(render(read_preset(preset, folder / "presets"), ""))
-    clone = Clone(folder)
+    clone = Clone(folder, warm)
     clone.run("git", "init", "--quiet")
     clone.run("git", "add", "--all")
     identity = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")

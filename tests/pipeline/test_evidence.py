@@ -7,8 +7,8 @@ from pipeline_kit import make_clone
 from tokenspectrum.results.claims.declared import CLAIMS
 
 
-def test_evidence_smoke_goes_to_claims(tmp_path):
-    clone = make_clone(tmp_path / "clone", "evidence-smoke")
+def test_evidence_smoke_goes_to_claims(tmp_path, warm):
+    clone = make_clone(tmp_path / "clone", "evidence-smoke", warm)
     ran = clone.make("claims")
     assert ran["claims"] == "ran"
     rows = list(csv.DictReader((clone.root / "results/claims.csv").open()))

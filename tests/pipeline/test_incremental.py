@@ -99,7 +99,7 @@ def test_one_rule_runs_its_own_branch_and_equals_a_full_rerun(edited, tmp_path):
     branch = {"weights@low2high_mid-1", "train@low2high_mid-1", "evaluate@low2high_mid-1", "table1"}
     assert edited.ran() == branch
     incremental = digests(edited.root)
-    # The same files, with every cache and output gone: all of it runs anew.
+    # The same files, with every cache and output gone: all of it runs anew, each stage in a process of its own.
     fresh = type(edited)(tmp_path / "fresh")
     leave = shutil.ignore_patterns("artifacts", "logs", ".snakemake", ".ckpt", "cache", "tmp", "dvc.lock")
     shutil.copytree(edited.root, fresh.root, symlinks=True, ignore=leave)

@@ -15,10 +15,10 @@ BENCHMARKS = ("MATH", "Minerva", "OlympiadBench", "AIME24")
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory):
+def clone(tmp_path_factory, warm):
     if not (DATA / "benchmarks/math.jsonl").is_file():
         pytest.skip(f"NO REAL DATA: {DATA} lacks benchmarks/math.jsonl; set TOKENSPECTRUM_DATA to a folder that has it")
-    clone = make_clone(tmp_path_factory.mktemp("real") / "clone", "real-smoke")
+    clone = make_clone(tmp_path_factory.mktemp("real") / "clone", "real-smoke", warm)
     clone.params(lambda p: p["prompts"].update(folder=str(DATA)))
     clone.make()
     return clone
