@@ -24,14 +24,22 @@ def revision() -> str:
     return short + ("+" if changed.strip() else "")
 
 
-def save(path: Path, rows: Sequence[Mapping[str, Any]], device: str | None = None) -> None:
-    """Write rows with device (default: this CPU) and revision.  Rows that the file has of other devices stay."""
+def save(path: Path, rows: Sequence[Mapping[str, Any]], device: str | None = None, by: Sequence[str] = ()) -> None:
+    """Write rows with device (default: this CPU) and revision.
+
+    Rows that the file has of other devices stay, and so do those that differ from all new ones in the columns `by`.
+    """
     device = device or cpu_name()
     fresh = [dict(row) | {"device": device, "revision": revision()} for row in rows]
+
+    def key(row: Mapping[str, Any]) -> tuple[str, ...]:
+        return tuple(str(row.get(name, "")) for name in by)
+
+    replaced = {key(row) for row in fresh}
     kept: list[dict[str, Any]] = []
     if path.exists():
         with path.open(newline="") as file:
-            kept = [row for row in csv.DictReader(file) if row["device"] != device]
+            kept = [row for row in csv.DictReader(file) if row["device"] != device or key(row) not in replaced]
     columns = list(dict.fromkeys(name for row in [*fresh, *kept] for name in row))
     columns = [name for name in columns if name not in ("device", "revision")] + ["device", "revision"]
     with path.open("w", newline="") as file:

@@ -86,6 +86,10 @@ def test_raw_rows_of_other_devices_stay(tmp_path):
     lines = list(csv.DictReader(path.open()))
     assert [(line["device"], line["seconds"]) for line in lines] == [("gpu", "2"), ("cpu", "3")]
     assert all(line["revision"] for line in lines)
+    save(path, [{"who": "peer", "seconds": 4}], "cpu", by=["who"])
+    save(path, [{"who": "ours", "seconds": 5}], "cpu", by=["who"])
+    lines = list(csv.DictReader(path.open()))
+    assert [(line["who"], line["seconds"]) for line in lines] == [("ours", "2"), ("peer", "4"), ("ours", "5")]
 
 
 def test_every_group_is_well_declared():

@@ -1,5 +1,6 @@
 """Sampling on one core."""
 
+from benchmarks.policies import NEEDS
 from benchmarks.table.row import Cell, Goal, Row, Script
 
 UNIT = "tokens/CPU-s"
@@ -9,23 +10,22 @@ def _rate(policy: str, who: str) -> Cell:
     return Cell("sampling.csv", "tokens_a_cpu_second", {"policy": policy, "who": who})
 
 
+CASES = {
+    "tiny": ("tiny policy, 128 rows", "generate", 3.0),
+    "smollm2-135m": ("SmolLM2-135M, 16 rows", "generate", 1.5),
+    "tiny-32": ("tiny policy, 32 rows", "vllm", 1.0),
+    "smollm2-135m, vllm": ("SmolLM2-135M, 16 rows", "vllm", 1.0),
+}
+NAMES = {"generate": "transformers generate", "vllm": "vLLM on the CPU"}
 ROWS = [
-    Row("sampling, tiny policy", UNIT, _rate("tiny", "ours"), Goal(least=3), "generate", _rate("tiny", "generate")),
     Row(
-        "sampling, SmolLM2-135M",
+        f"sampling, {what}, beside {NAMES[peer]}",
         UNIT,
-        _rate("smollm2-135m", "ours"),
-        Goal(least=1.5),
-        "generate",
-        _rate("smollm2-135m", "generate"),
-    ),
-    Row(
-        "sampling, tiny policy, 32 rows",
-        UNIT,
-        _rate("tiny-32", "ours"),
-        Goal(least=1),
-        "vLLM",
-        _rate("tiny-32", "vllm"),
-    ),
+        _rate(case.partition(",")[0], "ours"),
+        Goal(least=least),
+        NAMES[peer],
+        _rate(case.partition(",")[0], peer),
+    )
+    for case, (what, peer, least) in CASES.items()
 ]
-SCRIPTS: list[Script] = []
+SCRIPTS = [Script("sampling", ("-m", "benchmarks.sampling"), NEEDS)]

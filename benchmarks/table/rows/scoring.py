@@ -1,5 +1,6 @@
 """Scoring a response of 2,048 tokens, attention statistics and all, beside a plain forward pass."""
 
+from benchmarks.policies import NEEDS
 from benchmarks.table.row import Cell, Goal, Row, Script
 
 
@@ -19,4 +20,4 @@ ROWS = [
     for policy in ("tiny", "smollm2-135m")
     for which, most in (("one layer", 1.1), ("all layers", 1.6))
 ]
-SCRIPTS: list[Script] = []
+SCRIPTS = [Script("scoring", ("-m", "benchmarks.scoring"), NEEDS)]

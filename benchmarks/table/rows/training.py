@@ -1,23 +1,24 @@
 """A DAPO step, the memory of a long run, and two Ray nodes against one."""
 
+from benchmarks.policies import NEEDS
 from benchmarks.table.row import Cell, Goal, Row, Script
 
-TINY = ("artifacts/tiny/policy/1", "artifacts/tiny/prompts/train")
 
+def _steps(name: str, policy: str, most: float) -> list[Row]:
+    """A whole step, and one on the same responses for both."""
 
-def _step(policy: str, who: str) -> Cell:
-    return Cell("dapo_step.csv", "cpu_seconds", {"policy": policy, "who": who})
+    def cell(who: str, batch: str) -> Cell:
+        return Cell("dapo_step.csv", "cpu_seconds", {"policy": policy, "who": who, "batch": batch})
+
+    kinds = {"whole": "each samples for itself", "given": "on the same responses, sampling not counted"}
+    return [
+        Row(f"DAPO step, {name}: {what}", "CPU-s", cell("ours", batch), Goal(most=most), "TRL", cell("trl", batch))
+        for batch, what in kinds.items()
+    ]
 
 
 ROWS = [
-    Row(
-        "DAPO step, tiny policy, same batch and rule",
-        "CPU-s",
-        _step("tiny", "ours"),
-        Goal(most=0.7),
-        "TRL's GRPOTrainer",
-        _step("tiny", "trl"),
-    ),
+    *_steps("tiny policy", "tiny", 0.7),
     Row(
         "DAPO step, tiny policy, on verl",
         "s (wall)",
@@ -27,14 +28,7 @@ ROWS = [
         Cell("verl_steps.csv", "plain_step_seconds", {"policy": "tiny"}),
         missing="needs the cluster's environment: .venv-cluster/bin/python benchmarks/verl_steps.py",
     ),
-    Row(
-        "DAPO step, SmolLM2-135M, same batch and rule",
-        "CPU-s",
-        _step("smollm2-135m", "ours"),
-        Goal(most=0.9),
-        "TRL's GRPOTrainer",
-        _step("smollm2-135m", "trl"),
-    ),
+    *_steps("SmolLM2-135M", "smollm2-135m", 0.9),
     Row(
         "training memory after 2,000 steps",
         "MiB",
@@ -51,4 +45,7 @@ ROWS = [
         missing="not measured: two machines are needed; two Ray nodes on one share its cores",
     ),
 ]
-SCRIPTS: list[Script] = []
+SCRIPTS = [
+    Script("dapo_step", ("-m", "benchmarks.dapo_step"), NEEDS),
+    Script("memory", ("-m", "benchmarks.memory"), NEEDS),
+]

@@ -1,0 +1,67 @@
+"""Scoring 2,048 tokens with attention statistics, beside a plain forward pass of the same tokens; one CPU thread.
+
+    python -m benchmarks.scoring [--policies tiny smollm2-135m]
+
+The forward pass has the logits of every position.  Scoring gives each token's log-probability and predictive entropy,
+and the entropy, distance and local mass of its attention row at one layer or at all.  Both run on the libraries' own
+arithmetic: portable arithmetic makes the forward pass dearer and so the ratio smaller.
+"""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import torch
+
+from benchmarks.policies import folder
+from benchmarks.raw import in_turns, median, save
+from tokenspectrum.policy.load import load_policy
+from tokenspectrum.rollout.measure import measure_responses
+from tokenspectrum.rollout.types import Response
+
+CSV = Path(__file__).with_suffix(".csv")
+TOKENS, PROMPT = 2048, 64
+# Rounds and warm-ups: a pass of the larger policy takes ten seconds.
+ROUNDS = {"tiny": (9, 1), "smollm2-135m": (2, 0)}
+
+
+def calls(policy: str) -> dict[str, Callable[[], object]]:
+    """A forward pass, and scoring with one layer and with all, of random tokens."""
+    model, _ = load_policy(folder(policy))
+    # Both sides run past the context that the tiny policy was trained for; the work is the same.
+    model.config.max_position_embeddings = max(model.config.max_position_embeddings, TOKENS)
+    layers, generator = model.config.num_hidden_layers, torch.Generator().manual_seed(0)
+    ids = tuple(torch.randint(0, model.config.vocab_size, (TOKENS,), generator=generator).tolist())
+    response = Response("0" * 16, 0, ids[:PROMPT], ids[PROMPT:], (0.0,) * (TOKENS - PROMPT), "length")
+
+    @torch.no_grad()
+    def forward() -> None:
+        model(input_ids=torch.tensor([ids]), use_cache=False)
+
+    def scoring(chosen: Sequence[int]) -> Callable[[], object]:
+        options = {"alignment": "decision", "local_window": 32, "micro_batch": 1}
+        return lambda: measure_responses(model, [response], layers=chosen, **options)
+
+    return {"forward pass": forward, "one layer": scoring([layers // 2]), "all layers": scoring(range(layers))}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--policies", nargs="+", choices=tuple(ROUNDS), default=list(ROUNDS))
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = []
+    for policy in args.policies:
+        rounds, warm_ups = ROUNDS[policy]
+        for what, seconds in in_turns(calls(policy), rounds, warm_ups).items():
+            row = {"policy": policy, "what": what, "tokens": TOKENS, "rounds": rounds, "cpu_seconds": median(seconds)}
+            rows.append(row)
+            print(*row.values(), sep="  ", flush=True)
+    save(CSV, rows, by=["policy"])
+
+
+if __name__ == "__main__":
+    main()
