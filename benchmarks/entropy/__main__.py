@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 
 from benchmarks.entropy import measure, peers, tune
-from benchmarks.entropy.plot import plot
 
 HERE = Path(__file__).parent
 CSV = HERE / "entropy.csv"
@@ -43,11 +42,14 @@ def main(argv: list[str] | None = None) -> None:
     tuning = commands.add_parser("tune", help="time primitives and tile sizes (CPU) or the kernels' tile shapes (GPU)")
     tuning.add_argument("--length", type=int, default=8192 if torch.cuda.is_available() else 2048)
     tuning.add_argument("--csv", type=Path, default=HERE / f"tune-{'gpu' if torch.cuda.is_available() else 'cpu'}.csv")
+    tuning.add_argument("--seconds", type=float, default=3600.0, help="a GPU's tiles that fit into it are tried")
     args = parser.parse_args(argv)
     if args.command == "plot":
+        from benchmarks.entropy.plot import plot  # of matplotlib, which a machine with a GPU may lack
+
         plot(args.csv, args.out)
     elif args.command == "tune":
-        tune.tune(args.length, args.csv)
+        tune.tune(args.length, args.csv, args.seconds)
     else:
         torch.set_num_threads(1)
         torch.manual_seed(0)

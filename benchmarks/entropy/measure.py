@@ -33,7 +33,8 @@ def device_name(device: str) -> str:
 def measure_together(calls: dict[str, Callable[[], object]], device: str, seconds: float) -> dict[str, Measured | str]:
     """Measure several calls in turns, round by round, so that a busy moment of the machine hits all of them.
 
-    Repeats until `seconds` are spent a call, at least three times. A call that runs out of memory is named "oom".
+    Repeats until `seconds` are spent a call, at least three times. A call that runs out of memory is named "oom", and
+    one that fails otherwise by its error: a peer that does not fit the device must not cost the other figures.
     """
     peaks: dict[str, float] = {}
     failed: dict[str, Measured | str] = {}
@@ -43,6 +44,8 @@ def measure_together(calls: dict[str, Callable[[], object]], device: str, second
             peaks[name] = peak_mib(call, device)
         except (torch.OutOfMemoryError, MemoryError):
             failed[name] = "oom"
+        except (RuntimeError, ValueError, TypeError, AttributeError, ImportError) as error:
+            failed[name] = type(error).__name__
     times: dict[str, list[float]] = {name: [] for name in peaks}
     while any(len(t) < 3 or sum(t) < seconds for t in times.values()) and all(len(t) < 200 for t in times.values()):
         for name, spent in times.items():

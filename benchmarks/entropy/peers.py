@@ -61,6 +61,11 @@ def attention_peers(shape: Shape, length: int, dtype: torch.dtype, device: str) 
             return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
 
     calls: Calls = {"eager": eager, "sdpa": sdpa}
+    if device == "cuda" and importlib.util.find_spec("flash_attn") is not None:
+        from flash_attn import flash_attn_func
+
+        q_BTHD, k_BTKD, v_BTKD = (x.transpose(1, 2) for x in (q, k, v))
+        calls["flash-attn"] = lambda: flash_attn_func(q_BTHD, k_BTKD, v_BTKD, causal=True)
     for backend in ("torch", "triton") if device == "cuda" and runs_triton() else ("torch",):
         calls[backend] = lambda b=backend: attention_entropy(q_THD, k_TKD, backend=b)
         calls[f"{backend}+moments"] = lambda b=backend: attention_entropy(q_THD, k_TKD, backend=b, variants=STREAMING)
@@ -88,6 +93,11 @@ def predictive_peers(shape: Shape, tokens: int, dtype: torch.dtype, device: str)
         from verl.utils.kernel.linear_cross_entropy import linear_cross_entropy
 
         calls["verl"] = lambda: linear_cross_entropy(hidden, weight, targets, 1.0, "none")
+    if device == "cuda" and importlib.util.find_spec("liger_kernel") is not None:
+        from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
+
+        loss = LigerFusedLinearCrossEntropyLoss(reduction="none")  # of the log-probability alone: no entropy
+        calls["liger"] = lambda: loss(weight, hidden, targets)
     return calls
 
 

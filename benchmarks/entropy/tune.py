@@ -6,7 +6,10 @@ run-time tuner would not.  Prediction and measurement of each design are kept in
 
 import csv
 import itertools
+import time
+from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,10 +18,10 @@ from benchmarks.entropy.peers import SHAPES
 from tokenspectrum.entropy import attention_entropy, chunked
 
 
-def tune(length: int, path: Path) -> None:
-    """Time the device's alternatives and write one CSV row each."""
+def tune(length: int, path: Path, seconds: float) -> None:
+    """Time the device's alternatives and write one CSV row each; on a GPU as many as `seconds` on the clock allow."""
     if torch.cuda.is_available():
-        tune_kernels(length, path)
+        tune_kernels(length, path, seconds)
     else:
         torch.set_num_threads(1)
         tune_chunks(length, path)
@@ -64,8 +67,11 @@ def _with_tile(rows: int, tile: int, q: torch.Tensor, k: torch.Tensor) -> None:
     attention_entropy(q, k, backend="torch")
 
 
-def tune_kernels(length: int, path: Path) -> None:
-    """One row a kernel and tile, fastest first within a kernel; Qwen3-8B's shapes in bfloat16."""
+def tune_kernels(length: int, path: Path, seconds: float) -> None:
+    """One row a kernel and tile, fastest first within a kernel; Qwen3-8B's shapes in bfloat16.
+
+    Each kernel has its share of `seconds`.  The tile that is in use comes first, then those most like it.
+    """
     from tokenspectrum.entropy import fused
     from tokenspectrum.entropy.inputs import check_options, make_problem
 
@@ -91,12 +97,17 @@ def tune_kernels(length: int, path: Path) -> None:
         "mean": (tiles + nested, lambda tile: fused.fused_entropy(given, options, mean_tile=tile)),
         "predictive": (wide, lambda tile: fused.fused_predictive(hidden, weight, targets, 1.0, None, tile=tile)),
     }
+    used = {"lse": fused.LSE_TILE, "mean": fused.MEAN_TILE, "predictive": fused.PREDICTIVE_TILE}
+    started = time.monotonic()
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["device", "kernel", "length", "rows", "columns", "warps", "stages", "nested", "depth", "ms"])
-        for kernel, (choices, run) in kernels.items():
-            timed = []
-            for tile in choices:
+        for n, (kernel, (choices, run)) in enumerate(kernels.items(), 1):
+            timed, in_use = [], used[kernel]
+            for tile in sorted(choices, key=lambda t, u=in_use: differences(t, u)):
+                if time.monotonic() - started > seconds * n / len(kernels):
+                    print(kernel, f"time is up after {len(timed)} of {len(choices)} tiles", flush=True)
+                    break
                 try:
                     result = measure_together({"tile": lambda t=tile, r=run: r(t)}, "cuda", 0.1)["tile"]
                 except Exception as error:  # a tile that does not fit the device says so in several ways
@@ -107,4 +118,10 @@ def tune_kernels(length: int, path: Path) -> None:
             for ms, t in sorted(timed, key=lambda pair: pair[0]):
                 row = [kernel, length, t.rows, t.columns, t.warps, t.stages, t.nested, t.depth, f"{ms:.4g}"]
                 writer.writerow([device_name("cuda"), *row])
+            file.flush()
             print(kernel, "best:", min(timed, key=lambda pair: pair[0], default=None), flush=True)
+
+
+def differences(tile: Any, other: Any) -> int:
+    """In how many of their fields two tiles differ."""
+    return sum(a != b for a, b in zip(astuple(tile), astuple(other), strict=True))

@@ -45,6 +45,26 @@ def test_a_draw_is_the_inverse_cdf_of_the_sorted_nucleus(vocab, temperature, top
         assert logprob_B[row].item() == pytest.approx(logprob, abs=1e-9)
 
 
+@pytest.mark.parametrize("rounded_to", [None, 0.01, 0.5])
+@pytest.mark.parametrize("sharpness", [0.2, 2.5, 5.0])
+def test_a_large_vocabulary_is_drawn_from_as_from_its_whole_sort(sharpness, rounded_to):
+    """Nuclei of some 30, 300 and 4,000 tokens; with and without equal values, also where the largest 1,024 end."""
+    generator = torch.Generator().manual_seed(2)
+    logits_BV = torch.randn(64, 5000, generator=generator, dtype=torch.float64) * sharpness
+    if rounded_to is not None:
+        logits_BV = (logits_BV / rounded_to).round() * rounded_to
+    u_B = torch.rand(64, generator=generator, dtype=torch.float64)
+    u_B[0], u_B[1] = 0.0, 1 - 1e-12
+    token_B, _ = draw(logits_BV, u_B, 1.0, 0.95)
+    for logits_V, u, token in zip(logits_BV.numpy(), u_B.tolist(), token_B.tolist(), strict=True):
+        order = np.argsort(-logits_V, kind="stable")
+        prob = np.exp(logits_V[order] - logits_V.max())
+        cumulated = (prob / prob.sum()).cumsum()
+        size = int((cumulated < 0.95).sum()) + 1
+        at = int((cumulated[:size] <= u * cumulated[size - 1]).sum())
+        assert token == order[min(at, size - 1)]
+
+
 @pytest.mark.parametrize("top_p", [0.5, 1.0])
 @pytest.mark.parametrize("vocab", [40, 200])
 def test_ties_go_to_the_smaller_id(vocab, top_p):

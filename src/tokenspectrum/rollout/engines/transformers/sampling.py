@@ -11,6 +11,8 @@ from tokenspectrum.errors import UserError
 
 # To sort a whole vocabulary costs more than a small policy's forward pass.  Mostly the largest few hold the nucleus.
 _PREFILTER = 32
+# Where they do not, these many mostly do.  For a vocabulary of 50,000 that is a tenth of the time of a sort.
+_WIDER = 1024
 
 
 def _pick(prob_BK: torch.Tensor, u_B: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -24,6 +26,24 @@ def _pick(prob_BK: torch.Tensor, u_B: torch.Tensor, top_p: float) -> tuple[torch
     mass_B1 = cumulated_BK.gather(-1, size_B1 - 1)
     rank_B = (cumulated_BK <= u_B[:, None] * mass_B1).sum(-1)
     return torch.minimum(rank_B, size_B1[:, 0] - 1), keep_BK
+
+
+def _pick_far(logits_UV: torch.Tensor, lse_U1: torch.Tensor, u_U: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Ids of the drawn tokens (U,), of rows that the largest _PREFILTER do not decide."""
+    token_U, rest_U = u_U.new_zeros(len(u_U), dtype=torch.int64), torch.arange(len(u_U), device=u_U.device)
+    if logits_UV.shape[-1] > 2 * _WIDER:
+        # By id first, so that the stable sort orders equal values by id.
+        id_UK = logits_UV.topk(_WIDER, -1).indices.sort(dim=-1).values
+        top_UK, order_UK = logits_UV.gather(-1, id_UK).sort(dim=-1, descending=True, stable=True)
+        rank_U, keep_UK = _pick((top_UK - lse_U1).exp(), u_U, top_p)
+        token_U = id_UK.gather(-1, order_UK).gather(-1, rank_U[:, None])[:, 0]
+        # topk does not promise which of several values equal to its last it takes.
+        rest_U = (keep_UK & (top_UK == top_UK[:, -1:])).any(-1).nonzero()[:, 0]
+    if len(rest_U):
+        sorted_UV, id_UV = logits_UV[rest_U].sort(dim=-1, descending=True, stable=True)
+        rank_U, _ = _pick((sorted_UV - lse_U1[rest_U]).exp(), u_U[rest_U], top_p)
+        token_U[rest_U] = id_UV.gather(-1, rank_U[:, None])[:, 0]
+    return token_U
 
 
 def draw(
@@ -43,14 +63,12 @@ def draw(
     top_BK, id_BK = logits_BV.topk(min(_PREFILTER, logits_BV.shape[-1]), -1)
     rank_B, keep_BK = _pick((top_BK - lse_B1).exp(), u_B, top_p)
     token_B = id_BK.gather(-1, rank_B[:, None])[:, 0]
-    # Sort the whole row where the result could differ: the nucleus is larger than the prefilter, or equal values lie
-    # inside it or across its end, whose order topk does not promise.
+    # Look further where the result could differ: the nucleus is larger than the prefilter, or equal values lie inside
+    # it or across its end, whose order topk does not promise.
     tied_BK = (top_BK[:, 1:] == top_BK[:, :-1]) & keep_BK[:, :-1]
     unsure = (keep_BK[:, -1] | tied_BK.any(-1)).nonzero()[:, 0]
     if len(unsure):
-        sorted_UV, id_UV = logits_BV[unsure].sort(dim=-1, descending=True, stable=True)
-        rank_U, _ = _pick((sorted_UV - lse_B1[unsure]).exp(), u_B[unsure], top_p)
-        token_B[unsure] = id_UV.gather(-1, rank_U[:, None])[:, 0]
+        token_B[unsure] = _pick_far(logits_BV[unsure], lse_B1[unsure], u_B[unsure], top_p)
     logprob_B = logits_BV.gather(-1, token_B[:, None])[:, 0] - lse_B1[:, 0]
     # Float noise may make the log-probability of a sure token a little larger than 0.
     return token_B, logprob_B.clamp(max=0.0)
