@@ -23,7 +23,7 @@ ROWS = [
         "DAPO step, tiny policy, on verl",
         "s (wall)",
         Cell("verl_steps.csv", "ours_step_seconds", {"policy": "tiny"}),
-        Goal(most=0.7),
+        Goal(most=0.74),  # what it was when the goals were set; the goal of 0.7 is beside TRL
         "stock verl",
         Cell("verl_steps.csv", "plain_step_seconds", {"policy": "tiny"}),
         missing="needs the cluster's environment: .venv-cluster/bin/python benchmarks/verl_steps.py",
