@@ -1,14 +1,18 @@
 """The results that show texts (strip, maps) against plain loops over the tables."""
 
 from collections import defaultdict
+from dataclasses import dataclass
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from results_fixtures import BASES, N_PROMPT, WORDS
 from test_results_probe import close, make, parted, probe, table
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.results.strip.result import CHARACTERS, wrapped
-from tokenspectrum.results.texts import shown
+from tokenspectrum.results.scatter.result import cells
+from tokenspectrum.results.strip.result import CHARACTERS, caption, wrapped
+from tokenspectrum.results.texts import policies, shown
 
 
 def chosen(rows) -> int:
@@ -29,6 +33,11 @@ def test_strip_shows_the_response_that_the_rule_chooses(artifacts, params, p):
         tokens = probe(artifacts, base)
         response = chosen(table(artifacts, "rollouts", base, "responses"))
         own = [row for row in rows if row["base"] == str(base)]
+        responses = table(artifacts, "rollouts", base, "responses")
+        groups = {row["prompt_id"]: set() for row in responses}
+        for row in responses:
+            groups[row["prompt_id"]].add(row["correct"])
+        assert {row["among"] for row in own} == {"right" if {True, False} in groups.values() else "all"}
         keys = [(response, int(row["position"])) for row in own]
         assert keys == sorted(key for key in tokens if key[0] == response)
         parts = parted(tokens, 1, p)
@@ -55,6 +64,25 @@ def test_lines_of_tokens_hold_all_of_them_in_order():
     assert len(lines) > 2
     assert all(line[-1][0] + len(shown(line[-1][1]["token"])) <= CHARACTERS for line in lines)
     assert (shown("a b\n"), shown(""), shown("\x07")) == ("a␣b↵", "∅", "\\x07")
+
+
+def test_the_caption_says_where_no_right_response_could_be_shown():
+    given = _Given(SimpleNamespace(tokens=160))
+    row = {"layer": 1, "predictive": 0.5}
+    some = [row | {"base": 1, "among": "right"}, row | {"base": 2, "among": "all"}]
+    words = caption(some, given)
+    assert "groups that are not all right (there are none on base 2, so of all there), that of median" in words
+    assert "there are none" not in caption(some[:1], given)
+
+
+@dataclass
+class _Given:
+    """The options of a result, and the alignment."""
+
+    own: SimpleNamespace
+
+    def __getitem__(self, name: str) -> str:
+        return "decision"
 
 
 def test_maps_are_rows_of_an_anchor_and_an_explorer_of_one_response(artifacts, params):
@@ -89,3 +117,16 @@ def test_maps_without_rows_of_both_say_so(artifacts, params):
     with pytest.raises(UserError, match=r"base 7: no response has rows .* at layer 2; raise tokens.rows") as e:
         make(artifacts, params, "maps")
     assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("step", [0.0025, 0.0113, 0.17])
+def test_bins_find_their_cell_from_rounded_middles(step):
+    kept = [i for i in range(40) if i % 7 != 3]
+    cell, edges = cells(np.array([round(0.3117 + step * i, 4) for i in kept]))
+    assert cell.tolist() == kept
+    assert len(edges) == 41
+    assert edges[0] == pytest.approx(0.3117 - step / 2, abs=2e-4)
+
+
+def test_one_base_policy_is_one():
+    assert (policies(1), policies(3)) == ("1 base policy", "3 base policies")

@@ -11,6 +11,7 @@ from tokenspectrum.results.declare import Answer
 from tokenspectrum.results.given import Given
 from tokenspectrum.results.gradient_rows import of_base
 from tokenspectrum.results.tables import Tables
+from tokenspectrum.results.texts import policies
 
 Row = dict[str, Any]
 TEN = tuple(f"D{d}" for d in range(10))
@@ -65,6 +66,6 @@ def caption(rows: Sequence[Row]) -> str:
     bases, layers = ({row[name] for row in rows} for name in ("base", "layer"))
     return (
         f"Share of the update by decile of the attention score of layer {', '.join(map(str, sorted(layers)))}, under "
-        f"the denominator of all tokens, so that ten deciles sum to 1; n = {len(bases)} base policies. Over steps: "
+        f"the denominator of all tokens, so that ten deciles sum to 1; n = {policies(len(bases))}. Over steps: "
         "bands, means over replicates."
     )

@@ -13,6 +13,7 @@ from tokenspectrum.results.given import Given
 from tokenspectrum.results.gradient_rows import of_base
 from tokenspectrum.results.measured import BASE
 from tokenspectrum.results.tables import Tables
+from tokenspectrum.results.texts import policies
 
 Row = dict[str, Any]
 FULL = "full"
@@ -96,6 +97,6 @@ def caption(rows: Sequence[Row]) -> str:
     ranked = sorted({row["layer"] for row in rows if row["layer"] is not None})
     layers = f"; subsets by attention are ranked at layer {', '.join(map(str, ranked))}" if ranked else ""
     return (
-        f"Gradient of a subset of tokens against that of all tokens, at ratio 1: n = {len(bases)} base policies on "
+        f"Gradient of a subset of tokens against that of all tokens, at ratio 1: n = {policies(len(bases))} on "
         f"their probes{of_runs}. Norm ratio under the denominator selected, proj ratio under all{layers}."
     )

@@ -20,6 +20,7 @@ from tokenspectrum.results.isolation.moments import (
 )
 from tokenspectrum.results.statistics import resampled
 from tokenspectrum.results.tables import Tables
+from tokenspectrum.results.texts import policies
 
 Row = dict[str, Any]
 COVARIATES = ("place", "predictive", "loss")
@@ -146,6 +147,6 @@ def caption(rows: Sequence[Row], given: Given) -> str:
     return (
         f"Attention entropy against a token's part in the update, alone and given relative position, predictive "
         f"entropy and |A| (powers up to {given.own.degree}); gaps are anchors less explorers, p = {given.own.p:g} of "
-        f"each response. Of each of {len(bases)} base policies {len(layers)} layers, in order; intervals resample up "
+        f"each response. Of each of {policies(len(bases))} {len(layers)} layers, in order; intervals resample up "
         f"to n = {responses} responses {given.own.draws} times; alignment {given['tokens.alignment']}."
     )

@@ -15,6 +15,7 @@ from tokenspectrum.results.declare import Answer
 from tokenspectrum.results.given import Given
 from tokenspectrum.results.statistics import holm, t_interval
 from tokenspectrum.results.tables import Tables
+from tokenspectrum.results.texts import policies
 
 Row = dict[str, Any]
 LENSES = ("attention", "predictive", "information", "importance", "variance")
@@ -123,7 +124,7 @@ def caption(rows: Sequence[Row], given: Given) -> str:
     n = " to ".join(map(str, sorted({min(responses, default=0), max(responses, default=0)})))
     return (
         f"Agreement of two signals within a response, means over n = {n} responses of each of "
-        f"{len(bases)} base policies with t intervals; attention at layer "
+        f"{policies(len(bases))} with t intervals; attention at layer "
         f"{', '.join(map(str, sorted(layers)))}, alignment {given['tokens.alignment']}; top: p = {given.own.p:g} "
         f"of the tokens of a response."
     )

@@ -62,10 +62,11 @@ def panels(rows: Sequence[Row], given: Given) -> Figure:
     axes = figure.subplots(1, max(1, len(bases)), sharey=True, squeeze=False)[0]
     for axis, base in zip(axes, bases, strict=False):
         own = [row for row in bins if row["base"] == base]
-        shade = np.log([row["tokens"] for row in own])
-        axis.scatter(
-            [r["attention"] for r in own], [r["predictive"] for r in own], c=shade, s=6, marker="s", cmap="Blues"
-        )
+        x, y, tokens = (np.array([row[name] for row in own]) for name in ("attention", "predictive", "tokens"))
+        (i, x_edges), (j, y_edges) = cells(x), cells(y)
+        shade = np.full((len(y_edges) - 1, len(x_edges) - 1), np.nan)
+        shade[j, i] = np.log(tokens)
+        axis.pcolormesh(x_edges, y_edges, shade, cmap="Blues")
         axis.set_facecolor("0.97")
         axis.set_title(f"base {base}", fontsize=8)
         axis.set_xlabel("attention entropy over its largest value")
@@ -73,6 +74,16 @@ def panels(rows: Sequence[Row], given: Given) -> Figure:
     figure.subplots_adjust(left=0.07, right=0.98, top=1 - 0.35 / height, bottom=(foot + 0.55) / height, wspace=0.1)
     figure.text(0.01, 0.05 / height, "\n".join(captions), fontsize=7, va="bottom")
     return figure
+
+
+def cells(middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The cell of each bin along an axis, and the edges of the cells, from the bins' middles."""
+    known = np.unique(middle)
+    gaps = np.diff(known)
+    # The CSV rounds, so the gaps between neighbours differ a little; a wider gap has empty bins in it.
+    step = gaps[gaps < 1.5 * gaps.min()].mean() if len(gaps) else 1.0
+    cell = np.rint((middle - known[0]) / step).astype(int)
+    return cell, known[0] + step * (np.arange(cell.max() + 2) - 0.5)
 
 
 def caption(rows: Sequence[Row], base: int, given: Given) -> str:

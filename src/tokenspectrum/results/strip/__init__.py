@@ -31,6 +31,7 @@ RESULT = Result(
         Column("base", int, "base policy"),
         Column("layer", int, "attention layer"),
         Column("response", int, "response_id in the tables of the probe"),
+        Column("among", str, "right: among the right ones of mixed groups; all: among all, since there are none"),
         Column("position", int, "0-based position in the response"),
         Column("token", str, "its text"),
         Column("attention", float, "normalised attention entropy"),

@@ -13,17 +13,18 @@ eligible AS (
 placed AS (
     SELECT
         seed, response_id,
+        if(any_wanted, 'right', 'all') AS among,
         row_number() OVER (PARTITION BY seed ORDER BY n_tokens, response_id) AS place,
         count(*) OVER (PARTITION BY seed) AS n
     FROM eligible
     WHERE wanted OR NOT any_wanted
 ),
 chosen AS (
-    SELECT seed, response_id FROM placed WHERE place = (n + 1) // 2
+    SELECT seed, response_id, among FROM placed WHERE place = (n + 1) // 2
 ),
 shown AS (
     SELECT
-        a.seed AS base, a.layer, a.response_id AS response, a.position, v.text AS token,
+        a.seed AS base, a.layer, a.response_id AS response, c.among, a.position, v.text AS token,
         a.entropy_norm AS attention, t.predictive_entropy AS predictive,
         row_number() OVER (PARTITION BY a.seed ORDER BY a.entropy_norm, a.position) AS place,
         count(*) OVER (PARTITION BY a.seed) AS n
@@ -34,7 +35,7 @@ shown AS (
     WHERE a.layer = $layer
 )
 SELECT
-    base, layer, response, position, token, attention::DOUBLE AS attention, predictive::DOUBLE AS predictive,
+    base, layer, response, among, position, token, attention::DOUBLE AS attention, predictive::DOUBLE AS predictive,
     CASE
         WHEN place <= partition_size($p, n) THEN 'anchor'
         WHEN place > n - partition_size($p, n) THEN 'explorer'

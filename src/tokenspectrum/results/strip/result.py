@@ -98,9 +98,12 @@ def caption(rows: Sequence[Row], given: Given) -> str:
     """What the figure shows, from what was computed."""
     layers = sorted({row["layer"] for row in rows})
     most = max((row["predictive"] for row in rows), default=0.0)
+    among = "of the right ones in groups that are not all right"
+    if none := sorted({row["base"] for row in rows if row["among"] == "all"}):
+        among += f" (there are none on base {', '.join(map(str, none))}, so of all there)"
     return (
-        f"One response of each base policy: of the right ones in groups that are not all right, that of median length; "
-        f"its first {given.own.tokens} tokens at most. Background: attention entropy at layer "
-        f"{', '.join(map(str, layers))}, alignment {given['tokens.alignment']}. Bar below: predictive entropy, the "
+        f"One response of each base policy: {among}, that of median length; its first {given.own.tokens} tokens at "
+        f"most. Background: attention entropy at layer {', '.join(map(str, layers))}, alignment "
+        f"{given['tokens.alignment']}. Bar below: predictive entropy, the "
         f"longest is {most:.2f} nats."
     )

@@ -12,6 +12,7 @@ from tokenspectrum.results.declare import Answer
 from tokenspectrum.results.given import Given
 from tokenspectrum.results.statistics import t_interval
 from tokenspectrum.results.tables import Tables
+from tokenspectrum.results.texts import policies
 
 Row = dict[str, Any]
 SCORES, PARTS, SIZES = (
@@ -96,6 +97,6 @@ def caption(rows: Sequence[Row], given: Given) -> str:
     responses = max((row["responses"] for row in rows), default=0)
     return (
         f"Above: positions that hold a share of the attention of a token; below: how far it looks. p = {given.own.p:g} "
-        f"of each response by the score in the title; mean over {len(layers)} layers and {len(bases)} base policies of "
+        f"of each response by the score in the title; mean over {len(layers)} layers and {policies(len(bases))} of "
         f"means over n = {responses} responses each; alignment {given['tokens.alignment']}."
     )
