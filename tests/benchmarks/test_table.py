@@ -9,8 +9,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks.raw import save
 from benchmarks.table.__main__ import make
-from benchmarks.table.row import Cell, Goal, Row, find
+from benchmarks.table.row import Cell, Goal, Row, Script, find
 from benchmarks.table.rows import all_rows, all_scripts
+from benchmarks.table.run import main, run
 
 
 def row(goal: Goal, **more) -> Row:
@@ -101,3 +102,14 @@ def test_every_group_is_well_declared():
         assert (r.goal.of == "ours") or r.peer is not None, r.what
         assert (r.peer is None) == (not r.peer_name), r.what
         assert (r.limit is None) == (not r.limit_name), r.what
+
+
+def test_a_benchmark_that_fails_is_named_and_the_others_go_on(capfd):
+    assert run(Script("good", ("-c", "pass")))
+    assert not run(Script("bad", ("-c", "raise SystemExit(3)")))
+    out, err = capfd.readouterr()
+    assert "benchmark good: " in out
+    assert "benchmark bad: exit 3" in err
+    with pytest.raises(SystemExit):
+        main(["--only", "nobody"])
+    assert "invalid choice: 'nobody'" in capfd.readouterr().err
