@@ -28,4 +28,7 @@ ROWS = [
     )
     for case, (what, peer, least) in CASES.items()
 ]
-SCRIPTS = [Script("sampling", ("-m", "benchmarks.sampling"), NEEDS)]
+SCRIPTS = [
+    Script("sampling", ("-m", "benchmarks.sampling", "--cases", "tiny", "tiny-32"), NEEDS),
+    Script("sampling_135m", ("-m", "benchmarks.sampling", "--cases", "smollm2-135m"), NEEDS),
+]

@@ -46,6 +46,7 @@ ROWS = [
     ),
 ]
 SCRIPTS = [
-    Script("dapo_step", ("-m", "benchmarks.dapo_step"), NEEDS),
+    Script("dapo_step", ("-m", "benchmarks.dapo_step", "--policies", "tiny"), NEEDS),
+    Script("dapo_step_135m", ("-m", "benchmarks.dapo_step", "--policies", "smollm2-135m"), NEEDS),
     Script("memory", ("-m", "benchmarks.memory"), NEEDS),
 ]
