@@ -149,6 +149,23 @@ def test_gradients_taken_one_at_a_time_are_the_same(model, answers, monkeypatch)
     assert measure_update(model, batch, subsets, [], 2).own_S == many.own_S
 
 
+def test_subsets_of_the_same_tokens_cost_one_gradient(model, answers, monkeypatch):
+    batch = Batch(answers, [1.0, -0.5, 0.25, -1.5], [True, False, True, False])
+    one_N, other_N = (torch.from_numpy(np.random.default_rng(i).random(17).astype(np.float32)) for i in range(2))
+    alone = measure_update(model, batch, [Subset("a", None, one_N), Subset("b", None, other_N)], [], 2)
+    counted: list[int] = []
+
+    def counting(model, responses, rows, *options):
+        counted.append(len(rows))
+        return pulls(model, responses, rows, *options)
+
+    monkeypatch.setattr("tokenspectrum.gradients.update.pulls", counting)
+    again = [Subset("a", None, one_N), Subset("a2", 1, one_N.clone()), Subset("b", None, other_N)]
+    found = measure_update(model, batch, again, [], 2)
+    assert counted == [3, 2]
+    assert found.own_S == [alone.own_S[i] for i in (0, 1, 1, 2)]
+
+
 def test_random_masks_err_as_the_token_gradients_say(model, answers, each):
     """Of all four responses: errors of each mask by brute force, and the mean square of token gradients by signs."""
     advantage = np.array([1.0, -0.5, 0.25, -1.5])

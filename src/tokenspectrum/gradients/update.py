@@ -138,14 +138,18 @@ def measure_update(
     accuracy_dot_N = -advantage_N * np.where(other_N == 0, along_3N[1], along_3N[2])
     everything = [Subset(FULL, None, torch.ones(n)), *subsets]
     along_S, accuracy_S = [], []
-    for first in range(0, len(subsets), few):
+    # Subsets of the same tokens, such as a rule's and those of its layer, have one gradient.
+    weight_SN = [subset.weight_N.double().numpy() for subset in subsets]
+    distinct = list({weight_N.tobytes(): weight_N for weight_N in weight_SN}.values())
+    own: dict[bytes, float] = {}
+    for first in range(0, len(distinct), few):
         # Subsets share a forward pass as far as memory goes.  Of a large policy, g and one subset's gradient are held.
-        some = subsets[first : first + few]
-        weight_KN = np.stack([subset.weight_N.double().numpy() for subset in some])
-        rows = torch.from_numpy(-advantage_N * weight_KN / n).float()
-        gradients = pulls(model, responses, rows, micro_batch, share_prompts)
-        own_S += [dot(gradient, gradient) for gradient in gradients]
-        report(2 * count + (first + len(some)) * count // len(subsets))
+        some = distinct[first : first + few]
+        rows = torch.from_numpy(-advantage_N * np.stack(some) / n).float()
+        for weight_N, gradient in zip(some, pulls(model, responses, rows, micro_batch, share_prompts), strict=True):
+            own[weight_N.tobytes()] = dot(gradient, gradient)
+        report(2 * count + (first + len(some)) * count // len(distinct))
+    own_S += [own[weight_N.tobytes()] for weight_N in weight_SN]
     for subset in everything:
         weight_N = subset.weight_N.double().numpy()
         along_S.append(float((weight_N * dot_N).sum()) / n)
