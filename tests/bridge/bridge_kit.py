@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kit.warm import use
+
 from snakedvc.dvcfiles.pipeline import load_pipeline
 from snakedvc.dvcfiles.records import fold, save_fragment
 from snakedvc.dvcfiles.store import Store
@@ -36,9 +38,13 @@ TWO, THREE = replicates([1, 2]), replicates([1, 2, 3])
 
 @dataclass(frozen=True)
 class Toy:
-    """One project of its own: own cache, own artifacts, own code."""
+    """One project of its own: own cache, own artifacts, own code.
+
+    warm   the socket of a kit.warm server: Snakemake begins there, where the test waits for its end
+    """
 
     root: Path
+    warm: Path | None = None
 
     def environment(self, **env: str) -> dict[str, str]:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -47,7 +53,10 @@ class Toy:
 
     def command(self, *command: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
         """Run a command at the root; with `check`, it must succeed."""
-        done = subprocess.run(command, cwd=self.root, env=self.environment(**env), capture_output=True, text=True)
+        environment = self.environment(**env)
+        if command[0] == "snakemake" and not env:
+            environment = use(environment, self.warm)
+        done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
         assert not check or done.returncode == 0, f"{command} exited {done.returncode}\n{done.stdout}{done.stderr}"
         return done
 
@@ -104,22 +113,22 @@ class Toy:
     def copy(self, root: Path) -> "Toy":
         """All of this project elsewhere, with modification times and Snakemake's memory."""
         shutil.copytree(self.root, root, symlinks=True)
-        return Toy(root)
+        return Toy(root, self.warm)
 
     def clone(self, root: Path) -> "Toy":
         """What Git would clone: no cache, no outputs, no logs."""
         ignored = shutil.ignore_patterns("artifacts", "results", "logs", ".snakemake", "cache", "tmp", ".ckpt", ".site")
         shutil.copytree(self.root, root, symlinks=True, ignore=ignored)
-        return Toy(root)
+        return Toy(root, self.warm)
 
 
-def new_toy(root: Path) -> Toy:
+def new_toy(root: Path, warm: Path | None = None) -> Toy:
     """The toy project, never run, its code deps written."""
     shutil.copytree(TOY, root, ignore=shutil.ignore_patterns("__pycache__"))
     (root / ".dvc").mkdir()
     (root / ".dvc/config").touch()
     (root / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
-    toy = Toy(root)
+    toy = Toy(root, warm)
     toy.command("git", "init", "-q")
     (root / ".gitignore").write_text("artifacts/\nresults/\nlogs/\n.snakemake/\n.ckpt/\n.site/\n__pycache__/\n")
     toy.snakedvc("deps")

@@ -1,12 +1,22 @@
 """The toy project: never run (`fresh`), or made once by Snakemake and copied for each test (`toy`)."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from bridge_kit import ALL, Toy, new_toy
+from kit.warm import warm_server
 
 
 @pytest.fixture(scope="session")
-def fresh_template(tmp_path_factory) -> Toy:
-    return new_toy(tmp_path_factory.mktemp("fresh") / "toy")
+def warm(tmp_path_factory) -> Iterator[Path]:
+    with warm_server(tmp_path_factory.mktemp("warm"), "driver") as where:
+        yield where
+
+
+@pytest.fixture(scope="session")
+def fresh_template(tmp_path_factory, warm) -> Toy:
+    return new_toy(tmp_path_factory.mktemp("fresh") / "toy", warm)
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pipeline_kit import Clone, make_clone, shrink, warm_server
+from kit.warm import warm_server
+from pipeline_kit import Clone, make_clone, shrink
 
 
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Stages begin in copies of one process, with the libraries loaded."""
-    with warm_server(tmp_path_factory.mktemp("warm")) as where:
+    """Stages and Snakemake begin in copies of one process, with the libraries loaded."""
+    with warm_server(tmp_path_factory.mktemp("warm"), "stages", "driver") as where:
         yield where
 
 

@@ -5,27 +5,25 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from kit.warm import use
 
 from tokenspectrum.params.presets import read_preset
 from tokenspectrum.params.render import render
 
 ROOT = Path(__file__).resolve().parents[2]
-WARM = Path(__file__).with_name("warm")
 
 
 @dataclass(frozen=True)
 class Clone:
     """A checkout of its own: own cache, own artifacts, own code.
 
-    warm   the socket of warm_server.py; None: every stage loads its libraries itself
+    warm   the socket of a kit.warm server; None: every program loads its libraries itself
     """
 
     root: Path
@@ -35,10 +33,7 @@ class Clone:
         """Run a command at the root with this environment's programs and the clone's code; output is captured."""
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         environment = os.environ | {"PATH": path, "PYTHONPATH": str(self.root / "src"), "OMP_NUM_THREADS": "1"} | env
-        if self.warm is not None:
-            environment["PYTHONPATH"] += f":{WARM}"
-            environment["TOKENSPECTRUM_WARM"] = str(self.warm)
-        done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=self.root, env=use(environment, self.warm), capture_output=True, text=True)
         if check and done.returncode:
             raise AssertionError(
                 f"{' '.join(command)} exited {done.returncode}\n{done.stdout[-4000:]}{done.stderr[-8000:]}"
@@ -71,21 +66,6 @@ class Clone:
         """Add text at the end of a file."""
         with (self.root / file).open("a") as f:
             f.write(text)
-
-
-@contextmanager
-def warm_server(folder: Path) -> Iterator[Path]:
-    """The socket of a process that has loaded the libraries (warm_server.py)."""
-    where, environment = folder / "warm", os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, str(WARM.with_name("warm_server.py")), str(where)], env=environment)
-    try:
-        while not where.exists():
-            assert process.poll() is None, "warm_server.py ended"
-            time.sleep(0.1)
-        yield where
-    finally:
-        process.kill()
-        process.wait()
 
 
 def make_clone(folder: Path, preset: str, warm: Path | None = None) -> Clone:

@@ -1,9 +1,10 @@
-"""A process that has loaded the libraries, and makes a copy of itself for each stage that a clone runs.
+"""A process that has loaded libraries, and makes a copy of itself for each program that is asked of it.
 
-    python warm_server.py SOCKET
+    python server.py SOCKET [stages] [driver]
 
 It loads no module of tokenspectrum but the arithmetic's pins, and those it forgets: a stage loads its own code, from
-its frozen copy.  Nothing is computed before the copy is made.  warm/sitecustomize.py asks it.
+its frozen copy.  Nothing is computed before the copy is made.  A copy takes no signals of its program.
+site/sitecustomize.py asks it.
 """
 
 import atexit
@@ -18,7 +19,8 @@ import socket
 import sys
 from pathlib import Path
 
-LOADED = (
+DRIVER = ("snakemake.cli", "snakemake_executor_plugin_slurm", "pandas", "yaml")
+STAGES = (
     "torch",
     "transformers",
     "transformers.models.auto.modeling_auto",
@@ -38,11 +40,11 @@ LOADED = (
 )
 
 
-def load() -> None:
+def load(kinds: list[str]) -> None:
     """The libraries, under the pins that hold in every stage."""
     import tokenspectrum.portable  # noqa: F401
 
-    for name in LOADED:
+    for name in (*(STAGES if "stages" in kinds else ()), *(DRIVER if "driver" in kinds else ())):
         importlib.import_module(name)
     for name in [name for name in sys.modules if name.split(".")[0] == "tokenspectrum"]:
         del sys.modules[name]
@@ -67,7 +69,7 @@ def answer(connection: socket.socket, status: list[int]) -> None:
 
 
 def work(connection: socket.socket) -> int:
-    """In a copy: run what is asked for as `python -m` would, and give its exit status."""
+    """In a copy: run what is asked for as `python -m`, or a script, would run; its exit status."""
     size = int.from_bytes(whole(connection, 8), "big")
     _, streams, _, _ = socket.recv_fds(connection, 1, 3)
     asked = json.loads(whole(connection, size))
@@ -77,11 +79,17 @@ def work(connection: socket.socket) -> int:
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["env"])
-    sys.path[:0] = [asked["cwd"], *filter(None, asked["env"].get("PYTHONPATH", "").split(os.pathsep))]
-    sys.argv = asked["argv"]
+    is_module = asked["argv"][0] == "-m"
+    sys.argv = asked["argv"][is_module:]
+    first = asked["cwd"] if is_module else str(Path(sys.argv[0]).parent)
+    given = filter(None, asked["env"].get("PYTHONPATH", "").split(os.pathsep))
+    sys.path[:1] = [first, *given]  # in the place of this file's folder
     importlib.invalidate_caches()
     try:
-        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        if is_module:
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(sys.argv[0], run_name="__main__")
     except SystemExit as e:
         if isinstance(e.code, str):
             print(e.code, file=sys.stderr)
@@ -101,7 +109,7 @@ def reap(*_: object) -> None:
 
 def main() -> None:
     where = Path(sys.argv[1])
-    load()
+    load(sys.argv[2:])
     signal.signal(signal.SIGCHLD, reap)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(where))
