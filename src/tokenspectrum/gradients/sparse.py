@@ -62,6 +62,7 @@ def sparse_columns(
         gradients = pulls(model, chosen, torch.from_numpy(coefficient_KT).float(), micro_batch, share_prompts)
         for draw, gradient in zip(some, gradients, strict=True):
             found += _measured(draw, dot(gradient, gradient), dot(gradient, whole), square)
+        del gradient, gradients  # of a large policy a gradient is much memory
     return {name: [row[name] for row in found] for name in found[0]}
 
 

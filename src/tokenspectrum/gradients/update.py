@@ -125,14 +125,16 @@ def measure_update(
     rows = torch.from_numpy(np.concatenate([-advantage_N[None] / n, accuracy_2N])).float()
     few, directions, own_S = at_once(model), list[Vector](), list[float]()
     for first in range(0, len(rows), few):
-        for direction in pulls(model, responses, rows[first : first + few], micro_batch, share_prompts, report):
-            own_S += [] if directions else [dot(direction, direction)]
-            # What follows multiplies them with gradients of the policy's type, so they need no more digits.
-            directions.append([part.to(model.dtype) for part in direction])
+        found = pulls(model, responses, rows[first : first + few], micro_batch, share_prompts, report)
+        own_S += [] if directions else [dot(found[0], found[0])]
+        # What follows multiplies them with gradients of the policy's type, so they need no more digits.
+        directions += [[part.to(model.dtype) for part in one] for one in found]
+        del found  # of a large policy a gradient is much memory
     few_responses = max(1, micro_batch // TWICE)
     along_3N = dots(
         model, responses, directions, few_responses, share_prompts, lambda done: report(count + done)
     ).numpy()
+    del directions
     dot_N = -advantage_N * along_3N[0]
     other_N = np.repeat(1 - half_R, batch.lengths)
     accuracy_dot_N = -advantage_N * np.where(other_N == 0, along_3N[1], along_3N[2])
@@ -146,8 +148,10 @@ def measure_update(
         # Subsets share a forward pass as far as memory goes.  Of a large policy, g and one subset's gradient are held.
         some = distinct[first : first + few]
         rows = torch.from_numpy(-advantage_N * np.stack(some) / n).float()
-        for weight_N, gradient in zip(some, pulls(model, responses, rows, micro_batch, share_prompts), strict=True):
-            own[weight_N.tobytes()] = dot(gradient, gradient)
+        gradients = pulls(model, responses, rows, micro_batch, share_prompts)
+        squares = [dot(gradient, gradient) for gradient in gradients]
+        del gradients
+        own |= zip([weight_N.tobytes() for weight_N in some], squares, strict=True)
         report(2 * count + (first + len(some)) * count // len(distinct))
     own_S += [own[weight_N.tobytes()] for weight_N in weight_SN]
     for subset in everything:
