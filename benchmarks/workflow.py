@@ -1,43 +1,52 @@
 """Time what the bridge adds: seconds a stage for run, restore and no-op, and the plan of a whole experiment matrix.
 
-    python benchmarks/workflow.py [--stages 10 100 1000] [--no-matrix] [--out benchmarks/workflow.csv]
+    python -m benchmarks.workflow [--stages 10 100 1000] [--no-matrix] [--out benchmarks/workflow.csv]
 
 Stages are the toy pipeline's of tests/bridge, which take milliseconds, with more and more replicates.  The matrix is
 this project's own dvc.yaml with the default methods and so many replicates that it has over a thousand stages; its
-outputs are placeholders, put into the cache as if the stages had run.  All in temporary folders.  CPU seconds are those
-of the command and of all that it started; wall seconds mean little on a machine that others use.  Each project's rows
-are appended as it is done, so that it can be run in parts.
+outputs are placeholders (its metrics are made up), put into the cache as if the stages had run.  "Without the bridge"
+is a Snakefile of the same stages, deps and commands, with a rule a stage template and no DVC.  All in temporary
+folders.
+CPU seconds are those of the command and of all that it started; wall seconds mean little on a machine that others use.
+A row takes the place of an older one of the same pass, so that it can be run in parts.
 """
 
 import argparse
 import csv
+import json
 import os
 import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 for folder in (Path(__file__).parent, ROOT / "tests/bridge", ROOT / "tests/pipeline", ROOT):
     sys.path.insert(0, str(folder))
 from bridge_kit import TWO, Toy, new_toy, replicates  # noqa: E402
-from machine import cpu_name  # noqa: E402
 from pipeline_kit import make_clone  # noqa: E402
+
+from benchmarks import made_log  # noqa: E402
+from benchmarks.machine import cpu_name  # noqa: E402
+from benchmarks.raw import revision  # noqa: E402
 
 RUNNER = [sys.executable, "-m", "snakedvc.running"]
 SNAKEMAKE = ["snakemake", "--profile", "local"]
 MATRIX_REPLICATES = 65  # with eight methods, on three base policies: 1,145 stages
 Row = tuple[str, int, str, float, float]
+T = TypeVar("T")
 
 
-def seconds(toy: Toy, *command: str) -> tuple[float, float]:
-    """Wall and CPU seconds of a command, which must succeed."""
+def seconds(toy: Toy, *command: str, check: bool = True) -> tuple[float, float]:
+    """Wall and CPU seconds of a command, which must succeed if `check`."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    toy.command(*command)
+    toy.command(*command, check=check)
     wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -48,10 +57,61 @@ def delete_outputs(root: Path) -> None:
         shutil.rmtree(root / name, ignore_errors=True)
 
 
+def in_root(root: Path, work: Callable[[], T]) -> T:
+    """Do the work with `root` as the working folder."""
+    back = os.getcwd()
+    os.chdir(root)
+    try:
+        return work()
+    finally:
+        os.chdir(back)
+
+
+def plain(root: Path) -> tuple[str, ...]:
+    """The words that run the same stages without the bridge: a marker file a stage, which stands for its outputs."""
+    from snakedvc.dvcfiles.pipeline import load_pipeline
+
+    stages = in_root(root, load_pipeline).stages
+    maker = {out: stage for stage in stages.values() for out in stage.outs}
+
+    def marker(stage) -> str:
+        return f"plain/{stage.name}/{stage.addr}"
+
+    def inputs(stage) -> list[str]:
+        above = {marker(m) for out, m in maker.items() for dep in stage.deps if dep == out or out.startswith(f"{dep}/")}
+        return sorted(above - {marker(stage)})
+
+    (root / "plain.json").write_text(
+        json.dumps(
+            {s.addr: {"inputs": inputs(s), "cmd": s.cmd.replace("{", "{{").replace("}", "}}")} for s in stages.values()}
+        )
+    )
+    rules = ["import json", "STAGES = json.load(open('plain.json'))", "rule all:"]
+    rules += ["    input: [f'plain/{addr.partition(\"@\")[0]}/{addr}' for addr in STAGES]"]
+    for name in sorted({stage.name for stage in stages.values()}):
+        rules += [f"rule {name}:", "    input: lambda w: STAGES[w.addr]['inputs']"]
+        rules += [f"    output: touch('plain/{name}/{{addr}}')", "    params: cmd=lambda w: STAGES[w.addr]['cmd']"]
+        rules += ["    shell: 'PYTHONPATH=src {params.cmd}'"]
+    (root / "plain.smk").write_text("\n".join(rules) + "\n")
+    return ("snakemake", "--snakefile", "plain.smk", "--cores", "2", "--quiet", "all")
+
+
 def toy_rows(toy: Toy, n_stages: int) -> Iterator[Row]:
     """On a project that never ran."""
-    yield "toy", n_stages, "plan, nothing made", *seconds(toy, *SNAKEMAKE, "-n")
-    yield "toy", n_stages, "run all", *seconds(toy, *SNAKEMAKE)
+    without = plain(toy.root)
+    passes = {"plan, without the bridge": (*without, "-n"), "run all, without the bridge": without}
+    passes |= {"plan, nothing made": (*SNAKEMAKE, "-n"), "run all": tuple(SNAKEMAKE)}
+    found = {}
+    for what, command in passes.items():
+        found[what] = seconds(toy, *command)
+        yield "toy", n_stages, what, *found[what]
+        if what == "run all, without the bridge":
+            delete_outputs(toy.root)
+    ours, theirs = (
+        [found[f"run all{of}"][i] - found[f"plan{of or ', nothing made'}"][i] for i in (0, 1)]
+        for of in ("", ", without the bridge")
+    )
+    yield "toy", n_stages, "overhead of a stage", *(a - b for a, b in zip(ours, theirs, strict=True))
     yield "toy", n_stages, "nothing to do", *seconds(toy, *SNAKEMAKE)
     delete_outputs(toy.root)
     yield "toy", n_stages, "restore all, on the driver", *seconds(toy, *SNAKEMAKE)
@@ -69,12 +129,12 @@ def pretend_all_ran(root: Path) -> int:
     from snakedvc.dvcfiles.seen import remember, signatures
     from snakedvc.running.inputs import current_record
 
-    back = os.getcwd()
-    os.chdir(root)
-    try:
+    def pretend() -> int:
         pipeline, cache = load_pipeline(), Cache(read_config().cache_dir)
         for stage in pipeline.topological():
             for out in map(Path, stage.outs):
+                if out.exists():
+                    continue
                 file = out if out.suffix else out / "part-0.parquet"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(f"{stage.addr} {out}" * 100)
@@ -85,8 +145,8 @@ def pretend_all_ran(root: Path) -> int:
             save_fragment(stage.entry, record)
         fold()
         return len(pipeline.stages)
-    finally:
-        os.chdir(back)
+
+    return in_root(root, pretend)
 
 
 def matrix_rows(folder: Path) -> Iterator[Row]:
@@ -97,9 +157,19 @@ def matrix_rows(folder: Path) -> Iterator[Row]:
     clone.run("spectrum", "deps")  # of a tree that is being worked on
     toy, plan = Toy(clone.root), [*SNAKEMAKE, "-n", "results/table1.csv"]
     fresh = seconds(toy, *plan)
+    without = seconds(toy, *plain(clone.root), "-n")
+    for method in yaml.safe_load((clone.root / "params.yaml").read_text())["methods"]:
+        for one in many:
+            made_log.write_metrics(clone.root / "artifacts/tiny", 2, method, one["seed"])
     n_stages = pretend_all_ran(clone.root)
     yield "matrix", n_stages, "plan, nothing made", *fresh
+    yield "matrix", n_stages, "plan, without the bridge", *without
     yield "matrix", n_stages, "plan, nothing to do", *seconds(toy, *plan)
+    yield "matrix", n_stages, "nothing to do", *seconds(toy, *SNAKEMAKE, "results/table1.csv")
+    yield "matrix", n_stages, "dvc status", *seconds(toy, "dvc", "status", "--quiet", check=False)
+    query = clone.root / "src/tokenspectrum/results/curves/query.sql"
+    query.write_text(query.read_text() + "-- edited\n")
+    yield "matrix", n_stages, "one SQL edit, its result made anew", *seconds(toy, *SNAKEMAKE, "results/curves.csv")
     changed = clone.root / "src/tokenspectrum/training/dapo.py"
     text = changed.read_text()
     changed.write_text(text + "\n# changed\n")
@@ -110,19 +180,30 @@ def matrix_rows(folder: Path) -> Iterator[Row]:
     yield "matrix", n_stages, "restore all, on the driver", *seconds(toy, *SNAKEMAKE, "results/table1.csv")
 
 
-def append(path: Path, rows: Iterable[Row], revision: str) -> None:
-    """Add rows to the CSV, under a header if it is new."""
-    new = not path.exists()
-    with path.open("a", newline="") as f:
-        writer = csv.writer(f, lineterminator="\n")
-        if new:
-            columns = ["pipeline", "stages", "pass", "wall_seconds", "cpu_seconds", "cpu_seconds_a_stage"]
-            writer.writerow([*columns, "load", "device", "revision"])
-        for pipeline, n, what, wall, cpu in rows:
-            share, load = f"{cpu if what.startswith('one') else cpu / n:.3f}", f"{os.getloadavg()[0]:.1f}"
-            row = [pipeline, n, what, f"{wall:.2f}", f"{cpu:.2f}", share, load, cpu_name(), revision]
-            writer.writerow(row)
-            print(*row, flush=True)
+def append(path: Path, rows: Iterable[Row]) -> None:
+    """Add rows to the CSV, each in the place of an older one of the same pass."""
+    columns = ["pipeline", "stages", "pass", "wall_seconds", "cpu_seconds", "cpu_seconds_a_stage"]
+    columns += ["load", "device", "revision"]
+    lines: list[dict[str, Any]] = []
+    if path.exists():
+        with path.open(newline="") as file:
+            lines = list(csv.DictReader(file))
+    for pipeline, n, what, wall, cpu in rows:
+        share, load = f"{cpu if what.startswith('one') else cpu / n:.3f}", f"{os.getloadavg()[0]:.1f}"
+        row = [pipeline, str(n), what, f"{wall:.2f}", f"{cpu:.2f}", share, load, cpu_name(), revision()]
+        line = dict(zip(columns, row, strict=True))
+        lines = [old for old in lines if place(old) != place(line)] + [line]
+        print(*row, flush=True)
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(lines)
+
+
+def place(line: Mapping[str, str]) -> tuple[str, ...]:
+    """What a row is of.  The matrix grows with the project, so its number of stages is left out."""
+    stages = "" if line["pipeline"] == "matrix" else line["stages"]
+    return line["pipeline"], stages, line["pass"], line["device"]
 
 
 def main() -> None:
@@ -132,15 +213,14 @@ def main() -> None:
     parser.add_argument("--matrix", action=argparse.BooleanOptionalAction, default=True, help="this project's own DAG")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/workflow.csv")
     args = parser.parse_args()
-    revision = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True).strip()
     with tempfile.TemporaryDirectory(prefix="workflow-") as folder:
         for n in args.stages:
             n_replicates = max(2, n // 4 - 1)
             toy = new_toy(Path(folder) / f"toy-{n}")
             toy.edit("params.yaml", TWO, replicates(range(1, n_replicates + 1)))
-            append(args.out, toy_rows(toy, 4 + 4 * n_replicates), revision)
+            append(args.out, toy_rows(toy, 4 + 4 * n_replicates))
         if args.matrix:
-            append(args.out, matrix_rows(Path(folder) / "matrix"), revision)
+            append(args.out, matrix_rows(Path(folder) / "matrix"))
 
 
 if __name__ == "__main__":

@@ -193,11 +193,15 @@ def resampled_correlation(
     r of a draw follows from the drawn groups' sums of 1, x, y, x^2, y^2 and x y.  For Spearman's, give ranks: they are
     not ranked anew.  All None where x or y is constant; no interval of a single group.
     """
-    x_N, y_N = x_N - x_N.mean(), y_N - y_N.mean()
-    sums = [np.ones_like(x_N), x_N, y_N, x_N * x_N, y_N * y_N, x_N * y_N]
-    _, place_N = np.unique(group_N, return_inverse=True)
+    x_N, y_N = (value_N.astype(np.float64) for value_N in (x_N, y_N))
+    x_N -= x_N.mean()
+    y_N -= y_N.mean()
+    place_N = _places(group_N)
     groups = int(place_N.max()) + 1 if len(place_N) else 0
-    of_G6 = np.stack([np.bincount(place_N, weights=s, minlength=groups) for s in sums], axis=1)
+    products = ((x_N,), (y_N,), (x_N, x_N), (y_N, y_N), (x_N, y_N))  # one at a time: tokens may be 10^8
+    sums = [np.bincount(place_N, minlength=groups).astype(np.float64)]
+    sums += [np.bincount(place_N, weights=math.prod(of), minlength=groups) for of in products]
+    of_G6 = np.stack(sums, axis=1)
 
     def correlation(of_D6: np.ndarray) -> np.ndarray:
         n, x, y, xx, yy, xy = of_D6.T
@@ -214,6 +218,13 @@ def resampled_correlation(
         correlation(resampled(groups, draws, seed) @ of_G6), [(1 - confidence) / 2, (1 + confidence) / 2]
     )
     return r, float(low), float(high)
+
+
+def _places(group_N: np.ndarray) -> np.ndarray:
+    """int64 N: the number of each value among the different ones, ascending."""
+    if len(group_N) and (group_N[1:] >= group_N[:-1]).all():
+        return np.concatenate([[0], (group_N[1:] > group_N[:-1]).cumsum()])
+    return np.unique(group_N, return_inverse=True)[1]
 
 
 def t_interval(mean: float, sd: float | None, n: int, confidence: float = 0.95) -> tuple[float | None, float | None]:

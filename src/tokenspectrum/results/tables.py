@@ -4,9 +4,10 @@ Knows folders and runs, not what the columns mean.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import duckdb
 
@@ -15,6 +16,10 @@ from tokenspectrum.results.csvfile import read_plain
 from tokenspectrum.results.sources import SOURCES, Place, Wanted
 from tokenspectrum.results.sql import one_line, query_text, view_sql
 from tokenspectrum.tokenlog.reader import check_folder
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,30 @@ class Tables:
         self, text: str, *, of: Sequence[str] | None = None, macros: Sequence[str] = (), **values: Any
     ) -> list[dict[str, Any]]:
         """The same for the text of a query."""
+        with self._asked(text, of, macros, values) as answer:
+            columns = [column[0] for column in answer.description]
+            return [dict(zip(columns, row, strict=True)) for row in answer.fetchall()]
+
+    def arrays(
+        self, sql: str, *, of: Sequence[str] | None = None, macros: Sequence[str] = (), **values: Any
+    ) -> "dict[str, np.ndarray]":
+        """The columns of `query`'s answer, for answers of a row a token: numbers in a few bytes each."""
+        with self._asked(query_text(sql, self.package), of, macros, values) as answer:
+            return cast("dict[str, np.ndarray]", answer.fetchnumpy())
+
+    def over(self, sql: str, **given: "pa.Table") -> list[dict[str, Any]]:
+        """Rows of the SQL file over tables that were made in memory, by name."""
+        with duckdb.connect(config={"threads": 1}) as connection:
+            for name, table in given.items():
+                connection.register(name, table)
+            answer = connection.execute(query_text(sql, self.package))
+            columns = [column[0] for column in answer.description]
+            return [dict(zip(columns, row, strict=True)) for row in answer.fetchall()]
+
+    @contextmanager
+    def _asked(
+        self, text: str, of: Sequence[str] | None, macros: Sequence[str], values: Mapping[str, Any]
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         files: dict[str, list[str]] = {}
         for source in self.roots if of is None else of:
             for table, names in self.files(source).items():
@@ -71,9 +100,7 @@ class Tables:
                     connection.execute(view_sql(table, names))
                 for name in macros:
                     connection.execute(query_text(name))
-                answer = connection.execute(text, values)
-                columns = [column[0] for column in answer.description]
-                return [dict(zip(columns, row, strict=True)) for row in answer.fetchall()]
+                yield connection.execute(text, values)
             except duckdb.Error as e:
                 raise UserError(
                     f"table {' and '.join(files)}: {one_line(e)}; run the stage that makes it again"

@@ -1,9 +1,7 @@
 -- Of each base policy: the share of tokens that are near certain, the entropy at the quantile, a histogram in half
 -- decades (everything below 1e-6 nats in its first bin), and the tokens of lowest and highest mean entropy.
 WITH named AS (
-    SELECT t.seed AS base, t.response_id, t.position, t.predictive_entropy AS entropy, v.text AS token
-    FROM tokens AS t
-    JOIN vocab AS v USING (token_id)
+    SELECT seed AS base, response_id, token_id, predictive_entropy AS entropy FROM tokens
 ),
 by_response AS (
     SELECT base, response_id, sum((entropy < $certain)::INTEGER) AS certain, count(*) AS tokens
@@ -40,11 +38,16 @@ bins AS (
     FROM binned
     GROUP BY base, bin
 ),
+-- Sums are in the order of the file, which is that of responses.  Texts are joined to sums and not to every token.
+by_token AS (
+    SELECT base, token_id, sum(entropy::DOUBLE) AS total, count(*) AS n FROM named GROUP BY base, token_id
+),
 means AS (
-    SELECT base, token, avg(entropy ORDER BY response_id, position) AS mean, count(*) AS n
-    FROM named
-    GROUP BY base, token
-    HAVING count(*) >= $occurrences
+    SELECT t.base, v.text AS token, sum(t.total ORDER BY t.token_id) / sum(t.n) AS mean, sum(t.n)::BIGINT AS n
+    FROM by_token AS t
+    JOIN vocab AS v USING (token_id)
+    GROUP BY t.base, v.text
+    HAVING sum(t.n) >= $occurrences
 ),
 ranked AS (
     SELECT

@@ -1,13 +1,13 @@
 """Attention entropy against predictive entropy: correlations with intervals over responses, and a density."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
+from tokenspectrum.errors import UserError
 from tokenspectrum.params.layers import resolve_layer
 from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
 from tokenspectrum.results.declare import Answer
@@ -17,7 +17,7 @@ from tokenspectrum.results.tables import Tables
 
 Row = dict[str, Any]
 COLUMNS = ("base", "layer", "what", "r", "ci_low", "ci_high", "attention", "predictive", "tokens", "responses")
-BINS = 40
+BINS, BLOCK = 40, 1_000_000
 WIDTH, PANEL = 10.0, 2.8  # inches
 
 
@@ -25,22 +25,48 @@ def compute(tables: Tables, given: Given) -> Answer:
     """Both correlations of every base policy and layer, then the density of the layer that is shown."""
     rows, own = [], given.own
     shown = resolve_layer(own.layer, given["policy"].num_layers)
-    tokens = tables.query("query.sql")
-    for (base, layer), group in groupby(tokens, key=lambda t: (t["base"], t["layer"])):
-        found = list(group)
-        x, y, response = (np.array([t[name] for t in found]) for name in ("attention", "predictive", "response_id"))
-        head = dict.fromkeys(COLUMNS) | {"base": base, "layer": layer, "responses": len(np.unique(response))}
-        for name, a, b in (("Pearson", x, y), ("Spearman", stats.rankdata(x), stats.rankdata(y))):
-            r, low, high = resampled_correlation(a, b, response, own.draws, own.seed, 1 - own.alpha)
-            rows.append(head | {"what": name, "r": r, "ci_low": low, "ci_high": high, "tokens": len(found)})
-        if layer == shown:
-            rows += density(x, y, head)
+    layers = tables.query("layers.sql", of=["attention"])
+    for base in dict.fromkeys(at["base"] for at in layers):
+        key, y = in_order(tables.arrays("tokens.sql", of=["tokens"], base=base))
+        response, y_rank = key >> 32, stats.rankdata(y)
+        responses = int((response[1:] > response[:-1]).sum()) + 1
+        for layer in [at["layer"] for at in layers if at["base"] == base]:
+            x_key, x = in_order(tables.arrays("attention.sql", of=["attention"], base=base, layer=layer))
+            if not np.array_equal(x_key, key):
+                raise UserError(
+                    f"{tables.roots['attention']}: base {base}, layer {layer}: its tokens are not those of "
+                    f"{tables.roots['tokens']}; run the tokens stage again"
+                )
+            head = dict.fromkeys(COLUMNS) | {"base": base, "layer": layer, "responses": responses}
+            for name in ("Pearson", "Spearman"):
+                a, b = (x, y) if name == "Pearson" else (stats.rankdata(x), y_rank)
+                r, low, high = resampled_correlation(a, b, response, own.draws, own.seed, 1 - own.alpha)
+                rows.append(head | {"what": name, "r": r, "ci_low": low, "ci_high": high, "tokens": len(x)})
+            if layer == shown:
+                rows += density(x, y, head)
     return Answer(sorted(rows, key=lambda row: row["what"] == "bin"))
+
+
+def in_order(columns: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """int64 N: response and position as one number, ascending; and the value of each, float32.
+
+    The tables are written in that order, so mostly nothing is sorted.
+    """
+    key_N = (columns["response_id"].astype(np.int64) << 32) + columns["position"]
+    if (key_N[1:] < key_N[:-1]).any():
+        order_N = np.argsort(key_N)
+        return key_N[order_N], columns["value"][order_N]
+    return key_N, columns["value"]
 
 
 def density(x: np.ndarray, y: np.ndarray, head: Row) -> Iterator[Row]:
     """A row a bin that holds tokens: the middle of it, and how many."""
-    count, x_edges, y_edges = np.histogram2d(x, y, BINS)
+    # The edges that numpy would choose.  It takes some 60 bytes a token, so it is given a part of them at a time.
+    ends = [np.array([values.min(), values.max()], np.float64) for values in (x, y)]
+    _, x_edges, y_edges = np.histogram2d(ends[0], ends[1], BINS)
+    count = np.zeros((BINS, BINS))
+    for at in range(0, len(x), BLOCK):
+        count += np.histogram2d(x[at : at + BLOCK], y[at : at + BLOCK], (x_edges, y_edges))[0]
     for i, j in np.argwhere(count > 0):
         middle = {"attention": x_edges[i : i + 2].mean(), "predictive": y_edges[j : j + 2].mean()}
         yield head | {"what": "bin", "tokens": int(count[i, j])} | {k: float(v) for k, v in middle.items()}

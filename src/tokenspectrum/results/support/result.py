@@ -1,4 +1,4 @@
-"""Support of attention: the means by SQL, their intervals, and the figure."""
+"""Support of attention: means over responses, their intervals, and the figure."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,23 +11,20 @@ from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
 from tokenspectrum.results.declare import Answer
 from tokenspectrum.results.given import Given
 from tokenspectrum.results.statistics import t_interval
+from tokenspectrum.results.support.parts import PARTS, SCORES, STATISTICS, by_response
 from tokenspectrum.results.tables import Tables
 from tokenspectrum.results.texts import policies
 
 Row = dict[str, Any]
-SCORES, PARTS, SIZES = (
-    ("normalised", "raw", "first n", "top-k"),
-    ("anchors", "explorers", "random", "all"),
-    ("50 %", "80 %", "90 %", "95 %"),
-)
+SIZES = STATISTICS[:4]
 WIDTH, PANEL = 10.0, 2.4  # inches
-REACH = ("distance", "local mass", "non-local mass")
+REACH = STATISTICS[4:]
 
 
 def compute(tables: Tables, given: Given) -> Answer:
     """Every mean with its interval."""
     own = given.own
-    rows = tables.query("query.sql", macros=["queries/macros.sql"], p=own.p, first_n=own.first_n)
+    rows = tables.over("means.sql", by_response=by_response(tables, own.p, own.first_n))
     order = ("base", "layer", "score", "part", "statistic", "mean", "sd", "ci_low", "ci_high", "responses", "tokens")
     found = []
     for row in rows:
