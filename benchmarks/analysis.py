@@ -3,7 +3,7 @@
     python -m benchmarks.analysis [--tokens 1e7] [--only support scatter] [--folder FOLDER] [--out FILE]
 
 Each result is made by its stage, as the pipeline makes it: check the files, ask, compute, draw.  The probe is made up,
-of one base policy and one layer.  `layers` compares two, on a tenth of the tokens.  Files are kept if --folder is given.
+of one base policy and one layer.  `layers` compares two, on a tenth of the tokens.  --folder keeps the files.
 """
 
 import argparse

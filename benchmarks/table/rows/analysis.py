@@ -2,8 +2,8 @@
 
 from benchmarks.table.row import Cell, Goal, Row, Script
 
-# Measured at 1e7 tokens, `layers` at 1e6: the goal of 60 s at 1e8 is a tenth and a hundredth of it there, as far as time
-# grows with the tokens.
+# Measured at 1e7 tokens, `layers` at 1e6: the goal of 60 s at 1e8 is a tenth and a hundredth of it there, as far as
+# time grows with the tokens.
 RESULTS = dict.fromkeys(("support", "scatter", "quadrants", "strip", "maps", "pattern"), 10_000_000) | {
     "layers": 1_000_000
 }

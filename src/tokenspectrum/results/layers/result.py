@@ -1,13 +1,15 @@
 """Agreement of layers: the pairs by SQL and their heat maps; and what each layer's own masks are like."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.results.blocks import blocks
 from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
 from tokenspectrum.results.declare import Answer
 from tokenspectrum.results.given import Given
@@ -48,7 +50,11 @@ def compute(tables: Tables, given: Given) -> Answer:
     """
     attention, tokens = tables.roots["attention"], tables.roots["tokens"]
     asked = {"macros": ["queries/macros.sql"], "p": given.own.p, "score": given.own.score}
-    pairs = tables.query("query.sql", of=["attention", "tokens"], **asked)
+    found = [
+        columns_of(tables.arrays("pairs.sql", of=["attention", "tokens"], **block, **asked))
+        for block in blocks(tables.query("responses.sql", of=["attention"]))
+    ]
+    pairs = tables.over("means.sql", compared=pa.concat_tables(found)) if found else []
     if all(pair["other"] == PREDICTIVE for pair in pairs):
         alone = f"layer {pairs[0]['layer']} alone" if pairs else "no token at any layer"
         raise UserError(
@@ -59,6 +65,11 @@ def compute(tables: Tables, given: Given) -> Answer:
     nothing = dict.fromkeys(OF_LAYERS)
     each = tables.query("each.sql", of=["attention", "gradients"], **asked)
     return Answer([pair | nothing for pair in pairs] + [of_layer(row) for row in each])
+
+
+def columns_of(arrays: Mapping[str, np.ndarray]) -> pa.Table:
+    """The columns as a table; masked values are null."""
+    return pa.table({name: pa.array(np.ma.getdata(a), mask=np.ma.getmaskarray(a)) for name, a in arrays.items()})
 
 
 def of_layer(row: Pair) -> Pair:

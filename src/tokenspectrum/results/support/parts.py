@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tokenspectrum.results.blocks import blocks
 from tokenspectrum.results.tables import Tables
 
 SCORES, PARTS = ("normalised", "raw", "first n", "top-k"), ("anchors", "explorers", "random", "all")
 STATISTICS = ("50 %", "80 %", "90 %", "95 %", "distance", "local mass", "non-local mass")
-BLOCK = 500_000  # tokens that are read at a time; a response is never divided
 
 
 def by_response(tables: Tables, p: float, first_n: int) -> pa.Table:
     """A row a response, score, part and statistic: base, layer, score, part, statistic, response_id, value, tokens."""
-    found = [pa.table(row) for block in blocks(tables) for row in of_block(tables, block, p, first_n)]
+    found = [
+        pa.table(row) for block in blocks(tables.query("responses.sql")) for row in of_block(tables, block, p, first_n)
+    ]
     names = {name: pa.string() for name in ("score", "part", "statistic")}
     numbers = {name: pa.int64() for name in ("base", "layer", "response_id", "tokens")}
     schema = pa.schema({**names, **numbers, "value": pa.float64()})
@@ -28,21 +30,6 @@ def by_response(tables: Tables, p: float, first_n: int) -> pa.Table:
         if found
         else schema.empty_table()
     )
-
-
-def blocks(tables: Tables) -> Iterator[dict[str, int]]:
-    """Responses that follow each other, of one base policy and layer: as many as have BLOCK tokens together."""
-    block, size = None, 0
-    for row in tables.query("responses.sql"):
-        where = {name: row[name] for name in ("base", "layer")}
-        if block is not None and size + row["n"] <= BLOCK and where == {name: block[name] for name in where}:
-            block["last"], size = row["response_id"], size + row["n"]
-            continue
-        if block is not None:
-            yield block
-        block, size = where | {"first": row["response_id"], "last": row["response_id"]}, row["n"]
-    if block is not None:
-        yield block
 
 
 def of_block(tables: Tables, block: dict[str, int], p: float, first_n: int) -> Iterator[dict[str, Any]]:
