@@ -15,7 +15,10 @@ from benchmarks.raw import child_cpu_seconds, median, save
 PYTHON = (sys.executable, "-c")
 MODELS = "import torch; from transformers.models.auto.modeling_auto import AutoModelForCausalLM"
 STARTS = {
-    "spectrum --help": ("import sys; from tokenspectrum.cli.main import main; main(['--help'])", "pass"),
+    "spectrum --help": (
+        "import os, sys; sys.stdout = open(os.devnull, 'w'); from tokenspectrum.cli.main import main; main(['--help'])",
+        "pass",
+    ),
     "result": ("import tokenspectrum.stages.result", "import duckdb, pydantic, yaml"),
     "weights": ("import tokenspectrum.stages.weights", "import torch"),
     "train": ("import tokenspectrum.stages.train", "import torch"),

@@ -132,6 +132,8 @@ def pretend_all_ran(root: Path) -> int:
     def pretend() -> int:
         pipeline, cache = load_pipeline(), Cache(read_config().cache_dir)
         for stage in pipeline.topological():
+            if not all(map(os.path.exists, pipeline.given(stage))):  # of a folder that users fill
+                continue
             for out in map(Path, stage.outs):
                 if out.exists():
                     continue
