@@ -16,6 +16,8 @@ ROWS = [
         Goal(most=most),
         "forward pass",
         _cell(policy, "forward pass"),
+        "with its products and exponentials",
+        _cell(policy, f"limit, {which}"),
     )
     for policy in ("tiny", "smollm2-135m")
     for which, most in (("one layer", 1.1), ("all layers", 1.6))
