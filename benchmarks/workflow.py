@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-for folder in (Path(__file__).parent, ROOT / "tests/bridge", ROOT / "tests/pipeline", ROOT):
+for folder in (Path(__file__).parent, ROOT / "tests/bridge", ROOT / "tests/pipeline", ROOT / "tests", ROOT):
     sys.path.insert(0, str(folder))
 from bridge_kit import TWO, Toy, new_toy, replicates  # noqa: E402
 from pipeline_kit import make_clone  # noqa: E402
