@@ -151,6 +151,8 @@ decimals = st.tuples(st.integers(0, 99), st.integers(1, 9)).map(lambda f: f"{f[0
 multiples = st.integers(2, 9).map(lambda n: rf"\frac{{{n}\pi}}{{7}}")
 values = st.one_of(integers, fractions, radicals, decimals, multiples)
 
+UNIT_POWERS = ("-2", "-1", "1", "2", "3")
+
 BESIDE = [
     "A or B",
     "A, B",
@@ -218,7 +220,14 @@ def test_a_value_with_another_beside_it_is_refused(gold, other, how, swapped):
     box = re.sub("[AB]", lambda m: first if m.group() == "A" else second, how)
     # In \boxed{A} \boxed{B} the last box is the answer, whole.
     assume(not how.startswith(r"\boxed") or swapped is False)
+    # m^{-2} to m^{3} are units, and no second value.
+    assume(how != r"A\text{ m}^{B}" or second not in UNIT_POWERS)
     assert not accepts(box, gold)
+
+
+@pytest.mark.parametrize("power", UNIT_POWERS)
+def test_the_power_of_a_unit_is_no_second_value(power):
+    assert accepts(rf"5\text{{ m}}^{{{power}}}", "5")
 
 
 @given(st.integers(1, 9999), st.integers(0, 9999), st.sampled_from([h for h in BESIDE if "B" in h]))
