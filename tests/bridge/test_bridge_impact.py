@@ -94,7 +94,7 @@ EDITS = {
     # A result: its own stage, and what all results share.
     "results/curves/result.py": "curves",
     "results/table1/result.py": "table1",
-    "results/layers/query.sql": "layers",
+    "results/layers/each.sql": "layers",
     "results/sparse/__init__.py": "sparse",
     "results/outcome/figure.py": "adaptive controls forking loss normalisation position predictive selective sparse "
     "table2",
