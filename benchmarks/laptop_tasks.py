@@ -5,7 +5,8 @@
 
 Each task has two of its own problems, with their answers, as worked examples in the chat; the first row has the chat
 of the preset laptop-train.  Temperature 1, top-p 0.95.  A prompt is mixed if it has a right and a wrong response.
-Writes one CSV row a task.
+A task where one answer is right most of the time can be learnt without reading the question: the column
+commonest_answer_percent says how often the commonest answer is right, of 300 problems.  Writes one CSV row a task.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import csv
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -38,10 +40,10 @@ from tokenspectrum.rollout.types import Prompt, Sampling
 ROOT = Path(__file__).resolve().parents[1]
 PROMPTS, EXAMPLES = 12, 2
 SAMPLING = Sampling(temperature=1.0, top_p=0.95, max_tokens=32, n=4)
-LETTERS = {"min_words": 1, "max_words": 1}
+NAMES = {"min_num_statements": 2, "max_num_statements": 3}
 TASKS = {
-    "letter_counting": LETTERS,
-    "needle_haystack": {"min_num_statements": 2, "max_num_statements": 3},
+    "needle_haystack": NAMES,
+    "letter_counting": {"min_words": 1, "max_words": 1},
     "syllogism": {},
     "chain_sum": {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1},
     "gcd": {"max_value": 20},
@@ -63,6 +65,13 @@ def with_examples(examples: list[Problem]) -> str:
     return "{% raw %}" + shown + "{% endraw %}" + CHAT
 
 
+def commonest_answer_percent(source: GymSource, name: str) -> int:
+    """How many of 300 problems have the commonest answer, in percent."""
+    problems = make_tasks(source.model_copy(update={"size": 300}), name)
+    golds = Counter(decode_gold(problem.answer).answers[0] for problem in problems)
+    return round(100 * golds.most_common(1)[0][1] / len(problems))
+
+
 def main() -> None:
     """Sample and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -76,7 +85,7 @@ def main() -> None:
     own = read_preset("laptop-train", ROOT / "presets").params.policy.root.chat_template
     revision = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True).strip()
     rows = []
-    for name, options, template in [("letter_counting", LETTERS, own), *((n, o, None) for n, o in TASKS.items())]:
+    for name, options, template in [("needle_haystack", NAMES, own), *((n, o, None) for n, o in TASKS.items())]:
         source = GymSource(kind="reasoning_gym", dataset=name, size=PROMPTS + EXAMPLES, seed=1, options=options)
         problems = make_tasks(source, name)
         tokenizer.chat_template = template or with_examples(problems[PROMPTS:])
@@ -97,6 +106,7 @@ def main() -> None:
                 "boxed_percent": round(100 * sum(v.answer is not None for v in verdicts) / len(texts)),
                 "right_percent": round(100 * float(right.mean())),
                 "mixed_percent": round(100 * float(((right > 0) & (right < 1)).float().mean())),
+                "commonest_answer_percent": commonest_answer_percent(source, name),
                 "prompt_tokens": round(sum(len(p.token_ids) for p in prompts) / PROMPTS),
                 "response_tokens": round(sum(len(r.token_ids) for r in responses) / len(responses)),
                 "device": cpu_name(),
