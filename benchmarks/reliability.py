@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-for folder in (Path(__file__).parent, ROOT / "tests/pipeline", ROOT / "tests/slurm"):
+for folder in (Path(__file__).parent, ROOT / "tests", ROOT / "tests/pipeline", ROOT / "tests/slurm"):
     sys.path.insert(0, str(folder))
 from hazards.disk import full_disk  # noqa: E402
 from hazards.flips import flips  # noqa: E402

@@ -80,6 +80,17 @@ def test_every_tokens_product_with_a_direction(model, answers, each, micro_batch
     np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
 
 
+def test_a_padding_token_in_a_response_has_no_gradient_of_its_embedding(model):
+    assert model.get_input_embeddings().padding_idx == 0
+    one = response(np.array([5, 6, 7]), np.array([8, 0, 9, 4]), "p", 0)
+    (direction,) = pulls(model, [one], torch.tensor([[1.0, -2.0, 0.5, 3.0]]), 1)
+    wanted = []
+    for t in range(4):
+        gradient = torch.autograd.grad(plain_logprobs(model, one)[t], list(model.parameters()))
+        wanted.append(dot(list(gradient), direction))
+    np.testing.assert_allclose(dots(model, [one], [direction], 1)[0].numpy(), wanted, rtol=1e-4)
+
+
 def test_norms_of_single_tokens(model, answers, each):
     starts = np.cumsum([0, *(len(one.token_ids) for one in answers)])
     tokens = [(2, 6), (0, 0), (2, 1), (1, 0)]

@@ -2,8 +2,9 @@
 
     dots(v)_t = <grad log pi(y_t), v>                 for every token t at once
 
-That is J v, where row t of J is the gradient of token t.  It is taken by two reverse passes: G(u) = J^T u is
-linear in u, so J v is the gradient of <G(u), v> with respect to u.  Nothing is sampled and nothing is approximated.
+That is J v, where row t of J is the gradient of token t: how fast each token's log-probability changes when the
+parameters move along v.  It is carried forward beside the forward pass (forward-mode differentiation), so nothing is
+kept for a backward pass.  Nothing is sampled and nothing is approximated.
 
 Knows a model and responses.  Knows no reward, no rule and no table.
 
@@ -12,15 +13,29 @@ Legend: N response tokens of all responses in order, K directions.
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.backends.local.logprobs import response_logprobs
-from tokenspectrum.training.backends.local.pulls import Vector, batches, trained
+from tokenspectrum.training.backends.local.padded import Padded
+from tokenspectrum.training.backends.local.pulls import Vector, batches
 from tokenspectrum.training.batch import response_lengths
+
+
+class _Logprobs(torch.nn.Module):
+    """The log-probabilities of a micro-batch as one module, whose parameters torch.func.functional_call replaces."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, padded: Padded) -> torch.Tensor:
+        return response_logprobs(self.model, padded)
 
 
 def dots(
@@ -31,28 +46,47 @@ def dots(
     share_prompts: bool = False,
     report: Callable[[int], None] = lambda done: None,
 ) -> torch.Tensor:
-    """float64 (K, N): <grad log pi(y_t), v> for every token t and each of K directions v."""
+    """float64 (K, N): <grad log pi(y_t), v> for every token t and each of K directions v.  A zero direction is free."""
     n_tokens = int(response_lengths(responses).sum())
     found_KN = torch.zeros(len(directions), n_tokens, dtype=torch.float64)
-    wanted = trained(model)
-    if not any(bool(part.any()) for direction in directions for part in direction):
+    whole = _Logprobs(model)
+    wanted = [(name, parameter) for name, parameter in whole.named_parameters() if parameter.requires_grad]
+    some = [k for k, direction in enumerate(directions) if any(bool(part.any()) for part in direction)]
+    if not some:
         return found_KN
-    for padded, done in batches(responses, micro_batch, share_prompts):
-        with _twice_differentiable():
-            logprob_N = response_logprobs(model, padded)
-            u_N = torch.zeros_like(logprob_N, requires_grad=True)
-            gradient = torch.autograd.grad((u_N * logprob_N).sum(), wanted, create_graph=True)
-            for k, direction in enumerate(directions):
-                products = [(g * v.to(g.dtype)).sum() for g, v in zip(gradient, direction, strict=True)]
-                along = torch.stack(products).sum()
-                (value_N,) = torch.autograd.grad(along, u_N, retain_graph=k + 1 < len(directions))
-                found_KN[k, padded.token_N] = value_N.double().cpu()
-        report(done)
+    # Fused attention has no forward derivative, and leaves it out without a word.
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), _padding_stays(model):
+        for padded, done in batches(responses, micro_batch, share_prompts):
+            for k in some:
+                with forward_ad.dual_level():
+                    moved = {
+                        name: forward_ad.make_dual(parameter.detach(), part.to(parameter.dtype))
+                        for (name, parameter), part in zip(wanted, directions[k], strict=True)
+                    }
+                    logprob_N = torch.func.functional_call(whole, moved, (padded,))
+                    found_KN[k, padded.token_N] = forward_ad.unpack_dual(logprob_N).tangent.double().cpu()
+            report(done)
     return found_KN
 
 
 @contextlib.contextmanager
-def _twice_differentiable() -> Iterator[None]:
-    """Attention by plain operations: fused kernels have no second derivative, and leave it out without a word."""
-    with sdpa_kernel(SDPBackend.MATH):
+def _padding_stays(model: PreTrainedModel) -> Iterator[None]:
+    """An embedding's padding token has no gradient backward; PyTorch's forward derivative leaves that out."""
+
+    def still(module: torch.nn.Embedding, inputs: tuple[torch.Tensor], output: torch.Tensor) -> Any:
+        value, tangent = forward_ad.unpack_dual(output)
+        if tangent is None:
+            return output
+        padding = torch.isin(inputs[0], module.padding_idx)
+        return forward_ad.make_dual(value, tangent.masked_fill(padding[..., None], 0.0))
+
+    hooks = [
+        module.register_forward_hook(still)
+        for module in model.modules()
+        if isinstance(module, torch.nn.Embedding) and module.padding_idx is not None
+    ]
+    try:
         yield
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -28,8 +28,6 @@ from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.backends.local.pulls import Vector, at_once, dot, pulls
 
 FULL = "full"
-# A second derivative holds every layer's attention several times over, so its micro-batches are so much smaller.
-TWICE = 4
 
 
 class Batch(Protocol):
@@ -130,10 +128,7 @@ def measure_update(
         # What follows multiplies them with gradients of the policy's type, so they need no more digits.
         directions += [[part.to(model.dtype) for part in one] for one in found]
         del found  # of a large policy a gradient is much memory
-    few_responses = max(1, micro_batch // TWICE)
-    along_3N = dots(
-        model, responses, directions, few_responses, share_prompts, lambda done: report(count + done)
-    ).numpy()
+    along_3N = dots(model, responses, directions, micro_batch, share_prompts, lambda done: report(count + done)).numpy()
     del directions
     dot_N = -advantage_N * along_3N[0]
     other_N = np.repeat(1 - half_R, batch.lengths)

@@ -33,3 +33,5 @@ class Tracker:
 
     def close(self) -> None:
         self._run.finish()
+        # An offline run's file is written by wandb's service, which ends when it has written all.
+        wandb.teardown()

@@ -4,8 +4,8 @@ A block of rows has its logits, gives its log-probabilities and forgets them.  T
 
     l = h W' + b,  logprob = l_y - ln sum_v exp l_v,  d logprob / d l_v = [v = y] - softmax(l)_v
 
-That is one product with the head more than a backward pass that keeps them.  A second derivative is exact too, and does
-hold them.  Knows no model and no loss.
+That is one product with the head more than a backward pass that keeps them.  A derivative along a direction makes them
+again too.  A second derivative is exact, and does hold them.  Knows no model and no loss.
 
 Legend: N tokens, C hidden size, V vocabulary, n rows of a block.
 """
@@ -38,7 +38,23 @@ class _Logprobs(torch.autograd.Function):
             chosen_n = logits_nV.gather(1, target_N[at, None])[:, 0]
             logprob_N[at] = chosen_n - logits_nV.logsumexp(1)
         ctx.save_for_backward(hidden_NC, weight_VC, bias_V, target_N)
+        ctx.save_for_forward(hidden_NC, weight_VC, bias_V, target_N)
         return logprob_N
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: torch.Tensor | None) -> torch.Tensor:
+        d_hidden_NC, d_weight_VC, d_bias_V, _ = tangents
+        hidden_NC, weight_VC, bias_V, target_N = ctx.saved_tensors
+        change_N = torch.zeros_like(hidden_NC[:, 0])
+        for at in _blocks(hidden_NC, weight_VC):
+            d_logits_nV = torch.zeros((), dtype=hidden_NC.dtype, device=hidden_NC.device)
+            if d_hidden_NC is not None:
+                d_logits_nV = d_logits_nV + _logits(d_hidden_NC[at], weight_VC, d_bias_V)
+            if d_weight_VC is not None:
+                d_logits_nV = d_logits_nV + _logits(hidden_NC[at], d_weight_VC, None)
+            p_nV = _logits(hidden_NC[at], weight_VC, bias_V).softmax(1)
+            change_N[at] = d_logits_nV.gather(1, target_N[at, None])[:, 0] - (p_nV * d_logits_nV).sum(1)
+        return change_N
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -59,7 +75,7 @@ class _Logprobs(torch.autograd.Function):
 def blocked_logprobs(
     hidden_NC: torch.Tensor, weight_VC: torch.Tensor, bias_V: torch.Tensor | None, target_N: torch.Tensor
 ) -> torch.Tensor:
-    """N, differentiable twice: log-probability of each target at temperature 1, full vocabulary.
+    """N, differentiable forward, backward and twice: log-probability of each target at temperature 1, full vocabulary.
 
     hidden_NC   after the final norm, at the queries that emit the targets
     weight_VC   the head's weight; bias_V its bias, or None
