@@ -75,16 +75,13 @@ def _padding_stays(model: PreTrainedModel) -> Iterator[None]:
 
     def still(module: torch.nn.Embedding, inputs: tuple[torch.Tensor], output: torch.Tensor) -> Any:
         value, tangent = forward_ad.unpack_dual(output)
-        if tangent is None:
+        if tangent is None or module.padding_idx is None:
             return output
-        padding = torch.isin(inputs[0], module.padding_idx)
+        padding = inputs[0].eq(module.padding_idx)
         return forward_ad.make_dual(value, tangent.masked_fill(padding[..., None], 0.0))
 
-    hooks = [
-        module.register_forward_hook(still)
-        for module in model.modules()
-        if isinstance(module, torch.nn.Embedding) and module.padding_idx is not None
-    ]
+    embeddings = [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
+    hooks = [module.register_forward_hook(still) for module in embeddings]
     try:
         yield
     finally:
