@@ -8,6 +8,7 @@ from results_fixtures import BASES, WANTED
 
 from tokenspectrum.results.database import rebuild
 from tokenspectrum.results.readonly import check_query, open_locked
+from tokenspectrum.results.sources import SOURCES
 from tokenspectrum.results.sql import query_text
 from tokenspectrum.tables.registry import MODULES
 
@@ -77,3 +78,14 @@ def test_the_macros_of_the_page_are_those_of_the_database(artifacts):
     ).fetchall()
     own = {row[0] for row in rows} - {"layer_count", "checked_layer", "checked_fraction"}  # what the macros use
     assert set(re.findall(r"^\| `(\w+)\(", PAGE, re.MULTILINE)) == own
+
+
+def test_the_page_on_adding_a_result_lists_every_source_with_its_tables():
+    page = (Path(__file__).parents[2] / "docs/adding-a-result.md").read_text()
+    rows = [line.split(" | ") for line in page.splitlines() if re.match(r"\| `\w+`", line) and line.count(" | ") == 2]
+    listed = {name: re.findall(r"\w+", tables) for names, tables, _ in rows for name in re.findall(r"`(\w+)`", names)}
+    several = {name: tables for name, tables in listed.items() if name.endswith("_more")}
+    assert {k: v for k, v in listed.items() if k not in several} == {
+        name: list(source.tables) for name, source in SOURCES.items() if name not in several
+    }
+    assert all(several[name] == ["metrics", "scores", "evaluated"] for name in SOURCES if name.endswith("_more"))
