@@ -4,7 +4,8 @@ Legend: R responses, N response tokens of a micro-batch.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 
@@ -30,6 +31,11 @@ class Padded:
     query_N: torch.Tensor
     target_N: torch.Tensor
     token_N: torch.Tensor
+
+    def only(self, kept_N: torch.Tensor) -> Self:
+        """The same rows with some of their tokens as targets; the head then makes no others' logits."""
+        parts = {name: getattr(self, name)[kept_N] for name in ("query_N", "target_N", "token_N")}
+        return replace(self, **parts)
 
 
 def padded_batches(

@@ -50,17 +50,20 @@ def pulls(
 ) -> list[Vector]:
     """K gradients: of sum_t c_t log pi(y_t) for each row c of `coefficient_KN`.
 
-    All rows share a forward pass.  A micro-batch where a row is zero costs that row nothing.  Sums over micro-batches
-    are kept in float64.  `micro_batch` and `share_prompts` change results by float noise only.
+    All rows share a forward pass.  A micro-batch where a row is zero costs that row nothing.  A token that is zero in
+    every row costs the head nothing.  Sums over micro-batches are kept in float64.  `micro_batch` and `share_prompts`
+    change results by float noise only.
     """
     wanted, totals = trained(model), []
     for _ in coefficient_KN:
         totals.append([torch.zeros_like(parameter, dtype=torch.float64) for parameter in wanted])
     for padded, done in batches(responses, micro_batch, share_prompts):
-        part_KN = coefficient_KN[:, padded.token_N].to(model.device)
+        part_KN = coefficient_KN[:, padded.token_N]
+        kept_N = part_KN.ne(0).any(0)
+        part_KN = part_KN[:, kept_N].to(model.device)
         rows = [k for k, part_N in enumerate(part_KN) if bool(part_N.any())]
         if rows:
-            logprob_N = response_logprobs(model, padded)
+            logprob_N = response_logprobs(model, padded.only(kept_N))
         for k in rows:
             found = torch.autograd.grad((part_KN[k] * logprob_N).sum(), wanted, retain_graph=k != rows[-1])
             for total, part in zip(totals[k], found, strict=True):
