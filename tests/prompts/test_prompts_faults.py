@@ -179,6 +179,21 @@ def test_json_that_the_library_would_take_or_choke_on(tmp_path, content, message
     assert refusal(written(tmp_path, content)).startswith(f"{tmp_path / 'a.jsonl'} {message}")
 
 
+@pytest.mark.parametrize("more", ["x", '[{"problem": "b", "answer": "2"}]', "]"])
+def test_nothing_may_follow_an_array(tmp_path, more):
+    for array in ("[]", '[{"problem": "a", "answer": "1"}]'):
+        path = written(tmp_path, f"{array}\n{more}", "a.json")
+        assert refusal(path) == f"{path} line 2: not valid JSON (more than one value)"
+
+
+@pytest.mark.parametrize(
+    "rest", ["", "[1]}", "[]}", '["7"],"tolerance":"x"}', '["7"],"tolerance":-1}', '["7"],"unit":3}', '"7"}', "{}}"]
+)
+def test_a_gold_that_is_half_a_list_of_answers_is_one_line(tmp_path, rest):
+    path = written(tmp_path, json.dumps({"problem": "a", "answer": '{"answers":' + rest}))
+    assert refusal(path).startswith(f"{path} line 1: the gold begins like JSON of several answers")
+
+
 def test_what_is_no_file(tmp_path):
     (tmp_path / "gone.jsonl").symlink_to(tmp_path / "nowhere")
     assert "gone.jsonl: a link to nothing" in refusal(tmp_path / "gone.jsonl")

@@ -13,12 +13,14 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
+from tokenspectrum.errors import UserError
 from tokenspectrum.params.prompts import Columns, GoldForm
 from tokenspectrum.prompts.chats import problem_of
 from tokenspectrum.prompts.olympiadbench import parse_olympiadbench
 from tokenspectrum.prompts.problem import Problem
 from tokenspectrum.prompts.row import Row
 from tokenspectrum.reward.boxed import last_boxed
+from tokenspectrum.reward.gold import decode_gold
 
 _UNBRACED_BOX = re.compile(r"\\boxed\s+([^\s${}]+)")
 
@@ -229,6 +231,12 @@ def parse(row: Row, format_name: str, dataset: str, columns: Columns | None = No
     `columns` are the file's own names; None takes those of the format.
     """
     if columns is not None:
-        return parse_columns(layout_of(columns), row, dataset)
-    parser, data_source = FORMATS[format_name]
-    return parser(row, data_source or dataset)
+        problem = parse_columns(layout_of(columns), row, dataset)
+    else:
+        parser, data_source = FORMATS[format_name]
+        problem = parser(row, data_source or dataset)
+    try:
+        decode_gold(problem.answer if problem is not None else "")
+    except (ValueError, RecursionError) as e:
+        raise UserError(f"{row.where}: the gold begins like JSON of several answers, but is not ({e})") from None
+    return problem

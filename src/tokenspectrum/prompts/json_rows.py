@@ -77,7 +77,7 @@ def json_rows(path: Path, text: str) -> Iterator[Row]:
         raise UserError(f"{path} line {_line(text, position)}: expected a JSON array of objects")
     position = _behind_space(text, position + 1)
     if text.startswith("]", position):
-        return
+        return _end(path, text, position)
     while True:
         line, counted = line + text.count("\n", counted, position), position
         values, position = _decoded(path, 1, text, position)
@@ -85,10 +85,17 @@ def json_rows(path: Path, text: str) -> Iterator[Row]:
         index += 1
         position = _behind_space(text, position)
         if text.startswith("]", position):
-            return
+            return _end(path, text, position)
         if not text.startswith(",", position):
             raise UserError(f"{path} line {_line(text, position)}: not valid JSON (expected ',' or ']')")
         position = _behind_space(text, position + 1)
+
+
+def _end(path: Path, text: str, position: int) -> None:
+    """Nothing may follow the array: a second one would be left out without a word."""
+    position = _behind_space(text, position + 1)
+    if position < len(text):
+        raise UserError(f"{path} line {_line(text, position)}: not valid JSON (more than one value)")
 
 
 def _behind_space(text: str, position: int) -> int:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from tokenspectrum.reward.normalise import (
+    GREEK,
     LIST_STEPS,
     MAX_CHARACTERS,
     PART_STEPS,
@@ -20,9 +21,10 @@ from tokenspectrum.reward.normalise import (
 )
 from tokenspectrum.reward.units import split_unit
 
-_NAME = r"(?:[A-Za-z]|[A-Z]{2}|\\[A-Za-z]+)(?:_\{(?:[A-Za-z]+|\d+|\\[A-Za-z]+)\})?(?:\([A-Za-z]\))?"
+# A macro is a name only if it is a letter: \neq=7 and \not=7 are no 7.
+_NAME = rf"(?:[A-Za-z]|[A-Z]{{2}}|{GREEK})(?:_\{{(?:[A-Za-z]+|\d+|{GREEK})\}})?(?:\([A-Za-z]\))?"
 _NAMED = re.compile(rf"({_NAME})(?:=|\\in(?![A-Za-z]))([^=]+)")
-_NAMED_TUPLE = re.compile(r"(\((?:[A-Za-z]|\\[a-z]+)(?:, (?:[A-Za-z]|\\[a-z]+))+\))=([^=]+)")
+_NAMED_TUPLE = re.compile(rf"(\((?:[A-Za-z]|{GREEK})(?:, (?:[A-Za-z]|{GREEK}))+\))=([^=]+)")
 _INDEXED = re.compile(r"([A-Za-z])_\{(\d{1,3})\}")
 # Coordinates whose order is agreed on, though it is not the alphabet's.
 _POLAR = (["r", "\\theta"], ["r", "\\theta", "z"], ["\\rho", "\\theta", "\\phi"])

@@ -8,6 +8,7 @@ answers are compared.
 """
 
 import json
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -37,8 +38,14 @@ def encode_gold(gold: Gold) -> str:
 
 @lru_cache(maxsize=65536)
 def decode_gold(ground_truth: str) -> Gold:
-    """The inverse of encode_gold."""
+    """The inverse of encode_gold; a ValueError for what begins like its JSON and is not."""
     if not ground_truth.startswith(_MARK):
         return Gold((ground_truth,))
     values = json.loads(ground_truth)
-    return Gold(tuple(values["answers"]), values.get("unit"), values.get("tolerance"), values.get("gym"))
+    answers, tolerance = values["answers"], values.get("tolerance")
+    texts = [*answers, values.get("unit") or "", values.get("gym") or ""] if isinstance(answers, list) else []
+    if not texts or not answers or not all(isinstance(text, str) for text in texts):
+        raise ValueError("answers must be a list of texts, unit and gym texts")
+    if tolerance is not None and (type(tolerance) not in (int, float) or not 0 <= tolerance < math.inf):
+        raise ValueError("tolerance must be a number that is not below 0")
+    return Gold(tuple(answers), values.get("unit"), tolerance, values.get("gym"))

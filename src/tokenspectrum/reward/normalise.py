@@ -20,17 +20,18 @@ _SCIENTIFIC = re.compile(
 _SIGNS = str.maketrans(
     {"−": "-", "–": "-", "≤": r"\leq ", "≥": r"\geq ", "≠": r"\neq ", "π": r"\pi ", "∞": r"\infty ", "×": r"\times "}
 )
-_MARKED = re.compile(r"(?<![\d.,])\d{1,3}(?:\\,\d{3})+(?!\d)")
-_THOUSANDS = re.compile(r"(?<![\w,.])\d{1,3}(?:,\d{3})+(?!\d|,\d)")
+_MARK = r"(?:,\s*\\!\s*|\{,\}|\\!\s*,\s*|\\,)"
+_MARKED = re.compile(rf"(?<![\d.,])[1-9]\d{{0,2}}(?:{_MARK}\d{{3}})+(?!\d)")
+_THOUSANDS = re.compile(r"(?<![\w,.])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
 _ATOM = re.compile(r"\\(?:[A-Za-z]+|.)|.", re.DOTALL)
-_GREEK = (
+GREEK = (
     r"\\(?:alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|phi|varphi|"
     r"chi|psi|omega|Gamma|Delta|Theta|Lambda|Pi|Sigma|Phi|Psi|Omega|hbar|ell|infty)(?![A-Za-z])"
 )
 _BRACED = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*+\})*+\}"
 # A number, letter, root, fraction or bracket with its powers.  Atomic, so that a long one is read once.
 _FACTOR = (
-    rf"(?>(?:\d+(?:\.\d+)?|\\frac{_BRACED}{_BRACED}|\\sqrt(?:\[\d+\])?{_BRACED}|{_GREEK}|[A-Za-z]|\([^()]*\))"
+    rf"(?>(?:\d+(?:\.\d+)?|\\frac{_BRACED}{_BRACED}|\\sqrt(?:\[\d+\])?{_BRACED}|{GREEK}|[A-Za-z]|\([^()]*\))"
     rf"(?:[\^_]{_BRACED})*)"
 )
 # What may stand before and behind a factor that is read by itself.
@@ -50,9 +51,11 @@ def drop_math_delimiters(s: str) -> str:
 
 
 def join_marked_thousands(s: str) -> str:
-    r"""1,\!000, 1{,}000 and 1\,000 -> 1000: groups of three digits under a mark that only a thousand has."""
-    s = re.sub(r"(?<=\d)(?:,\s*\\!\s*|\{,\}|\\!\s*,\s*)(?=\d{3}(?!\d))", ",", s)
-    return _MARKED.sub(lambda m: m.group().replace("\\,", ""), s)
+    r"""1,\!000, 1{,}000 and 1\,000 -> 1000: groups of three digits under a mark that only a thousand has.
+
+    0{,}123 stays: no thousand begins with 0, and in much of the world that is 0.123.
+    """
+    return _MARKED.sub(lambda m: re.sub(_MARK, "", m.group()), s)
 
 
 def drop_spacing_macros(s: str) -> str:
@@ -88,8 +91,9 @@ def and_to_comma(s: str) -> str:
 
 
 def drop_delimiter_sizes(s: str) -> str:
-    r"""\left( \right] \Bigl( -> ( ] (."""
-    return re.sub(r"\\(?:left|right)\.|\\(?:left|right|[bB]igg?[lrm]?)(?![A-Za-z])", "", s)
+    r"""\left( \right] \Bigl( \displaystyle 7 -> ( ] ( 7: a blank in the place of each, so that 7\big8 is not 78."""
+    s = re.sub(r"\\(?:displaystyle|textstyle|scriptstyle)(?![A-Za-z])", " ", s)
+    return re.sub(r"\\(?:left|right)\.|\\(?:left|right|[bB]igg?[lrm]?)(?![A-Za-z])", " ", s)
 
 
 def join_thousands(s: str) -> str:
