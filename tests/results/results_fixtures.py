@@ -89,6 +89,7 @@ PARAMS["analysis"] |= {
     "power": {},
     "explorers": {"methods": list(METHODS)},
     "overlap": {"methods": list(METHODS)},
+    **{name: {} for name in ("forktemp", "isolation", "lenses")},
 }
 PARAMS["analysis"]["dynamics"] = {"methods": list(METHODS), "layer": 1, "p": 0.2}
 

@@ -64,6 +64,16 @@ def test_of_one_replicate_nothing_that_needs_spread_is_decided(claims, params):
     assert "One replicate" in Path("results/claims.md").read_text()
 
 
+def test_another_results_interval_of_other_width_is_refused(claims, params):
+    """A claim reads 95 %: with another level of the result, only the claims on that result are not run."""
+    params["analysis"]["scatter"] = {"alpha": 0.4}
+    rows = claims("scatter", "support", "explorers")
+    assert (rows["A6"]["verdict"], rows["A6"]["value"]) == ("not run", None)
+    assert rows["A6"]["note"] == "claims read 95 % intervals; analysis.scatter.alpha is 0.4"
+    assert rows["A7"]["verdict"] != "not run"
+    assert "analysis.scatter.alpha is 0.4" in Path("results/claims.md").read_text()
+
+
 def test_the_layer_is_an_option(claims, params):
     params["analysis"]["claims"] = {"layer": 1}
     first = claims("scatter")["A6"]

@@ -15,6 +15,7 @@ from tokenspectrum.results.claims.judge import (
     every,
     mean_of,
     none_of,
+    opposite,
     some,
     stated,
     welch,
@@ -111,7 +112,7 @@ def claim(name: str, family: str, **needs) -> Claim:
 def test_holm_is_within_a_family_and_over_decided_claims():
     claims = [claim("A1", "a"), claim("A2", "a"), claim("B1", "b"), claim("A3", "a", methods=("odd",))]
     findings = {name: Finding(1.0, p_for=p, p_against=1.0) for name, p in (("A1", 0.03), ("A2", 0.2), ("B1", 0.03))}
-    rows = {row["id"]: row for row in settle(claims, findings, {"A3": ["method odd"]}, 0.05, 0.8)}
+    rows = {row["id"]: row for row in settle(claims, findings, {"A3": "lacks method odd"}, 0.05, 0.8)}
     assert [rows[name]["p_for_holm"] for name in ("A1", "A2", "B1", "A3")] == pytest.approx([0.06, 0.2, 0.03, None])
     assert [rows[name]["verdict"] for name in ("A1", "A2", "B1", "A3")] == [
         "undecided",
@@ -133,9 +134,44 @@ def test_an_undecided_claim_says_what_it_could_have_seen():
 
 
 def test_two_p_values_make_three_verdicts():
-    assert [verdict(p, q, 0.05) for p, q in ((0.05, 1), (1, 0.05), (0.06, 1), (None, None), (None, 0.01))] == [
+    assert [verdict(p, q, 0.05) for p, q in ((0.049, 1), (1, 0.049), (0.06, 1), (None, None), (None, 0.01))] == [
         "holds", "fails", "undecided", "undecided", "fails",
     ]  # fmt: skip
+
+
+def test_an_interval_that_ends_at_the_threshold_decides_nothing():
+    """Whatever rounding makes of its p-value; a hair beyond, it decides."""
+    for n, low, high in ((2, 0.0, 50.0), (64, 0.0, 0.3), (7, 0.0, 0.7), (24, 0.0, 1.1), (3, 0.0, 0.1)):
+        for value in (high / 2, high / 3):
+            found = stated(value, low, high, n, "problems")
+            assert found.p_for == pytest.approx(0.05)
+            assert verdict(found.p_for, found.p_against, 0.05) == "undecided"
+            assert verdict(*_p(stated(value + 1e-4, low + 1e-4, high, n, "problems")), 0.05) == "holds"
+            assert verdict(*_p(stated(-value, -high, low, n, "problems")), 0.05) == "undecided"
+
+
+def _p(finding: Finding) -> tuple[float | None, float | None]:
+    return finding.p_for, finding.p_against
+
+
+@pytest.mark.parametrize(("low", "high"), [(-0.1, 2.0), (0.1, 0.6), (0.45, 3.0), (-3.0, 0.55)])
+def test_a_skewed_interval_decides_where_it_leaves_the_threshold_out(low, high):
+    found = stated(0.5, low, high, 40, "responses")
+    assert (found.p_for < 0.05) == (low > 0)
+    assert opposite(stated(-0.5, -high, -low, 40, "responses")).p_for == found.p_for
+
+
+def test_an_end_on_the_value_itself_is_no_certainty():
+    found = stated(1.0, 1.0, 2.0, 5, "problems", 0.9)
+    assert found.p_for > 0.05
+    assert stated(1.0, 1.0, 2.0, 5, "problems", -9.0).p_for < 0.05
+
+
+def test_an_interval_of_no_width_is_none():
+    found = stated(-0.25, -0.25, -0.25, 8, "responses")
+    assert (found.low, found.high, found.p_for, found.p_against) == (None, None, None, None)
+    assert found.note == "no spread over responses"
+    assert stated(0.5, None, None, 8, "responses").note == "its result gives no interval"
 
 
 def test_what_is_missing_is_named():

@@ -4,10 +4,10 @@ A claim is written down with its rule before a number is read (`declared.py`).  
 of the accuracy of training runs by method and replicate, or of the CSV of another result.  Two p-values follow, one
 for the claim and one against it, and each is adjusted by Holm's method over the decided claims of a family.
 
-- holds: the adjusted p-value for the claim is at most alpha.
-- fails: the adjusted p-value against it is at most alpha.
+- holds: the adjusted p-value for the claim is below alpha.
+- fails: the adjusted p-value against it is below alpha.
 - undecided: neither.  `detectable` is the smallest effect that these data would have shown with the given power.
-- not run: the preset lacks a method or a result, which `note` names.
+- not run: the preset lacks a method or a result, or means something else by its name; `note` says which.
 
 A claim of several parts holds if all of them do, and fails if one does; its numbers are those of the part that
 decides.  A verdict that needs spread is undecided with one replicate.  Where the interval is over responses or
@@ -25,6 +25,7 @@ from tokenspectrum.params.layers import Layer, resolve_layer
 from tokenspectrum.params.policy import PolicyParams
 from tokenspectrum.results.benchmarks import BenchmarkNames
 from tokenspectrum.results.claims.declared import CLAIMS
+from tokenspectrum.results.claims.meant import SECTIONS, Plain
 from tokenspectrum.results.declare import Column, Result
 from tokenspectrum.results.options import CollapseParams
 
@@ -48,11 +49,12 @@ def disagrees(params: Any) -> Iterator[str]:
 
 
 class AskedOfTable1(Frozen):
-    """`analysis.table1`, as far as claims read it: the checkpoints that are averaged, and what counts as collapsed."""
+    """`analysis.table1`, as far as claims read it: averaged checkpoints, what counts as collapsed, intervals."""
 
     model_config = ConfigDict(extra="ignore")
     last_checkpoints: int = Field(default=1, ge=1)
     collapse: CollapseParams = CollapseParams()
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
 
 
 class ClaimsParams(Frozen):
@@ -98,6 +100,7 @@ RESULT = Result(
         "analysis.table1": AskedOfTable1,
         "policy": PolicyParams,
         "prompts.benchmarks": BenchmarkNames,
+        **dict.fromkeys(SECTIONS, Plain),
     },
     page=True,
     disagrees=disagrees,

@@ -135,14 +135,19 @@ def none_of(k: int, n: int) -> Finding:
 def stated(value: float, low: float | None, high: float | None, n: int, of: str, threshold: float = 0.0) -> Finding:
     """For: a value with a 95 % interval is above the threshold.  Against: below.
 
-    The interval is another result's, over n of `of`.  The p-value is that of Student's t with the same interval.
+    The interval is another result's, over n of `of`, and it may be skewed.  The p-value is that of Student's t with
+    the same end towards the threshold, so that it is below 0.05 only where the interval leaves the threshold out.
+    Where that end lies on the value or beyond, the whole width counts.  An interval of no width is none.
     """
-    if low is None or high is None or high <= low or n < 2:
-        return Finding(value, low, high, n, of, note="its result gives no interval")
-    se = (high - low) / (2 * float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)))
-    p = float(2 * stats.t.sf(abs(value - threshold) / se, n - 1))
-    finding = Finding(value, low, high, n, of, spread=float(se * np.sqrt(n)))
-    return _sided(finding, value - threshold, p)
+    if low is None or high is None or n < 2:
+        return Finding(value, n=n, of=of, note="its result gives no interval")
+    if high <= low:
+        return Finding(value, n=n, of=of, note=f"no spread over {of}")
+    quantile, side = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)), value - threshold
+    reach = value - low if side > 0 else high - value
+    p = float(2 * stats.t.sf(quantile * abs(side) / (reach if reach > 0 else high - low), n - 1))
+    finding = Finding(value, low, high, n, of, spread=float((high - low) / (2 * quantile) * np.sqrt(n)))
+    return _sided(finding, side, p)
 
 
 def mean_of(mean: float, sd: float | None, n: int, of: str, threshold: float = 0.0) -> Finding:

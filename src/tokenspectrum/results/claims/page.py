@@ -35,8 +35,9 @@ def to_markdown(rows: Sequence[Row], given: Given) -> str:
         table(rows),
         "## How each is decided",
         rules(rows),
-        f"A claim *holds* where the p-value for it is at most {own.alpha:g} after Holm over the decided claims of its"
-        " family. It *fails* where the one against it is. Otherwise it is *undecided*, and *could have seen* is the"
+        f"A claim *holds* where the p-value for it is below {own.alpha:g} after Holm over the claims of its family that"
+        " have a p-value. It *fails* where the one against it is. An interval that ends at the threshold contains it,"
+        " so it decides nothing. Otherwise it is *undecided*, and *could have seen* is the"
         " smallest distance from the threshold, in the unit of the value, that these data show with a power of"
         f" {own.power:g}. A claim of several parts holds if all do, and fails if one does; its numbers are those of the"
         " part that decides. The interval covers 95 %, before Holm.",
@@ -74,12 +75,18 @@ def table(rows: Sequence[Row]) -> str:
         n = f"{row['n']} {ONE.get(row['of'], row['of']) if row['n'] == 1 else row['of']}" if row["n"] else ""
         if row["n"] and row["bases"] and row["of"] != "base policies":
             n += f", {plural(row['bases'], 'base policy')}"
-        shown = f"{row['part']}: {short(row['value'])}" if row["part"] else short(row["value"])
+        shown = with_part(row)
         seen = "; ".join(filter(None, [short(row["detectable"]), row["note"]]))
         interval = "" if row["ci_low"] is None else f"{short(row['ci_low'])} to {short(row['ci_high'])}"
         said = f"**{row['verdict']}**" if row["verdict"] in (HOLDS, FAILS) else row["verdict"]
         body.append([row["id"], row["claim"], said, shown, interval, n, seen, row["published"] or ""])
     return markdown(header, body)
+
+
+def with_part(row: Row) -> str:
+    """The value behind the part that it is of; nothing where there is no value."""
+    named = row["part"] and row["value"] is not None
+    return f"{row['part']}: {short(row['value'])}" if named else short(row["value"])
 
 
 def rules(rows: Sequence[Row]) -> str:

@@ -5,9 +5,11 @@ from typing import Any
 
 from tokenspectrum.params.layers import resolve_layer
 from tokenspectrum.results.claims import attention, forking, gradients, masks, referee, soft, subsets
+from tokenspectrum.results.claims.claim import Claim
 from tokenspectrum.results.claims.declared import CLAIMS
 from tokenspectrum.results.claims.facts import Facts, of_runs
 from tokenspectrum.results.claims.judge import Finding
+from tokenspectrum.results.claims.meant import SECTIONS, differences
 from tokenspectrum.results.claims.page import to_markdown
 from tokenspectrum.results.claims.verdict import missing, settle
 from tokenspectrum.results.declare import Answer
@@ -26,12 +28,21 @@ def compute(tables: Tables, given: Given) -> Answer:
     """Every claim, decided where what it needs is there."""
     own, answers = given.own, tables.answers()
     facts = Facts(runs(tables, given) | answers, resolve_layer(own.layer, given["policy"].num_layers))
-    lacks = {claim.id: missing(claim, given.methods, tuple(answers)) for claim in CLAIMS}
-    findings = {claim.id: decided(claim, facts) for claim in CLAIMS if not lacks[claim.id]}
-    return Answer(settle(CLAIMS, findings, lacks, own.alpha, own.power))
+    reasons = {claim.id: reason(claim, given, tuple(answers)) for claim in CLAIMS}
+    findings = {claim.id: decided(claim, facts) for claim in CLAIMS if not reasons[claim.id]}
+    return Answer(settle(CLAIMS, findings, reasons, own.alpha, own.power))
 
 
-def decided(claim: Any, facts: Facts) -> Finding:
+def reason(claim: Claim, given: Given, answers: tuple[str, ...]) -> str:
+    """Why the claim is not run; empty if it is."""
+    if lacks := missing(claim, given.methods, answers):
+        return f"lacks {', '.join(lacks)}"
+    sections = {name: given[name] for name in SECTIONS}
+    sections["analysis.table1"] = given["analysis.table1"].model_dump()
+    return "; ".join(differences(claim, sections, given.own.layer, given["policy"].num_layers))
+
+
+def decided(claim: Claim, facts: Facts) -> Finding:
     """The finding on a claim, with the number of base policies that training runs are on."""
     found = DECIDE[claim.id](facts)
     return of_runs(facts, found) if claim.methods else found

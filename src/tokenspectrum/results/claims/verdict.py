@@ -1,7 +1,9 @@
 """From findings to verdicts: Holm over the claims of a family, then holds, fails or undecided.
 
-A claim holds where the adjusted p-value for it is at most alpha, and fails where the one against it is.  Otherwise it
-is undecided, and the smallest effect is told that these data would have shown with the given power.
+A claim holds where the adjusted p-value for it is below alpha, and fails where the one against it is.  Otherwise it is
+undecided, and the smallest effect is told that these data would have shown with the given power.
+
+A p-value that is alpha but for rounding decides nothing: an interval of 95 % that ends at the threshold contains it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,14 +14,15 @@ from tokenspectrum.results.claims.judge import Finding, holm
 from tokenspectrum.results.statistics import minimum_detectable_difference
 
 Row = dict[str, Any]
+ROUNDING = 1e-9
 HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "fails", "undecided", "not run"
 
 
 def verdict(p_for: float | None, p_against: float | None, alpha: float) -> str:
     """What two adjusted p-values say."""
-    if p_for is not None and p_for <= alpha:
+    if p_for is not None and p_for < alpha - ROUNDING:
         return HOLDS
-    return FAILS if p_against is not None and p_against <= alpha else UNDECIDED
+    return FAILS if p_against is not None and p_against < alpha - ROUNDING else UNDECIDED
 
 
 def missing(claim: Claim, methods: Sequence[str], results: Sequence[str]) -> list[str]:
@@ -38,17 +41,17 @@ def detectable(finding: Finding, alpha: float, power: float) -> float | None:
 def settle(
     claims: Sequence[Claim],
     findings: Mapping[str, Finding],
-    lacks: Mapping[str, Sequence[str]],
+    reasons: Mapping[str, str],
     alpha: float,
     power: float,
 ) -> list[Row]:
-    """A row a claim, in order.  A claim without a finding is not run, and `lacks` says why."""
+    """A row a claim, in order.  A claim without a finding is not run, and `reasons` says why."""
     p_for, p_against = (_adjusted(claims, findings, side) for side in ("p_for", "p_against"))
     rows = []
     for claim in claims:
         found = findings.get(claim.id, Finding())
         said = verdict(p_for.get(claim.id), p_against.get(claim.id), alpha) if claim.id in findings else NOT_RUN
-        note = found.note if claim.id in findings else f"lacks {', '.join(lacks[claim.id])}"
+        note = found.note if claim.id in findings else reasons[claim.id]
         rows.append(
             {"id": claim.id, "source": claim.source, "place": claim.place, "claim": claim.claim}
             | {"family": claim.family, "measure": claim.measure, "rule": claim.rule, "verdict": said}
