@@ -7,16 +7,21 @@ import sys
 from snakemake.utils import min_version
 
 from snakedvc.planning.snake import RULES, open_stages
-from tokenspectrum.cli.ended import say_what_was_made
 from tokenspectrum.cli.failures import lines
-from tokenspectrum.cli.jobs import needs
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.root import load_params
-from tokenspectrum.results.discover import results
-from tokenspectrum.results.dvcfile import check_stages
-from tokenspectrum.results.lacking import refused
-from tokenspectrum.results.report import FOLDER, write_report
-from tokenspectrum.systems.fit import unfit
+
+# The results' declarations are read by these imports.  A mistake in one is a line.
+try:
+    from tokenspectrum.cli.ended import say_what_was_made
+    from tokenspectrum.cli.jobs import needs
+    from tokenspectrum.params.root import load_params
+    from tokenspectrum.results.discover import results
+    from tokenspectrum.results.dvcfile import check_stages
+    from tokenspectrum.results.lacking import refused
+    from tokenspectrum.results.report import FOLDER, write_report
+    from tokenspectrum.systems.fit import unfit
+except UserError as e:
+    sys.exit(lines(str(e)))
 
 min_version("9.0")
 

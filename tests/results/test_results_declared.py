@@ -124,8 +124,8 @@ def test_what_params_lack_is_one_line_that_names_it():
 
 
 def test_an_unknown_source_is_refused():
-    with pytest.raises(ValueError, match=r"reads \['nonesuch'\]"):
-        small(reads=("nonesuch",))
+    with pytest.raises(ValueError, match="reads: nonesuch is none, responses is a table of rollouts and tokenlog"):
+        small(reads=("responses", "nonesuch"))
 
 
 @pytest.mark.parametrize("drawn", ["figure", "page"])
@@ -248,6 +248,24 @@ def test_a_new_result_is_one_folder_and_one_command(tmp_path, monkeypatch):
     rows = (root / "results/fractiles.csv").read_text().splitlines()
     assert rows[0] == "base,layer,tokens,quantile,preset,policy"
     assert [row.split(",")[:3] for row in rows[1:]] == [[b, layer, "78"] for b in "123" for layer in "13"]
+
+    # A mistake in the result's own files is a line that names the file.
+    query, declared = (root / CODE / "fractiles" / name for name in ("query.sql", "__init__.py"))
+    kept = query.read_text()
+    query.write_text(kept.replace("entropy_norm", "entropy_nrm"))
+    typo = run(*made.cmd.split(), check=False).stderr
+    assert typo.startswith(f'error: {CODE}fractiles/query.sql: Binder Error: Referenced column "entropy_nrm" not found')
+    assert "run the stage" not in typo
+    query.write_text(kept)
+    kept = declared.read_text()
+    declared.write_text(kept.replace('reads=("attention",)', 'reads=("responses",)'))
+    for words in (("spectrum", "preset"), ("snakemake", "--profile", "local", "-n")):
+        wrong = run(*words, check=False)
+        assert wrong.returncode == 1
+        line = wrong.stderr.splitlines()[-1]
+        assert re.match(f"error: {CODE}fractiles/__init__.py:[0-9]+: reads: responses is a table of rollouts", line)
+        assert "Traceback" not in wrong.stderr
+    declared.write_text(kept)
 
     # An option of one layer leaves `layers` out, and refuses it by name.
     sets = [

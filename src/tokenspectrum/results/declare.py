@@ -46,6 +46,12 @@ def nothing(params: Any) -> Iterator[str]:
     yield from ()
 
 
+def _no_source(name: str) -> str:
+    """What is wrong with a name in `reads`."""
+    of = [source for source, there in SOURCES.items() if name in there.tables]
+    return f"{name} is a table of {' and '.join(of)}" if of else f"{name} is none"
+
+
 @dataclass(frozen=True)
 class Result:
     """One table or figure.
@@ -101,9 +107,9 @@ class Result:
 
     def __post_init__(self) -> None:
         if unknown := set(self.reads) - set(SOURCES):
-            raise ValueError(f"{self.package}: reads {sorted(unknown)}; there are {sorted(SOURCES)}")
+            raise ValueError(f"reads: {', '.join(map(_no_source, sorted(unknown)))}; there are {', '.join(SOURCES)}")
         if self.query and (self.figure or self.page):
-            raise ValueError(f"{self.package}: a figure or a page is drawn by result.py: leave `query` out")
+            raise ValueError("a figure or a page is drawn by result.py: leave `query` out")
 
     @property
     def written(self) -> tuple[Column, ...]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+# What a query is refused for whatever the files hold.
+_OF_THE_QUERY = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.SyntaxException)
+
 
 @dataclass(frozen=True)
 class Tables:
@@ -60,21 +63,21 @@ class Tables:
         run first, `values` are the query's `$parameters`.  Name files by literals.  One thread, so that sums keep
         their order.
         """
-        return self.ask(query_text(sql, self.package), of=of, macros=macros, **values)
+        with self._asked(query_text(sql, self.package), of, macros, values, self._path(sql)) as answer:
+            return _rows(answer)
 
     def ask(
         self, text: str, *, of: Sequence[str] | None = None, macros: Sequence[str] = (), **values: Any
     ) -> list[dict[str, Any]]:
         """The same for the text of a query."""
-        with self._asked(text, of, macros, values) as answer:
-            columns = [column[0] for column in answer.description]
-            return [dict(zip(columns, row, strict=True)) for row in answer.fetchall()]
+        with self._asked(text, of, macros, values, f"a query of {self.package}") as answer:
+            return _rows(answer)
 
     def arrays(
         self, sql: str, *, of: Sequence[str] | None = None, macros: Sequence[str] = (), **values: Any
     ) -> "dict[str, np.ndarray]":
         """The columns of `query`'s answer, for answers of a row a token: numbers in a few bytes each."""
-        with self._asked(query_text(sql, self.package), of, macros, values) as answer:
+        with self._asked(query_text(sql, self.package), of, macros, values, self._path(sql)) as answer:
             return cast("dict[str, np.ndarray]", answer.fetchnumpy())
 
     def over(self, sql: str, **given: "pa.Table") -> list[dict[str, Any]]:
@@ -82,13 +85,18 @@ class Tables:
         with duckdb.connect(config={"threads": 1}) as connection:
             for name, table in given.items():
                 connection.register(name, table)
-            answer = connection.execute(query_text(sql, self.package))
-            columns = [column[0] for column in answer.description]
-            return [dict(zip(columns, row, strict=True)) for row in answer.fetchall()]
+            try:
+                return _rows(connection.execute(query_text(sql, self.package)))
+            except _OF_THE_QUERY as e:
+                raise UserError(f"{self._path(sql)}: {one_line(e)}") from None
+
+    def _path(self, sql: str) -> str:
+        """Where the SQL file of the result lies."""
+        return f"src/{self.package.replace('.', '/')}/{sql}"
 
     @contextmanager
     def _asked(
-        self, text: str, of: Sequence[str] | None, macros: Sequence[str], values: Mapping[str, Any]
+        self, text: str, of: Sequence[str] | None, macros: Sequence[str], values: Mapping[str, Any], where: str
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         files: dict[str, list[str]] = {}
         for source in self.roots if of is None else of:
@@ -100,11 +108,20 @@ class Tables:
                     connection.execute(view_sql(table, names))
                 for name in macros:
                     connection.execute(query_text(name))
-                yield connection.execute(text, values)
+                try:
+                    answer = connection.execute(text, values)
+                except _OF_THE_QUERY as e:
+                    raise UserError(f"{where}: {one_line(e)}") from None
+                yield answer
             except duckdb.Error as e:
                 raise UserError(
                     f"table {' and '.join(files)}: {one_line(e)}; run the stage that makes it again"
                 ) from None
+
+
+def _rows(answer: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    columns = [column[0] for column in answer.description]
+    return [dict(zip(columns, row, strict=True)) for row in answer.fetchall()]
 
 
 def _listed(place: Place) -> Iterator[tuple[str, str]]:
