@@ -34,7 +34,10 @@ except UserError as e:
 # A result that these params lack something for is left out, and refused if it is asked for by name.
 missing = refused(results(), params)
 made = {name: result for name, result in results().items() if name not in missing}
-reported = write_report(made, params) if workflow.is_main_process else {}
+try:
+    reported = write_report(made, params) if workflow.is_main_process else {}
+except UserError as e:
+    sys.exit(lines(str(e)))
 stages = open_stages(workflow, needs, missing, say_what_was_made, reported)
 
 

@@ -1,5 +1,6 @@
 """Snakemake's report of results: made by Snakemake itself, opened from a folder by a browser without a network."""
 
+import errno
 import shutil
 import subprocess
 import sys
@@ -7,12 +8,15 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from docutils import nodes
+from docutils.core import publish_doctree
 from matplotlib.figure import Figure
 
 from tokenspectrum.cli.preset import choose
+from tokenspectrum.errors import UserError
 from tokenspectrum.params.root import load_params
 from tokenspectrum.results.discover import results
-from tokenspectrum.results.report import QUESTION, write_report
+from tokenspectrum.results.report import QUESTION, caption, write_report
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = (
@@ -62,6 +66,23 @@ def test_a_damaged_figure_has_no_caption(home, monkeypatch, tmp_path):
     Path("results/layers.png").write_bytes(b"\x89PNG, cut")
     marks = write_report(results(), load_params(), tmp_path)
     assert "The figure:" not in Path(marks["results/layers.png"]["caption"]).read_text()
+
+
+@pytest.mark.parametrize("name", results())
+def test_a_caption_is_sound_rst_and_keeps_its_bars(name):
+    result = results()[name]
+    text = caption(result, Path(f"results/{name}.csv")).removeprefix("{% raw %}").replace("{% endraw %}", "")
+    page = publish_doctree(text, settings_overrides={"report_level": 1, "halt_level": 5, "warning_stream": False})
+    assert not [message.astext() for message in page.findall(nodes.system_message)]
+    assert page.astext().count("|") == text.count("|")
+
+
+def test_a_full_disk_is_a_line(home, monkeypatch):
+    monkeypatch.chdir(home)
+    made = results()
+    monkeypatch.setattr(Path, "write_text", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "no space")))
+    with pytest.raises(UserError, match=r"landing.rst: the disk is full; free some room"):
+        write_report(made, load_params(), Path("full"))
 
 
 def test_the_report_opens_without_a_network(home, tmp_path, browser):

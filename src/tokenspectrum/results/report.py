@@ -6,12 +6,15 @@ no Snakemake.
 """
 
 import csv
+import errno
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tokenspectrum.errors import UserError
 from tokenspectrum.results.declare import Result
 from tokenspectrum.results.sources import SOURCES
 
@@ -50,7 +53,7 @@ def caption(result: Result, path: Path) -> str:
     if result.overturned:
         blocks.append(f"*What would change one's mind:* {result.overturned}")
     blocks.append(f"``{path.as_posix()}``")
-    return _raw("\n\n".join(blocks))
+    return _raw(_bars("\n\n".join(blocks)))
 
 
 def figure_caption(path: Path) -> str:
@@ -79,7 +82,7 @@ def landing(results: Mapping[str, Result], params: Any) -> str:
             blocks += [_title(results[name].title, "-"), results[name].question, _table(rows)]
     blocks.append(_title("all results", "-"))
     blocks.append(_table([["result", "question", "files"], *_index(results)]))
-    return _raw("\n\n".join(blocks))
+    return _raw(_bars("\n\n".join(blocks)))
 
 
 def _index(results: Mapping[str, Result]) -> Iterator[list[str]]:
@@ -116,6 +119,11 @@ def _count(values: Sequence[Any], one: str, many: str) -> str:
     return f"{len(values)} {one if len(values) == 1 else many}"
 
 
+def _bars(text: str) -> str:
+    """The bars of |g|^2 as signs of their own: reStructuredText reads them as a substitution, but not between ``."""
+    return re.sub(r"(`+)[^`]*\1|\|", lambda found: "\\|" if found[0] == "|" else found[0], text)
+
+
 def _raw(text: str) -> str:
     """Snakemake reads a page as a Jinja template: ours is none."""
     return "{% raw %}\n" + text.replace("{% endraw %}", "") + "\n{% endraw %}\n"
@@ -123,4 +131,9 @@ def _raw(text: str) -> str:
 
 def _write(path: Path, text: str) -> None:
     if not path.is_file() or path.read_text() != text:
-        path.write_text(text)
+        try:
+            path.write_text(text)
+        except OSError as e:
+            if e.errno != errno.ENOSPC:
+                raise
+            raise UserError(f"{path}: the disk is full; free some room (`spectrum gc`) and run again") from None
