@@ -1,5 +1,6 @@
 """The stage of claims on a small project: what is missing is named, and one replicate decides nothing."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -67,11 +68,25 @@ def test_of_one_replicate_nothing_that_needs_spread_is_decided(claims, params):
 def test_another_results_interval_of_other_width_is_refused(claims, params):
     """A claim reads 95 %: with another level of the result, only the claims on that result are not run."""
     params["analysis"]["scatter"] = {"alpha": 0.4}
+    params["gradients"]["subsets"] |= {"anchor20": {"kind": "anchor", "p": 0.3}}
     rows = claims("scatter", "support", "explorers")
     assert (rows["A6"]["verdict"], rows["A6"]["value"]) == ("not run", None)
     assert rows["A6"]["note"] == "claims read 95 % intervals; analysis.scatter.alpha is 0.4"
     assert rows["A7"]["verdict"] != "not run"
     assert "analysis.scatter.alpha is 0.4" in Path("results/claims.md").read_text()
+
+
+def test_a_method_that_was_trained_by_another_rule_is_refused(claims, params, monkeypatch):
+    """The rule is the one that its training read."""
+    claims("explorers")
+    path = Path("artifacts/small/weights/explorer20-b1/rule.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setenv("SNAKEDVC_NAMED", f"results/explorers.csv\n{path}")
+    for p, note in ((0.2, None), (0.3, "explorer20 has p = 0.3, the claim means 0.2")):
+        path.write_text(json.dumps({"kind": "explorer", "p": p, "layer": 1, "denominator": "selected"}))
+        rows = {row["id"]: row for row in make("claims", Path("artifacts/small"))}
+        assert (rows["A4"]["verdict"] == "not run") == (p != 0.2)
+        assert p == 0.2 or rows["A4"]["note"] == note
 
 
 def test_the_layer_is_an_option(claims, params):
@@ -112,7 +127,9 @@ def test_what_claims_read_of_other_results_follows_from_params():
     data = read_preset("tiny", Path(__file__).parents[2] / "presets").data
     every = asked_files("claims", data)
     assert {"results/pattern.csv", "results/scatter.csv", "results/support.csv"} <= set(every)
-    assert {Path(path).stem for path in every} <= set(results()["claims"].asks)
+    rules = {path for path in every if path.endswith("/rule.json")}
+    assert {Path(path).stem for path in set(every) - rules} <= set(results()["claims"].asks)
+    assert rules == {f"artifacts/tiny/weights/{method}-b{data['bases'][0]}/rule.json" for method in data["methods"]}
     data["tokens"]["support"] = False
     assert set(every) - set(asked_files("claims", data)) == {"results/support.csv"}
     assert asked_files("table1", data) == asked_files("train", data) == []

@@ -82,6 +82,8 @@ class Result:
     """Its SQL file, where the rows of that are the whole answer; else `compute` in result.py makes it."""
     asks: tuple[str, ...] = ()
     """Names of other results whose CSV it reads, of those that the params have what it takes for."""
+    rules: tuple[str, ...] = ()
+    """Names of methods whose resolved rule it reads, of those that are trained."""
     metrics: tuple[str, ...] = ()
     """Columns that `dvc metrics` shows, in a JSON beside the CSV, by the value of the first column."""
     figure: bool = False

@@ -50,6 +50,10 @@ def _needs(result: Result) -> Iterator[str]:
         yield about[0].lower() + about[1:].rstrip(".")
 
 
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 def page(result: Result, queries: Mapping[str, str]) -> str:
     """The page of one result; `queries` is the text of each SQL file that it uses, by path."""
     reads = [[f"`{name}`", ", ".join(f"`{t}`" for t in SOURCES[name].tables)] for name in result.reads]
@@ -75,6 +79,8 @@ def page(result: Result, queries: Mapping[str, str]) -> str:
     if result.asks:
         asked = ", ".join(f"`results/{name}.csv`" for name in result.asks)
         blocks.append(f"And, of other results, those that the params have what it takes for: {asked}.")
+    if result.rules:
+        blocks.append(f"And the rules, as trained, of those of these methods that are run: {_names(result.rules)}.")
     if others := [name for name in result.models if name != result.section]:
         blocks.append(f"Of params, beside its own options: {', '.join(f'`{name}`' for name in others)}.")
     if needs := list(_needs(result)):

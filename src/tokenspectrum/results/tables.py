@@ -3,6 +3,7 @@
 Knows folders and runs, not what the columns mean.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ class Tables:
     """`roots[source]` is where a source's folder lies; `package` is the result's, where its SQL files are.
 
     `folder` is the user's own, where the result declares one.
-    `asked` is where the CSVs of the results lie that it reads.
+    `asked` is where the CSVs of the results lie that it reads, and `ruled` where the rules of methods do.
     """
 
     roots: Mapping[str, Path]
@@ -38,6 +39,7 @@ class Tables:
     package: str
     folder: Path | None = None
     asked: Mapping[str, Path] = field(default_factory=dict)
+    ruled: Mapping[str, Path] = field(default_factory=dict)
     _files: dict[str, dict[str, list[str]]] = field(default_factory=dict, repr=False)
 
     def files(self, source: str) -> dict[str, list[str]]:
@@ -53,6 +55,10 @@ class Tables:
     def answers(self) -> dict[str, list[dict[str, Any]]]:
         """The rows of every result that it reads, by the result's name; results that the params lack are not there."""
         return {name: read_plain(path) for name, path in self.asked.items()}
+
+    def rules(self) -> dict[str, dict[str, Any]]:
+        """The resolved rule of every method that it reads the rule of, by the method's name."""
+        return {name: json.loads(path.read_text()) for name, path in self.ruled.items()}
 
     def query(
         self, sql: str, *, of: Sequence[str] | None = None, macros: Sequence[str] = (), **values: Any

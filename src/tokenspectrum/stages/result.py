@@ -3,8 +3,8 @@
     python -m tokenspectrum.stages.result tokenspectrum.results.layers.result --attention FOLDER ... --csv FILE ...
 
 The first argument is the module that holds the result's code; the result is declared in that folder.  Each source that
-it reads and each file that it makes is an option.  The CSVs of other results that it reads are those that the bridge
-names in SNAKEDVC_NAMED, a line each: not all of them can be made under all params.
+it reads and each file that it makes is an option.  The CSVs of other results that it reads, and the rules of methods,
+are those that the bridge names in SNAKEDVC_NAMED, a line each: not all of them can be made under all params.
 """
 
 import argparse
@@ -45,7 +45,16 @@ def drawn(module: ModuleType, rows: list[dict[str, Any]], given: Given) -> "Figu
 
 def asked() -> dict[str, Path]:
     """Name -> CSV of every other result that it reads, as the bridge names them."""
-    return {(path := Path(line)).stem: path for line in os.environ.get("SNAKEDVC_NAMED", "").splitlines()}
+    return {path.stem: path for path in _named() if path.suffix == ".csv"}
+
+
+def ruled() -> dict[str, Path]:
+    """Method -> rule.json of every method whose rule it reads; all base policies have the same rule but for tau."""
+    return {path.parent.name.rpartition("-b")[0]: path for path in _named() if path.name == "rule.json"}
+
+
+def _named() -> list[Path]:
+    return [Path(line) for line in os.environ.get("SNAKEDVC_NAMED", "").splitlines()]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -66,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
     args = vars(parser.parse_args(rest))
     given = read_given(result)
     roots = {source: args[source] for source in result.reads}
-    own = Tables(roots, given.wanted, result.package, args.get("folder"), asked())
+    own = Tables(roots, given.wanted, result.package, args.get("folder"), asked(), ruled())
     found = answer(result, module, own, given)
     # A row that names its own preset or policy keeps that name.
     rows = [{**row, **{k: v for k, v in given.named.items() if k not in row}} for row in found.rows]

@@ -25,7 +25,7 @@ from tokenspectrum.params.layers import Layer, resolve_layer
 from tokenspectrum.params.policy import PolicyParams
 from tokenspectrum.results.benchmarks import BenchmarkNames
 from tokenspectrum.results.claims.declared import CLAIMS
-from tokenspectrum.results.claims.meant import SECTIONS, Plain
+from tokenspectrum.results.claims.meant import NAMED, SECTIONS, Plain
 from tokenspectrum.results.declare import Column, Result
 from tokenspectrum.results.options import CollapseParams
 
@@ -71,6 +71,7 @@ RESULT = Result(
     question="Which claims hold on this policy, which fail, and which could these data not decide?",
     reads=("evaluate", "evaluate_base", "metrics"),
     asks=tuple(sorted({name for claim in CLAIMS for name in claim.results})),
+    rules=tuple(NAMED),
     columns=(
         Column("id", str, "the claim"),
         Column("source", str, "who claims it"),

@@ -1,6 +1,6 @@
 """Verdicts: tables of training runs and other results' rows in, a row a claim out."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from tokenspectrum.params.layers import resolve_layer
@@ -28,16 +28,17 @@ def compute(tables: Tables, given: Given) -> Answer:
     """Every claim, decided where what it needs is there."""
     own, answers = given.own, tables.answers()
     facts = Facts(runs(tables, given) | answers, resolve_layer(own.layer, given["policy"].num_layers))
-    reasons = {claim.id: reason(claim, given, tuple(answers)) for claim in CLAIMS}
+    rules = tables.rules()
+    reasons = {claim.id: reason(claim, given, answers, rules) for claim in CLAIMS}
     findings = {claim.id: decided(claim, facts) for claim in CLAIMS if not reasons[claim.id]}
     return Answer(settle(CLAIMS, findings, reasons, own.alpha, own.power))
 
 
-def reason(claim: Claim, given: Given, answers: tuple[str, ...]) -> str:
+def reason(claim: Claim, given: Given, answers: Collection[str], rules: Mapping[str, Row]) -> str:
     """Why the claim is not run; empty if it is."""
-    if lacks := missing(claim, given.methods, answers):
+    if lacks := missing(claim, given.methods, tuple(answers)):
         return f"lacks {', '.join(lacks)}"
-    sections = {name: given[name] for name in SECTIONS}
+    sections = {name: given[name] for name in SECTIONS} | {"rules": rules}
     sections["analysis.table1"] = given["analysis.table1"].model_dump()
     return "; ".join(differences(claim, sections, given.own.layer, given["policy"].num_layers))
 
