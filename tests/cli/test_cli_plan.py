@@ -8,7 +8,17 @@ import pyarrow as pa
 import pytest
 
 from tokenspectrum.cli.main import main
-from tokenspectrum.cli.prices import by_claim, by_result, price_table, prices, problems_of
+from tokenspectrum.cli.prices import (
+    by_claim,
+    by_result,
+    hours,
+    lacking_claims,
+    lacking_results,
+    price_table,
+    prices,
+    problems_of,
+    shown,
+)
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import PARAMS_ENV
 from tokenspectrum.params.policy import HubShape
@@ -259,6 +269,26 @@ def test_trainings_that_rows_share_are_counted_once():
     hours = [float(cell.replace(",", "")) for cell in columns["with those above"]]
     assert hours == pytest.approx([found.probe + k * found.method for k in (0, 2, 3, 3 + 1 / 3)], abs=0.51)
     assert columns["fits"] == ["yes", "yes", "no", "no"]
+
+
+def test_what_the_preset_lacks_is_named_and_fits_no_budget():
+    params = read("qwen3-8b")
+    found = prices(params, 8 * 10**9, 1500, 3600 / 32, 989.0)
+    assert {"forktemp", "lenses", "overlap", "transfer", "scaling"} <= lacking_results(params).keys()
+    lacking = lacking_claims(params)
+    assert {"A1", "A10", "A11", "A12", "A19", "F2", "F3", "F4", "F6", "N1"} <= lacking.keys()
+    assert lacking["A10"] == "methods in run_gradients.methods"
+    assert lacking_claims(read("evidence")).keys() == {"A19", "F6"}
+    table = price_table(found, by_claim(params), "claim", 10**9, lacking)
+    columns = {c.header: list(c.cells) for c in table.columns}
+    fits = dict(zip(columns["claim"], columns["fits"], strict=True))
+    assert {claim for claim, cell in fits.items() if cell == "yes"} == fits.keys() - lacking.keys()
+    assert [c for c in columns["claim"] if c in ("A1", "A2", "A10", "A11")] == ["A1", "A2", "A10", "A11"]
+
+
+def test_short_times_are_minutes_and_further_runs_are_no_methods():
+    assert [hours(value) for value in (0, 0.2, 0.995, 1, 1234.4)] == ["0", "12 min", "60 min", "1", "1,234"]
+    assert shown(["a", "b", "c", "full-s3", "full-s4"]) == "3: a, b, c, ... and 2 further runs"
 
 
 def test_every_result_and_claim_is_priced_by_the_methods_that_it_reads():

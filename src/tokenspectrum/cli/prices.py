@@ -1,9 +1,11 @@
 """The part of `spectrum plan` that prices results and claims, so that what fits a budget can be chosen.
 
 A result costs the trainings that it reads, and their evaluation.  Trainings are shared: the column `with those above`
-counts each once.  Other modules do the arithmetic.
+counts each once.  What the params cannot make is named by what it lacks, and fits no budget.  Other modules do the
+arithmetic.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,7 @@ from tokenspectrum.params.root import Params
 from tokenspectrum.results.claims.declared import CLAIMS
 from tokenspectrum.results.declare import Result
 from tokenspectrum.results.discover import results
+from tokenspectrum.results.lacking import lacks
 from tokenspectrum.results.sources import SOURCES
 from tokenspectrum.systems.price import PUBLISHED, Speed, evaluation_hours, probe_hours, step_hours
 
@@ -76,9 +79,33 @@ def prices(params: Params, weights: int, response: int, step_seconds: float | No
     return Prices(own, own * n, probe * len(params.bases), "GPU", how)
 
 
-def price_table(found: Prices, needs: Mapping[str, Sequence[str]], title: str, budget: float | None) -> Table:
-    """A row a result or claim, the cheapest first: what it takes alone, and with all rows above it."""
-    each = f"a run {found.run:,.0f}, a method {found.method:,.0f} on all replicates"
+def hours(value: float) -> str:
+    """Hours as text; below one, minutes."""
+    return f"{value * 60:.0f} min" if 0 < value < 1 else f"{value:,.0f}"
+
+
+def _is_extra(run: str) -> bool:
+    return "-s" in run
+
+
+def _by_number(name: str) -> list[str | int]:
+    """A key that puts A2 before A10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def price_table(
+    found: Prices,
+    needs: Mapping[str, Sequence[str]],
+    title: str,
+    budget: float | None,
+    lacking: Mapping[str, str] | None = None,
+) -> Table:
+    """A row a result or claim, the cheapest first: what it takes alone, and with all rows above it.
+
+    Last come those that `lacking` names, with what they lack in the place of a price.
+    """
+    lacking = lacking or {}
+    each = f"a run {hours(found.run)}, a method {hours(found.method)} on all replicates"
     head = f"{found.unit}-hours by {title}, {each}; {found.how}"
     table = Table(title=head, title_justify="left")
     for name in (title, "methods", "alone", "with those above", *(["fits"] if budget is not None else [])):
@@ -86,21 +113,32 @@ def price_table(found: Prices, needs: Mapping[str, Sequence[str]], title: str, b
     there: set[str] = set()
 
     def cost(methods: Iterable[str]) -> float:
-        return found.probe + sum(found.run if "-s" in method else found.method for method in methods)
+        return found.probe + sum(found.run if _is_extra(method) else found.method for method in methods)
 
-    for name, methods in sorted(needs.items(), key=lambda item: (len(item[1]), item[0])):
+    def place(name: str) -> tuple[bool, float, list[str | int]]:
+        return (name in lacking, 0.0 if name in lacking else cost(needs[name]), _by_number(name))
+
+    for name in sorted(needs, key=place):
+        methods = needs[name]
+        if name in lacking:
+            table.add_row(name, f"lacks {lacking[name]}", "", "", *([""] if budget is not None else []))
+            continue
         there |= set(methods)
         together = cost(there)
-        cells = [name, shown(methods), f"{cost(methods):,.0f}", f"{together:,.0f}"]
+        cells = [name, shown(methods), hours(cost(methods)), hours(together)]
         table.add_row(*cells, *(["yes" if together <= budget else "no"] if budget is not None else []))
     return table
 
 
 def shown(methods: Sequence[str]) -> str:
-    """The methods, or how many they are."""
+    """The methods, or how many they are, and how many further runs."""
     if not methods:
         return "none: the probe alone"
-    return ", ".join(methods) if len(methods) <= 4 else f"{len(methods)}: {', '.join(methods[:3])}, ..."
+    if len(methods) <= 4:
+        return ", ".join(methods)
+    own = [method for method in methods if not _is_extra(method)]
+    further = len(methods) - len(own)
+    return f"{len(own)}: {', '.join(own[:3])}, ...{f' and {further} further runs' if further else ''}"
 
 
 def by_result(params: Params) -> dict[str, tuple[str, ...]]:
@@ -121,10 +159,36 @@ def by_claim(params: Params) -> dict[str, tuple[str, ...]]:
     return {claim.id: needed(claim.methods, claim.results) for claim in CLAIMS if set(claim.results) <= of.keys()}
 
 
+def lacking_results(params: Params) -> dict[str, str]:
+    """Result -> what the params lack for it, of those that cannot be made."""
+    found = {name: "; ".join(lacks(result, params)) for name, result in results().items()}
+    return {name: why for name, why in found.items() if why}
+
+
+def lacking_claims(params: Params) -> dict[str, str]:
+    """Claim -> the methods and results that the params lack for it, of those that cannot be decided.
+
+    A claim on gradients over the steps of a run needs `run_gradients.methods`; the results are made without.
+    """
+    without, found = lacking_results(params), {}
+    for claim in CLAIMS:
+        lines = [f"method {method}" for method in claim.methods if method not in params.methods]
+        lines += [f"results/{name}: {without[name]}" for name in claim.results if name in without]
+        over_steps = [name for name in claim.results if "run_gradients" in results()[name].reads]
+        if over_steps and not params.run_gradients.methods:
+            lines.append("methods in run_gradients.methods")
+        if lines:
+            found[claim.id] = "; ".join(lines)
+    return found
+
+
 def tables(params: Params, weights: int, response: int, args: Any) -> list[Table]:
     """Both tables; none where nothing can be priced."""
     found = prices(params, weights, response, args.step_seconds, args.gpu_tflops)
     if found is None:
         return []
-    both = (("result", by_result(params)), ("claim", by_claim(params)))
-    return [price_table(found, needs, title, args.gpu_hours) for title, needs in both]
+    both = (
+        ("result", by_result(params), lacking_results(params)),
+        ("claim", by_claim(params), lacking_claims(params)),
+    )
+    return [price_table(found, needs, title, args.gpu_hours, lacking) for title, needs, lacking in both]
