@@ -203,6 +203,19 @@ def test_random_masks_err_as_the_token_gradients_say(model, answers, each):
     assert of_chosen_prompts([one.prompt_id for one in answers], 1, "sparse", 1, 0) in ([0, 1], [2, 3])
 
 
+def test_without_an_advantage_masks_and_subsets_are_of_zero_gradients(model, answers, each):
+    params = SparseParams(prompts=9, p=(0.3, 0.7), draws=2, signs=2)
+    some, none = (sparse_columns(model, answers, np.full(4, a), params, 1, 0, 2) for a in (1.0, 0.0))
+    assert {name: none[name] for name in ("estimator", "p", "draw", "tokens", "batch")} == {
+        name: some[name] for name in ("estimator", "p", "draw", "tokens", "batch")
+    }
+    assert set(none["error"]) == set(none["cosine"]) == {None}
+    batch = Batch(answers, [0.0] * 4, [False] * 4)
+    found = measure_update(model, batch, [Subset("half", None, (torch.arange(len(each)) % 2).float())], [(0, 1)], 2)
+    assert found.own_S == [0.0, 0.0]
+    assert found.subset_columns()["proj_ratio"] == [None] * 4
+
+
 def test_a_step_against_the_gradient_changes_the_loss_as_it_says(model, answers, each):
     """<g, g> is the slope of the loss along g: a small step down g, measured."""
     batch = Batch(answers, [1.0, -0.5, 0.25, -1.5], [True, False, True, False])

@@ -56,6 +56,9 @@ def sparse_columns(
     square = dot(whole, whole)
     found: list[dict[str, Any]] = []
     draws, few = list(_draws(chosen, lengths, params, seed, step)), at_once(model)
+    if not advantage_T.any():  # then every draw's gradient is 0
+        found = [row for draw in draws for row in _measured(draw, 0.0, 0.0, 0.0)]
+        return {name: [row[name] for row in found] for name in found[0]}
     for first in range(0, len(draws), few):
         some = draws[first : first + few]
         coefficient_KT = np.stack([-advantage_T * draw.value_T / n for draw in some])

@@ -143,9 +143,11 @@ def measure_update(
         # Subsets share a forward pass as far as memory goes.  Of a large policy, g and one subset's gradient are held.
         some = distinct[first : first + few]
         rows = torch.from_numpy(-advantage_N * np.stack(some) / n).float()
-        gradients = pulls(model, responses, rows, micro_batch, share_prompts)
-        squares = [dot(gradient, gradient) for gradient in gradients]
-        del gradients
+        squares = [0.0] * len(some)
+        if bool(rows.any()):  # zeros of a large policy are slow to add up too
+            gradients = pulls(model, responses, rows, micro_batch, share_prompts)
+            squares = [dot(gradient, gradient) for gradient in gradients]
+            del gradients
         own |= zip([weight_N.tobytes() for weight_N in some], squares, strict=True)
         report(2 * count + (first + len(some)) * count // len(distinct))
     own_S += [own[weight_N.tobytes()] for weight_N in weight_SN]
