@@ -75,9 +75,8 @@ def table(rows: Sequence[Row]) -> str:
         n = f"{row['n']} {ONE.get(row['of'], row['of']) if row['n'] == 1 else row['of']}" if row["n"] else ""
         if row["n"] and row["bases"] and row["of"] != "base policies":
             n += f", {plural(row['bases'], 'base policy')}"
-        shown = with_part(row)
+        shown, interval = stated_value(row)
         seen = "; ".join(filter(None, [short(row["detectable"]), row["note"]]))
-        interval = "" if row["ci_low"] is None else f"{short(row['ci_low'])} to {short(row['ci_high'])}"
         said = f"**{row['verdict']}**" if row["verdict"] in (HOLDS, FAILS) else row["verdict"]
         body.append([row["id"], row["claim"], said, shown, interval, n, seen, row["published"] or ""])
     return markdown(header, body)
@@ -87,6 +86,11 @@ def with_part(row: Row) -> str:
     """The value behind the part that it is of; nothing where there is no value."""
     named = row["part"] and row["value"] is not None
     return f"{row['part']}: {short(row['value'])}" if named else short(row["value"])
+
+
+def stated_value(row: Row) -> tuple[str, str]:
+    """The value, with the part that it is of, and its interval; empty where there is none."""
+    return with_part(row), "" if row["ci_low"] is None else f"{short(row['ci_low'])} to {short(row['ci_high'])}"
 
 
 def rules(rows: Sequence[Row]) -> str:
