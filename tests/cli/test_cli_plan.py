@@ -305,8 +305,8 @@ def test_every_result_and_claim_is_priced_by_the_methods_that_it_reads():
 def test_a_budget_is_held_against_the_rows(monkeypatch, capsys):
     small = plan(monkeypatch, capsys, "qwen3-8b", "--response-tokens", 1500, "--gpu-hours", 1)
     large = plan(monkeypatch, capsys, "qwen3-8b", "--response-tokens", 1500, "--gpu-hours", 10**6)
-    assert " yes " not in small.partition("GPU-hours by result")[2]
-    assert " no " not in large.partition("GPU-hours by result")[2]
+    assert "│ yes " not in small.partition("GPU-hours by result")[2]
+    assert "│ no " not in large.partition("GPU-hours by result")[2]
     fast = plan(monkeypatch, capsys, "qwen3-8b", "--response-tokens", 1500, "--gpu-tflops", 2000)
     assert "2000 TFLOP/s" in fast
     assert "GPU-hours by" not in plan(monkeypatch, capsys, "tiny")
