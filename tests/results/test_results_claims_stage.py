@@ -52,6 +52,8 @@ def test_a_row_a_claim_and_what_is_missing_is_named(claims):
     assert (rows["A4"]["n"], rows["A4"]["bases"], rows["A4"]["of"]) == (2, 2, "survivors")
     page = Path("results/claims.md").read_text()
     assert page.count("| A6 |") == 2
+    assert "Hardest here: hard, of the lowest accuracy of the base policies." in page
+    assert "(must be " in rows["A6"]["part"]
     assert "synthetic stand-ins" in page
     assert "method random20" in page
 

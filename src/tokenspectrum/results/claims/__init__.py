@@ -2,7 +2,7 @@
 
 A claim is written down with its rule before a number is read (`declared.py`).  It is decided by a function of tables:
 of the accuracy of training runs by method and replicate, or of the CSV of another result.  Two p-values follow, one
-for the claim and one against it, and each is adjusted by Holm's method over the decided claims of a family.
+for the claim and one against it, and each is adjusted by Holm's method over the claims of a family that have one.
 
 - holds: the adjusted p-value for the claim is below alpha.
 - fails: the adjusted p-value against it is below alpha.
@@ -11,7 +11,9 @@ for the claim and one against it, and each is adjusted by Holm's method over the
 
 A claim of several parts holds if all of them do, and fails if one does; its numbers are those of the part that
 decides.  A verdict that needs spread is undecided with one replicate.  Where the interval is over responses or
-tokens of one base policy, it speaks of that base policy alone: `of` and `bases` say so.
+tokens of one base policy, it speaks of that base policy alone: `of` and `bases` say so.  Where another result gives
+only an interval, the p-value is that of Student's t with the same end towards the threshold.  Holm's method takes the
+claims of a family that have a p-value.  A3 and A4 take seeds for independent, though several share a base policy.
 """
 
 from collections.abc import Iterator

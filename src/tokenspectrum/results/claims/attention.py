@@ -23,7 +23,9 @@ def entropies_are_unrelated(facts: Facts) -> Finding:
                 continue
             size = (row["r"], row["ci_low"], row["ci_high"], row["responses"], "responses")
             under, over = stated(*size, UNRELATED), stated(*size, -UNRELATED)
-            parts[f"{what}, base {base}"] = every({f"below {UNRELATED}": opposite(under), f"above -{UNRELATED}": over})
+            parts[f"{what}, base {base}"] = every(
+                {f"(must be below {UNRELATED})": opposite(under), f"(must be above -{UNRELATED})": over}
+            )
     return _named(parts, facts, "scatter")
 
 

@@ -95,7 +95,10 @@ def update_is_spread(facts: Facts) -> Finding:
     if changes and min(changes) < 1:
         # A count and no test: it must move in every replicate, and one in which it never does speaks against it.
         moves = replace(moves, p_for=1.0, p_against=0.0)
-    parts = {f"band that is always above {MOST:g}": below(lowest, MOST), "replicates in which bands change rank": moves}
+    parts = {
+        f"least share of the leading band (must be below {MOST:g})": below(lowest, MOST),
+        "replicates in which bands change rank": moves,
+    }
     return _of(facts, "deciles", every(parts))
 
 

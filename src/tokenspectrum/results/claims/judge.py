@@ -198,7 +198,7 @@ def every(parts: Mapping[str, Finding]) -> Finding:
     weakest = max(parts, key=lambda name: 2.0 if (p := parts[name].p_for) is None else p)
     p_against = None if fails is None else min(1.0, len(against) * against[fails])
     shown = fails if fails is not None and p_against is not None and p_against < 1 - CONFIDENCE else weakest
-    part = ", ".join(filter(None, [str(shown), parts[shown].part]))
+    part = ", ".join(filter(None, [str(shown), parts[shown].part])).replace(", (", " (")
     return replace(parts[shown], p_for=parts[weakest].p_for, p_against=p_against, part=part)
 
 

@@ -23,8 +23,8 @@ ONE = {
 VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_RUN)
 
 
-def to_markdown(rows: Sequence[Row], given: Given) -> str:
-    """The whole page."""
+def to_markdown(rows: Sequence[Row], given: Given, hardest: str | None) -> str:
+    """The whole page; `hardest` is the benchmark that claims call so."""
     own, bases = given.own, len({replicate.base for replicate in given.replicates})
     counts = ", ".join(f"{sum(row['verdict'] == v for row in rows)} {v}" for v in VERDICTS)
     n = len(given.replicates)
@@ -32,6 +32,7 @@ def to_markdown(rows: Sequence[Row], given: Given) -> str:
         "# Claims",
         f"{plural(n, 'replicate')} on {plural(bases, 'base policy')}. Of {len(rows)} claims: {counts}.",
         *warnings(n, bases, [b.name for b in given["prompts.benchmarks"] if b.is_stand_in]),
+        *([f"Hardest here: {hardest}, of the lowest accuracy of the base policies."] if hardest else []),
         table(rows),
         "## How each is decided",
         rules(rows),
@@ -40,7 +41,7 @@ def to_markdown(rows: Sequence[Row], given: Given) -> str:
         " so it decides nothing. Otherwise it is *undecided*, and *could have seen* is the"
         " smallest distance from the threshold, in the unit of the value, that these data show with a power of"
         f" {own.power:g}. A claim of several parts holds if all do, and fails if one does; its numbers are those of the"
-        " part that decides. The interval covers 95 %, before Holm.",
+        " part that decides. The interval covers 95 %, before Holm and of the deciding part alone.",
         "A verdict speaks of this policy and of these runs. *Undecided* is no evidence that there is no effect.",
         "Sources: " + "; ".join(f"{name}: {about}" for name, about in SOURCES.items()) + ".",
     ]

@@ -7,7 +7,7 @@ from tokenspectrum.params.layers import resolve_layer
 from tokenspectrum.results.claims import attention, forking, gradients, masks, referee, soft, subsets
 from tokenspectrum.results.claims.claim import Claim
 from tokenspectrum.results.claims.declared import CLAIMS
-from tokenspectrum.results.claims.facts import Facts, of_runs
+from tokenspectrum.results.claims.facts import BASE, Facts, hardest, of_runs
 from tokenspectrum.results.claims.judge import Finding
 from tokenspectrum.results.claims.meant import SECTIONS, differences
 from tokenspectrum.results.claims.page import to_markdown
@@ -31,7 +31,8 @@ def compute(tables: Tables, given: Given) -> Answer:
     rules = tables.rules()
     reasons = {claim.id: reason(claim, given, answers, rules) for claim in CLAIMS}
     findings = {claim.id: decided(claim, facts) for claim in CLAIMS if not reasons[claim.id]}
-    return Answer(settle(CLAIMS, findings, reasons, own.alpha, own.power))
+    rows = settle(CLAIMS, findings, reasons, own.alpha, own.power)
+    return Answer(rows, hardest(facts) if facts.rows("accuracy", method=BASE) else None)
 
 
 def reason(claim: Claim, given: Given, answers: Collection[str], rules: Mapping[str, Row]) -> str:
@@ -70,4 +71,4 @@ def runs(tables: Tables, given: Given) -> dict[str, list[Row]]:
 
 def page(answer: Answer, given: Given) -> str:
     """Markdown: how many of each verdict, the claims by verdict, and what a verdict does not say."""
-    return to_markdown(answer.rows, given)
+    return to_markdown(answer.rows, given, answer.facts)
