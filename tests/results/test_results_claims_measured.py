@@ -115,8 +115,8 @@ def test_separation_survives():
     assert said("A9", dynamics(0.35, sd=None, n=1)) == "undecided"
 
 
-def overlap(mean, sd=2.0, n=3, others=40.0) -> Facts:
-    head = {"what": "overlap", "bases": n, "chance": 20.0}
+def overlap(mean, sd=2.0, n=3, others=40.0, bases=3) -> Facts:
+    head = {"what": "overlap", "bases": bases, "chance": 20.0}
     rows = [head | {"method": "base", "step": 0, "mean": others, "sd": 1.0, "n": 6}]
     rows += [
         head | {"method": "full", "step": step, "mean": m, "sd": sd, "n": n} for step, m in ((8, 95.0), (24, mean))
@@ -129,6 +129,22 @@ def test_pattern_is_kept():
     assert said("F3", overlap(25.0)) == "fails"  # above chance, below what base policies share
     assert said("F3", overlap(43.0, sd=10.0)) == "undecided"
     assert said("F3", overlap(85.0, sd=None, n=1)) == "undecided"
+    assert said("F3", overlap(85.0, bases=2)) == "undecided"  # one pair of policies has no spread
+
+
+@pytest.mark.parametrize(("bases", "n"), [(3, 3), (3, 8), (5, 5)])
+def test_a_pattern_that_is_no_more_full_s_than_another_policy_s_is_rarely_called_kept(bases, n):
+    """What policies share is itself measured on few pairs, each counted both ways round."""
+    draw, held, times = np.random.default_rng(0), 0, 400
+    head = {"what": "overlap", "bases": bases, "chance": 20.0}
+    for _ in range(times):
+        pairs, full = np.repeat(draw.normal(80, 2, bases * (bases - 1) // 2), 2), draw.normal(80, 2, n)
+        rows = [
+            head | {"method": name, "step": step, "mean": of.mean(), "sd": of.std(ddof=1), "n": len(of)}
+            for name, step, of in (("base", 0, pairs), ("full", 9, full))
+        ]
+        held += DECIDE["F3"](Facts({"overlap": rows})).p_for < 0.05
+    assert held / times < 0.05 + 2 * (0.05 * 0.95 / times) ** 0.5
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,21 @@ def test_a_stated_interval_and_a_stated_mean_give_the_p_value_of_the_values():
         assert (unknown.p_for, unknown.p_against) == (None, None)
 
 
+@pytest.mark.parametrize(("low", "high"), [(-0.1, 1.2), (0.1, 1.2), (0.9, 5.0), (-3.0, 1.1)])
+def test_a_stated_p_value_follows_its_interval_however_skewed_it_is(low, high):
+    """A bootstrap's interval may be longer on one side: what counts is whether it leaves the threshold out."""
+    assert (stated(1.0, low, high, 30, "responses").p_for <= 0.05) == (low > 0)
+    assert (stated(-1.0, -high, -low, 30, "responses").p_against <= 0.05) == (low > 0)
+    assert stated(1.0, 1.0, 2.0, 30, "responses").p_for is None
+
+
+def test_of_no_part_and_of_nan_nothing_is_known():
+    assert every({}) == some({}) == Finding(note="there is no row to decide it from")
+    sure, broken = above(X + 9, 0.0), Finding(1.0, p_for=np.nan, p_against=np.nan)
+    for parts in ({"a": sure, "b": broken}, {"b": broken, "a": sure}):
+        assert every(parts).p_for is None
+
+
 def test_welch_is_scipys():
     a, b = X, X[:9] * 2 + 3
     found = welch(*((float(v.mean()), float(v.std(ddof=1)), len(v)) for v in (a, b)), "responses")
@@ -162,9 +177,9 @@ def test_a_skewed_interval_decides_where_it_leaves_the_threshold_out(low, high):
 
 
 def test_an_end_on_the_value_itself_is_no_certainty():
-    found = stated(1.0, 1.0, 2.0, 5, "problems", 0.9)
-    assert found.p_for > 0.05
-    assert stated(1.0, 1.0, 2.0, 5, "problems", -9.0).p_for < 0.05
+    for threshold in (0.9, -9.0):
+        found = stated(1.0, 1.0, 2.0, 5, "problems", threshold)
+        assert (found.p_for, found.note) == (None, "its interval does not hold its value")
 
 
 def test_an_interval_of_no_width_is_none():

@@ -12,6 +12,8 @@ from scipy import stats
 from table1_kit import CSV, MD, accuracies, by_key, collapse, make, plant, set_scores
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.results.csvfile import read_plain, to_csv
+from tokenspectrum.results.declare import Column
 from tokenspectrum.results.numbers import number
 from tokenspectrum.results.published import published
 from tokenspectrum.results.sources import Wanted
@@ -231,6 +233,19 @@ def test_disagreements_of_the_verifiers_are_counted(artifacts, params):
 )
 def test_numbers_as_text(value, text):
     assert number(value) == text
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_number_that_is_not_finite_is_one_line_and_never_zero(value):
+    columns = (Column("run", str, "a run"), Column("cosine", float, "a cosine"))
+    with pytest.raises(UserError, match=f"^column cosine of the result is {value}, in the row of run full: "):
+        to_csv(columns, [{"run": "full", "cosine": value}])
+
+
+def test_a_plain_csv_has_names_that_python_reads_as_numbers(tmp_path):
+    path = tmp_path / "seeds.csv"
+    path.write_text("method,n,value\nnan,3,0.5\n10_20,4,2.000e-06\n")
+    assert [list(row.values()) for row in read_plain(path)] == [["nan", 3, 0.5], ["10_20", 4, 2e-6]]
 
 
 def test_the_stage_reads_only_the_sections_it_names(artifacts, params):

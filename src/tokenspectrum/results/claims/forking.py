@@ -7,6 +7,7 @@ from tokenspectrum.results.claims.judge import Finding, above, below, every, mea
 
 HALF = 0.5
 HOT, COLD = 1.5, 0.5
+FEWEST = 3  # base policies
 EQUAL = 1.0  # points of Avg within which two methods count as equal
 
 
@@ -37,10 +38,13 @@ def pattern_is_kept(facts: Facts) -> Finding:
     if not rows:
         return Finding(note="results/overlap.csv has no row of full")
     end, others = rows[-1], facts.rows("overlap", what="overlap", method=BASE)
-    size = (end["mean"], end["sd"], end["n"], "replicates")
-    parts = {"percent more than chance": mean_of(*size, end["chance"])}
+    kept = (end["mean"], end["sd"] or 0.0, end["n"])
+    parts = {"percent more than chance": mean_of(*kept, "replicates", end["chance"])}
+    # What base policies share is itself a mean over few pairs, and two policies have but one pair.
     parts["percent more than two base policies share"] = (
-        mean_of(*size, others[0]["mean"]) if others else Finding(note="one base policy has no other to be held against")
+        welch(kept, (others[0]["mean"], others[0]["sd"] or 0.0, others[0]["bases"]), "replicates")
+        if others and others[0]["bases"] >= FEWEST
+        else Finding(note=f"it takes {FEWEST} base policies to say what two of them share")
     )
     return replace(every(parts), bases=end["bases"])
 

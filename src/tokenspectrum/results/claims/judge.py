@@ -137,7 +137,7 @@ def stated(value: float, low: float | None, high: float | None, n: int, of: str,
 
     The interval is another result's, over n of `of`, and it may be skewed.  The p-value is that of Student's t with
     the same end towards the threshold, so that it is below 0.05 only where the interval leaves the threshold out.
-    Where that end lies on the value or beyond, the whole width counts.  An interval of no width is none.
+    An interval that does not hold its value decides nothing, and one of no width is none.
     """
     if low is None or high is None or n < 2:
         return Finding(value, n=n, of=of, note="its result gives no interval")
@@ -145,7 +145,9 @@ def stated(value: float, low: float | None, high: float | None, n: int, of: str,
         return Finding(value, n=n, of=of, note=f"no spread over {of}")
     quantile, side = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)), value - threshold
     reach = value - low if side > 0 else high - value
-    p = float(2 * stats.t.sf(quantile * abs(side) / (reach if reach > 0 else high - low), n - 1))
+    if reach <= 0:
+        return Finding(value, low, high, n, of, note="its interval does not hold its value")
+    p = float(2 * stats.t.sf(quantile * abs(side) / reach, n - 1))
     finding = Finding(value, low, high, n, of, spread=float((high - low) / (2 * quantile) * np.sqrt(n)))
     return _sided(finding, side, p)
 
@@ -191,8 +193,13 @@ def every(parts: Mapping[str, Finding]) -> Finding:
 
     All parts have to pass, so p_for is the largest of theirs, without adjustment.  One that fails is enough, so
     p_against is the smallest times their number, which is what Holm's method makes of the smallest.  The numbers are
-    those of the part that decides.
+    those of the part that decides.  Of no part nothing is known.
     """
+    if not parts:
+        return Finding(note="there is no row to decide it from")
+    parts = {
+        name: replace(part, p_for=_known(part.p_for), p_against=_known(part.p_against)) for name, part in parts.items()
+    }
     against = {name: part.p_against for name, part in parts.items() if part.p_against is not None}
     fails = min(against, key=lambda name: against[name], default=None)
     weakest = max(parts, key=lambda name: 2.0 if (p := parts[name].p_for) is None else p)
@@ -200,6 +207,11 @@ def every(parts: Mapping[str, Finding]) -> Finding:
     shown = fails if fails is not None and p_against is not None and p_against < 1 - CONFIDENCE else weakest
     part = ", ".join(filter(None, [str(shown), parts[shown].part])).replace(", (", " (")
     return replace(parts[shown], p_for=parts[weakest].p_for, p_against=p_against, part=part)
+
+
+def _known(p: float | None) -> float | None:
+    """A p-value; None for NaN, which every comparison passes by."""
+    return None if p is None or np.isnan(p) else p
 
 
 def some(parts: Mapping[str, Finding]) -> Finding:
