@@ -119,6 +119,13 @@ def test_old_shards_beside_a_newer_single_file_are_left_behind(tmp_path):
     assert torch.equal(load_file(new / "model.safetensors")["lm_head.weight"], loaded.lm_head.weight)
 
 
+def test_an_index_without_shards_is_one_line(tmp_path):
+    source = write_checkpoint(tmp_path / "source")
+    (source / "model.safetensors").unlink()
+    (source / "model.safetensors.index.json").write_text('{"weight_map": {}}')
+    assert "not a safetensors index" in refusal(source)
+
+
 @pytest.mark.parametrize("shard", ["../elsewhere.safetensors", "/tmp/x.safetensors", "gone.safetensors"])
 def test_shards_that_are_not_in_the_folder_are_refused(tmp_path, shard):
     source = write_checkpoint(tmp_path / "source", max_shard_size="20KB")
@@ -173,6 +180,9 @@ TEMPLATES = [
     ),
     ("{% set f = strftime_now %}{{ f('%d') }}" + CHAT_TEMPLATE, "strftime_now"),
     ("{{ ['a', 'b'] | random }}" + CHAT_TEMPLATE, "reads random"),
+    ("{{ ['ab'] | map('random') | list }}" + CHAT_TEMPLATE, "reads random"),
+    ("{% if false %}{% set strftime_now = 1 %}{% endif %}" + CLOCK, "reads strftime_now"),
+    ("{{ raise_exception }}" + CHAT_TEMPLATE, "which is another one in every process"),
     ("{{ lipsum() }}" + CHAT_TEMPLATE, "reads lipsum"),
     ("{% for m in messages %}", "fails (TemplateSyntaxError"),
     ("{{ messages[0]['content'] + 1 }}", "fails (TypeError"),

@@ -154,6 +154,9 @@ CHANGES = {
     "token_id": ("tokens", "token_id", lambda v: 10**6),
     "entropy_norm": ("attention", "entropy_norm", lambda v: v * 0.9 + 0.01),
     "visible": ("attention", "visible", lambda v: v + 1),
+    "local_mass": ("attention", "local_mass", lambda v: 1.5),
+    "distance": ("attention", "distance", lambda v: 1e6),
+    "support_95": ("attention", "support_95", lambda v: 10**6),
 }
 NAMED = {
     "text": "reward_raw",
@@ -164,6 +167,31 @@ NAMED = {
     "advantage of a token": "advantage",
     "loss of a token": "loss",
 }
+
+
+@pytest.mark.parametrize("folder", [TRAIN, f"metrics/{RUN}-s{SEED}", "prompts/train"])
+def test_a_manifest_that_is_gone(tampered, tmp_path, folder):
+    (tmp_path / "tiny" / folder / "manifest.json").unlink()
+    assert (folder, "manifest") in {
+        (f.file.relative_to(tmp_path / "tiny").as_posix(), f.field) for f in tampered().findings
+    }
+
+
+@pytest.mark.parametrize("tables", [("tokens",), ("responses", "tokens", "attention")])
+@pytest.mark.parametrize("step", [2, 4])
+def test_a_step_that_is_gone_with_its_lines_of_the_manifest(tampered, tmp_path, tables, step):
+    log = tmp_path / "tiny" / TRAIN
+    gone = [log / table / STEP.replace("step=2", f"step={step}") for table in tables]
+    for path in gone:
+        shutil.rmtree(path.parent)
+    write_manifest(log)
+    missing = {f.file for f in tampered().findings if f.field == "step"}
+    assert missing == {path for path in gone if "attention" not in path.parts}
+
+
+def test_another_token_is_told_by_the_text(tampered):
+    report = tampered(f"{TRAIN}/tokens/{STEP}", "token_id", 1, lambda v: v - 1 if v > 1 else v + 1)
+    assert "text" in {finding.field for finding in report.findings if "responses" in finding.file.parts}
 
 
 @pytest.mark.parametrize("what", CHANGES)

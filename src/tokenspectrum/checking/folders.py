@@ -34,6 +34,17 @@ def check_folder(root: Path, report: Report) -> bool:
     return True
 
 
+def check_unlisted(root: Path, report: Report) -> None:
+    """Tables below `root` whose manifest is gone: nothing would say that they are whole."""
+    said: set[Path] = set()
+    for path in sorted(root.rglob("*.parquet")):
+        table = next((part for part in path.parts if part.startswith(("run=", "step="))), None)
+        folder = path.parents[len(path.parts) - path.parts.index(table)] if table else path.parent
+        if folder not in said and not any((above / MANIFEST).exists() for above in path.parents):
+            said.add(folder)
+            report.wrong(folder, None, "manifest", "there is none; delete the folder and run its stage again")
+
+
 def _check_parquet(path: Path, rows: int, report: Report) -> None:
     try:
         file = pq.ParquetFile(path)

@@ -10,11 +10,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tokenspectrum.checking.folders import check_folder
+from tokenspectrum.checking.folders import check_folder, check_unlisted
 from tokenspectrum.checking.found import Report
 from tokenspectrum.checking.means import check_means
 from tokenspectrum.checking.responses import check_responses, check_scores
+from tokenspectrum.checking.steps import check_steps
 from tokenspectrum.checking.sums import check_sums
+from tokenspectrum.checking.texts import check_texts
 from tokenspectrum.checking.tokens import check_attention, check_losses, check_tokens
 from tokenspectrum.checking.updates import check_shares, check_updates
 from tokenspectrum.checking.weights import check_probe, check_weights, numbered_types
@@ -39,6 +41,7 @@ class Checked:
         self.root, self.params, self.report = root, params, Report()
         self._prompts = self._questions("prompts/train")
         self._benchmarks = self._questions("prompts/benchmarks")
+        self._base_of = {replicate.seed: replicate.base for replicate in params.replicates}
         self._types = None
         self._vocabulary = 2**31
         # All base policies of a preset have one tokenizer.
@@ -52,6 +55,7 @@ class Checked:
         """Every folder with a manifest, the base policy, and every run that params name."""
         for manifest in sorted(self.root.rglob(MANIFEST)):
             check_folder(manifest.parent, self.report)
+        check_unlisted(self.root, self.report)
         for base in self.params.bases:
             self._base(base)
         self._scores(self.root / "evaluate_base", (f"s{seed}" for seed in self.params.seeds))
@@ -65,6 +69,7 @@ class Checked:
         for name in (*weights, *(f"{top}/{s}" for top in ("train", "metrics", "evaluate") for s in seeds)):
             for manifest in sorted((self.root / name).rglob(MANIFEST)):
                 check_folder(manifest.parent, self.report)
+            check_unlisted(self.root / name, self.report)
         self._run(method)
 
     def _read(self, path: Path, table: str) -> pa.Table | None:
@@ -150,6 +155,8 @@ class Checked:
                         cosine = json.loads(row["realised"][0].as_py()).get("cosine")
                         seen = Seen(row["reward"][0].as_py(), row["length"][0].as_py(), cosine)
                         memory = rule.after(memory, seen)
+            tables = ("responses",) if self.params.train.token_log.tokens == "none" else ("responses", "tokens")
+            check_steps(log, metrics, method, seed, tables, self.report)
             check_sums(log, metrics, method, seed, self.report)
         self._scores(self.root / "evaluate", (f"{method}-s{seed}" for seed in self.params.seeds))
 
@@ -181,6 +188,8 @@ class Checked:
         if "tokens" not in found:
             return
         tokens, responses = found["tokens"], found["responses"]
+        path = step_path(log, "responses", method, seed, step)
+        check_texts(path, tokens, responses, self.root / f"policy/{self._base_of[seed]}", self.report)
         path = step_path(log, "attention", method, seed, step)
         if (attention := self._read(path, "attention")) is not None:
             check_attention(path, attention, tokens, responses, self.report)

@@ -70,5 +70,13 @@ def check_attention(path: Path, table: pa.Table, tokens: pa.Table, responses: pa
     raw = _column(table, "entropy_raw")
     report.within("attention", path, "entropy_raw", raw, -SLACK, most + 1e-4)
     report.within("attention", path, "entropy_norm", _column(table, "entropy_norm"), -SLACK, 1 + 1e-4)
+    report.within("attention", path, "local_mass", _column(table, "local_mass"), -SLACK, 1 + SLACK)
+    report.within("attention", path, "distance", _column(table, "distance"), -SLACK, np.maximum(visible, 1) + SLACK)
+    least = np.zeros(table.num_rows)
+    for name in ("support_50", "support_80", "support_90", "support_95"):
+        support = _column(table, name).astype(float)
+        support = np.where(np.isnan(support), least, support)  # not every row has these
+        report.within("attention", path, name, support, least, visible)
+        least = support
     norm = np.divide(raw, most, out=np.zeros_like(raw), where=visible > 1)
     report.same("attention", path, "entropy_norm", _column(table, "entropy_norm"), norm, 1e-4)

@@ -68,7 +68,7 @@ def weight_files(folder: Path) -> list[Path]:
     else:
         try:
             names = sorted(set(read_object(index)["weight_map"].values()))
-            if not all(isinstance(name, str) for name in names):
+            if not names or not all(isinstance(name, str) for name in names):
                 raise TypeError("a shard without a name")
         except (KeyError, AttributeError, TypeError):
             raise UserError(f"{index}: not a safetensors index; fetch the checkpoint again") from None

@@ -3,6 +3,8 @@
 Knows tokenizers by their interface alone.
 """
 
+import re
+
 from jinja2 import TemplateSyntaxError, nodes
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import _compile_jinja_template
@@ -20,9 +22,14 @@ def _changing(template: str) -> str | None:
     tree = _compile_jinja_template(template).environment.parse(template)
     set_here = {name.name for name in tree.find_all(nodes.Name) if name.ctx in ("store", "param")}
     for name in tree.find_all(nodes.Name):
+        # The library gives every template this one, so that what a branch sets may not be what is read.
+        if name.name == "strftime_now" and name.ctx == "load":
+            return name.name
         if name.name == "lipsum" or (name.name in _CLOCKS and name.name not in set_here):
             return name.name
     filters = {node.name for node in tree.find_all(nodes.Filter)}
+    # map('random') names its filter in a text.
+    filters |= {node.value for found in tree.find_all(nodes.Filter) for node in found.find_all(nodes.Const)}
     return next((name for name in _CHANCE if name in filters), None)
 
 
@@ -48,5 +55,7 @@ def check_template(tokenizer: PreTrainedTokenizerBase, where: str) -> None:
         raise UserError(
             f"{where}: the chat template{line} fails ({type(e).__name__}: {reason:.160}); {help_}"
         ) from None
+    if re.search(r" at 0x[0-9a-f]+>", text) is not None:
+        raise UserError(f"{where}: the chat template writes an address, which is another one in every process; {help_}")
     if _PROBE not in text:
         raise UserError(f"{where}: the chat template leaves out what the user says; {help_}")
