@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tokenspectrum.results.claims import published
+from tokenspectrum.results import kept_claims as published
 from tokenspectrum.results.claims.declared import CLAIMS
 from tokenspectrum.results.csvfile import read_plain
 
@@ -19,7 +19,7 @@ def _root(monkeypatch):
 
 def test_the_pages_hold_what_the_csv_gives():
     for path, text in published.pages().items():
-        assert path.read_text() == text, f"{path}: run `python -m tokenspectrum.results.claims.published`"
+        assert path.read_text() == text, f"{path}: run `python -m tokenspectrum.results.kept_claims`"
 
 
 def test_the_counts_in_words_are_those_of_the_csv():

@@ -54,6 +54,7 @@ def sparse_columns(
     n = len(advantage_T)
     (whole,) = pulls(model, chosen, torch.from_numpy(-advantage_T / n).float()[None], micro_batch, share_prompts)
     square = dot(whole, whole)
+    whole = [part.to(model.dtype) for part in whole]  # it is held throughout: half the memory
     found: list[dict[str, Any]] = []
     draws, few = list(_draws(chosen, lengths, params, seed, step)), at_once(model)
     if not advantage_T.any():  # then every draw's gradient is 0

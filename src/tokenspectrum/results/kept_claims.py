@@ -1,6 +1,6 @@
 """The claims tables of README and docs/evidence.md, written from the kept CSV of the run that they tell of.
 
-    python -m tokenspectrum.results.claims.published
+    python -m tokenspectrum.results.kept_claims
 
 A page keeps its words: only its tables are written, each found by its first line.  Reads no run and judges nothing.
 """
