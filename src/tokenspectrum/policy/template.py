@@ -34,7 +34,7 @@ def _changing(template: str) -> str | None:
 
 
 def check_template(tokenizer: PreTrainedTokenizerBase, where: str) -> None:
-    """A UserError that starts with `where` for a template that does not parse, reads a clock, or loses the problem."""
+    """A UserError that starts with `where` for a template that does not parse, changes by itself, or loses the problem."""
     help_ = "give another in policy.chat_template"
     try:
         template = tokenizer.get_chat_template()
@@ -43,9 +43,8 @@ def check_template(tokenizer: PreTrainedTokenizerBase, where: str) -> None:
                 f"{where}: the chat template reads {name}, so that the same params would give other prompts another "
                 f"day; {help_}, with the date written out"
             )
-        text = tokenizer.apply_chat_template(
-            [{"role": "user", "content": _PROBE}], add_generation_prompt=True, tokenize=False
-        )
+        asked = [{"role": "user", "content": _PROBE}]
+        text = str(tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False))
     except UserError:
         raise
     # A template is somebody else's program, so it may raise any error.
