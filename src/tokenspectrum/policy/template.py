@@ -34,7 +34,7 @@ def _changing(template: str) -> str | None:
 
 
 def check_template(tokenizer: PreTrainedTokenizerBase, where: str) -> None:
-    """A UserError that starts with `where` for a template that does not parse, changes by itself, or loses the problem."""
+    """A UserError that starts with `where`: the template does not parse, changes by itself, or loses the problem."""
     help_ = "give another in policy.chat_template"
     try:
         template = tokenizer.get_chat_template()
