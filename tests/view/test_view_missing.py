@@ -131,6 +131,12 @@ def test_a_port_that_is_taken_is_one_line_and_the_usual_one_gives_way():
             assert other.getsockname()[1] not in (0, port)
 
 
+@pytest.mark.parametrize("port", [-1, 65536, 10**12])
+def test_a_number_that_is_no_port_is_one_line(port):
+    with pytest.raises(UserError, match=rf"view: port {port} cannot be used \(a port is 0 to 65535\)"):
+        listen(port, 8765)
+
+
 def test_the_page_can_be_bundled_without_an_import_left():
     code = script()
     assert not re.search(r"^\s*(import|export)\b", code, re.MULTILINE)

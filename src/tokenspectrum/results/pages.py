@@ -54,6 +54,18 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
+def _how_to_read(queries: Mapping[str, str]) -> str:
+    """What a reader who copies a query into `spectrum sql` has to know."""
+    said = (
+        "A query below sees the tables of the stages under *Reads*, and of no other. Under `spectrum sql` a table of"
+        " the same name holds every run, seed and step: narrow it to those that you mean, such as `WHERE run = 'base'`"
+        " for the probe of a base policy."
+    )
+    if any("$" in text for text in queries.values()):
+        said += " Each `$name` is a value that the result puts in, most often its option of that name: write the value."
+    return said
+
+
 def page(result: Result, queries: Mapping[str, str]) -> str:
     """The page of one result; `queries` is the text of each SQL file that it uses, by path."""
     reads = [[f"`{name}`", ", ".join(f"`{t}`" for t in SOURCES[name].tables)] for name in result.reads]
@@ -90,6 +102,8 @@ def page(result: Result, queries: Mapping[str, str]) -> str:
         blocks += [f"## Options: `{result.section}`", _table(["option", "default", ""], rows)]
     columns = [[f"`{c.name}`", c.kind.__name__, c.about] for c in result.written]
     blocks += ["## Columns", _table(["column", "type", ""], columns)]
+    if queries:
+        blocks += ["## Queries", _how_to_read(queries)]
     for path, text in queries.items():
         blocks += [f"## `{path}`", f"```sql\n{text.strip()}\n```"]
     return "\n\n".join(blocks) + "\n"

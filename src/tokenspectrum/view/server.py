@@ -37,12 +37,10 @@ def listen(port: int | None, preferred: int) -> socket.socket:
             found.bind(("127.0.0.1", attempt))
             found.listen(64)
             return found
-        except OSError as e:
+        except (OSError, OverflowError) as e:  # a number past 65535 is an overflow
             found.close()
-            problem = e
-    raise UserError(
-        f"view: port {port} cannot be used ({problem.strerror}); give another by --port, or 0 for any free one"
-    )
+            problem = e.strerror if isinstance(e, OSError) else "a port is 0 to 65535"
+    raise UserError(f"view: port {port} cannot be used ({problem}); give another by --port, or 0 for any free one")
 
 
 def make_app(store: Store, token: str, port: int) -> Guard:
