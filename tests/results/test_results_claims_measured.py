@@ -101,9 +101,9 @@ def test_error_is_predicted(ratio, noise, batches, verdict):
 
 def dynamics(end, sd=0.01, n=3) -> Facts:
     rows = [
-        {"method": "full", "score": score, "group": "gap", "step": step, "mean": mean, "sd": sd, "n": n, "bases": n}
+        {"method": "full", "score": score, "group": "kept", "step": step, "mean": mean, "sd": sd, "n": n, "bases": n}
         for score in ("entropy_norm", "entropy_raw", "entropy_topk", "entropy_fixed")
-        for step, mean in ((1, 0.4), (40, end))
+        for step, mean in ((1, 0.2), (40, end - 0.2))
     ]
     return Facts({"dynamics": rows})
 

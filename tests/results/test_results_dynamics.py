@@ -49,15 +49,20 @@ def test_groups_against_plain_loops(artifacts, params, options):
     rows = make(artifacts, params, **options)
     wanted = {k: v for k, v in options.items() if k != "layer"}
     assert {row["score"] for row in rows} == set(SCORES) - {"entropy_fixed"}  # of which the fixture has none
-    assert len(rows) == 2 * 3 * STEPS * 4
+    assert len(rows) == 2 * 3 * STEPS * 5
+
+    def gaps(of, score):
+        return np.array(
+            [np.mean([t[score] for t in g["explorer"]]) - np.mean([t[score] for t in g["anchor"]]) for g in of]
+        )
+
     for row in rows:
         of = [by_loops(artifacts, row["method"], seed, row["step"], layer, **wanted) for seed in SEEDS]
-        if row["group"] == "gap":
-            values = [
-                np.mean([t[row["score"]] for t in groups["explorer"]])
-                - np.mean([t[row["score"]] for t in groups["anchor"]])
-                for groups in of
-            ]
+        if row["group"] in ("gap", "kept"):
+            values = gaps(of, row["score"])
+            if row["group"] == "kept":
+                first = [by_loops(artifacts, row["method"], seed, 1, layer, **wanted) for seed in SEEDS]
+                values = values - gaps(first, row["score"]) / 2
             assert row["within"] == ""
         else:
             tokens = [[t[row["score"]] for t in groups[row["group"]]] for groups in of]

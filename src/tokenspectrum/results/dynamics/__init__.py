@@ -2,9 +2,11 @@
 
 At each step, the tokens of each response are ranked by a score: the first fraction p are anchors, the last explorers.
 Of each group the CSV has the mean of four entropies, normalised, raw, top-k and fixed-K, and the standard deviation
-within the group.  Beside them stands the gap: the explorers' mean less the anchors', of each replicate.  Normalised and
-raw are of every token of a step; top-k and fixed-K are of the responses whose whole rows were sampled, on the steps
-where they were.
+within the group.  Beside them stands the gap: the explorers' mean less the anchors', of each replicate.  And what is
+kept of it: the gap less half of the same replicate's at its first step, so above 0 where more than half is left.
+
+Normalised and raw are of every token of a step; top-k and fixed-K are of the responses whose whole rows were sampled,
+on the steps where they were.
 """
 
 from collections.abc import Iterator
@@ -64,7 +66,11 @@ RESULT = Result(
     columns=(
         Column("method", str, "the method"),
         Column("score", str, "which entropy: entropy_norm, entropy_raw, entropy_topk or entropy_fixed"),
-        Column("group", str, "anchor, explorer or all; gap: explorers' mean less anchors'"),
+        Column(
+            "group",
+            str,
+            "anchor, explorer or all; gap: explorers' mean less anchors'; kept: gap less half the first step's",
+        ),
         Column("step", int, "training step, from 1"),
         Column("n", int, "replicates"),
         Column("bases", int, "base policies that they train"),

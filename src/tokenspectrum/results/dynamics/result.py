@@ -43,6 +43,7 @@ def compute(tables: Tables, given: Given) -> Answer:
     rows = []
     for method in given.methods:
         for score in SCORES:
+            first: dict[int, float] = {}  # each replicate's gap at its first step
             for step in steps:
                 there = [r for r in given.replicates if (method, score, "all", step, r.seed) in found]
                 if not there:
@@ -59,9 +60,14 @@ def compute(tables: Tables, given: Given) -> Answer:
                         | {"tokens": sum(row["tokens"] for row in of)}
                     )
                 pairs = zip(parts["explorer"], parts["anchor"], strict=True)
-                gaps = spread([e["mean"] - a["mean"] for e, a in pairs], there)
-                tokens = sum(row["tokens"] for part in ("anchor", "explorer") for row in parts[part])
-                rows.append(head | {"group": "gap", "step": step} | gaps | {"within": None, "tokens": tokens})
+                gaps = [e["mean"] - a["mean"] for e, a in pairs]
+                kept = [gap - first.setdefault(r.seed, gap) / 2 for gap, r in zip(gaps, there, strict=True)]
+                rest = {
+                    "within": None,
+                    "tokens": sum(row["tokens"] for p in ("anchor", "explorer") for row in parts[p]),
+                }
+                for group, values_R in (("gap", gaps), ("kept", kept)):
+                    rows.append(head | {"group": group, "step": step} | spread(values_R, there) | rest)
     return Answer(rows)
 
 
