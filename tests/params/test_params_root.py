@@ -126,6 +126,8 @@ def set_at(data, dotted, value):
         ("rollouts.seed", 2**31, "rollouts.seed: must be 2147483647 at most (got 2147483648)"),
         ("rules.base", {"kind": "uniform"}, "rules.base: base is what tables call the base policy"),
         ("prompts.benchmarks.0.name", "Avg", "prompts.benchmarks.0.name: Avg is the name of a column of the results"),
+        ("prompts.benchmarks.0.name", "Hardest", "Hardest is the name of a measure of the results, hardest"),
+        ("prompts.benchmarks.0.name", "reward", "name: reward is the name of a measure of the results, reward"),
         ("prompts.benchmarks.0.name", "P", "P is the name of a column of the results, p"),
         ("prompts.benchmarks.0.name", "minerva", "Minerva differs from minerva in case alone"),
         ("methods", ["full", "randm20"], "methods: randm20 has no entry in rules; did you mean random20?"),

@@ -33,6 +33,7 @@ from tokenspectrum.params.train import TrainParams
 from tokenspectrum.params.whole import missing, whole
 from tokenspectrum.params.yaml_checked import Path_, Place, read_yaml
 from tokenspectrum.results.discover import results
+from tokenspectrum.results.outcome.declare import CURVES
 from tokenspectrum.systems.params import SystemsParams
 from tokenspectrum.weighting.registry import is_path
 from tokenspectrum.weighting.rules._python import wrong_path
@@ -155,12 +156,15 @@ class Params(Frozen):
             for column in result.columns
             if not column.name.startswith("<")
         }
+        measures = {name.lower(): name for name in CURVES}
         seen: dict[str, str] = {}
         for i, benchmark in enumerate(self.prompts.benchmarks):
             name = benchmark.name.lower()
             field = f"prompts.benchmarks.{i}.name: {benchmark.name}"
             if name in reserved:
                 yield f"{field} is the name of a column of the results, {reserved[name]}; choose another"
+            elif name in measures:
+                yield f"{field} is the name of a measure of the results, {measures[name]}; choose another"
             if name in seen:
                 yield f"{field} differs from {seen[name]} in case alone; choose another"
             seen[name] = benchmark.name

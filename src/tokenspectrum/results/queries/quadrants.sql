@@ -12,7 +12,7 @@ WITH joined AS (
 )
 SELECT
     j.run, j.seed, j.step, j.response_id, j.position, j.token_id, j.predictive_entropy, j.entropy_norm,
-    if(j.predictive_entropy > j.predictive_cut, 'high', 'low') AS predictive,
-    if(j.entropy_norm > j.attention_cut, 'high', 'low') AS attention,
+    CASE WHEN j.predictive_entropy > j.predictive_cut THEN 'high' ELSE 'low' END AS predictive,
+    CASE WHEN j.entropy_norm > j.attention_cut THEN 'high' ELSE 'low' END AS attention,
     'predictive ' || predictive || ', attention ' || attention AS quadrant
 FROM joined AS j;
