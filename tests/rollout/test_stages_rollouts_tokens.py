@@ -130,6 +130,18 @@ def test_same_inputs_same_bytes(home, tmp_path, monkeypatch):
         assert (tmp_path / folder / "manifest.json").read_bytes() == (home / folder / "manifest.json").read_bytes()
 
 
+def test_scoring_in_several_processes_changes_no_byte(home, tmp_path, monkeypatch, caplog):
+    use_params(home, monkeypatch, tmp_path, systems={"scoring_processes": 3, "micro_batch": 4})
+    with caplog.at_level("INFO"):
+        run_tokens(home, home / "rollouts", tmp_path / "three")
+    assert "scored by 3 processes" in caplog.text
+    use_params(home, monkeypatch, tmp_path, systems={"micro_batch": 4})
+    run_tokens(home, home / "rollouts", tmp_path / "one")
+    for table in ("tokens", "attention"):
+        one, three = (tmp_path / name / table / "manifest.json" for name in ("one", "three"))
+        assert one.read_bytes() == three.read_bytes()
+
+
 def test_shards_divide_the_probe_and_change_nothing(home, tmp_path, monkeypatch):
     use_params(home, monkeypatch, tmp_path, rollouts={"shards": [1, 2, 3]})
     run_rollouts(home, tmp_path / "rollouts", (3, 1, 2))

@@ -34,5 +34,6 @@ def needs(stage: str) -> dict[str, Any]:
     if stage == "policy" and params["policy"]["kind"] == "hub":
         own["local"] = True
     # One thread a stage unless `systems` says otherwise: two stages of one thread beat one of two.
-    threads = params.get("systems", {}).get("threads", 1)
-    return {"threads": threads, "conda": str(CONDA.absolute())} | cluster_resources(stage, params) | own
+    systems = params.get("systems", {})
+    processes = systems.get("scoring_processes", 1) if stage == "tokens" else 1
+    return {"threads": systems.get("threads", 1) * processes, "conda": str(CONDA.absolute())} | cluster_resources(stage, params) | own

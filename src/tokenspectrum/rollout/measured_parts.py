@@ -33,11 +33,14 @@ def measure_in_parts(
     place: Place,
     facts: Mapping[str, Any],
     report: Callable[[int], None],
+    count: Callable[[int], None] = lambda tokens: None,
+    processes: int = 1,
 ) -> Statistics:
     """`measure(responses, rows)`, a micro-batch a part.
 
     Parts hold the responses that `measure_responses` itself would put into a micro-batch: the bytes are the same.
-    `facts` is all that decides the statistics besides the responses and rows.
+    `facts` is all that decides the statistics besides the responses and rows.  `count` is called with the tokens of each
+    part that is measured now.
     """
 
     def make(items: list[int]) -> list[OfResponse]:
@@ -51,8 +54,18 @@ def measure_in_parts(
         "rows": list(rows),
         "responses": [[r.prompt_id, r.sample, r.prompt_token_ids, r.token_ids] for r in responses],
     }
-    order = in_order(responses, share_prompts)
-    return _joined(in_parts(place, decided, order, micro_batch, make, _CODEC, report), len(rows), layers)
+    parts = in_parts(
+        place,
+        decided,
+        in_order(responses, share_prompts),
+        micro_batch,
+        make,
+        _CODEC,
+        report,
+        lambda items: count(sum(len(responses[r].token_ids) for r in items)),
+        processes,
+    )
+    return _joined(parts, len(rows), layers)
 
 
 def _split(found: Statistics, rows: Sequence[tuple[int, int]]) -> list[OfResponse]:

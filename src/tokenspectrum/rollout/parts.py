@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from tokenspectrum.portable.device import device_kind
+from tokenspectrum.systems.side_by_side import side_by_side
 from tokenspectrum.systems.sigterm import exit_at_once
 from tokenspectrum.tokenlog.writer import atomic_path, sha256
 
@@ -62,11 +63,15 @@ def in_parts(
     make: Callable[[list[int]], list[T]],
     codec: Codec[T],
     report: Callable[[int], None] = lambda done: None,
+    count: Callable[[list[int]], None] = lambda items: None,
+    processes: int = 1,
 ) -> list[T]:
     """What `make` makes of items 0, 1, ... : kept values where there are any.
 
     `order` has every item once.  `size` items are made at once, in that order.  `facts` are all that decides the
-    values, as JSON.  `report` is called with the number of items done.
+    values, as JSON.  `report` is called with the number of items done, and `count` before it with those made now.
+    With `processes` above 1, so many forks of this process make parts side by side: a value may not depend on what
+    `make` has made before.
     """
     # Another kind of device may round differently: its parts are not mixed with these.
     decided = {"facts": facts, "device": device_kind()}
@@ -76,15 +81,28 @@ def in_parts(
         _log.info("%d of %d are kept from an earlier run", len(values), len(order))
         report(len(values))
     missing = [item for item in order if item not in values]
-    for first in range(0, len(missing), size):
-        items = missing[first : first + size]
-        made = make(items)
+    pieces = [missing[first : first + size] for first in range(0, len(missing), size)]
+    for items, (made, packed) in zip(pieces, _made(pieces, make, codec, processes), strict=True):
         if folder:
-            _write(folder, items, codec.pack(made))
+            _write(folder, items, packed or codec.pack(made))
             place.written += 1
         values |= zip(items, made, strict=True)
+        count(items)
         report(len(values))
     return [values[item] for item in range(len(order))]
+
+
+def _made(
+    pieces: Sequence[list[int]], make: Callable[[list[int]], list[T]], codec: Codec[T], processes: int
+) -> Iterator[tuple[list[T], bytes]]:
+    """The values of each piece.  Those of a fork travel as bytes, which come with them."""
+    processes = min(processes, len(pieces))
+    if processes <= 1:
+        yield from ((make(items), b"") for items in pieces)
+        return
+    _log.info("%d parts are left, scored by %d processes", len(pieces), processes)
+    for packed in side_by_side(lambda items: codec.pack(make(items)), pieces, processes):
+        yield codec.unpack(packed), packed
 
 
 def policy_facts(folder: Path) -> dict[str, str]:

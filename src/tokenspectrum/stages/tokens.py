@@ -51,7 +51,6 @@ def main(argv: list[str] | None = None) -> None:
     batches = systems.model_dump(include={"micro_batch", "share_prompts"})
 
     def measure(responses: Sequence[Response], rows: Sequence[tuple[int, int]]) -> Statistics:
-        progress.count(sum(len(response.token_ids) for response in responses))
         return measure_responses(model, responses, layers=layers, rows=rows, **batches, **options)
 
     with kept_parts() as place, Progress("tokens", total=len(probe.responses)) as progress:
@@ -64,6 +63,8 @@ def main(argv: list[str] | None = None) -> None:
             place=place,
             facts=options | {"layers": layers, "policy": policy_facts(args.policy)},
             report=progress.update,
+            count=progress.count,
+            processes=systems.scoring_processes,
         )
     where: dict[str, Any] = {"run": probe.run, "seed": probe.seed, "step": 0}
     write_step(args.out, "tokens", tokens.SCHEMA, probe.token_columns(measured), **where)

@@ -100,6 +100,12 @@ class SystemsParams(Frozen):
         description="responses of a prompt go through scoring and gradients behind one copy of it: less work if "
         "prompts are long; for policies of full attention, trainer: local",
     )
+    scoring_processes: int = Field(
+        default=1,
+        ge=1,
+        description="processes that score responses side by side in the stage tokens, a micro-batch each; above 1 "
+        "where threads is 1 and device cpu",
+    )
     generate_batch: int = Field(
         default=1024,
         ge=1,
@@ -120,3 +126,9 @@ class SystemsParams(Frozen):
     vllm: VllmSystems | None = Field(
         default=VllmSystems(), description="for engine: vllm; null if it is never used here"
     )
+
+    @model_validator(mode="after")
+    def _forks(self) -> Self:
+        if self.scoring_processes > 1 and (self.threads > 1 or self.device != "cpu"):
+            raise ValueError("scoring_processes above 1 wants threads: 1 and device: cpu; on a GPU raise micro_batch")
+        return self

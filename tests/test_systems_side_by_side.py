@@ -1,0 +1,84 @@
+"""Work that several processes share: the same results, and no process is left when the first one ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tokenspectrum.errors import UserError
+from tokenspectrum.systems.side_by_side import side_by_side
+
+PROGRAM = """
+import os, signal, sys, time
+from tokenspectrum.systems.side_by_side import side_by_side
+from tokenspectrum.systems.sigterm import exit_at_once
+
+def work(piece):
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+with exit_at_once(lambda: True):
+    list(side_by_side(work, range(4), 2))
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 9])
+def test_results_come_in_order_from_as_many_processes_as_there_is_work_for(processes):
+    def work(piece: int) -> tuple[int, int]:
+        time.sleep(0.02 * (3 - piece % 4))
+        return piece * piece, os.getpid()
+
+    found = list(side_by_side(work, range(6), processes))
+    assert [square for square, _ in found] == [0, 1, 4, 9, 16, 25]
+    used = {pid for _, pid in found}
+    assert used == {os.getpid()} if processes == 1 else os.getpid() not in used
+    assert len(used) <= processes and (processes == 1 or len(used) > 1)
+
+
+def test_no_work_is_no_process():
+    assert list(side_by_side(lambda piece: piece, [], 4)) == []
+
+
+def test_a_mistake_in_the_work_reaches_the_user_as_it_is_and_no_process_stays():
+    def work(piece: int) -> int:
+        if piece == 1:
+            raise UserError("row 1 is bad")
+        time.sleep(30)
+        return piece
+
+    started = time.monotonic()
+    with pytest.raises(UserError, match="row 1 is bad"):
+        list(side_by_side(work, [1, 2, 3], 2))
+    assert time.monotonic() - started < 15
+    assert not psutil.Process().children()
+
+
+def test_a_process_that_is_killed_is_told_with_what_to_set():
+    def work(piece: int) -> int:
+        if piece == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return piece
+
+    with pytest.raises(UserError, match=r"scoring processes was killed.*systems\.scoring_processes"):
+        list(side_by_side(work, range(5), 2))
+    assert list(side_by_side(lambda piece: piece, range(3), 2)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 75)])
+def test_its_processes_end_with_it_however_it_ends(tmp_path: Path, sent: signal.Signals, code: int):
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        forks = [int(parent.stdout.readline()) for _ in range(2)]
+        parent.send_signal(sent)
+        assert parent.wait(20) == code
+    for _ in range(100):
+        left = [fork for fork in forks if psutil.pid_exists(fork) and psutil.Process(fork).status() != "zombie"]
+        if not left:
+            break
+        time.sleep(0.1)
+    assert not left
