@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tokenspectrum.results.output import names, short
+from tokenspectrum.results.output import names, short, shorts
 
 WIDEST = 60  # of a cell on a terminal
 BORDER = 3  # of a column
@@ -43,8 +43,9 @@ def show(answer: Any, explain: bool, most: int) -> None:
         for row in rows:
             print(row[-1])
         return
-    head = [short(name) for name in names(answer)]
-    cells = [[short(value) for value in row] for row in rows[:most]]
+    named = names(answer)
+    head = [short(name) for name in named]
+    cells = [shorts(named, row) for row in rows[:most]]
     if is_terminal:
         cells = [[_cut(text) for text in row] for row in cells]
     widths = [max(map(cell_len, column)) for column in zip(head, *cells, strict=True)]

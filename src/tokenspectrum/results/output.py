@@ -18,6 +18,8 @@ from tokenspectrum.tokenlog.writer import atomic_path
 
 BATCH = 10_000
 DIGITS = 4
+# DuckDB's SUMMARIZE has these columns as text, since it describes columns of any type.
+SUMMARIZED = {"min", "max", "avg", "std", "q25", "q50", "q75"}
 
 
 def names(answer: duckdb.DuckDBPyConnection) -> list[str]:
@@ -59,6 +61,20 @@ def short(value: Any) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def shorts(head: list[str], row: tuple[Any, ...]) -> list[str]:
+    """The values of a row for a reader.  Of SUMMARIZE the numbers that stand as text are numbers too."""
+    if not {"column_type", *SUMMARIZED} <= set(head) or row[head.index("column_type")] == "VARCHAR":
+        return [short(value) for value in row]
+    return [short(_number(value) if name in SUMMARIZED else value) for name, value in zip(head, row, strict=True)]
+
+
+def _number(value: Any) -> Any:
+    try:
+        return float(value) if isinstance(value, str) and not value.lstrip("-").isdecimal() else value
+    except ValueError:
+        return value  # a time, a list
+
+
 def _rounded(value: Any) -> Any:
     if isinstance(value, float) and math.isfinite(value):
         rounded = float(f"{value:.{DIGITS}g}")
@@ -89,8 +105,9 @@ def write_json(answer: duckdb.DuckDBPyConnection, out: TextIO) -> None:
 
 def write_markdown(answer: duckdb.DuckDBPyConnection, out: TextIO) -> None:
     """A table for a README or an issue, numbers to about four digits."""
-    for i, row in enumerate([names(answer), *rows(answer)]):
-        cells = (short(value).replace("|", "\\|") for value in row)
+    head = names(answer)
+    for i, row in enumerate([head, *rows(answer)]):
+        cells = (text.replace("|", "\\|") for text in (shorts(head, row) if i else map(short, row)))
         out.write(f"| {' | '.join(cells)} |\n")
         if i == 0:
             out.write("|" + "---|" * len(row) + "\n")
@@ -98,12 +115,13 @@ def write_markdown(answer: duckdb.DuckDBPyConnection, out: TextIO) -> None:
 
 def write_line(answer: duckdb.DuckDBPyConnection, out: TextIO) -> None:
     """A line a column and a blank line between rows: for rows of many columns."""
-    head = [short(name) for name in names(answer)]
+    named = names(answer)
+    head = [short(name) for name in named]
     width = max(map(len, head))
     for i, row in enumerate(rows(answer)):
         out.write("\n" if i else "")
-        for name, value in zip(head, row, strict=True):
-            out.write(f"{name:>{width}} = {short(value)}\n")
+        for name, text in zip(head, shorts(named, row), strict=True):
+            out.write(f"{name:>{width}} = {text}\n")
 
 
 TEXT = {"csv": write_csv, "json": write_json, "markdown": write_markdown, "line": write_line}
