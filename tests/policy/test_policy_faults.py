@@ -348,3 +348,19 @@ def test_a_damaged_generation_config_and_a_tokenizer_without_an_end_are_lines_to
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match=r"^policy.source .*mine: the tokenizer has no end-of-sequence token"):
         import_checkpoint(policy, tmp_path / "out")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_weight_that_is_no_number_is_named_with_its_tensor(tmp_path, value):
+    source = write_checkpoint(tmp_path / "source")
+    weights = load_file(source / "model.safetensors")
+    weights["model.norm.weight"][3] = value
+    save_file(weights, source / "model.safetensors", metadata={"format": "pt"})
+    assert "model.safetensors: model.norm.weight holds NaN or infinite values" in refusal(source)
+
+
+@pytest.mark.parametrize("end", [-1, "2", [1, "2"], [[1]], True, 1.5, {"id": 2}])
+def test_an_end_of_sequence_that_is_no_token_is_named(tmp_path, end):
+    source = write_checkpoint(tmp_path / "source")
+    edit(source, "generation_config.json", eos_token_id=end)
+    assert "eos_token_id" in refusal(source)

@@ -179,6 +179,24 @@ def test_the_size_of_a_partition_is_computed_in_doubles(artifacts):
             assert connection.execute(f"SELECT partition_size({p}, {n})").fetchone() == (expected,), (p, n)
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("FROM anchors(1.5, .2)", r"layer 1\.5: a whole number, from 0"),
+        ("FROM quadrants(NULL)", "layer NULL: a whole number, from 0"),
+        ("FROM quadrants(1.5)", r"layer 1\.5: a whole number, from 0"),
+        ("FROM explorers(1, 20)", "p is a fraction above 0 and at most 1, not 20"),
+        ("SELECT partition_size(20, 5)", "p is a fraction above 0 and at most 1, not 20"),
+        ("SELECT partition_size(NULL, 5)", "p is a fraction above 0 and at most 1, not NULL"),
+        ("FROM quadrants(1, cut := 2)", "cut is a quantile above 0 and below 1, not 2"),
+        ("FROM quadrants(1, cut := 0)", "cut is a quantile above 0 and below 1, not 0"),
+    ],
+)
+def test_an_argument_out_of_range_is_named_with_the_range(artifacts, query, said):
+    with pytest.raises(duckdb.Error, match=said):
+        connect(artifacts).execute(query).fetchall()
+
+
 @pytest.mark.parametrize("cut", [0.5, 0.8])
 def test_quadrants_against_numpy(artifacts, cut):
     connection = connect(artifacts)

@@ -76,7 +76,13 @@ def test_the_macros_of_the_page_are_those_of_the_database(artifacts):
     rows = connection.execute(
         "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type LIKE '%macro' AND NOT internal"
     ).fetchall()
-    own = {row[0] for row in rows} - {"layer_count", "checked_layer", "checked_fraction", "checked_cut", "quantile_or_half"}  # what the macros use
+    own = {row[0] for row in rows} - {
+        "layer_count",
+        "checked_layer",
+        "checked_fraction",
+        "checked_cut",
+        "quantile_or_half",
+    }  # what the macros use
     assert set(re.findall(r"^\| `(\w+)\(", PAGE, re.MULTILINE)) == own
 
 

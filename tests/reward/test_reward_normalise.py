@@ -11,6 +11,10 @@ from tokenspectrum.reward import normalise as n
 from tokenspectrum.reward.answer import normalise, read, split_answers
 
 STEP_CASES = [
+    (n.one_glyph, "x²⁺ⁿ + ½√2·₁", r"x^{2+n} + \frac{1}{2}\sqrt{2}\cdot _{1}"),
+    (n.drop_looks, r"\large7 {\bf 8} \textcolor{red}{9} \colon", r" 7 {  8}  {9} \colon"),
+    (n.factors_into_fraction, r"-\frac{3}{4}\pi", r"-\frac{3\pi}{4}"),
+    (n.factors_into_fraction, r"2\frac{1}{2}x, \frac{1}{2}3", r"2\frac{1}{2}x, \frac{1}{2}3"),
     (n.drop_math_delimiters, r"\$5 and $x$ \\(1) \(y\)", r"\$5 and  x  \\(1)  y "),
     (n.drop_math_delimiters, "$7$$8$", " 7  8 "),
     (n.join_marked_thousands, r"1,\!000 10{,}000 1,\! 234 2\,000", "1000 10000 1234 2000"),
@@ -107,7 +111,7 @@ def test_order_matters_where_it_is_stated():
     assert normalise(r"111, \! 111, \! 111") == "111111111"
     assert normalise(r"-1./3") == r"-\frac{1}{3}"
     assert normalise(r"1.70 \times 10^4") == normalise("1.7e4") == r"1.7\times10^{4}"
-    assert normalise(r"\frac{3}{4}\pi\text{ inches}") == r"\frac{3}{4}\pi"
+    assert normalise(r"\frac{3}{4}\pi\text{ inches}") == r"\frac{3\pi}{4}"
     assert normalise("2 1/3") == normalise(r"2\tfrac13") == r"2\frac{1}{3}"
 
 

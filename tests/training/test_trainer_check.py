@@ -69,9 +69,42 @@ def build(root: Path, **fields):
         "n_tokens": [3] * len(rows),
     }
     scores = root / f"evaluate/{RUN}-s{SEED}"
+    (scores / "scores").mkdir(parents=True)
+    (scores / "summary.json").write_text(json.dumps({"k": K, "steps": {"4": {"train": summarised(columns)}}}))
     write_step(scores, "scores", TABLES["scores"], columns, run=RUN, seed=SEED, step=4, name="train")
     write_manifest(scores)
     return job
+
+
+def summarised(columns: dict) -> dict:
+    """What summary.json says of one benchmark: half of these samples are right, and the same half is boxed."""
+    rows = len(columns["sample"])
+    means = {"mean_at_k": 0.5, "mean_at_k_alternative": 0.5, "boxed": 0.5, "mean_tokens": 3.0}
+    return means | {"problems": rows // K, "samples": rows, "right_by_strict_only": 0, "right_by_alternative_only": 0}
+
+
+SUMMARY = f"evaluate/{RUN}-s{SEED}/summary.json"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda facts: facts["train"].update(mean_at_k=0.75), "steps.4.train.mean_at_k"),
+        (lambda facts: facts["train"].update(boxed=0.25), "steps.4.train.boxed"),
+        (lambda facts: facts["train"].update(mean_tokens="3"), "steps.4.train.mean_tokens"),
+        (lambda facts: facts["train"].update(problems=3), "steps.4.train.problems"),
+        (lambda facts: facts["train"].pop("mean_at_k"), "steps.4.train.mean_at_k"),
+        (lambda facts: facts.update(other=facts.pop("train")), "steps"),
+    ],
+)
+def test_a_summary_that_says_other_than_its_samples(tampered, tmp_path, change, named):
+    path = tmp_path / "tiny" / SUMMARY
+    summary = json.loads(path.read_text())
+    change(summary["steps"]["4"])
+    path.write_text(json.dumps(summary))
+    write_manifest(path.parent)
+    found = tampered().findings
+    assert {(f.file, f.field) for f in found} == {(path, named)}
 
 
 @pytest.fixture
@@ -156,6 +189,9 @@ CHANGES = {
     "visible": ("attention", "visible", lambda v: v + 1),
     "local_mass": ("attention", "local_mass", lambda v: 1.5),
     "distance": ("attention", "distance", lambda v: 1e6),
+    "entropy_topk": ("attention", "entropy_topk", lambda v: 99.0),
+    "entropy_fixed": ("attention", "entropy_fixed", lambda v: -1.0),
+    "finish_reason": ("responses", "finish_reason", lambda v: {"stop": "length", "length": "stop"}[v]),
     "support_95": ("attention", "support_95", lambda v: 10**6),
 }
 NAMED = {
@@ -226,7 +262,8 @@ def test_a_changed_sum(tampered, field, value, named):
 
 def test_a_changed_score(tampered):
     file = f"evaluate/{RUN}-s{SEED}/scores/run={RUN}/seed={SEED}/step=4/train.parquet"
-    (found,) = tampered(file, "correct", 0, lambda v: True).findings
+    *means, found = tampered(file, "correct", 0, lambda v: True).findings
+    assert {finding.field for finding in means} == {"steps.4.train.mean_at_k", "steps.4.train.right_by_strict_only"}
     assert (found.row, found.field, found.what) == (0, "correct", "True, should be False")
     fields = {finding.field for finding in tampered(file, "sample", 2, lambda v: 1).findings}
     assert "sample" in fields

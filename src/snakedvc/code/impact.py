@@ -22,6 +22,8 @@ def impact(pipeline: Pipeline, file: str) -> tuple[list[Stage], list[Stage]]:
             raise ProjectError(f"{file}: outside the project") from None
     if path in (PARAMS_YAML, DVC_YAML):
         raise ProjectError(f"{path}: it depends on which entry you change; edit it and see `snakedvc status`")
+    if not file.strip():
+        raise ProjectError("give the path of a file, from the project's root")
     direct = readers(pipeline, path.as_posix())
     if not direct and not path.exists():
         raise ProjectError(f"{file}: no such file, and no stage reads it")

@@ -15,6 +15,7 @@ from tokenspectrum.checking.found import Report
 from tokenspectrum.checking.means import check_means
 from tokenspectrum.checking.responses import check_responses, check_scores
 from tokenspectrum.checking.steps import check_steps
+from tokenspectrum.checking.summaries import check_summary
 from tokenspectrum.checking.sums import check_sums
 from tokenspectrum.checking.texts import check_texts
 from tokenspectrum.checking.tokens import check_attention, check_losses, check_tokens
@@ -201,6 +202,7 @@ class Checked:
 
     def _scores(self, root: Path, leaves: Iterable[str]) -> None:
         for leaf in leaves:
+            check_summary(root / leaf, self.report)
             for path in sorted((root / leaf / "scores").rglob("*.parquet")):
                 if (table := self._read(path, "scores")) is not None and path.stem in self._benchmarks:
                     questions, k = self._benchmarks[path.stem], self.params.evaluate.samples

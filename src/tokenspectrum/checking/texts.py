@@ -11,6 +11,7 @@ from tokenspectrum.checking.found import Report
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.load import load_tokenizer
 from tokenspectrum.policy.text import response_texts
+from tokenspectrum.rollout.stop import stop_ids_in
 
 
 @lru_cache(maxsize=8)
@@ -23,7 +24,7 @@ def tokenizer_of(policy: Path) -> PreTrainedTokenizerBase | None:
 
 
 def check_texts(path: Path, tokens: pa.Table, responses: pa.Table, policy: Path, report: Report) -> None:
-    """Compare the column `text` of the table `responses` in `path` with what its tokens, in their order, decode to."""
+    """Compare the table `responses` in `path` with its tokens, in their order: the text, and whether it was ended."""
     tokenizer = tokenizer_of(policy)
     if tokenizer is None:
         return
@@ -31,4 +32,10 @@ def check_texts(path: Path, tokens: pa.Table, responses: pa.Table, policy: Path,
     ids = [part.tolist() for part in np.split(tokens["token_id"].to_numpy(), ends)]
     if any(not 0 <= i < len(tokenizer) for part in ids for i in part):
         return  # said of the table tokens
+    try:
+        ends_it = stop_ids_in(policy, tokenizer)
+    except (UserError, ValueError, AttributeError):
+        return
+    reasons = ["stop" if part[-1] in ends_it else "length" for part in ids]
+    report.same("texts", path, "finish_reason", responses["finish_reason"].to_pylist(), reasons)
     report.same("texts", path, "text", responses["text"].to_pylist(), response_texts(tokenizer, ids))

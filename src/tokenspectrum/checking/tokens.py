@@ -8,6 +8,7 @@ import pyarrow as pa
 import torch
 
 from tokenspectrum.checking.found import Report
+from tokenspectrum.row_statistics import STATISTICS
 from tokenspectrum.training.dapo import Clip, clipped_loss
 
 SLACK = 1e-5  # of a float32 sum that should be 0 or ln n
@@ -68,7 +69,11 @@ def check_attention(path: Path, table: pa.Table, tokens: pa.Table, responses: pa
     report.same("attention", path, "visible", visible, seen + (np.median(visible - seen) == 1))
     most = np.log(np.maximum(visible, 1))
     raw = _column(table, "entropy_raw")
-    report.within("attention", path, "entropy_raw", raw, -SLACK, most + 1e-4)
+    for name in (statistic.name for statistic in STATISTICS if statistic.unit == "nats"):
+        found = _column(table, name).astype(float)
+        # Not every row has the optional ones: null.
+        value = np.where(np.isnan(found), 0.0, found) if table[name].null_count else found
+        report.within("attention", path, name, value, -SLACK, most + 1e-4)
     report.within("attention", path, "entropy_norm", _column(table, "entropy_norm"), -SLACK, 1 + 1e-4)
     report.within("attention", path, "local_mass", _column(table, "local_mass"), -SLACK, 1 + SLACK)
     report.within("attention", path, "distance", _column(table, "distance"), -SLACK, np.maximum(visible, 1) + SLACK)

@@ -25,6 +25,8 @@ def _run(args: argparse.Namespace) -> None:
     report = checked.report
     for finding in report.findings:
         print(finding)
+    if not report.findings and not +report.compared:
+        raise UserError(f"{root}: nothing of {args.run or 'this preset'} is made yet; run the pipeline first")
     compared = ", ".join(f"{n} {kind}" for kind, n in sorted(report.compared.items()) if n)
     print(f"compared: {compared or 'nothing'}; {len(report.findings) or 'none'} wrong")
     if report.findings:

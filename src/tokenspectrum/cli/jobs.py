@@ -36,4 +36,8 @@ def needs(stage: str) -> dict[str, Any]:
     # One thread a stage unless `systems` says otherwise: two stages of one thread beat one of two.
     systems = params.get("systems", {})
     processes = systems.get("scoring_processes", 1) if stage == "tokens" else 1
-    return {"threads": systems.get("threads", 1) * processes, "conda": str(CONDA.absolute())} | cluster_resources(stage, params) | own
+    return (
+        {"threads": systems.get("threads", 1) * processes, "conda": str(CONDA.absolute())}
+        | cluster_resources(stage, params)
+        | own
+    )

@@ -9,6 +9,7 @@ import argparse
 import csv
 import importlib.util
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -280,17 +281,27 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _positive(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise ValueError
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
     return value
+
+
+def _whole(text: str) -> int:
+    value = _positive(text)
+    if value != int(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(value)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The subcommand's arguments."""
     parser.add_argument("preset", nargs="?", help="plan this preset instead of params.yaml")
     parser.add_argument("--gpu-memory", type=_positive, default=80.0, metavar="GIB", help="of one GPU (default: 80)")
-    parser.add_argument("--response-tokens", type=int, help="mean length of a response (default: the longest)")
+    parser.add_argument("--response-tokens", type=_whole, help="mean length of a response (default: the longest)")
     parser.add_argument("--step-seconds", type=_positive, help="of one training step, for GPU-hours")
     parser.add_argument(
         "--gpu-tflops", type=_positive, default=989.0, metavar="T", help="peak of one GPU in bfloat16 (default: 989)"

@@ -112,6 +112,16 @@ def _got(value: Any) -> str:
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
+# What a text of a certain form is, in words.
+_FORMS = {
+    r"^[a-z0-9][a-z0-9_]*$": "a name of lower-case letters, digits and _, which begins with a letter or a digit",
+    r"^[a-z0-9][a-z0-9_.\-]*$": "a name of lower-case letters, digits, _, . and -, which begins with a letter or a digit",
+    r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$": "a name of letters, digits, _, . and -, which begins with a letter or a digit",
+    r"^[0-9a-f]{40}$": "a whole commit hash: 40 hexadecimal digits",
+    r"^[0-9a-f]{64}$": "a sha256: 64 hexadecimal digits",
+}
+
+
 def _said(errors: list[Any], model: type[BaseModel], data: Any, path: Path_) -> str:
     """What is wrong at one path.  Several errors are members of a union, none of which fits."""
     first = errors[0]
@@ -131,6 +141,8 @@ def _said(errors: list[Any], model: type[BaseModel], data: Any, path: Path_) -> 
     wanted, choices = [], []
     for error in errors:
         text = error["msg"]
+        if error["type"] == "string_pattern_mismatch" and (form := _FORMS.get(error["ctx"]["pattern"])):
+            text = f"must be {form}"
         for old, new in _PLAIN.items():
             text = text.replace(old, new)
         wanted.append(text if not wanted else text.removeprefix("must be "))

@@ -10,12 +10,14 @@ A tokenizer larger than the model is a UserError: its last tokens have no embedd
 
 import json
 import logging
+import math
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
@@ -31,6 +33,7 @@ from tokenspectrum.policy.save import strip_provenance
 from tokenspectrum.policy.shape import shape_of
 from tokenspectrum.policy.supported import check_architecture
 from tokenspectrum.policy.template import check_template
+from tokenspectrum.rollout.stop import stop_ids_in
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +98,17 @@ def embedding_rows(files: list[Path]) -> int | None:
         except (SafetensorError, OSError) as e:
             raise UserError(f"{file}: damaged safetensors file ({e}); fetch the checkpoint again") from None
     return rows
+
+
+def check_finite(files: list[Path]) -> None:
+    """A UserError for the first tensor that holds NaN or an infinite value: every number made from it would be one."""
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - not a mapping
+                tensor = tensors.get_tensor(name)
+                # Their sum is finite only if they are, in a type where it does not overflow, and no copy is made.
+                if tensor.is_floating_point() and not math.isfinite(tensor.sum(dtype=torch.float64)):
+                    raise UserError(f"{file}: {name} holds NaN or infinite values; fetch the checkpoint again")
 
 
 def fill_vocabulary(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> int:
@@ -190,6 +204,7 @@ def import_folder(
     config, files = _checked_config(folder, params), weight_files(folder)
     rows = embedding_rows(files) or config.vocab_size
     check_architecture(config, params.where)
+    check_finite(files)
     tokenizer = _tokenizer(folder, params)
     if params.chat_template is not None:
         tokenizer.chat_template = params.chat_template
@@ -209,7 +224,7 @@ def import_folder(
         tokenizer.save_pretrained(temporary)
         strip_provenance(temporary)
         try:
-            load_tokenizer(temporary)
+            stop_ids_in(temporary, load_tokenizer(temporary))
         except UserError as e:  # the user knows nothing of the folder that it is written into
             raise UserError(str(e).replace(str(temporary), params.where)) from None
         shutil.rmtree(out, ignore_errors=True)

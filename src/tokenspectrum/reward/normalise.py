@@ -10,6 +10,8 @@ Knows no benchmark, no unit, and not what is left over to the gold (answer.py).
 import re
 from collections.abc import Callable
 
+from tokenspectrum.reward.glyphs import drop_looks, one_glyph
+
 # Golds stay below 200 characters; a longer answer is a policy running on, and is compared as it stands.
 MAX_CHARACTERS = 2000
 
@@ -38,6 +40,10 @@ _FACTOR = (
 _OPENS = r"(?:^|(?<=[+\-=,;(<>\[{ &|])|(?<=matrix\})|(?<=\\\\))"
 _CLOSES = r"(?=$|[+\-=,;)<>\]} &|]|\\(?:\\|\}|cdot|times|leq|geq|neq|in|cup|cap|pm|mp|end)(?![A-Za-z]))"
 _SLASH = re.compile(rf"{_OPENS}({_FACTOR}++)/({_FACTOR}){_CLOSES}")
+# A fraction of two numbers, with letters and roots directly behind it.
+_BEHIND = re.compile(
+    rf"{_OPENS}(-?)\\frac\{{(\d+)\}}\{{(\d+)\}}((?>(?:\\sqrt(?:\[\d+\])?{_BRACED}|{GREEK}|[A-Za-z])(?:\^{_BRACED})*)++){_CLOSES}"
+)
 _PLAIN_ARGUMENT = r"(?:[^{}+\-]|\{[^{}]*\})+"
 _SIGNED_FRACTION = re.compile(
     rf"(?:^|(?<=[=,;(\[{{ &])|(?<=matrix\}})|(?<=\\\\))\\frac\{{(-?{_PLAIN_ARGUMENT})\}}\{{(-?{_PLAIN_ARGUMENT})\}}"
@@ -227,6 +233,16 @@ def sign_before_fraction(s: str) -> str:
     return _SIGNED_FRACTION.sub(rewrite, s)
 
 
+def factors_into_fraction(s: str) -> str:
+    r"""\frac{3}{4}\pi -> \frac{3\pi}{4}, \frac{1}{2}\sqrt{3} -> \frac{\sqrt{3}}{2}; not in 2\frac{1}{2}x."""
+
+    def rewrite(match: re.Match[str]) -> str:
+        sign, above, below, factors = match.groups()
+        return rf"{sign}\frac{{{'' if above == '1' else above}{factors}}}{{{below}}}"
+
+    return _BEHIND.sub(rewrite, s)
+
+
 def close_mixed_number(s: str) -> str:
     r"""2 \frac{1}{3} -> 2\frac{1}{3}: behind the fraction that a slash became."""
     return re.sub(r"(?<=\d) (?=\\frac)", "", s)
@@ -244,6 +260,8 @@ def drop_leading_zeros(s: str) -> str:
 
 # What a whole answer goes through before it is split at its commas.
 LIST_STEPS: tuple[Callable[[str], str], ...] = (
+    one_glyph,
+    drop_looks,
     drop_math_delimiters,
     join_marked_thousands,
     drop_spacing_macros,
@@ -267,6 +285,7 @@ PART_STEPS: tuple[Callable[[str], str], ...] = (
     one_scientific_form,
     slash_to_fraction,
     sign_before_fraction,
+    factors_into_fraction,
     close_mixed_number,
     drop_unary_plus,
 )

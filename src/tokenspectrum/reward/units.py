@@ -119,10 +119,12 @@ def _known() -> tuple[dict[str, str], dict[str, str]]:
 
 _WORD_NAMES, _SYMBOL_NAMES = _known()
 
+_DEGREE = r"(?:\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|\\degree(?![A-Za-z])|°)"
 _TOKEN = re.compile(
-    rf"(?P<text>{UNIT_MACRO}\s*\{{[^{{}}]*\}})"
+    rf"(?P<temperature>{_DEGREE}\s*(?P<scale>[CF])(?![A-Za-z]))"
+    rf"|(?P<text>{UNIT_MACRO}\s*\{{[^{{}}]*\}})"
     r"|(?P<power>\^\s*(?:\{\s*-?\d\s*\}|-?\d))"
-    r"|(?P<degree>\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|\\degree(?![A-Za-z])|°)"
+    rf"|(?P<degree>{_DEGREE})"
     r"|(?P<percent>\\?%)|(?P<dollar>\\\$)|(?P<join>/|\\cdot(?![A-Za-z]))|(?P<space>\s+)|(?P<word>(?<![\\A-Za-z])[A-Za-z]+)"
     r"|(?P<other>\\[A-Za-z]+|\\.|.)",
     re.DOTALL,
@@ -174,6 +176,8 @@ def unit_name(text: str, symbols: bool = True) -> str | None:
             latest = None
         else:
             return None
+    if powers["degree"] == 1 and 1 in (powers["celsius"], powers["fahrenheit"]):
+        powers["degree"] = 0  # degrees Celsius
     named = [f"{name}^{power}" if power != 1 else name for name, power in sorted(powers.items()) if power]
     # Nothing is measured in m^8: a power so high is a value beside the answer.
     sensible = named and modifier == 1 and all(abs(power) <= 3 for power in powers.values())
@@ -193,6 +197,8 @@ def _spelled(token: re.Match[str]) -> str:
     match token.lastgroup:
         case "text":
             return " " + token.group().partition("{")[2][:-1].replace("~", " ").replace("\\", " ") + " "
+        case "temperature":
+            return {"C": " celsius ", "F": " fahrenheit "}[token["scale"]]
         case "degree":
             return " degree "
         case "percent":

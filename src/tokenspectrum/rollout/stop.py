@@ -10,9 +10,13 @@ from tokenspectrum.errors import UserError
 def stop_ids(eos: int | list[int] | None, tokenizer: Any) -> frozenset[int]:
     """The tokenizer's end of sequence together with `eos`, the eos_token_id of the policy's generation config.
 
-    Raises UserError if neither names a token.
+    Raises UserError if neither names a token, or the config names what is none.
     """
     listed = eos if isinstance(eos, (list, tuple)) else [eos]
+    for i in listed:
+        if i is not None and (type(i) is not int or i < 0):
+            raise UserError(f"eos_token_id in the policy's generation_config.json: {i!r:.40} is no token id")
+    # One beyond the vocabulary is a default of the model's class, and is never sampled.
     ids = {i for i in (tokenizer.eos_token_id, *listed) if i is not None}
     if not ids:
         raise UserError("the policy names no end-of-sequence token; set eos_token in its tokenizer")

@@ -5,7 +5,10 @@ CASE
         layer IS NOT NULL AND layer::DOUBLE = floor(layer::DOUBLE)
         AND (layer_count() IS NULL OR layer BETWEEN 0 AND layer_count() - 1)
         THEN layer
-    ELSE error('layer ' || coalesce(layer::VARCHAR, 'NULL') || ': the policy has layers 0 to ' || (layer_count() - 1))
+    ELSE error(
+        'layer ' || coalesce(layer::VARCHAR, 'NULL')
+        || coalesce(': the policy has layers 0 to ' || (layer_count() - 1), ': a whole number, from 0')
+    )
 END;
 
 CREATE MACRO checked_fraction(name, p) AS
