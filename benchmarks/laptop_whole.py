@@ -71,6 +71,14 @@ def stage_of(command: str) -> str:
     return " ".join(words[words.index("-m") + 1 :])[:80] if "-m" in words else Path(words[0]).name if words else ""
 
 
+def say_peak(samples: list[Sample]) -> None:
+    """Print the newest sample where it holds clearly more than any before, so that a run can be watched."""
+    *before, now = samples
+    if now.held_gib > 1.05 * max((sample.held_gib for sample in before), default=0.0):
+        held = f"{now.held_gib:.2f} GiB held, {now.greatest_gib:.2f} of them by {now.greatest}"
+        print(f"{now.preset}, {now.at - samples[0].at:.0f} s: {held}", flush=True)
+
+
 def rows(samples: list[Sample]) -> list[list[str]]:
     """A row a preset, and one of all."""
     presets = list(dict.fromkeys(sample.preset for sample in samples))
@@ -103,6 +111,7 @@ def main() -> None:
     with psutil.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}) as make:
         while make.poll() is None:
             samples.append(look(args.folder, make, seen))
+            say_peak(samples)
             time.sleep(EVERY_S)
     if make.returncode:
         sys.exit(f"make laptop failed: {make.returncode}")
