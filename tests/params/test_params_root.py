@@ -114,7 +114,7 @@ def set_at(data, dotted, value):
         ("run_gradients", {"methods": [], "steps": [1]}, "methods and steps: give both, or neither"),
         ("bases", [], "bases: is empty; it must hold at least 1"),
         ("bases", [-1], "bases.0"),
-        ("preset", "a/b", "preset: must be a name of lower-case letters, digits, _, . and -, which begins with"),
+        ("preset", "a/b", "preset: must be a name of lower-case letters, digits, _, . and -, which begins"),
         ("prompts.benchmarks.0.name", "a/b", "name: must be a name of letters, digits, _, . and -, which begins with"),
         ("methods", ["Full"], "methods.0: must be a name of lower-case letters, digits and _, which begins with"),
         ("bases", [3_000_000_000], "bases.0: must be less than or equal to 2147483647 (got 3000000000)"),

@@ -6,7 +6,9 @@
 # The command runs or restores one stage.  exec: no shell in between, which a signal would end before the stage has
 # written its checkpoint.
 from snakedvc.dvcfiles.records import fold
-from snakedvc.planning.ended import say_if_interrupted
+from snakedvc.planning.ended import end_in_one_line, say_if_interrupted
+
+end_in_one_line()
 
 
 wildcard_constraints:

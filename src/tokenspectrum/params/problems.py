@@ -115,7 +115,7 @@ def _got(value: Any) -> str:
 # What a text of a certain form is, in words.
 _FORMS = {
     r"^[a-z0-9][a-z0-9_]*$": "a name of lower-case letters, digits and _, which begins with a letter or a digit",
-    r"^[a-z0-9][a-z0-9_.\-]*$": "a name of lower-case letters, digits, _, . and -, which begins with a letter or a digit",
+    r"^[a-z0-9][a-z0-9_.\-]*$": "a name of lower-case letters, digits, _, . and -, which begins with a letter or digit",
     r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$": "a name of letters, digits, _, . and -, which begins with a letter or a digit",
     r"^[0-9a-f]{40}$": "a whole commit hash: 40 hexadecimal digits",
     r"^[0-9a-f]{64}$": "a sha256: 64 hexadecimal digits",

@@ -106,11 +106,15 @@ def write_json(answer: duckdb.DuckDBPyConnection, out: TextIO) -> None:
 def write_markdown(answer: duckdb.DuckDBPyConnection, out: TextIO) -> None:
     """A table for a README or an issue, numbers to about four digits."""
     head = names(answer)
-    for i, row in enumerate([head, *rows(answer)]):
-        cells = (text.replace("|", "\\|") for text in (shorts(head, row) if i else map(short, row)))
-        out.write(f"| {' | '.join(cells)} |\n")
-        if i == 0:
-            out.write("|" + "---|" * len(row) + "\n")
+    _markdown_row([short(name) for name in head], out)
+    out.write("|" + "---|" * len(head) + "\n")
+    for row in rows(answer):
+        _markdown_row(shorts(head, row), out)
+
+
+def _markdown_row(cells: list[str], out: TextIO) -> None:
+    escaped = (text.replace("|", "\\|") for text in cells)
+    out.write(f"| {' | '.join(escaped)} |\n")
 
 
 def write_line(answer: duckdb.DuckDBPyConnection, out: TextIO) -> None:

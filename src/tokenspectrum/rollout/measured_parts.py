@@ -39,8 +39,8 @@ def measure_in_parts(
     """`measure(responses, rows)`, a micro-batch a part.
 
     Parts hold the responses that `measure_responses` itself would put into a micro-batch: the bytes are the same.
-    `facts` is all that decides the statistics besides the responses and rows.  `count` is called with the tokens of each
-    part that is measured now.
+    `facts` is all that decides the statistics besides the responses and rows.  `count` is called with the tokens of
+    each part that is measured now.
     """
 
     def make(items: list[int]) -> list[OfResponse]:
