@@ -265,7 +265,7 @@ def test_an_error_half_way_leaves_no_file(ask):
         ("SELECT count(*) FROM explorers(-1, 0.2)", "layer -1: the policy has layers 0 to 3"),
         ("SELECT count(*) FROM anchors(1, 20)", "p is a fraction above 0 and at most 1, not 20"),
         ("SELECT count(*) FROM partitions(1, NULL)", "p is a fraction above 0 and at most 1, not NULL"),
-        ("SELECT count(*) FROM quadrants(1, cut := -0.5)", "cut is a fraction above 0 and at most 1, not -0.5"),
+        ("SELECT count(*) FROM quadrants(1, cut := -0.5)", "cut is a quantile above 0 and below 1, not -0.5"),
         ("SELECT count(*) FROM quadrants(9)", "layer 9: the policy has layers 0 to 3"),
     ],
 )
