@@ -189,6 +189,7 @@ def test_the_size_of_a_partition_is_computed_in_doubles(artifacts):
         ("SELECT partition_size(20, 5)", "p is a fraction above 0 and at most 1, not 20"),
         ("SELECT partition_size(NULL, 5)", "p is a fraction above 0 and at most 1, not NULL"),
         ("FROM quadrants(1, cut := 2)", "cut is a quantile above 0 and below 1, not 2"),
+        ("FROM quadrants(1, within := 'batch')", "quadrants: within is response or step"),
         ("FROM quadrants(1, cut := 0)", "cut is a quantile above 0 and below 1, not 0"),
     ],
 )
@@ -197,25 +198,25 @@ def test_an_argument_out_of_range_is_named_with_the_range(artifacts, query, said
         connect(artifacts).execute(query).fetchall()
 
 
-@pytest.mark.parametrize("cut", [0.5, 0.8])
-def test_quadrants_against_numpy(artifacts, cut):
+@pytest.mark.parametrize(
+    ("asked", "within", "cut"),
+    [("1", 4, 0.5), ("1, cut := 0.8", 4, 0.8), ("1, within := 'step'", 3, 0.5), ("1, 0.8, 'step'", 3, 0.8)],
+)
+def test_quadrants_against_numpy(artifacts, asked, within, cut):
     connection = connect(artifacts)
     key = "run, seed, step, response_id, position"
     join = f"FROM tokens JOIN attention USING ({key}) WHERE layer = 1"
     rows = connection.execute(f"SELECT {key}, predictive_entropy, entropy_norm {join}").fetchall()
     batches = defaultdict(list)
     for row in rows:
-        batches[row[:3]].append(row)
+        batches[row[:within]].append(row)
     expected = {}
     for batch in batches.values():
         x, y = np.array([r[5] for r in batch]), np.array([r[6] for r in batch])
         for row, high_x, high_y in zip(batch, x > np.quantile(x, cut), y > np.quantile(y, cut), strict=True):
             words = [("low", "high")[int(h)] for h in (high_x, high_y)]
             expected[row[:5]] = f"predictive {words[0]}, attention {words[1]}"
-    got = {
-        row[:5]: row[5]
-        for row in connection.execute(f"SELECT {key}, quadrant FROM quadrants(1, cut := {cut})").fetchall()
-    }
+    got = {row[:5]: row[5] for row in connection.execute(f"SELECT {key}, quadrant FROM quadrants({asked})").fetchall()}
     assert got == expected
     assert len(set(got.values())) == 4
 
