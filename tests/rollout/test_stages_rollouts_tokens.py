@@ -8,6 +8,7 @@ from statistics import mean, stdev
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from kit.policy import write_boxes
 from kit.stages import BASE, run_rollouts, run_shard, write_params
 from kit.tables import sums, write_questions
@@ -132,8 +133,14 @@ def test_same_inputs_same_bytes(home, tmp_path, monkeypatch):
 
 def test_scoring_in_several_processes_changes_no_byte(home, tmp_path, monkeypatch, caplog):
     use_params(home, monkeypatch, tmp_path, systems={"scoring_processes": 3, "micro_batch": 4})
-    with caplog.at_level("INFO"):
-        run_tokens(home, home / "rollouts", tmp_path / "three")
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)  # as Snakemake's environment says of a job of three cores
+    try:
+        with caplog.at_level("INFO"):
+            run_tokens(home, home / "rollouts", tmp_path / "three")
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
     assert "scored by 3 processes" in caplog.text
     use_params(home, monkeypatch, tmp_path, systems={"micro_batch": 4})
     run_tokens(home, home / "rollouts", tmp_path / "one")

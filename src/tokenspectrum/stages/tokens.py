@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tokenspectrum.params.base import read_sections
 from tokenspectrum.params.layers import resolve_layer
 from tokenspectrum.params.tokens import TokensParams
@@ -40,6 +42,9 @@ def main(argv: list[str] | None = None) -> None:
         parser.add_argument(f"--{flag}", type=Path, required=True, help=what)
     args = parser.parse_args(argv)
     params, systems = read_sections(tokens=TokensParams, systems=SystemsParams)
+    if systems.scoring_processes > 1:
+        # The job has a core for each process, and its environment says so to libraries.  Each process computes on one.
+        torch.set_num_threads(systems.threads)
     probe = Probed(args.rollouts)
     check_not_inert(longest_context(probe.responses, params.alignment), params.top_k, params.fixed_k, "tokens")
     model, _ = load_policy(args.policy, device=systems.device)
