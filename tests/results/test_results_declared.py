@@ -281,3 +281,4 @@ def test_a_new_result_is_one_folder_and_one_command(tmp_path, monkeypatch):
     refusal = run("snakemake", "--profile", "local", "-n", "results/layers.csv", check=False)
     assert refusal.returncode != 0
     assert "error: results/layers: cannot be made of preset tiny: tokens.layers holds one layer" in refusal.stderr
+    assert "left out" not in refusal.stderr

@@ -74,6 +74,7 @@ class Stages:
         self.pipeline: Pipeline = load_pipeline()
         self._workflow, self._needs = workflow, needs
         self._refused = refused or {}
+        self._untold = list(self._refused.values())
         self._told = told
         self._reported = reported or {}
 
@@ -105,8 +106,6 @@ class Stages:
         """
         from snakedvc.code.deps import drift
 
-        for line in self._refused.values():
-            print(f"left out: {line}", file=sys.stderr)
         for stage in self.pipeline.stages.values():
             self.pipeline.values(stage)
             if stage.name in self._refused:
@@ -154,10 +153,19 @@ class Stages:
         """Every configured output of stage `name`."""
         return [out for stage in self.pipeline.matching(name) for out in stage.outs]
 
-    def outputs_under(self, folder: str) -> list[str]:
-        """Every configured output in `folder`, except those of refused stages."""
-        stages = [s for s in self.pipeline.stages.values() if s.name not in self._refused]
-        return [o for s in stages for o in s.outs if o.startswith(folder.rstrip("/") + "/")]
+    def outputs_under(self, folder: str) -> Callable[[Any], list[str]]:
+        """Input function: every configured output in `folder`, except those of refused stages.
+
+        Why they are refused is said when somebody asks for all the others, and not to one who asks for one file.
+        """
+
+        def outputs(wildcards: Any) -> list[str]:
+            while self._untold:
+                print(f"left out: {self._untold.pop(0)}", file=sys.stderr)
+            stages = [s for s in self.pipeline.stages.values() if s.name not in self._refused]
+            return [o for s in stages for o in s.outs if o.startswith(folder.rstrip("/") + "/")]
+
+        return outputs
 
     def inputs(self, name: str) -> Callable[[Any], list[str]]:
         """Function of the wildcards: the concrete data inputs.  Code is not among them, because `sig` covers it.
