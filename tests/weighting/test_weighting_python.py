@@ -112,6 +112,26 @@ def test_a_path_that_leads_nowhere_is_one_line(source, kind, said):
 
 
 @pytest.mark.parametrize(
+    ("head", "arguments", "said"),
+    [
+        ("batch", {}, None),
+        ("batch, a, b=1", {"a": 1}, None),
+        ("batch, a, b=1", {"b": 1}, "arguments: the function wants a too"),
+        ("batch, *, a, b=None", {"a": 1, "b": 2}, None),
+        ("batch, *, a, b=None", {}, "arguments: the function wants a too"),
+        ("batch, /, a=1", {"c": 1}, "arguments.c: the function takes no such keyword; it takes a"),
+        ("batch, **more", {"c": 1}, None),
+        ("*all, a=1", {"a": 1}, None),
+        ("batch", {"batch": 1}, "arguments.batch: the function takes no such keyword; it takes none"),
+        ("", {}, "the function takes no batch; its first parameter is one"),
+    ],
+)
+def test_keywords_are_held_against_the_function_without_running_it(source, head, arguments, said):
+    (source / "mypkg/rules.py").write_text(f"def own({head}):\n    return 1\n\nraise RuntimeError('it ran')\n")
+    assert _python.wrong_path("mypkg.rules:own", arguments) == said
+
+
+@pytest.mark.parametrize(
     ("rule", "said"),
     [
         ({"kind": "mypkg.rules:late"}, "kind: mypkg.rules:late: mypkg.rules has no function late at its"),
@@ -119,6 +139,7 @@ def test_a_path_that_leads_nowhere_is_one_line(source, kind, said):
         ({"kind": "mypkg.rules:"}, "kind: "),
         ({"kind": "tokenspectrum.counter:uniforms"}, "a function of tokenspectrum itself; put it into"),
         ({"kind": PATH, "after": 0.5}, "after: unknown key"),
+        ({"kind": PATH, "arguments": {"aftr": 0.5}}, "arguments.aftr: the function takes no such keyword; it takes after"),
         ({"kind": PATH, "score": "entropy_norm"}, "score entropy_norm is of the attention row of a layer: give"),
         ({"kind": PATH, "layer": "mid"}, "layer and alignment belong to a score of the attention row"),
         ({"kind": PATH, "score": "entropy_norm", "layer": 7}, "layer: layer 7: the policy has layers 0 to 2"),

@@ -35,8 +35,7 @@ from tokenspectrum.params.yaml_checked import Path_, Place, read_yaml
 from tokenspectrum.results.discover import results
 from tokenspectrum.results.outcome.declare import CURVES
 from tokenspectrum.systems.params import SystemsParams
-from tokenspectrum.weighting.registry import is_path
-from tokenspectrum.weighting.rules._python import wrong_path
+from tokenspectrum.weighting.rules._python import PythonRule, wrong_path
 
 # Names become folders and Snakemake wildcards; `-` separates axes in a stage's address.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
@@ -107,7 +106,7 @@ class Params(Frozen):
         used = [(f"rules.{m}", self.rules[m]) for m in self.methods if m in self.rules]
         used += [(f"gradients.subsets.{name}", rule) for name, rule in self.gradients.subsets.items()]
         for field, rule in used:
-            if is_path(rule.kind) and (wrong := wrong_path(rule.kind)):
+            if isinstance(rule, PythonRule) and (wrong := wrong_path(rule.kind, rule.arguments)):
                 yield f"{field}.kind: {rule.kind}: {wrong}"
 
     def _replicate_problems(self) -> Iterator[str]:

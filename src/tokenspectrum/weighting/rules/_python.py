@@ -6,6 +6,7 @@ src/.  Knows paths of Python and what a weight must be.  Knows no function by na
 
 import ast
 import traceback
+from collections.abc import Collection
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -104,8 +105,11 @@ def module_file(module: str) -> Path | None:
     return next((path for path in (base / "__init__.py", base.with_suffix(".py")) if path.is_file()), None)
 
 
-def wrong_path(path: str) -> str | None:
-    """What is wrong with the path of a function, found without running any of its code; None if nothing is."""
+def wrong_path(path: str, arguments: Collection[str] = ()) -> str | None:
+    """What is wrong with the path of a function, or with the names of what it gets beside the batch.
+
+    None if nothing is.  It is found without running any of the function's code.
+    """
     module, _, name = path.partition(":")
     file = module_file(module)
     if module.split(".")[0] == PACKAGE:
@@ -116,10 +120,27 @@ def wrong_path(path: str) -> str | None:
         body = ast.parse(file.read_bytes()).body
     except (SyntaxError, ValueError) as e:
         return f"{file.name} is no Python: {e}"
-    named = {node.name for node in body if isinstance(node, ast.FunctionDef)}
+    named = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
     if name not in named:
         have = ", ".join(sorted(n for n in named if not n.startswith("_")))
         return f"{module} has no function {name} at its top level; there are {have or 'none'}"
+    return None if named[name].decorator_list else _wrong_keywords(named[name].args, arguments)
+
+
+def _wrong_keywords(takes: ast.arguments, arguments: Collection[str]) -> str | None:
+    """What of `arguments`, given as keywords behind the batch, a function with these parameters would not take."""
+    positional = [*takes.posonlyargs, *takes.args]
+    if not positional and takes.vararg is None:
+        return "the function takes no batch; its first parameter is one"
+    batch, named = positional[:1], [arg.arg for arg in takes.args if arg not in positional[:1]]
+    optional = [arg.arg for arg in positional[len(positional) - len(takes.defaults) :]] if takes.defaults else []
+    optional += [arg.arg for arg, default in zip(takes.kwonlyargs, takes.kw_defaults, strict=True) if default]
+    named += [arg.arg for arg in takes.kwonlyargs]
+    for argument in arguments:
+        if argument in {arg.arg for arg in batch} or (argument not in named and takes.kwarg is None):
+            return f"arguments.{argument}: the function takes no such keyword; it takes {', '.join(named) or 'none'}"
+    if lacking := [name for name in named if name not in optional and name not in arguments]:
+        return f"arguments: the function wants {', '.join(lacking)} too"
     return None
 
 
