@@ -1,6 +1,11 @@
 """Every tracker by its own real library, offline: the curves and the table of responses that a run gave it."""
 
 import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -39,7 +44,6 @@ def test_tensorboard_has_curves_and_responses(tmp_path):
 
 
 def test_wandb_keeps_an_offline_run(tmp_path, monkeypatch):
-    pytest.importorskip("wandb")
     for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_DIR"):
         monkeypatch.delenv(name, raising=False)
     write("wandb", tmp_path)
@@ -51,13 +55,21 @@ def test_wandb_keeps_an_offline_run(tmp_path, monkeypatch):
     assert json.loads(tables[0].read_text())["data"] == [["p", HOSTILE, 1.0], ["q", "two", -1.0]]
 
 
-def test_trackio_keeps_a_local_database(tmp_path, monkeypatch):
-    trackio = pytest.importorskip("trackio")
-    monkeypatch.setattr("trackio.utils.TRACKIO_DIR", tmp_path, raising=False)
-    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))
-    write("trackio", tmp_path)
-    assert trackio.__version__
-    assert list(tmp_path.rglob("*.db"))
+def test_trackio_keeps_a_local_database(tmp_path):
+    # In a process of its own, as a stage is: the library reads where its database lies when it is imported.
+    env = {name: value for name, value in os.environ.items() if name != "TRACKIO_DIR"}
+    command = "from pathlib import Path; from test_trainer_trackers import write; write('trackio', Path('.'))"
+    env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    subprocess.run([sys.executable, "-c", command], cwd=tmp_path, env=env, check=True)
+    with sqlite3.connect(tmp_path / "trackio/tokenspectrum.db") as database:
+        rows = database.execute("SELECT run_name, step, metrics FROM metrics ORDER BY id").fetchall()
+    logged = [(run, step, json.loads(metrics)) for run, step, metrics in rows]
+    curves = [(step, metrics) for _, step, metrics in logged if "responses" not in metrics]
+    assert {run for run, _, _ in logged} == {"full-s1"}
+    assert curves == [(step, {"train/reward": step / 2, "train/s_m": 1.5}) for step in (1, 2, 3)]
+    tables = [(step, metrics["responses"]["_value"]) for _, step, metrics in logged if "responses" in metrics]
+    assert [step for step, _ in tables] == [1, 3]
+    assert [row["text"] for row in tables[0][1]] == [HOSTILE, "two"]
 
 
 def test_none_writes_nothing_and_zero_responses_are_no_table(tmp_path):
