@@ -116,10 +116,12 @@ def test_what_params_lack_is_one_line_that_names_it():
         "method anchor20 is not in methods; add it",
         "it takes 3 replicates, and replicates holds 1; add some",
     ]
-    found = refused({"layers": results()["layers"], "small": small()}, params)
+    found = refused({"layers": results()["layers"], "small": small(), "wants": wants}, params)
     assert found == {
+        "wants": "results/wants: cannot be made of preset tiny: methods random20 and anchor20 are not in methods; add them;"
+        " it takes 3 replicates, and replicates holds 1; add some",
         "layers": "results/layers: cannot be made of preset tiny: tokens.layers holds one layer, so no two can be"
-        " compared; set it to all, or list several"
+        " compared; set it to all, or list several",
     }
 
 
