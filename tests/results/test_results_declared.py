@@ -118,8 +118,8 @@ def test_what_params_lack_is_one_line_that_names_it():
     ]
     found = refused({"layers": results()["layers"], "small": small(), "wants": wants}, params)
     assert found == {
-        "wants": "results/wants: cannot be made of preset tiny: methods random20 and anchor20 are not in methods; add them;"
-        " it takes 3 replicates, and replicates holds 1; add some",
+        "wants": "results/wants: cannot be made of preset tiny: methods random20 and anchor20 are not in methods; add"
+        " them; it takes 3 replicates, and replicates holds 1; add some",
         "layers": "results/layers: cannot be made of preset tiny: tokens.layers holds one layer, so no two can be"
         " compared; set it to all, or list several",
     }
