@@ -1,6 +1,6 @@
-"""Agreement of layers: the pairs by SQL and their heat maps; and what each layer's own masks are like."""
+"""Agreement of layers: every pair and their heat maps; and what each layer's own masks are like."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from tokenspectrum.results.blocks import blocks
 from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
 from tokenspectrum.results.declare import Answer
 from tokenspectrum.results.given import Given
+from tokenspectrum.results.layers.rankings import MEASURES, PARTS, compared, in_order, parts, ranking
 from tokenspectrum.results.layers.words import AgreementSpec
 from tokenspectrum.results.statistics import t_interval
 from tokenspectrum.results.tables import Tables
@@ -22,6 +23,7 @@ OF_PAIRS = (
     "responses", "tokens", "anchor_jaccard", "anchor_jaccard_pooled", "explorer_jaccard", "explorer_jaccard_pooled",
     "random_jaccard", "random_jaccard_pooled", "spearman", "spearman_responses",
 )  # fmt: skip
+MEASURED = (*MEASURES, "norm_ratio", "cosine", "proj_ratio")
 OF_LAYERS = ("part", "measure", "value", "ci_low", "ci_high")
 WIDTH, PANEL, LEFT, GAP, TOP, BOTTOM = 12.0, 2.6, 0.8, 1.25, 0.3, 0.9  # inches
 MOST_NUMBERED = 10  # rankings up to which cells show their numbers
@@ -49,27 +51,41 @@ def compute(tables: Tables, given: Given) -> Answer:
     Raises UserError where the probe has one layer alone, or not the same tokens everywhere.
     """
     attention, tokens = tables.roots["attention"], tables.roots["tokens"]
-    asked = {"macros": ["queries/macros.sql"], "p": given.own.p, "score": given.own.score}
-    found = [
-        columns_of(tables.arrays("pairs.sql", of=["attention", "tokens"], **block, **asked))
-        for block in blocks(tables.query("responses.sql", of=["attention"]))
-    ]
-    pairs = tables.over("means.sql", compared=pa.concat_tables(found)) if found else []
-    if all(pair["other"] == PREDICTIVE for pair in pairs):
-        alone = f"layer {pairs[0]['layer']} alone" if pairs else "no token at any layer"
+    layers: dict[int, list[int]] = {}
+    for at in tables.query("layers.sql", of=["attention"]):
+        layers.setdefault(at["base"], []).append(at["layer"])
+    if all(len(own) < 2 for own in layers.values()):
+        alone = f"layer {min(layers.values())[0]} alone" if layers else "no token at any layer"
         raise UserError(
             f"{attention}: holds {alone}, so no two layers can be compared; set tokens.layers to all, or list several"
         )
-    if any(len({(pair["responses"], pair["tokens"]) for pair in own}) > 1 for own in by_base(pairs).values()):
-        raise UserError(f"{attention}: its layers and {tokens} hold different tokens; run the tokens stage again")
+    found: list[pa.Table] = []
+    own: dict[tuple[int, int], list[pa.Table]] = {(base, layer): [] for base in layers for layer in layers[base]}
+    for block in blocks(tables.query("responses.sql", of=["attention"])):
+        base, deepest = block["base"], block.pop("deepest")
+        where, predicted = in_order(tables.arrays("predictive.sql", of=["tokens"], **block), given.own.p)
+        rankings = {}
+        for layer in layers[base]:
+            asked = block | {"layer": layer, "score": given.own.score}
+            here, columns = in_order(tables.arrays("scores.sql", of=["attention"], **asked), given.own.p)
+            if not here.same(where):
+                raise UserError(
+                    f"{attention}: its layers and {tokens} hold different tokens; run the tokens stage again"
+                )
+            rankings[layer] = ranking(columns.pop("value"), where)
+            own[base, layer].append(parts(base, layer, where, rankings[layer], columns))
+        rankings[deepest + 1] = ranking(predicted["value"], where)
+        found += compared(base, where, rankings)
+    pairs = tables.over("means.sql", compared=pa.concat_tables(found))
+    each = [row for of in own.values() for row in tables.over("each.sql", by_response=pa.concat_tables(of))]
+    each += tables.query("geometry.sql", of=["gradients"])
     nothing = dict.fromkeys(OF_LAYERS)
-    each = tables.query("each.sql", of=["attention", "gradients"], **asked)
-    return Answer([pair | nothing for pair in pairs] + [of_layer(row) for row in each])
+    return Answer([pair | nothing for pair in pairs] + [of_layer(row) for row in sorted(each, key=place)])
 
 
-def columns_of(arrays: Mapping[str, np.ndarray]) -> pa.Table:
-    """The columns as a table; masked values are null."""
-    return pa.table({name: pa.array(np.ma.getdata(a), mask=np.ma.getmaskarray(a)) for name, a in arrays.items()})
+def place(row: Pair) -> tuple[int, int, int, int]:
+    """Where a row of one layer stands in the table."""
+    return row["base"], int(row["layer"]), MEASURED.index(row["measure"]), PARTS.index(row["part"])
 
 
 def of_layer(row: Pair) -> Pair:
