@@ -6,7 +6,6 @@ from typing import Any
 
 from tokenspectrum.results.declare import Result
 
-
 _METHOD = re.compile(r"method (?P<method>\S+)(?P<where>.*) is not in methods; add it")
 
 
