@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +32,25 @@ def strip_provenance(folder: Path) -> None:
             file.write_text(json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
+@contextmanager
+def full_disk_is_an_oserror(folder: Path) -> Iterator[None]:
+    """A full disk is an OSError here as everywhere else, since safetensors has its own error type."""
+    try:
+        yield
+    except SafetensorError as e:
+        for number in (errno.ENOSPC, errno.EDQUOT):
+            if f"os error {number}" in str(e):
+                raise OSError(number, os.strerror(number), str(folder)) from None
+        raise
+
+
 def _save_model(model: PreTrainedModel, folder: Path) -> None:
-    """`save_pretrained`, but a full disk is an OSError as everywhere else, since safetensors has its own error type."""
     generation: Any = getattr(model, "generation_config", None)
     try:
         # transformers refuses to save sampling settings that contradict each other.  A run would be lost by that.
         model.generation_config = neutral_generation(generation)
-        model.save_pretrained(folder)
-    except SafetensorError as e:
-        if f"os error {errno.ENOSPC}" in str(e):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from None
-        raise
+        with full_disk_is_an_oserror(folder):
+            model.save_pretrained(folder)
     finally:
         model.generation_config = generation
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 
+from tokenspectrum.policy.save import full_disk_is_an_oserror
 from tokenspectrum.training.damaged import DamagedError
 
 # The stem of a file's name ("model") -> its tensors by name.
@@ -29,9 +30,11 @@ def tensors_of(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Tens
 def write_tensors(folder: Path, tensors: Tensors) -> None:
     """One safetensors file each."""
     for name, of_file in tensors.items():
-        # Write bytes ourselves, because the library's writer reports a full disk by an error type of its own.
-        content = save({key: value.detach().cpu().contiguous() for key, value in of_file.items()})
-        (folder / f"{name}.safetensors").write_bytes(content)
+        # From the tensors' own memory: as bytes the optimiser's state would be held three times.
+        file = folder / f"{name}.safetensors"
+        with full_disk_is_an_oserror(folder):
+            save_file({key: value.detach().cpu().contiguous() for key, value in of_file.items()}, file)
+        file.chmod(0o644)  # the library leaves its files unreadable for others
 
 
 def read_tensors(folder: Path) -> Tensors:
