@@ -40,6 +40,10 @@ def test_results_come_in_order_from_as_many_processes_as_there_is_work_for(proce
     assert min(processes, 2) <= len(used) <= processes
 
 
+def test_one_piece_is_not_done_here_either():
+    assert list(side_by_side(lambda piece: os.getpid(), [0], 2)) != [os.getpid()]
+
+
 def test_no_work_is_no_process():
     assert list(side_by_side(lambda piece: piece, [], 4)) == []
 
@@ -64,7 +68,7 @@ def test_a_process_that_is_killed_is_told_with_what_to_set():
             os.kill(os.getpid(), signal.SIGKILL)
         return piece
 
-    with pytest.raises(UserError, match=r"scoring processes was killed.*systems\.scoring_processes"):
+    with pytest.raises(UserError, match=r"processes that share the work was killed.*systems\.processes"):
         list(side_by_side(work, range(5), 2))
     assert list(side_by_side(lambda piece: piece, range(3), 2)) == [0, 1, 2]
 
@@ -73,7 +77,9 @@ def test_a_process_that_is_killed_is_told_with_what_to_set():
 def test_its_processes_end_with_it_however_it_ends(tmp_path: Path, sent: signal.Signals, code: int):
     with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        forks = [int(parent.stdout.readline()) for _ in range(2)]
+        lines = [parent.stdout.readline() for _ in range(2)]
+        assert all(line.strip().isdigit() for line in lines), lines
+        forks = [int(line) for line in lines]
         parent.send_signal(sent)
         assert parent.wait(20) == code
     for _ in range(100):

@@ -82,17 +82,17 @@ def test_a_stage_without_an_entry_is_named(monkeypatch):
         needs("nothing")
 
 
-def test_scoring_in_several_processes_asks_for_a_core_each(tmp_path, monkeypatch):
+def test_a_stage_of_several_processes_asks_for_a_core_each(tmp_path, monkeypatch):
     from tokenspectrum.cli import jobs
 
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["systems"] |= {"scoring_processes": 3}
+    params["systems"] |= {"processes": 3}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("SNAKEDVC_PARAMS", str(tmp_path / "params.yaml"))
     jobs._files.cache_clear()
     try:
-        assert jobs.needs("tokens")["threads"] == 3
+        assert {jobs.needs(name)["threads"] for name in ("tokens", "gradients", "run_gradients")} == {3}
         assert jobs.needs("train")["threads"] == 1
     finally:
         jobs._files.cache_clear()

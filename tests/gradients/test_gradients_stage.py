@@ -1,7 +1,10 @@
 """The stage `gradients` after the stages before it: its tables, its knobs, and what a wrong subset is told."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +75,23 @@ def make(home, tmp_path, monkeypatch):
         return {(row["subset"], row["denominator"]): row for row in table.to_pylist()}, each
 
     return run
+
+
+def test_several_processes_make_the_same_bytes(home, tmp_path):
+    made = {}
+    for processes in (1, 3):
+        params = json.loads((home / "params.yaml").read_text())
+        params |= {"gradients": GRADIENTS, "systems": params["systems"] | {"processes": processes, "micro_batch": 3}}
+        (tmp_path / "params.yaml").write_text(json.dumps(params))
+        names = ("rollouts", "tokens", "attention", "vocab", "policy")
+        flags = {name: home / name for name in names} | {"out": tmp_path / str(processes)}
+        words = [word for flag, path in flags.items() for word in (f"--{flag}", str(path))]
+        # As a stage, which has a process of its own: PyTorch takes no gradient in a fork of one that has taken some.
+        env = os.environ | {"SNAKEDVC_PARAMS": str(tmp_path / "params.yaml"), "OMP_NUM_THREADS": str(processes)}
+        command = [sys.executable, "-m", "tokenspectrum.stages.gradients", *words]
+        subprocess.run(command, env=env, check=True, capture_output=True)
+        made[processes] = (tmp_path / str(processes) / "manifest.json").read_bytes()
+    assert made[1] == made[3]
 
 
 def test_all_tokens_deciles_and_subsets_are_there(make, home):

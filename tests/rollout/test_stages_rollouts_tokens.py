@@ -132,7 +132,7 @@ def test_same_inputs_same_bytes(home, tmp_path, monkeypatch):
 
 
 def test_scoring_in_several_processes_changes_no_byte(home, tmp_path, monkeypatch, caplog):
-    use_params(home, monkeypatch, tmp_path, systems={"scoring_processes": 3, "micro_batch": 4})
+    use_params(home, monkeypatch, tmp_path, systems={"processes": 3, "micro_batch": 4})
     before = torch.get_num_threads()
     torch.set_num_threads(3)  # as Snakemake's environment says of a job of three cores
     try:

@@ -15,6 +15,8 @@ from tokenspectrum.results.discover import results
 from tokenspectrum.systems.resources import cluster_resources
 
 RESOURCES = Path("workflow/resources.yaml")
+# Stages whose work systems.processes share.
+SHARED = ("tokens", "gradients", "run_gradients")
 CONDA = Path("workflow/envs/stages.yaml")
 
 
@@ -35,7 +37,7 @@ def needs(stage: str) -> dict[str, Any]:
         own["local"] = True
     # One thread a stage unless `systems` says otherwise: two stages of one thread beat one of two.
     systems = params.get("systems", {})
-    processes = systems.get("scoring_processes", 1) if stage == "tokens" else 1
+    processes = systems.get("processes", 1) if stage in SHARED else 1
     return (
         {"threads": systems.get("threads", 1) * processes, "conda": str(CONDA.absolute())}
         | cluster_resources(stage, params)

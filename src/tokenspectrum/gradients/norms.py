@@ -7,6 +7,7 @@ import torch
 from transformers import PreTrainedModel
 
 from tokenspectrum.rollout.types import Response
+from tokenspectrum.systems.side_by_side import side_by_side
 from tokenspectrum.training.backends.local.logprobs import response_logprobs
 from tokenspectrum.training.backends.local.padded import collate
 from tokenspectrum.training.backends.local.pulls import trained
@@ -14,15 +15,21 @@ from tokenspectrum.training.batch import response_lengths
 
 
 def token_norms(
-    model: PreTrainedModel, responses: Sequence[Response], tokens: Sequence[tuple[int, int]]
+    model: PreTrainedModel, responses: Sequence[Response], tokens: Sequence[tuple[int, int]], processes: int = 1
 ) -> list[float]:
-    """|grad log pi(y_t)| of each (response index, position), in their order."""
+    """|grad log pi(y_t)| of each (response index, position), in their order.  `processes` share the responses."""
     lengths_R, wanted = response_lengths(responses), trained(model)
-    found: dict[tuple[int, int], float] = {}
-    for r in sorted({response for response, _ in tokens}):
+
+    def of_response(r: int) -> dict[tuple[int, int], float]:
         logprob_N = response_logprobs(model, collate(responses, torch.tensor([r]), lengths_R))
         positions = [position for response, position in tokens if response == r]
+        found = {}
         for position in positions:
             gradient = torch.autograd.grad(logprob_N[position], wanted, retain_graph=position != positions[-1])
             found[r, position] = math.sqrt(sum(float(g.double().square().sum()) for g in gradient))
+        return found
+
+    found: dict[tuple[int, int], float] = {}
+    for part in side_by_side(of_response, sorted({response for response, _ in tokens}), processes):
+        found |= part
     return [found[token] for token in tokens]

@@ -15,12 +15,14 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
 from tokenspectrum.rollout.types import Response
+from tokenspectrum.systems.side_by_side import side_by_side
 from tokenspectrum.training.backends.local.logprobs import response_logprobs
 from tokenspectrum.training.backends.local.padded import Padded
 from tokenspectrum.training.backends.local.pulls import Vector, batches
@@ -45,8 +47,12 @@ def dots(
     micro_batch: int,
     share_prompts: bool = False,
     report: Callable[[int], None] = lambda done: None,
+    processes: int = 1,
 ) -> torch.Tensor:
-    """float64 (K, N): <grad log pi(y_t), v> for every token t and each of K directions v.  A zero direction is free."""
+    """float64 (K, N): <grad log pi(y_t), v> for every token t and each of K directions v.  A zero direction is free.
+
+    `processes` share the micro-batches.
+    """
     n_tokens = int(response_lengths(responses).sum())
     found_KN = torch.zeros(len(directions), n_tokens, dtype=torch.float64)
     whole = _Logprobs(model)
@@ -55,16 +61,24 @@ def dots(
     if not some:
         return found_KN
     # Fused attention has no forward derivative, and leaves it out without a word.
+    every = list(batches(responses, micro_batch, share_prompts))
+
+    def of_batch(i: int) -> np.ndarray:
+        found = []
+        for k in some:
+            with forward_ad.dual_level():
+                moved = {
+                    name: forward_ad.make_dual(parameter.detach(), part.to(parameter.dtype))
+                    for (name, parameter), part in zip(wanted, directions[k], strict=True)
+                }
+                logprob_N = torch.func.functional_call(whole, moved, (every[i][0],))
+                found.append(forward_ad.unpack_dual(logprob_N).tangent.double().cpu().numpy())
+        return np.stack(found)
+
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), _padding_stays(model):
-        for padded, done in batches(responses, micro_batch, share_prompts):
-            for k in some:
-                with forward_ad.dual_level():
-                    moved = {
-                        name: forward_ad.make_dual(parameter.detach(), part.to(parameter.dtype))
-                        for (name, parameter), part in zip(wanted, directions[k], strict=True)
-                    }
-                    logprob_N = torch.func.functional_call(whole, moved, (padded,))
-                    found_KN[k, padded.token_N] = forward_ad.unpack_dual(logprob_N).tangent.double().cpu()
+        each = side_by_side(of_batch, range(len(every)), processes)
+        for (padded, done), part in zip(every, each, strict=True):
+            found_KN[torch.tensor(some)[:, None], padded.token_N] = torch.from_numpy(part)
             report(done)
     return found_KN
 

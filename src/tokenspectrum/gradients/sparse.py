@@ -10,6 +10,7 @@ and with random signs e_t, E |(1/T) sum_t e_t g_t|^2 = (1/T) mean |g_t|^2, witho
 Knows a model and responses.  Knows no rule and no file.  Legend: R responses, T their tokens, K draws.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,11 @@ import torch
 from transformers import PreTrainedModel
 
 from tokenspectrum.counter import stream_key, uniforms
+from tokenspectrum.gradients.held import held
 from tokenspectrum.gradients.part import of_chosen_prompts
 from tokenspectrum.params.gradients import SparseParams
 from tokenspectrum.rollout.types import Response
+from tokenspectrum.systems.side_by_side import side_by_side
 from tokenspectrum.training.backends.local.pulls import at_once, dot, pulls
 
 
@@ -45,6 +48,7 @@ def sparse_columns(
     step: int,
     micro_batch: int,
     share_prompts: bool = False,
+    processes: int = 1,
 ) -> dict[str, list[Any]]:
     """Columns of the table `sparse_gradients` for the small batch among `responses`."""
     rows = of_chosen_prompts([response.prompt_id for response in responses], params.prompts, "sparse", seed, step)
@@ -52,21 +56,22 @@ def sparse_columns(
     lengths = [len(response.token_ids) for response in chosen]
     advantage_T = np.repeat(np.asarray(advantage_R, np.float64)[rows], lengths)
     n = len(advantage_T)
-    (whole,) = pulls(model, chosen, torch.from_numpy(-advantage_T / n).float()[None], micro_batch, share_prompts)
-    square = dot(whole, whole)
-    whole = [part.to(model.dtype) for part in whole]  # it is held throughout: half the memory
+    batches = (micro_batch, share_prompts)
+    (whole,), square = held(model, chosen, torch.from_numpy(-advantage_T / n).float()[None], *batches, processes)
     found: list[dict[str, Any]] = []
     draws, few = list(_draws(chosen, lengths, params, seed, step)), at_once(model)
     if not advantage_T.any():  # then every draw's gradient is 0
         found = [row for draw in draws for row in _measured(draw, 0.0, 0.0, 0.0)]
         return {name: [row[name] for row in found] for name in found[0]}
-    for first in range(0, len(draws), few):
-        some = draws[first : first + few]
-        coefficient_KT = np.stack([-advantage_T * draw.value_T / n for draw in some])
-        gradients = pulls(model, chosen, torch.from_numpy(coefficient_KT).float(), micro_batch, share_prompts)
-        for draw, gradient in zip(some, gradients, strict=True):
-            found += _measured(draw, dot(gradient, gradient), dot(gradient, whole), square)
-        del gradient, gradients  # of a large policy a gradient is much memory
+
+    def products(first: int) -> list[tuple[float, float]]:
+        coefficient_KT = np.stack([-advantage_T * draw.value_T / n for draw in draws[first : first + few]])
+        gradients = pulls(model, chosen, torch.from_numpy(coefficient_KT).float(), *batches)
+        return [(dot(gradient, gradient), dot(gradient, whole)) for gradient in gradients]
+
+    each = itertools.chain.from_iterable(side_by_side(products, range(0, len(draws), few), processes))
+    for draw, (own, along) in zip(draws, each, strict=True):
+        found += _measured(draw, own, along, square)
     return {name: [row[name] for row in found] for name in found[0]}
 
 

@@ -21,11 +21,13 @@ from transformers import PreTrainedModel
 
 from tokenspectrum.gradients.accuracy import accuracy_coefficients, halves
 from tokenspectrum.gradients.geometry import geometry
+from tokenspectrum.gradients.held import held
 from tokenspectrum.gradients.norms import token_norms
 from tokenspectrum.gradients.pull import dots
 from tokenspectrum.gradients.subsets import Subset
 from tokenspectrum.rollout.types import Response
-from tokenspectrum.training.backends.local.pulls import Vector, at_once, dot, pulls
+from tokenspectrum.systems.side_by_side import side_by_side
+from tokenspectrum.training.backends.local.pulls import at_once, dot, pulls
 
 FULL = "full"
 
@@ -109,9 +111,11 @@ def measure_update(
     micro_batch: int,
     share_prompts: bool = False,
     report: Callable[[int], None] = lambda done: None,
+    processes: int = 1,
 ) -> Update:
     """The gradient of all tokens, of every subset, and of every token along them; |g_t| of the tokens `chosen`.
 
+    `processes` share the passes, each with a gradient of its own in memory; the numbers are the same.
     `report` counts responses: each is gone through four times.
     """
     responses, count = batch.responses, len(batch.responses)
@@ -121,15 +125,14 @@ def measure_update(
     half_R = halves(ids, batch.seed)
     accuracy_2N = np.repeat(accuracy_coefficients(batch.correct_R, ids, half_R), batch.lengths, axis=1)
     rows = torch.from_numpy(np.concatenate([-advantage_N[None] / n, accuracy_2N])).float()
-    few, directions, own_S = at_once(model), list[Vector](), list[float]()
-    for first in range(0, len(rows), few):
-        found = pulls(model, responses, rows[first : first + few], micro_batch, share_prompts, report)
-        own_S += [] if directions else [dot(found[0], found[0])]
-        # What follows multiplies them with gradients of the policy's type, so they need no more digits.
-        directions += [[part.to(model.dtype) for part in one] for one in found]
-        del found  # of a large policy a gradient is much memory
-    along_3N = dots(model, responses, directions, micro_batch, share_prompts, lambda done: report(count + done)).numpy()
-    del directions
+    few, batches = at_once(model), (micro_batch, share_prompts)
+    directions, square = held(model, responses, rows, *batches, processes)
+    own_S = [square]
+    report(count)
+    along_3N = dots(
+        model, responses, directions, *batches, lambda done: report(count + done), processes=processes
+    ).numpy()
+    del directions  # of a large policy a gradient is much memory
     dot_N = -advantage_N * along_3N[0]
     other_N = np.repeat(1 - half_R, batch.lengths)
     accuracy_dot_N = -advantage_N * np.where(other_N == 0, along_3N[1], along_3N[2])
@@ -138,18 +141,20 @@ def measure_update(
     # Subsets of the same tokens, such as a rule's and those of its layer, have one gradient.
     weight_SN = [subset.weight_N.double().numpy() for subset in subsets]
     distinct = list({weight_N.tobytes(): weight_N for weight_N in weight_SN}.values())
-    own: dict[bytes, float] = {}
-    for first in range(0, len(distinct), few):
-        # Subsets share a forward pass as far as memory goes.  Of a large policy, g and one subset's gradient are held.
+
+    def squares(first: int) -> list[float]:
+        # Subsets share a forward pass as far as memory goes.  Of a large policy, one subset's gradient is held.
         some = distinct[first : first + few]
         rows = torch.from_numpy(-advantage_N * np.stack(some) / n).float()
-        squares = [0.0] * len(some)
-        if bool(rows.any()):  # zeros of a large policy are slow to add up too
-            gradients = pulls(model, responses, rows, micro_batch, share_prompts)
-            squares = [dot(gradient, gradient) for gradient in gradients]
-            del gradients
-        own |= zip([weight_N.tobytes() for weight_N in some], squares, strict=True)
-        report(2 * count + (first + len(some)) * count // len(distinct))
+        if not bool(rows.any()):  # zeros of a large policy are slow to add up too
+            return [0.0] * len(some)
+        return [dot(gradient, gradient) for gradient in pulls(model, responses, rows, *batches)]
+
+    own: dict[bytes, float] = {}
+    firsts = range(0, len(distinct), few)
+    for first, found in zip(firsts, side_by_side(squares, firsts, processes), strict=True):
+        own |= zip([weight_N.tobytes() for weight_N in distinct[first : first + few]], found, strict=True)
+        report(2 * count + (first + len(found)) * count // len(distinct))
     own_S += [own[weight_N.tobytes()] for weight_N in weight_SN]
     for subset in everything:
         weight_N = subset.weight_N.double().numpy()
@@ -160,6 +165,6 @@ def measure_update(
     norm_N[[int(starts[r]) + t for r, t in chosen]] = 0.0
     pulling = [(r, t) for r, t in chosen if batch.advantage_R[r] != 0]
     places = [int(starts[r]) + t for r, t in pulling]
-    norm_N[places] = np.abs(advantage_N[places]) * np.array(token_norms(model, responses, pulling))
+    norm_N[places] = np.abs(advantage_N[places]) * np.array(token_norms(model, responses, pulling, processes))
     report(4 * count)
     return Update(everything, own_S, along_S, accuracy_S, dot_N, accuracy_dot_N, norm_N)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel
 
 from tokenspectrum.gradients.part import Part, of_chosen_prompts
@@ -45,11 +46,16 @@ def write_update(
     subsets = subsets_of(params, scores, model.config.get_text_config().num_hidden_layers, alignment)
     batches = (systems.micro_batch, systems.share_prompts)
     chosen = chosen_tokens(batch.responses, params.norms, seed, step)
+    processes = systems.processes
+    if processes > 1:
+        # The job has a core for each process, and its environment says so to libraries.  Each computes on one.
+        torch.set_num_threads(systems.threads)
     with Progress(f"gradients {scores.run} step {step}", total=5 * count) as progress:
-        found = measure_update(model, batch, subsets, chosen, *batches, progress.update)
+        found = measure_update(model, batch, subsets, chosen, *batches, progress.update, processes)
         sparse = None
         if params.sparse is not None:
-            sparse = sparse_columns(model, batch.responses, batch.advantage_R, params.sparse, seed, step, *batches)
+            small = (batch.responses, batch.advantage_R, params.sparse)
+            sparse = sparse_columns(model, *small, seed, step, *batches, processes)
         progress.update(5 * count)
     where: dict[str, Any] = {"run": scores.run, "seed": seed, "step": step}
     write_step(out, "gradients", gradients.SCHEMA, found.subset_columns(), **where)

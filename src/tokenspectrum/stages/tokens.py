@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
         parser.add_argument(f"--{flag}", type=Path, required=True, help=what)
     args = parser.parse_args(argv)
     params, systems = read_sections(tokens=TokensParams, systems=SystemsParams)
-    if systems.scoring_processes > 1:
+    if systems.processes > 1:
         # The job has a core for each process, and its environment says so to libraries.  Each process computes on one.
         torch.set_num_threads(systems.threads)
     probe = Probed(args.rollouts)
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
             facts=options | {"layers": layers, "policy": policy_facts(args.policy)},
             report=progress.update,
             count=progress.count,
-            processes=systems.scoring_processes,
+            processes=systems.processes,
         )
     where: dict[str, Any] = {"run": probe.run, "seed": probe.seed, "step": 0}
     write_step(args.out, "tokens", tokens.SCHEMA, probe.token_columns(measured), **where)

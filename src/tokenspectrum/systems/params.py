@@ -100,11 +100,11 @@ class SystemsParams(Frozen):
         description="responses of a prompt go through scoring and gradients behind one copy of it: less work if "
         "prompts are long; for policies of full attention, trainer: local",
     )
-    scoring_processes: int = Field(
+    processes: int = Field(
         default=1,
         ge=1,
-        description="processes that score responses side by side in the stage tokens, a micro-batch each; above 1 "
-        "where threads is 1 and device cpu",
+        description="processes that share the work of the stages tokens, gradients and run_gradients; each holds "
+        "micro-batches of its own, and one gradient; above 1 where threads is 1 and device cpu",
     )
     generate_batch: int = Field(
         default=1024,
@@ -129,6 +129,6 @@ class SystemsParams(Frozen):
 
     @model_validator(mode="after")
     def _forks(self) -> Self:
-        if self.scoring_processes > 1 and (self.threads > 1 or self.device != "cpu"):
-            raise ValueError("scoring_processes above 1 wants threads: 1 and device: cpu; on a GPU raise micro_batch")
+        if self.processes > 1 and (self.threads > 1 or self.device != "cpu"):
+            raise ValueError("processes above 1 wants threads: 1 and device: cpu; on a GPU raise micro_batch")
         return self

@@ -25,23 +25,25 @@ _work: Callable[[Any], Any] | None = None
 
 
 def side_by_side(work: Callable[[Piece], Result], pieces: Sequence[Piece], processes: int) -> Iterator[Result]:
-    """`work(piece)` of each piece, in order.  Pieces and results are pickled where `processes` is above 1."""
-    processes = min(processes, len(pieces))
-    if processes <= 1:
+    """`work(piece)` of each piece, in order.  Pieces and results are pickled where `processes` is above 1.
+
+    Then this process does none of the work.  PyTorch takes no gradient in a fork of a process that has taken one.
+    """
+    if processes == 1 or not pieces:
         yield from map(work, pieces)
         return
     global _work
     _work = work
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(
-        processes, multiprocessing.get_context("fork"), initializer=_begin, initargs=(os.getpid(),)
+        min(processes, len(pieces)), multiprocessing.get_context("fork"), initializer=_begin, initargs=(os.getpid(),)
     ) as executor:
         try:
             yield from executor.map(_do, pieces)
         except BrokenProcessPool as e:
             raise UserError(
-                f"one of {processes} scoring processes was killed, often for want of memory: set "
-                "systems.scoring_processes or systems.micro_batch lower"
+                f"one of {processes} processes that share the work was killed, often for want of memory: set "
+                "systems.processes or systems.micro_batch lower"
             ) from e
         except BaseException:
             # An error, a stop, or nobody who takes the rest: what they are at is of no use any more.

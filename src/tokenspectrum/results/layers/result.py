@@ -66,7 +66,7 @@ def compute(tables: Tables, given: Given) -> Answer:
         where, predicted = in_order(tables.arrays("predictive.sql", of=["tokens"], **block), given.own.p)
         rankings = {}
         for layer in layers[base]:
-            asked = block | {"layer": layer, "score": given.own.score}
+            asked: dict[str, Any] = block | {"layer": layer, "score": given.own.score}
             here, columns = in_order(tables.arrays("scores.sql", of=["attention"], **asked), given.own.p)
             if not here.same(where):
                 raise UserError(
