@@ -82,7 +82,7 @@ laptop: setup-laptop
 		--published '$(abspath $(DATA))/benchmarks/math.jsonl' --out artifacts/laptop/solutions.jsonl
 	spectrum import pairs artifacts/laptop/solutions.jsonl --policy artifacts/laptop/policy/1 \
 		--name laptop_forced --rewards ours --micro-batch 4 --force
-	spectrum preset laptop_forced --force --set gradients.prompts=8
+	spectrum preset laptop_forced --force --set gradients.prompts=8 --set systems.processes=2
 	$(call results,laptop_forced,$(PROBED:%=results/%.csv))
 	$(call laptop,laptop-train,$(TRAINED:%=results/%.csv))
 
