@@ -1,9 +1,7 @@
 """Checkpoints: bit for bit, whole or not there, and never a pickle."""
 
 import errno
-import os
 import re
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +10,7 @@ from safetensors import SafetensorError
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.policy.save import save_policy
 from tokenspectrum.training import checkpoint
+from tokenspectrum.training.backends.local import tensors
 from tokenspectrum.training.backends.local.backend import LocalBackend
 from tokenspectrum.training.backends.local.tensors import model_tensors, restore, tensors_of
 from tokenspectrum.training.checkpoint import checkpoints, read_state, resume, save
@@ -119,13 +118,10 @@ def test_a_full_disk_is_an_os_error_and_leaves_no_checkpoint(policy_dir, tmp_pat
     backend = make(policy_dir, 1)
     model, tokenizer = backend.model, backend.tokenizer
 
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     def full_in_safetensors(*_, **__):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(tensors, "save_file", full_in_safetensors)
     monkeypatch.setattr(model, "save_pretrained", full_in_safetensors)
     for write in (
         lambda: save(backend, tmp_path / "checkpoints", "x", {}, 1),

@@ -4,9 +4,8 @@ import json
 import logging
 import time
 
-from snakemake.logging import logger
-
 from snakedvc.dvcfiles.store import say
+from snakedvc.planning.internals import terminal_handlers
 from snakedvc.running.journal import RUNNER_LOG
 
 _STARTED = int(time.time())  # of the driver, which imports this first of all
@@ -25,9 +24,8 @@ def _is_said(record: logging.LogRecord) -> bool:
 
 def end_in_one_line() -> None:
     """After Ctrl-C keep Snakemake's errors off the terminal: each job that it ended is one.  Its log file has them."""
-    for handler in logger.handlers:
-        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
-            handler.addFilter(_is_said)
+    for handler in terminal_handlers():
+        handler.addFilter(_is_said)
 
 
 def say_if_interrupted() -> None:

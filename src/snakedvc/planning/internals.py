@@ -7,6 +7,7 @@ tests/bridge/test_bridge_internals.py checks them too.
 
 import contextlib
 import importlib.metadata
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -14,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from snakemake.io import ancient, directory, report
+from snakemake.logging import logger
 from snakemake.settings.types import RerunTrigger
 from snakemake_interface_storage_plugins.io import Mtime
 
 from snakedvc.errors import ProjectError
 
 PINNED = "9.27"
-__all__ = ["Snakemake", "ancient", "check_pins", "directory", "plans", "report"]
+__all__ = ["Snakemake", "ancient", "check_pins", "directory", "plans", "report", "terminal_handlers"]
 # What is read from the workflow, by dotted name.
 READ = (
     "is_main_process",
@@ -44,6 +46,12 @@ READ = (
 def plans(workflow: Any) -> bool:
     """Whether this process decides which jobs run.  It does not for a picture of the DAG, and not with --touch."""
     return workflow is not None and workflow.executor_plugin is not None and not workflow.touch
+
+
+def terminal_handlers() -> list[logging.Handler]:
+    """What writes Snakemake's messages to the terminal; its log file is another handler."""
+    handlers = [one for one in logger.handlers if isinstance(one, logging.StreamHandler)]
+    return [one for one in handlers if not isinstance(one, logging.FileHandler)]
 
 
 def check_pins(workflow: Any) -> None:
