@@ -108,9 +108,9 @@ def test_a_checkpoint_of_another_policy_changes_nothing(policy_dir, tmp_path) ->
     before = {name: value.clone() for name, value in model_tensors(model).items()}
     wrong = dict(saved["model"])
     wrong["model.norm.weight"] = torch.zeros(5)
-    for tensors in (wrong, {**saved["model"], "extra": torch.zeros(1)}):
+    for other in (wrong, {**saved["model"], "extra": torch.zeros(1)}):
         with pytest.raises(DamagedError, match="not this policy's"):
-            restore(model, optimizer, {**saved, "model": tensors})
+            restore(model, optimizer, {**saved, "model": other})
     assert all(torch.equal(value, before[name]) for name, value in model_tensors(model).items())
 
 
