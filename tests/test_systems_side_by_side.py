@@ -63,11 +63,12 @@ def test_a_mistake_in_the_work_reaches_the_user_as_it_is_and_no_process_stays():
     assert set(psutil.Process().children()) <= others
 
 
-def test_a_process_that_is_killed_is_told_with_what_to_set():
-    def work(piece: int) -> int:
+@pytest.mark.parametrize("size", [1, 2**22])  # more than a pipe holds, too
+def test_a_process_that_is_killed_is_told_with_what_to_set(size):
+    def work(piece: int) -> bytes:
         if piece == 2:
             os.kill(os.getpid(), signal.SIGKILL)
-        return piece
+        return bytes(size)
 
     with pytest.raises(UserError, match=r"processes that share the work was killed.*systems\.processes"):
         list(side_by_side(work, range(5), 2))

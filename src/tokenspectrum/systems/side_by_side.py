@@ -9,9 +9,9 @@ import multiprocessing
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
 from tokenspectrum.errors import UserError
@@ -20,50 +20,72 @@ Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
-# What the forks do.  A fork inherits it, so the function itself need not travel.
-_work: Callable[[Any], Any] | None = None
-
 
 def side_by_side(work: Callable[[Piece], Result], pieces: Sequence[Piece], processes: int) -> Iterator[Result]:
-    """`work(piece)` of each piece, in order.  Pieces and results are pickled where `processes` is above 1.
+    """`work(piece)` of each piece, in order.  Results are pickled where `processes` is above 1.
 
     Then this process does none of the work.  PyTorch takes no gradient in a fork of a process that has taken one.
     """
     if processes == 1 or not pieces:
         yield from map(work, pieces)
         return
-    global _work
-    _work = work
-    others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(
-        min(processes, len(pieces)), multiprocessing.get_context("fork"), initializer=_begin, initargs=(os.getpid(),)
-    ) as executor:
-        try:
-            yield from executor.map(_do, pieces)
-        except BrokenProcessPool as e:
-            raise UserError(
-                f"one of {processes} processes that share the work was killed, often for want of memory: set "
-                "systems.processes or systems.micro_batch lower"
-            ) from e
-        except BaseException:
-            # An error, a stop, or nobody who takes the rest: what they are at is of no use any more.
-            for child in set(multiprocessing.active_children()) - others:
-                child.kill()
-            raise
-        finally:
-            _work = None
+    context = multiprocessing.get_context("fork")
+    forks, pipes = [], list[Connection]()
+    try:
+        for _ in range(min(processes, len(pieces))):
+            ours, theirs = context.Pipe()
+            fork = context.Process(target=_serve, args=(theirs, work, pieces, os.getpid()), daemon=True)
+            fork.start()
+            theirs.close()  # else a fork that is gone would look like one that is silent
+            forks.append(fork)
+            pipes.append(ours)
+        yield from _in_order(pipes, len(pieces))
+    finally:
+        # The work is done, or is of no use any more: an error, a stop, or nobody who takes the rest.
+        for fork in forks:
+            fork.kill()
+            fork.join()
 
 
-def _begin(parent: int) -> None:
-    """The parent alone decides when to stop; where it dies, its forks die."""
+def _in_order(pipes: Sequence[Connection], count: int) -> Iterator[Any]:
+    """The results of `count` pieces, which are handed out by their numbers as forks are free."""
+    at = dict(zip(pipes, range(count), strict=False))
+    for pipe, number in at.items():
+        pipe.send(number)
+    begun, given, found = len(at), 0, dict[int, Any]()
+    while given < count:
+        for pipe in wait(list(at)):
+            assert isinstance(pipe, Connection)
+            try:
+                done, result = pipe.recv()
+            except (EOFError, OSError):
+                raise UserError(
+                    f"one of {len(pipes)} processes that share the work was killed, often for want of memory: set "
+                    "systems.processes or systems.micro_batch lower"
+                ) from None
+            if not done:
+                raise result
+            found[at.pop(pipe)] = result
+            if begun < count:
+                at[pipe] = begun
+                pipe.send(begun)
+                begun += 1
+        while given in found:
+            yield found.pop(given)
+            given += 1
+
+
+def _serve(pipe: Connection, work: Callable[[Any], Any], pieces: Sequence[Any], parent: int) -> None:
+    """Do the pieces whose numbers come.  The parent alone decides when to stop; where it dies, its forks die."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def _do(piece: Any) -> Any:
-    assert _work is not None
-    return _work(piece)
+    while os.getppid() == parent:
+        number = pipe.recv()
+        try:
+            answer = True, work(pieces[number])
+        except Exception as e:
+            e.add_note(traceback.format_exc())  # where it happened is not pickled
+            answer = False, e
+        pipe.send(answer)
