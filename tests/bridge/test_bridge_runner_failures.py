@@ -14,6 +14,8 @@ import pytest
 from bridge_kit import ROOT, TWO, Toy, replicates
 from runner_kit import start_gated, wait_for
 
+from snakedvc.planning.ended import was_interrupted
+
 
 def test_a_killed_stage_leaves_nothing_and_goes_on_from_its_checkpoint(toy):
     toy.edit("params.yaml", "rate: 1e-3", "rate: 1e-2")
@@ -212,3 +214,16 @@ def test_provenance_is_beside_the_log_and_in_no_output(toy):
     assert provenance["versions"].keys() == {"python", "dvc", "snakemake"}
     host = provenance["host"].encode()
     assert not [name for name, content in toy.outputs().items() if host in content or b"wall_seconds" in content]
+
+
+@pytest.mark.parametrize(
+    ("how", "driver", "expected"), [("interrupted", 0, True), ("interrupted", 1, False), ("ran", 0, False)]
+)
+def test_only_a_runner_of_this_driver_says_that_it_was_interrupted(tmp_path, monkeypatch, how, driver, expected):
+    monkeypatch.chdir(tmp_path)
+    assert not was_interrupted()
+    Path("logs").mkdir()
+    entry = {"addr": "a", "how": how, "at": int(time.time()) + 1, "driver": os.getpid() + driver}
+    # The first line is of a full disk, the last of a runner that is writing it.
+    Path("logs/runner.jsonl").write_text('{"addr": "x\n' + json.dumps(entry) + "\n{")
+    assert was_interrupted() is expected

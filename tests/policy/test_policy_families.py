@@ -6,6 +6,7 @@ pass with eager attention, and plain autograd.
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -33,6 +34,7 @@ from tokenspectrum.policy.tokenizer import CHAT_TEMPLATE, build_tokenizer
 from tokenspectrum.policy.vocab import token_text
 from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine
 from tokenspectrum.rollout.measure import measure_responses
+from tokenspectrum.rollout.stop import stop_ids_in
 from tokenspectrum.rollout.types import Prompt, Sampling
 from tokenspectrum.training.backends.local.update import accumulate_gradient, take_step
 from tokenspectrum.training.dapo import Clip
@@ -213,3 +215,11 @@ def test_tokenizers_with_and_without_a_pad_token_and_several_ends(tmp_path, make
     drawn_N = torch.tensor([value for r in responses for value in r.logprobs])
     assert torch.allclose(measured.logprob_N, drawn_N, atol=2e-4)
     assert len(response_texts(loaded, [r.token_ids for r in responses])) == 4
+
+
+@pytest.mark.parametrize("config", [{"eos_token_id": [5, 7]}, {"text_config": {"eos_token_id": [5, 7]}}])
+def test_without_a_generation_config_the_ends_are_those_of_the_models_config(tmp_path, config):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert stop_ids_in(tmp_path, SimpleNamespace(eos_token_id=7)) == {5, 7}
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": 3}))
+    assert stop_ids_in(tmp_path, SimpleNamespace(eos_token_id=7)) == {3, 7}

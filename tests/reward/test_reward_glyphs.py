@@ -58,6 +58,9 @@ UNLIKE = [
     (r"7^\circ C", r"7^\circ F"),
     (r"7^\circ 8", "7"),
     (r"7^\circ Cat", "7"),
+    (r"\begin{pmatrix}a\\bf\end{pmatrix}", r"\begin{pmatrix}a\\rm\end{pmatrix}"),
+    ("2³√5", r"2^{3}\sqrt{5}"),
+    ("√()", "None"),
 ]
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.autograd import gradcheck, gradgradcheck
+from torch.autograd import gradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tokenspectrum.training.backends.local import head
@@ -40,7 +40,6 @@ def test_values_and_derivatives_are_the_plain_formula_s(monkeypatch, bias, rows)
     ):
         assert torch.allclose(one, other, atol=1e-12)
     assert gradcheck(blocked_logprobs, inputs, check_forward_ad=True)
-    assert gradgradcheck(blocked_logprobs, inputs)
 
 
 class Largest(TorchDispatchMode):

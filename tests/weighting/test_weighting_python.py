@@ -122,6 +122,8 @@ def test_a_path_that_leads_nowhere_is_one_line(source, kind, said):
         ("batch, /, a=1", {"c": 1}, "arguments.c: the function takes no such keyword; it takes a"),
         ("batch, **more", {"c": 1}, None),
         ("*all, a=1", {"a": 1}, None),
+        ("batch, x, /", {}, "the function wants x by its place; the batch alone comes so"),
+        ("batch, x=1, /", {}, None),
         ("batch", {"batch": 1}, "arguments.batch: the function takes no such keyword; it takes none"),
         ("", {}, "the function takes no batch; its first parameter is one"),
     ],

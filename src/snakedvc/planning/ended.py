@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import time
 
 from snakedvc.dvcfiles.store import say
@@ -12,10 +13,20 @@ _STARTED = int(time.time())  # of the driver, which imports this first of all
 
 
 def was_interrupted() -> bool:
-    """Whether Ctrl-C reached a runner since this driver started."""
-    lines = RUNNER_LOG.read_text().splitlines() if RUNNER_LOG.exists() else []
-    recent = (json.loads(line) for line in lines[-1000:])
-    return any(entry["how"] == "interrupted" and entry["at"] >= _STARTED for entry in recent)
+    """Whether Ctrl-C reached a runner of this driver."""
+    try:
+        lines = RUNNER_LOG.read_text(errors="replace").splitlines()
+    except OSError:
+        return False
+    return any(map(_is_ours, lines[-1000:]))
+
+
+def _is_ours(line: str) -> bool:
+    try:
+        entry = json.loads(line)
+        return entry["how"] == "interrupted" and entry["at"] >= _STARTED and entry["driver"] == os.getpid()
+    except (ValueError, KeyError, TypeError):
+        return False  # half a line, on a full disk; or of an older version
 
 
 def _is_said(record: logging.LogRecord) -> bool:

@@ -12,7 +12,16 @@ INTERRUPTED = 128 + signal.SIGINT
 def _end_now(number: int, frame: object) -> None:
     """Nothing has begun, so there is nothing to clean up.  The driver reads the journal's line."""
     addr = sys.argv[1] if len(sys.argv) > 1 else "runner"
-    line = json.dumps({"addr": addr, "how": "interrupted", "key": None, "seconds": 0.0, "at": int(time.time())})
+    line = json.dumps(
+        {
+            "addr": addr,
+            "how": "interrupted",
+            "key": None,
+            "seconds": 0.0,
+            "at": int(time.time()),
+            "driver": os.getppid(),
+        }
+    )
     try:
         os.write(2, f"{addr}: stopped; the same command goes on\n".encode())
         os.makedirs("logs", exist_ok=True)

@@ -26,7 +26,8 @@ How = Literal["ran", "restored", "superseded", "refused", "failed", "stopped", "
 def note(addr: str, how: How, key: str | None, seconds: float) -> None:
     """Append one line to logs/runner.jsonl.  It is one write, so that lines of parallel runs do not mix."""
     RUNNER_LOG.parent.mkdir(parents=True, exist_ok=True)
-    line = json.dumps({"addr": addr, "how": how, "key": key, "seconds": round(seconds, 3), "at": int(time.time())})
+    entry = {"addr": addr, "how": how, "key": key, "seconds": round(seconds, 3), "at": int(time.time())}
+    line = json.dumps(entry | {"driver": os.getppid()})  # Snakemake's process, where it is this host's
     with RUNNER_LOG.open("a") as f:
         f.write(line + "\n")
 

@@ -21,7 +21,7 @@ def check_summary(folder: Path, report: Report) -> None:
         return
     try:
         summary = json.loads(path.read_text())
-        logged = {(step, name): facts for step, of in summary["steps"].items() for name, facts in of.items()}
+        logged = {(step, name): dict(facts) for step, of in summary["steps"].items() for name, facts in of.items()}
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
         report.wrong(path, None, "steps", "cannot be read")
         return
@@ -37,7 +37,7 @@ def check_summary(folder: Path, report: Report) -> None:
             continue
         try:
             wanted = _means(read_file(tables[step, name], TABLES["scores"]), summary.get("k"))
-        except UserError:
+        except (UserError, ZeroDivisionError):
             continue  # said of the table
         for fact, value in wanted.items():
             where = f"steps.{step}.{name}.{fact}"

@@ -30,6 +30,9 @@ def write_update(
     systems: SystemsParams,
 ) -> None:
     """The tables gradients, token_gradients and sparse_gradients of one step, without the folder's manifest."""
+    if systems.processes > 1:
+        # The job has a core for each process, and its environment says so to libraries.  Each computes on one.
+        torch.set_num_threads(systems.threads)
     seed, step = batch.seed, scores.step
     if params.prompts is not None:
         names = [response.prompt_id for response in batch.responses]
@@ -46,16 +49,12 @@ def write_update(
     subsets = subsets_of(params, scores, model.config.get_text_config().num_hidden_layers, alignment)
     batches = (systems.micro_batch, systems.share_prompts)
     chosen = chosen_tokens(batch.responses, params.norms, seed, step)
-    processes = systems.processes
-    if processes > 1:
-        # The job has a core for each process, and its environment says so to libraries.  Each computes on one.
-        torch.set_num_threads(systems.threads)
     with Progress(f"gradients {scores.run} step {step}", total=5 * count) as progress:
-        found = measure_update(model, batch, subsets, chosen, *batches, progress.update, processes)
+        found = measure_update(model, batch, subsets, chosen, *batches, progress.update, systems.processes)
         sparse = None
         if params.sparse is not None:
             small = (batch.responses, batch.advantage_R, params.sparse)
-            sparse = sparse_columns(model, *small, seed, step, *batches, processes)
+            sparse = sparse_columns(model, *small, seed, step, *batches, systems.processes)
         progress.update(5 * count)
     where: dict[str, Any] = {"run": scores.run, "seed": seed, "step": step}
     write_step(out, "gradients", gradients.SCHEMA, found.subset_columns(), **where)

@@ -12,7 +12,7 @@ _FRACTIONS = {
     **{"⅚": "56", "⅐": "17", "⅛": "18", "⅜": "38", "⅝": "58", "⅞": "78", "⅑": "19"},
 }
 # What stands under a root sign: a number or a letter, or what is in brackets.
-_ROOT = re.compile(r"√\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|[A-Za-z]))")
+_ROOT = re.compile(r"(?<![⁰¹²³⁴⁵⁶⁷⁸⁹])√\s*(?:\(([^()]+)\)|(\d+(?:\.\d+)?|[A-Za-z]))")
 
 
 def one_glyph(s: str) -> str:
@@ -28,6 +28,6 @@ def one_glyph(s: str) -> str:
 
 def drop_looks(s: str) -> str:
     r"""\large 7, {\bf 7}, \color{red}7 -> 7: a blank in the place of each, so that 7\large8 is not 78."""
-    s = re.sub(r"\\(?:text)?color\s*\{[^{}]*\}", " ", s)
+    s = re.sub(r"(?<!\\)\\(?:text)?color\s*\{[^{}]*\}", " ", s)
     sizes = "tiny|scriptsize|footnotesize|small|normalsize|large|Large|LARGE|huge|Huge"
-    return re.sub(rf"\\(?:{sizes}|bf|it|rm|sf|bfseries|itshape)(?![A-Za-z])", " ", s)
+    return re.sub(rf"(?<!\\)\\(?:{sizes}|bf|it|rm|sf|bfseries|itshape)(?![A-Za-z])", " ", s)

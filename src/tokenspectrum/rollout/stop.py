@@ -26,5 +26,10 @@ def stop_ids(eos: int | list[int] | None, tokenizer: Any) -> frozenset[int]:
 def stop_ids_in(policy: Path, tokenizer: Any) -> frozenset[int]:
     """The same for a policy folder that is not loaded here."""
     file = policy / "generation_config.json"
-    generation = json.loads(file.read_text()) if file.is_file() else {}
-    return stop_ids(generation.get("eos_token_id"), tokenizer)
+    if file.is_file():
+        return stop_ids(json.loads(file.read_text()).get("eos_token_id"), tokenizer)
+    # transformers then derives one from the model's config.
+    file = policy / "config.json"
+    config = json.loads(file.read_text()) if file.is_file() else {}
+    own = config.get("eos_token_id")
+    return stop_ids((config.get("text_config") or {}).get("eos_token_id") if own is None else own, tokenizer)

@@ -17,7 +17,7 @@ ENGINES = {
     "hot_forks": "evaluate",
 }
 
-# Those that score given responses in one process.
+# Those that score given responses on a device of their own.
 SCORING = ("tokens", "rescore", "rescore_base", "gradients", "run_gradients")
 
 

@@ -72,6 +72,10 @@ def compute(tables: Tables, given: Given) -> Answer:
                 raise UserError(
                     f"{attention}: its layers and {tokens} hold different tokens; run the tokens stage again"
                 )
+            if not np.isfinite(np.ma.filled(columns["value"], np.nan)).all():
+                raise UserError(
+                    f"{attention}: layer {layer} has scores that are no numbers; run the tokens stage again"
+                )
             rankings[layer] = ranking(columns.pop("value"), where)
             own[base, layer].append(parts(base, layer, where, rankings[layer], columns))
         rankings[deepest + 1] = ranking(predicted["value"], where)

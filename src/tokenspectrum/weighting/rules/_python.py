@@ -132,8 +132,11 @@ def _wrong_keywords(takes: ast.arguments, arguments: Collection[str]) -> str | N
     positional = [*takes.posonlyargs, *takes.args]
     if not positional and takes.vararg is None:
         return "the function takes no batch; its first parameter is one"
+    required = positional[: len(positional) - len(takes.defaults)]
+    if by_place := [arg.arg for arg in takes.posonlyargs[1:] if arg in required]:
+        return f"the function wants {by_place[0]} by its place; the batch alone comes so"
     batch, named = positional[:1], [arg.arg for arg in takes.args if arg not in positional[:1]]
-    optional = [arg.arg for arg in positional[len(positional) - len(takes.defaults) :]] if takes.defaults else []
+    optional = [arg.arg for arg in positional if arg not in required]
     optional += [arg.arg for arg, default in zip(takes.kwonlyargs, takes.kw_defaults, strict=True) if default]
     named += [arg.arg for arg in takes.kwonlyargs]
     for argument in arguments:

@@ -5,7 +5,7 @@ A block of rows has its logits, gives its log-probabilities and forgets them.  T
     l = h W' + b,  logprob = l_y - ln sum_v exp l_v,  d logprob / d l_v = [v = y] - softmax(l)_v
 
 That is one product with the head more than a backward pass that keeps them.  A derivative along a direction makes them
-again too.  A second derivative is exact, and does hold them.  Knows no model and no loss.
+again too.  There is no second derivative.  Knows no model and no loss.
 
 Legend: N tokens, C hidden size, V vocabulary, n rows of a block.
 """
@@ -13,6 +13,7 @@ Legend: N tokens, C hidden size, V vocabulary, n rows of a block.
 from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 
 # Logits of a block: 64 MiB in float32.
 BLOCK = 2**24
@@ -57,6 +58,7 @@ class _Logprobs(torch.autograd.Function):
         return change_N
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (grad_N,) = grads
         hidden_NC, weight_VC, bias_V, target_N = ctx.saved_tensors
@@ -66,7 +68,7 @@ class _Logprobs(torch.autograd.Function):
             pull_nV = pull_nV.scatter_add(1, target_N[at, None], grad_N[at, None])
             hidden.append(pull_nV @ weight_VC)
             part_VC = pull_nV.T @ hidden_NC[at]
-            weight = weight + part_VC if torch.is_grad_enabled() else weight.add_(part_VC)
+            weight.add_(part_VC)
             if bias_V is not None:
                 bias = pull_nV.sum(0) if bias is None else bias + pull_nV.sum(0)
         return torch.cat(hidden) if hidden else torch.zeros_like(hidden_NC), weight, bias, None
@@ -75,7 +77,7 @@ class _Logprobs(torch.autograd.Function):
 def blocked_logprobs(
     hidden_NC: torch.Tensor, weight_VC: torch.Tensor, bias_V: torch.Tensor | None, target_N: torch.Tensor
 ) -> torch.Tensor:
-    """N, differentiable forward, backward and twice: log-probability of each target at temperature 1, full vocabulary.
+    """N, differentiable forward and backward: log-probability of each target at temperature 1, full vocabulary.
 
     hidden_NC   after the final norm, at the queries that emit the targets
     weight_VC   the head's weight; bias_V its bias, or None

@@ -3,6 +3,7 @@
 They come back bit for bit.  No pickle is read.  Knows models and optimisers.  Knows no run and no step.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from tokenspectrum.training.damaged import DamagedError
 # The stem of a file's name ("model") -> its tensors by name.
 Tensors = Mapping[str, Mapping[str, torch.Tensor]]
 _FILES = ("model", "optimizer", "rng")
+_UMASK = os.umask(0o022)  # it can be read only by setting it
+os.umask(_UMASK)
 
 
 def tensors_of(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
@@ -34,7 +37,7 @@ def write_tensors(folder: Path, tensors: Tensors) -> None:
         file = folder / f"{name}.safetensors"
         with full_disk_is_an_oserror(folder):
             save_file({key: value.detach().cpu().contiguous() for key, value in of_file.items()}, file)
-        file.chmod(0o644)  # the library leaves its files unreadable for others
+        file.chmod(0o666 & ~_UMASK)  # the library leaves its files unreadable for others
 
 
 def read_tensors(folder: Path) -> Tensors:
