@@ -11,7 +11,7 @@ _FRACTIONS = {
     **{"½": "12", "⅓": "13", "⅔": "23", "¼": "14", "¾": "34", "⅕": "15", "⅖": "25", "⅗": "35", "⅘": "45", "⅙": "16"},
     **{"⅚": "56", "⅐": "17", "⅛": "18", "⅜": "38", "⅝": "58", "⅞": "78", "⅑": "19"},
 }
-# What stands under a root sign: a number or a letter, or what is in brackets.
+# What stands under a root sign: a number or a letter, or what is in brackets.  Behind a raised digit it is no square root.
 _ROOT = re.compile(r"(?<![⁰¹²³⁴⁵⁶⁷⁸⁹])√\s*(?:\(([^()]+)\)|(\d+(?:\.\d+)?|[A-Za-z]))")
 
 
@@ -19,9 +19,9 @@ def one_glyph(s: str) -> str:
     r"""x² -> x^{2}, x₁ -> x_{1}, √(x+1) -> \sqrt{x+1}, 2½ -> 2\frac{1}{2}, 2·3 -> 2\cdot 3."""
     if s.isascii():
         return s
+    s = _ROOT.sub(lambda m: rf"\sqrt{{{m.group(1) or m.group(2)}}}", s)
     s = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿˣ]+", lambda m: f"^{{{m.group().translate(_RAISED)}}}", s)
     s = re.sub(r"[₀₁₂₃₄₅₆₇₈₉]+", lambda m: f"_{{{m.group().translate(_LOWERED)}}}", s)
-    s = _ROOT.sub(lambda m: rf"\sqrt{{{m.group(1) or m.group(2)}}}", s)
     s = re.sub("[·⋅]", r"\\cdot ", s)
     return "".join(rf"\frac{{{_FRACTIONS[c][0]}}}{{{_FRACTIONS[c][1]}}}" if c in _FRACTIONS else c for c in s)
 
