@@ -11,7 +11,7 @@ _FRACTIONS = {
     **{"½": "12", "⅓": "13", "⅔": "23", "¼": "14", "¾": "34", "⅕": "15", "⅖": "25", "⅗": "35", "⅘": "45", "⅙": "16"},
     **{"⅚": "56", "⅐": "17", "⅛": "18", "⅜": "38", "⅝": "58", "⅞": "78", "⅑": "19"},
 }
-# What stands under a root sign: a number or a letter, or what is in brackets.  Behind a raised digit it is no square root.
+# What stands under a root sign: a number, a letter or a bracket.  Behind a raised digit it is no square root.
 _ROOT = re.compile(r"(?<![⁰¹²³⁴⁵⁶⁷⁸⁹])√\s*(?:\(([^()]+)\)|(\d+(?:\.\d+)?|[A-Za-z]))")
 
 
