@@ -83,6 +83,9 @@ def rows(samples: list[Sample]) -> list[list[str]]:
     """A row a preset, and one of all."""
     presets = list(dict.fromkeys(sample.preset for sample in samples))
     parts = [(preset, [sample for sample in samples if sample.preset == preset]) for preset in presets]
+    parts = [
+        (preset, part) for preset, part in parts if len(part) > 1
+    ]  # the clone's own preset is seen once, before make's
     return [row(name, part) for name, part in [*parts, ("all", samples)]]
 
 
