@@ -7,7 +7,8 @@ FOLDER is a clone whose environment is made and in which nothing has run, so tha
 
 Memory is what all processes of the run hold in RAM, a page shared by two counted once (Linux's PSS), read every two
 seconds: a shorter peak can be missed.  The greatest process is named with its stage.  Wall seconds depend on what else
-the machine does, CPU-seconds hardly; the load is that of the minute before a preset begins.
+the machine does, CPU-seconds hardly.  Those of a process that lives under two seconds are missed.  The load is that of
+the minute before a preset begins.
 """
 
 import argparse
@@ -83,10 +84,8 @@ def rows(samples: list[Sample]) -> list[list[str]]:
     """A row a preset, and one of all."""
     presets = list(dict.fromkeys(sample.preset for sample in samples))
     parts = [(preset, [sample for sample in samples if sample.preset == preset]) for preset in presets]
-    parts = [
-        (preset, part) for preset, part in parts if len(part) > 1
-    ]  # the clone's own preset is seen once, before make's
-    return [row(name, part) for name, part in [*parts, ("all", samples)]]
+    # The clone's own preset is seen once, before that of make.
+    return [row(name, part) for name, part in [*parts, ("all", samples)] if len(part) > 1]
 
 
 def row(name: str, part: list[Sample]) -> list[str]:
