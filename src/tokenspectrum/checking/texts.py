@@ -30,7 +30,8 @@ def check_texts(path: Path, tokens: pa.Table, responses: pa.Table, policy: Path,
         return
     ends = np.cumsum(responses["n_tokens"].to_numpy())[:-1]
     ids = [part.tolist() for part in np.split(tokens["token_id"].to_numpy(), ends)]
-    if any(not 0 <= i < len(tokenizer) for part in ids for i in part):
+    size = len(tokenizer)  # once: the library counts all its tokens each time
+    if any(not 0 <= i < size for part in ids for i in part):
         return  # said of the table tokens
     try:
         ends_it = stop_ids_in(policy, tokenizer)
