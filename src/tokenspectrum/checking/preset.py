@@ -22,6 +22,7 @@ from tokenspectrum.checking.tokens import check_attention, check_losses, check_t
 from tokenspectrum.checking.updates import check_shares, check_updates
 from tokenspectrum.checking.weights import check_probe, check_weights, numbered_types
 from tokenspectrum.errors import UserError
+from tokenspectrum.gradients.part import of_chosen_prompts
 from tokenspectrum.params.layers import resolve_layer
 from tokenspectrum.params.root import Params
 from tokenspectrum.rollout.probe import BASE
@@ -115,14 +116,14 @@ class Checked:
             return
         if attention := self._read(path, "attention"):
             check_attention(path, attention, found["tokens"], found["responses"], self.report)
-            self._update(base, found["tokens"], attention)
+            self._update(base, found, attention)
         drawn = step_path(rollouts, "sampled", BASE, base, 0)
         if sampled := self._read(drawn, "sampled"):
             for name in sampled.column_names:
                 tokens = found["tokens"][name].to_numpy()
                 self.report.same("tokens", drawn, name, sampled[name].to_numpy(), tokens)
 
-    def _update(self, base: int, tokens: pa.Table, attention: pa.Table) -> None:
+    def _update(self, base: int, probe: dict[str, pa.Table], attention: pa.Table) -> None:
         """What the stage `gradients` found on a base policy."""
         root, asked = self.root / f"gradients/{base}", self.params.gradients.deciles
         path = step_path(root, "gradients", BASE, base, 0)
@@ -132,7 +133,11 @@ class Checked:
         path = step_path(root, "token_gradients", BASE, base, 0)
         if (found := self._read(path, "token_gradients")) is not None:
             layer = resolve_layer(asked.layer, self.params.policy.num_layers)
-            score = attention.filter(pc.field("layer") == layer)
+            score, tokens = attention.filter(pc.field("layer") == layer), probe["tokens"]
+            if (prompts := self.params.gradients.prompts) is not None:
+                ids = probe["responses"]["prompt_id"].to_pylist()
+                here = pc.field("response_id").isin(of_chosen_prompts(ids, prompts, "gradients", base, 0))
+                score, tokens = score.filter(here), tokens.filter(here)
             check_shares(path, found, tokens, table, score, asked.score, self.report)
 
     def _run(self, method: str) -> None:
