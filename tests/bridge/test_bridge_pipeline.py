@@ -78,7 +78,7 @@ def test_a_folder_that_nothing_fills_under_these_params_is_empty_and_not_the_use
     entries = {entry.path: entry.md5 for entry in data_entries(pipeline, stage)}
     assert entries["out/p"] == listing_md5({})
     hashes = DepHashes(pipeline, lambda _: None, lambda *_: {})
-    assert {dep: hashes.of(dep, stage) for dep in stage.data} == entries
+    assert {dep: hashes.data(dep, stage) for dep in stage.data} == entries
 
 
 PAIRS = [{"base": 7, "seed": 1}, {"base": 7, "seed": 20}]

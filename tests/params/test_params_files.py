@@ -55,7 +55,7 @@ def hashes() -> dict[str, str | None]:
     """The hash of each given file, by path."""
     pipeline = load_pipeline()
     found = DepHashes(pipeline, lambda out: None, lambda out, md5: {}, write=True)
-    return {path: found.of(path, stage) for stage in pipeline.stages.values() for path in stage.named}
+    return {path: found.data(path, stage) for stage in pipeline.stages.values() for path in stage.named}
 
 
 def test_an_edit_is_seen_wherever_the_file_lies_and_other_files_do_not_count(project):

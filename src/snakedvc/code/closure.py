@@ -9,9 +9,10 @@ Imports under `if TYPE_CHECKING:` never run, so they do not count.  Knows Python
 """
 
 import ast
+import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from snakedvc.settings import under
 
 SOURCE = Path("src")
 _IMPORTERS = ("importlib.import_module", "import_module", "__import__")
+_IMPORTING = (ast.Import, ast.ImportFrom, ast.Call)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _FILE_NAME = re.compile(r"[\w][\w./-]*\.\w+")
 
 
@@ -37,19 +40,25 @@ def _is_type_checking(node: ast.If) -> bool:
     return ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
-def _walk(node: ast.AST, in_function: bool = False) -> Iterator[tuple[ast.AST, bool]]:
-    """Every node that can run, and whether it is inside a function.
+def _walk(tree: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
+    """Every node that can run, and whether it is inside a function, in no order.
 
     Docstrings and the bodies of `if TYPE_CHECKING:` are skipped.
     """
-    yield node, in_function
-    inside = in_function or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and _is_type_checking(child):
-            for other in child.orelse:
-                yield from _walk(other, inside)
-        elif not (isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)):
-            yield from _walk(child, inside)
+    pending = [(tree, False)]
+    while pending:
+        node, in_function = pending.pop()
+        yield node, in_function
+        inside = in_function or isinstance(node, _FUNCTIONS)
+        for name in node._fields:
+            value = getattr(node, name, None)
+            for child in value if isinstance(value, list) else (value,):
+                if not isinstance(child, ast.AST) or isinstance(child, ast.expr_context):
+                    continue
+                if isinstance(child, ast.If) and _is_type_checking(child):
+                    pending += ((other, inside) for other in child.orelse)
+                elif not (isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)):
+                    pending.append((child, inside))
 
 
 def _absolute(node: ast.ImportFrom, module: str, is_package: bool) -> str:
@@ -61,7 +70,12 @@ def _absolute(node: ast.ImportFrom, module: str, is_package: bool) -> str:
 
 
 def _called_name(call: ast.Call) -> str:
-    return ast.unparse(call.func) if isinstance(call.func, (ast.Name, ast.Attribute)) else ""
+    func = call.func
+    if isinstance(func, ast.Name):
+        return func.id
+    if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name):
+        return f"{func.value.id}.{func.attr}"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -78,17 +92,17 @@ class _Scan:
     computed: int | None
 
 
-def _imported(node: ast.AST, path: Path, module: str) -> set[str] | None:
+def _imported(node: ast.Import | ast.ImportFrom | ast.Call, path: Path, module: str) -> set[str] | None:
     """The dotted names that `node` imports; None for a computed name."""
     if isinstance(node, ast.Import):
         return {alias.name for alias in node.names}
     if isinstance(node, ast.ImportFrom):
         base = _absolute(node, module, path.name == "__init__.py")
         return {base, *(f"{base}.{alias.name}" for alias in node.names)}
-    if isinstance(node, ast.Call) and _called_name(node) in _IMPORTERS:
-        first = node.args[0] if node.args else None
-        return {first.value} if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
-    return set()
+    if _called_name(node) not in _IMPORTERS:
+        return set()
+    first = node.args[0] if node.args else None
+    return {first.value} if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
 
 
 @cache
@@ -100,17 +114,19 @@ def _scan(path: Path, module: str, content: bytes) -> _Scan:
     names: set[str] = set()
     early: set[str] = set()
     literals: set[str] = set()
-    computed: int | None = None
+    computed: list[int] = []
     for node, in_function in _walk(tree):
-        found = _imported(node, path, module)
-        if found is None:
-            computed = computed or getattr(node, "lineno", 0)
-            continue
-        names |= found
-        early |= set() if in_function else found
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _FILE_NAME.fullmatch(node.value):
-            literals.add(node.value)
-    return _Scan(frozenset(names), frozenset(early), frozenset(literals), computed)
+        if isinstance(node, ast.Constant):
+            if isinstance(node.value, str) and _FILE_NAME.fullmatch(node.value):
+                literals.add(node.value)
+        elif isinstance(node, _IMPORTING):
+            found = _imported(node, path, module)
+            if found is None:
+                computed.append(node.lineno)
+                continue
+            names |= found
+            early |= set() if in_function else found
+    return _Scan(frozenset(names), frozenset(early), frozenset(literals), min(computed, default=None))
 
 
 def _data_files(path: Path, literals: frozenset[str], source: Path) -> Iterator[Path]:
@@ -126,6 +142,53 @@ def _data_files(path: Path, literals: frozenset[str], source: Path) -> Iterator[
             yield found[0]
 
 
+@dataclass(frozen=True)
+class _Node:
+    """One module: its file, the data files that it names, and the names that it may import, with their parents."""
+
+    path: Path
+    data: frozenset[Path]
+    names: frozenset[str]
+    computed: int | None
+
+
+@dataclass(frozen=True)
+class Modules:
+    """The modules below `source`, each read once: for several closures of files that nobody edits meanwhile."""
+
+    source: Path = SOURCE
+    _nodes: dict[str, _Node | None] = field(default_factory=dict)
+    _early: dict[str, set[str]] = field(default_factory=dict)
+
+    def node(self, module: str) -> _Node | None:
+        """What is known of a module; None if it is not first-party."""
+        if module not in self._nodes:
+            path = module_file(module, self.source)
+            self._nodes[module] = self._read(module, path) if path else None
+        return self._nodes[module]
+
+    def early(self, file: str) -> set[str]:
+        """Paths of the first-party files that are imported as soon as `file` is.  `file` itself is left out."""
+        if file not in self._early:
+            module = modules_in(Path(file), self.source)[0]
+            names = _with_parents(_scan(Path(file), module, Path(file).read_bytes()).early)
+            found = (self.node(n) for n in self._ours(names))
+            self._early[file] = {n.path.as_posix() for n in found if n} - {file}
+        return self._early[file]
+
+    def _ours(self, names: Iterable[str]) -> frozenset[str]:
+        """The names that may be modules below `source`, by their beginning."""
+        here = set(os.listdir(self.source))
+        return frozenset(n for n in names if (top := n.partition(".")[0]) in here or f"{top}.py" in here)
+
+    def _read(self, module: str, path: Path) -> _Node:
+        scan = _scan(path, module, path.read_bytes())
+        # Such as a program that is started, `[sys.executable, "-m", "package.a.b"]`, or a plug-in's name.
+        names = _with_parents([*scan.names, *(literal for literal in scan.literals if "/" not in literal)])
+        data = frozenset(_data_files(path, scan.literals, self.source))
+        return _Node(path, data, self._ours(names), scan.computed)
+
+
 def modules_in(folder: Path, source: Path = SOURCE) -> list[str]:
     """The dotted names of all modules below `folder`."""
     files = sorted(folder.rglob("*.py")) if folder.is_dir() else [folder]
@@ -139,38 +202,33 @@ def _with_parents(names: Iterable[str]) -> Iterator[str]:
         yield from (name[: m.start()] for m in re.finditer(r"\.", name))
 
 
-def closure(entry: str, whole: Iterable[str] = (), listed: Iterable[str] = (), source: Path = SOURCE) -> list[str]:
+def closure(
+    entry: str, whole: Iterable[str] = (), listed: Iterable[str] = (), modules: Modules | None = None
+) -> list[str]:
     """Paths of all first-party files that `python -m entry` and the folders `whole` need, sorted.
 
     Code may find the files of a folder by listing it.  So if one file of a folder in `listed` is needed, all are.
     Files in `whole` and `listed` may import a computed name.  ProjectError if another file does, or if `entry` is no
     module.
     """
-    whole, listed = tuple(whole), tuple(listed)
+    whole, listed, modules = tuple(whole), tuple(listed), modules or Modules()
+    source = modules.source
     if module_file(entry, source) is None:
         raise ProjectError(f"{source}: no module {entry}, which {DVC_YAML} runs")
     files: set[Path] = set()
-    pending, seen = [*_with_parents([entry, *(m for f in whole for m in modules_in(Path(f), source))])], set()
+    pending, seen = {*_with_parents([entry, *(m for f in whole for m in modules_in(Path(f), source))])}, set[str]()
     while pending:
         module = pending.pop()
-        path = module_file(module, source)
-        if module in seen or path is None:
-            continue
         seen.add(module)
-        scan = _scan(path, module, path.read_bytes())
-        if scan.computed is not None and not under(path.as_posix(), (*whole, *listed)):
-            where = f"{path}:{scan.computed}"
+        node = modules.node(module)
+        if node is None:
+            continue
+        path = node.path.as_posix()
+        if node.computed is not None and not under(path, (*whole, *listed)):
+            where = f"{path}:{node.computed}"
             raise ProjectError(f"{where}: an import of a computed name cannot be followed: use a literal")
-        files |= {path, *_data_files(path, scan.literals, source)}
-        for folder in (f for f in listed if under(path.as_posix(), (f,))):
-            pending += modules_in(Path(folder), source)
-        # Such as a program that is started, `[sys.executable, "-m", "package.a.b"]`, or a plug-in's name.
-        pending += _with_parents([*scan.names, *(literal for literal in scan.literals if "/" not in literal)])
+        files |= {node.path, *node.data}
+        for folder in (f for f in listed if under(path, (f,))):
+            pending |= {*modules_in(Path(folder), source)} - seen
+        pending |= node.names - seen
     return sorted(p.as_posix() for p in files)
-
-
-def early_imports(file: Path, source: Path = SOURCE) -> set[str]:
-    """Paths of the first-party files that are imported as soon as `file` is.  `file` itself is left out."""
-    module = modules_in(file, source)[0]
-    found = (module_file(n, source) for n in _with_parents(_scan(file, module, file.read_bytes()).early))
-    return {p.as_posix() for p in found if p and p != file}

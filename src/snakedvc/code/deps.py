@@ -9,20 +9,28 @@ The files in such folders get no lines of their own, but the files that they imp
 settings keep out of the key (settings.py) gets no line either.  Everything else in dvc.yaml keeps its bytes.
 """
 
+import contextlib
+import hashlib
+import json
+import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from snakedvc.code.closure import closure, early_imports, module_file
+from snakedvc.code.closure import Modules, closure, module_file
+from snakedvc.dvcfiles.digest import IGNORED, file_md5
 from snakedvc.dvcfiles.pipeline import DVC_YAML, VARIABLE, Pipeline
 from snakedvc.dvcfiles.record import CODE_ROOT
 from snakedvc.dvcfiles.records import write_atomically
 from snakedvc.errors import ProjectError
 from snakedvc.settings import Settings, load_settings, under
 
+# The `state` in which nothing had drifted.
+EXACT = Path(".dvc/tmp/deps.exact")
 _MODULE = re.compile(r"(?:^|\s)-m\s+([\w.]+)")
 
 
@@ -48,28 +56,28 @@ def choices(dep: str) -> list[str]:
     return sorted(p.as_posix() for p in Path().glob(VARIABLE.sub("*", dep)) if any(p.glob("*.py")))
 
 
-def _check_choices(name: str, files: list[str], dep: str) -> None:
+def _check_choices(name: str, files: list[str], dep: str, modules: Modules) -> None:
     """Refuse an import that would fail as soon as the params select another folder."""
     folders = tuple(choices(dep))
     for file in files:
         own = [f for f in folders if under(file, (f,))]
-        for found in sorted(early_imports(Path(file))):
-            if under(found, folders) and not under(found, tuple(own)):
+        for found in sorted(f for f in modules.early(file) if under(f, folders)):
+            if not under(found, tuple(own)):
                 raise ProjectError(
                     f"{file}: imports {found} at its top, but stage {name} has only the folder {dep} of the params: "
                     "import it inside the function that needs it"
                 )
 
 
-def wanted_code(name: str, template: Mapping[str, Any], settings: Settings) -> list[str]:
+def wanted_code(name: str, template: Mapping[str, Any], settings: Settings, modules: Modules) -> list[str]:
     """The code files that stage `name` has to list, sorted."""
     deps = template.get("deps", [])
     folders = [d for d in deps if is_folder(d)]
     whole = tuple(choice for dep in folders for choice in choices(dep))
     entries = entry_modules(name, template)
-    files = sorted({path for entry in entries for path in closure(entry, whole, settings.keyed_by)})
+    files = sorted({path for entry in entries for path in closure(entry, whole, settings.keyed_by, modules)})
     for dep in filter(VARIABLE.search, folders):
-        _check_choices(name, files, dep)
+        _check_choices(name, files, dep, modules)
     unlisted = (*whole, *settings.in_no_key([d for d in deps if not d.startswith(CODE_ROOT)]))
     return [f for f in files if not under(f, unlisted)]
 
@@ -83,22 +91,53 @@ def _listed(template: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
 
 def drift(pipeline: Pipeline) -> list[str]:
     """One line for each code dep that dvc.yaml lacks or does not need; empty if all are exact."""
-    lines, settings = [], load_settings()
+    lines, settings, modules = [], load_settings(), Modules()
     for name, template in pipeline.templates.items():
-        wanted, listed = wanted_code(name, template, settings), {path for _, path in _listed(template)}
+        wanted, listed = wanted_code(name, template, settings, modules), {path for _, path in _listed(template)}
         lines += [f"stage {name} lacks the dep {path}" for path in wanted if path not in listed]
         lines += [f"stage {name} lists {path}, which it does not use" for path in sorted(listed - set(wanted))]
     return lines
 
 
+def was_exact(mark: str) -> bool:
+    """Whether `state` was `mark` when nothing had drifted."""
+    with contextlib.suppress(OSError):
+        return EXACT.read_text() == mark
+    return False
+
+
+def note_exact(mark: str) -> None:
+    """Remember that nothing has drifted where `state` is `mark`."""
+    if not was_exact(mark):
+        with contextlib.suppress(OSError):  # of a project that cannot be written, nothing is remembered
+            write_atomically(EXACT, mark, sync=False)
+
+
+def state(pipeline: Pipeline) -> str:
+    """A hash of all that `drift` looks at (each file below src, stages, settings), and of its own code and Python."""
+    found = hashlib.sha256()
+    for root, folders, names in os.walk(CODE_ROOT, followlinks=True):
+        folders[:] = sorted(f for f in folders if f not in IGNORED)
+        found.update(repr((root, folders)).encode())
+        for path in (os.path.join(root, name) for name in sorted(names)):
+            with contextlib.suppress(FileNotFoundError):  # a link to nothing
+                found.update(f"{path} {file_md5(Path(path))}".encode())
+    settings = load_settings()
+    others = [pipeline.templates, settings.systems_code, settings.keyed_by, sys.version]
+    found.update(json.dumps(others, sort_keys=True, default=str).encode())
+    for reader in sorted(Path(__file__).parent.glob("*.py")):
+        found.update(reader.read_bytes())
+    return found.hexdigest()
+
+
 def rewritten(text: str) -> str:
     """dvc.yaml's text with exact code deps, before the data deps."""
     document = YAML().load(text)
-    lines, settings = text.splitlines(keepends=True), load_settings()
+    lines, settings, modules = text.splitlines(keepends=True), load_settings(), Modules()
     # Work from the last stage to the first, so that the line numbers of earlier stages stay right.
     stages = sorted(document["stages"].items(), key=lambda item: item[1].lc.line, reverse=True)
     for name, template in stages:
-        wanted = wanted_code(name, template, settings)
+        wanted = wanted_code(name, template, settings, modules)
         if "deps" not in template:
             raise ProjectError(f"{DVC_YAML}: stage {name} has no deps: write `deps: []` in block style below its cmd")
         deps = template["deps"]

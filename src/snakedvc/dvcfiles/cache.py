@@ -112,14 +112,18 @@ class Cache:
         for folder in sorted((self.root / "runs").glob("*/*")):
             yield from self.records(folder.name)
 
+    def record_path(self, key: str, name: str) -> Path:
+        """Where a run record is kept."""
+        return self.run_folder(key) / name
+
     def has_record(self, record: Record) -> bool:
         """Whether exactly this run record is here."""
-        return (self.run_folder(record.key) / record.name).exists()
+        return self.record_path(record.key, record.name).exists()
 
     def save_record(self, record: Record) -> None:
         """Write a run record, whose objects must be stored already."""
         # JSON is YAML, so DVC can read it.  All text is quoted, so no hash is read as a number.
-        write_atomically(self.run_folder(record.key) / record.name, json.dumps(record.document(), indent=1))
+        write_atomically(self.record_path(record.key, record.name), json.dumps(record.document(), indent=1))
 
     def listing(self, md5: str) -> dict[str, str]:
         """The files (relative path -> MD5) of folder object `md5`; MissingObjectError or DamagedObjectError."""

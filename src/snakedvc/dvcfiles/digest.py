@@ -38,13 +38,19 @@ def file_md5(path: Path) -> str:
         return hashlib.file_digest(f, "md5").hexdigest()
 
 
-def files_under(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Every file below `folder`, sorted by its relative POSIX path, without the ignored ones."""
+def names_under(folder: str) -> list[str]:
+    """The relative POSIX path of every file below `folder`, sorted, without the ignored ones."""
     found = []
     for root, folders, names in os.walk(folder):
         folders[:] = [n for n in folders if n not in IGNORED]
-        found += [Path(root, n) for n in names if n not in IGNORED]
-    yield from sorted((p.relative_to(folder).as_posix(), p) for p in found)
+        inside = root[len(folder) :].lstrip(os.sep)
+        found += [f"{inside}/{n}" if inside else n for n in names if n not in IGNORED]
+    return sorted(found)
+
+
+def files_under(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Every file below `folder`, sorted by its relative POSIX path, without the ignored ones."""
+    yield from ((name, folder / name) for name in names_under(os.fspath(folder)))
 
 
 def listing_bytes(files: dict[str, str]) -> bytes:

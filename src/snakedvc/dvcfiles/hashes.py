@@ -7,7 +7,7 @@ from pathlib import Path
 from snakedvc.dvcfiles.cache import DamagedObjectError, MissingObjectError
 from snakedvc.dvcfiles.digest import listing_md5
 from snakedvc.dvcfiles.pipeline import Pipeline, Stage
-from snakedvc.dvcfiles.record import CODE_ROOT
+from snakedvc.dvcfiles.record import Entry
 from snakedvc.dvcfiles.seen import Given
 
 Made = Callable[[str], str | None]
@@ -25,6 +25,8 @@ class DepHashes:
         self._pipeline, self._made, self._listing = pipeline, made, listing
         self._files = Given(write)
         self._given: dict[str, str] = {}
+        # Stages of one template have the same code, and the same entries of it.
+        self._code: dict[tuple[str, ...], list[Entry]] = {}
 
     def code(self, path: str) -> str | None:
         """The present hash of a file or folder of code; None if it is gone."""
@@ -55,6 +57,8 @@ class DepHashes:
             files |= {f"{name}/{n}".rstrip("/"): h for n, h in inside.items()}
         return listing_md5(files)
 
-    def of(self, dep: str, reader: Stage) -> str | None:
-        """The hash of any dep of `reader`."""
-        return self.code(dep) if dep.startswith(CODE_ROOT) else self.data(dep, reader)
+    def entries(self, reader: Stage) -> list[Entry]:
+        """Entries of all deps of `reader`; an unknown hash is None."""
+        if reader.code not in self._code:
+            self._code[reader.code] = [Entry(dep, self.code(dep)) for dep in reader.code]
+        return [*self._code[reader.code], *(Entry(dep, self.data(dep, reader)) for dep in reader.data)]

@@ -128,13 +128,31 @@ class Pipeline:
         """
         if dep in self.producers:
             return [dep]
-        below = (out for out in self.producers if out.startswith(dep.rstrip("/") + "/"))
-        return sorted(out for out in below if reader is None or reader.means(self.producers[out]))
+        below = self._below.get(dep.rstrip("/"), ())
+        return [out for out in below if reader is None or reader.means(self.producers[out])]
+
+    @cached_property
+    def _below(self) -> dict[str, list[str]]:
+        """Of each folder, the outputs below it, sorted."""
+        found: dict[str, list[str]] = {}
+        for out in sorted(self.producers):
+            for slash in re.finditer("/", out):
+                found.setdefault(out[: slash.start()], []).append(out)
+        return found
+
+    @cached_property
+    def _inputs(self) -> dict[str, tuple[Stage, list[str]]]:
+        return {}
 
     def inputs(self, stage: Stage) -> list[str]:
         """Concrete data inputs of `stage`.  For a folder that other stages fill, these are the runs that it means."""
-        given = set(self.given(stage))
-        return list(itertools.chain.from_iterable([d] if d in given else self.made_under(d, stage) for d in stage.data))
+        known, found = self._inputs.get(stage.addr, (None, []))
+        if known is not stage:
+            given = set(self.given(stage))
+            paths = ([d] if d in given else self.made_under(d, stage) for d in stage.data)
+            found = list(itertools.chain.from_iterable(paths))
+            self._inputs[stage.addr] = stage, found
+        return found.copy()
 
     def given(self, stage: Stage) -> list[str]:
         """Data deps that no stage makes.  The user provides these files and folders."""
@@ -315,21 +333,30 @@ def _concrete(
         raise ProjectError(f"{DVC_YAML}: stage {name}: {', '.join(sorted(unknown))} is not supported by the bridge")
     axes = _matrix(name, template, params)
     only = _only(name, template, params)
+    listed = {key: list(_paths(name, template.get(key, []))) for key in ("deps", "params", "outs")}
+    # Most paths are the same for every item, and are resolved once.
+    shared: dict[str, str] = {}
+    called: dict[tuple[str, ...], list[str]] = {}
     for values in itertools.product(*axes.values()):
         context = {**params, "item": {axis: value.content for axis, value in zip(axes, values, strict=True)}}
 
-        def paths(key: str, context: Mapping[str, Any] = context) -> tuple[str, ...]:
-            entries = _paths(name, template.get(key, []))
-            return tuple(PurePosixPath(_resolve(p, context, f"stage {name}")).as_posix() for p in entries)
+        def path(entry: str, context: Mapping[str, Any] = context) -> str:
+            found = PurePosixPath(_resolve(entry, context, f"stage {name}")).as_posix()
+            if not _ITEM.search(entry):
+                shared[entry] = found
+            return found
 
+        found = {key: tuple(shared[e] if e in shared else path(e) for e in es) for key, es in listed.items()}
+        if found["params"] not in called:
+            called[found["params"]] = named_code(params, found["params"])
         yield Stage(
             name=name,
             addr=f"{name}@{'-'.join(value.name for value in values)}" if values else name,
             entry=f"{name}@{'-'.join(value.entry for value in values)}" if values else name,
             cmd=_resolve(template["cmd"], context, f"stage {name}"),
-            deps=tuple(dict.fromkeys((*paths("deps"), *named, *named_code(params, paths("params"))))),
-            params=paths("params"),
-            outs=paths("outs"),
+            deps=tuple(dict.fromkeys((*found["deps"], *named, *called[found["params"]]))),
+            params=found["params"],
+            outs=found["outs"],
             named=named,
             item={axis: value.name for axis, value in zip(axes, values, strict=True)},
             only=only,

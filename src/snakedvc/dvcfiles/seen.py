@@ -1,5 +1,8 @@
 """Remember hashes of outputs and of large given files.  A file is hashed again only if its size or a time has changed.
 
+Beside a stage's outputs it is remembered which run record they were found to be of.  The record is read again only if
+its file has changed in the same sense, or if the stage has another key.
+
 Any change of a time counts, also one to an earlier time, since clocks go back.  So does the time of the last change of
 the file's entry, which nobody can set.
 
@@ -9,11 +12,13 @@ Only for planning.  A stage's inputs are always hashed from their bytes (inputs.
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snakedvc.dvcfiles.digest import digest, files_under
+from snakedvc.dvcfiles.digest import digest, names_under
 from snakedvc.dvcfiles.records import write_atomically
 from snakedvc.errors import ProjectError
 
@@ -21,14 +26,25 @@ SEEN = Path(".dvc/tmp/seen")
 GIVEN = SEEN / "given.json"
 LARGE = 64 * 2**20  # bytes from which a given file's hash is remembered: weights of a policy, not problems
 Signature = list[int | str]
+_OF = ""  # among the outputs of a stage, which run record they are of: no output has this path
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A run record whose outputs are as they were when they were found to be its own: name, file, and their hashes."""
+
+    name: str
+    file: Signature
+    made: dict[str, str]
 
 
 def signature(path: Path) -> Signature | None:
     """Bytes, number of files, and a hash over names, sizes and times of a file or folder; None if it is not there."""
-    if not path.exists():
+    text = os.fspath(path)
+    if not os.path.exists(text):
         return None
-    files = dict(files_under(path)) if path.is_dir() else {"": path}
-    facts = [(name, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in ((n, p.stat()) for n, p in files.items())]
+    files = {name: f"{text}/{name}" for name in names_under(text)} if os.path.isdir(text) else {"": text}
+    facts = [(name, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in ((n, os.stat(p)) for n, p in files.items())]
     mark = hashlib.md5(repr(sorted(facts)).encode(), usedforsecurity=False).hexdigest()
     return [sum(size for _, size, _, _ in facts), len(facts), mark]
 
@@ -42,6 +58,13 @@ def remember(addr: str, made: Mapping[str, str | None], now: dict[str, Signature
     """Note that the outputs of a stage, with the signatures `now`, have the hashes `made`."""
     known = {path: [md5, now[path]] for path, md5 in made.items()}
     write_atomically(SEEN / f"{addr}.json", json.dumps(known), sync=False)
+
+
+def accept(addr: str, key: str, name: str, record: Path) -> None:
+    """Note that the outputs, whose hashes are remembered, are those of the run record `name` under `key`, in a file."""
+    path = SEEN / f"{addr}.json"
+    if known := _memory(path):
+        write_atomically(path, json.dumps(known | {_OF: [key, name, signature(record)]}), sync=False)
 
 
 def _memory(path: Path) -> dict[str, Any]:
@@ -100,3 +123,17 @@ class Tree:
         if fresh and self._write:
             remember(addr, {out: md5 for out, md5 in found.items() if md5}, now)
         return found
+
+    def accepted(self, addr: str, key: str, outs: tuple[str, ...]) -> Accepted | None:
+        """What was noted so of a stage that now has this key and these outputs; None if an output has changed since."""
+        known = _memory(SEEN / f"{addr}.json")
+        then, name, file = known.get(_OF, (None, None, None))
+        if then != key or file is None:
+            return None
+        made: dict[str, str] = {}
+        for out in outs:
+            md5, before = known.get(out, (None, None))
+            if md5 is None or before is None or signature(Path(out)) != before:
+                return None
+            made[out] = md5
+        return Accepted(name, file, made)

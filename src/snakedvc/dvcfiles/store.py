@@ -96,9 +96,13 @@ class Store:
                 except MissingObjectError:
                     pass
                 except DamagedObjectError:
-                    say(f"{addr}: cache object {md5} is damaged and is not used")
+                    self.say_damaged(addr, md5)
                     damaged = True
         return damaged
+
+    def say_damaged(self, addr: str, md5: str) -> None:
+        """Name a damaged listing of a stage's output."""
+        say(f"{addr}: cache object {md5} is damaged and is not used")
 
     def restore(
         self,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from snakedvc.dvcfiles.hashes import DepHashes
 from snakedvc.dvcfiles.pipeline import Pipeline, Stage
-from snakedvc.dvcfiles.record import Entry, Record
+from snakedvc.dvcfiles.record import Record
 from snakedvc.dvcfiles.store import Store
 
 # value: something that decides a result has another value.  listed: dvc.yaml lists more of these things, or fewer.
@@ -69,8 +69,7 @@ class Audit:
     def wanted(self, stage: Stage) -> Record:
         """The record that a run would have before it starts.  An input that is not known yet has no hash."""
         if stage.addr not in self._wanted:
-            deps = [Entry(dep, self._hashes.of(dep, stage)) for dep in stage.deps]
-            self._wanted[stage.addr] = self._pipeline.record(stage, deps)
+            self._wanted[stage.addr] = self._pipeline.record(stage, self._hashes.entries(stage))
         return self._wanted[stage.addr]
 
     def waits_for(self, stage: Stage) -> list[Stage]:

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from snakedvc.dvcfiles.cache import MissingObjectError
+from snakedvc.dvcfiles.cache import DamagedObjectError, MissingObjectError
 from snakedvc.dvcfiles.digest import files_under, hash_files
 from snakedvc.dvcfiles.hashes import DepHashes
 from snakedvc.dvcfiles.locks import attempt, half_written, mark, stage_lock, writing
 from snakedvc.dvcfiles.pipeline import Pipeline, Stage
-from snakedvc.dvcfiles.record import Entry, Record
+from snakedvc.dvcfiles.record import Record
 from snakedvc.dvcfiles.records import altered_entries, fold, refresh_mirror, save_fragment
-from snakedvc.dvcfiles.seen import Tree, remember, signatures
+from snakedvc.dvcfiles.seen import Tree, accept, remember, signature, signatures
 from snakedvc.dvcfiles.store import Store, ask_remote, remove, say
 from snakedvc.planning.mixed import put_away
 from snakedvc.running import journal
@@ -67,6 +67,7 @@ class Driver:
         self._hashes = DepHashes(pipeline, self._made, self._listing, write)
         self._tree = Tree(write)
         self._settled: dict[str, Settled] = {}
+        self._listings: dict[str, dict[str, str]] = {}
         if write:
             if altered := altered_entries():
                 some = ", ".join(altered[:3]) + (f" and {len(altered) - 3} more" if len(altered) > 3 else "")
@@ -83,8 +84,15 @@ class Driver:
     def _listing(self, out: str, md5: str) -> dict[str, str]:
         store = self._store
         addr = self._pipeline.producers[out].addr
-        if not store.drop_damaged_listings(addr, [md5]) and store.cache.object_path(md5).exists():
-            return store.cache.listing(md5)
+        if md5 in self._listings:
+            return self._listings[md5]
+        try:
+            self._listings[md5] = store.cache.listing(md5)
+            return self._listings[md5]
+        except MissingObjectError:
+            pass
+        except DamagedObjectError:
+            store.say_damaged(addr, md5)
         if self._settled[addr].state == "right":
             return hash_files(dict(files_under(Path(out))))[0]
         if store.remote is None:
@@ -123,6 +131,14 @@ class Driver:
                 jobs |= {addr} | {s.addr for s in self._pipeline.upstream(stage) if self.state(s.addr) in UNAVAILABLE}
         return jobs
 
+    def with_readers(self, addrs: Collection[str]) -> set[str]:
+        """The settled stages among `addrs`, and all that are below one of them."""
+        found: set[str] = set()
+        for addr in self._settled if addrs else ():  # producers before their readers
+            if addr in addrs or any(s.addr in found for s in self._pipeline.upstream(self._pipeline.stage(addr))):
+                found.add(addr)
+        return found
+
     def _report(self, addrs: list[str]) -> None:
         back = Counter(self._pipeline.stage(a).name for a in addrs if self.state(a) == "restored")
         if back:
@@ -134,13 +150,15 @@ class Driver:
         """The record that a run would have before it starts; None while an input is not known."""
         if self._forced(stage) or any(self._settled[s.addr].outs is None for s in self._pipeline.upstream(stage)):
             return None
-        deps = [Entry(dep, self._hashes.of(dep, stage)) for dep in stage.deps]
+        deps = self._hashes.entries(stage)
         return None if any(dep.md5 is None for dep in deps) else self._pipeline.record(stage, deps)
 
     def _decide(self, stage: Stage) -> Settled:
         wanted = self._wanted(stage)
         if wanted is None:
             return Settled("run")
+        if (made := self._as_accepted(stage, wanted)) is not None:
+            return Settled("right", made)
         known = list(self._store.here(wanted, stage))
         in_place = self._in_place(stage)
         for record in known:
@@ -158,6 +176,14 @@ class Driver:
         if state == "damaged":
             self._hold_place(stage)
         return Settled(state, outs) if outs else Settled("run")
+
+    def _as_accepted(self, stage: Stage, wanted: Record) -> dict[str, str] | None:
+        """The hashes of the outputs, if they, their key and their run record are as they were when last accepted."""
+        found = None if half_written(stage.addr) else self._tree.accepted(stage.addr, wanted.key, stage.outs)
+        if found is None or signature(self._store.cache.record_path(wanted.key, found.name)) != found.file:
+            return None
+        last = self._store.records.brief(stage.entry)
+        return found.made if not self._write or (last and last.name == found.name) else None
 
     def _in_place(self, stage: Stage) -> dict[str, str]:
         """The hashes of the outputs that lie in the working tree and are whole."""
@@ -226,6 +252,9 @@ class Driver:
         last = self._store.last(stage)
         if last is None or (last.inputs, last.made) != (record.inputs, record.made):
             save_fragment(stage.entry, record)
+            last = record
+        if last.name == record.name:
+            accept(stage.addr, record.key, record.name, self._store.cache.record_path(record.key, record.name))
 
 
 @contextmanager

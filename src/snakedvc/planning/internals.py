@@ -116,7 +116,7 @@ class Snakemake:
         is newer than a job's last benchmark.
         """
         self._workflow.iocache.exists_local[out] = True
-        if not os.path.exists(out):
+        if self.dryrun and not os.path.exists(out):
             self._workflow.iocache.mtime[out] = Mtime(local=0.0)
 
     def force(self, outs: Iterable[str]) -> None:

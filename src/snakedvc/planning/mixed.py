@@ -9,12 +9,12 @@ from pathlib import Path
 
 from snakedvc.dvcfiles.locks import attempt, stage_lock
 from snakedvc.dvcfiles.pipeline import Pipeline, Stage
-from snakedvc.dvcfiles.record import Record
+from snakedvc.dvcfiles.records import Brief
 from snakedvc.dvcfiles.seen import Tree
 from snakedvc.dvcfiles.store import Store, remove, say
 
 
-def _is_of_others(stage: Stage, last: Record | None) -> bool:
+def _is_of_others(stage: Stage, last: Brief | None) -> bool:
     """Whether the last record has none of the inputs that the stage now has: code and users' files do not count."""
     if last is None:
         return False
@@ -27,10 +27,11 @@ def put_away(pipeline: Pipeline, store: Store, reserved: Collection[str] = ()) -
     gone, tree = [], Tree(write=False)
     for stage in pipeline.stages.values():
         there = [out for out in stage.outs if Path(out).exists() and out not in reserved]
-        last = store.last(stage) if there else None
-        if not _is_of_others(stage, last):
+        if not there or not _is_of_others(stage, store.records.brief(stage.entry)):
             continue
-        assert last is not None
+        last = store.last(stage)
+        if last is None or not _is_of_others(stage, Brief.of(last)):  # it is another item's
+            continue
         with attempt(stage_lock(stage.addr)) as held:
             found = tree.hashes(stage.addr, stage.outs) if held is not None else {}
             # What is edited, or nowhere else, stays.

@@ -19,7 +19,8 @@ class Plan:
     """Settles stages when Snakemake asks for their inputs, and makes Snakemake's DAG agree."""
 
     def __init__(self, workflow: Any, pipeline: Pipeline) -> None:
-        self._pipeline, self._jobs = pipeline, set()
+        self._pipeline, self._jobs = pipeline, set[str]()
+        self._lead_to_jobs = set[str]()  # the stages that are jobs, and those below one
         try:
             self._snakemake = snakemake = Snakemake(workflow)
             snakemake.let_content_decide()
@@ -62,9 +63,10 @@ class Plan:
         if stage.addr in self._jobs:
             return paths
         # Content has decided.  So Snakemake must not look at newer files, or at an input that is made again for another
-        # stage.
+        # stage.  And it need not look at all where there is no job above: a thousand stages take it seconds.
         made = {out: s.addr for s in self._pipeline.upstream(stage) for out in s.outs}
-        return [ancient(p) for p in paths if p not in made or state(made[p]) not in UNAVAILABLE]
+        there = {p for p, addr in made.items() if state(addr) in UNAVAILABLE or addr not in self._lead_to_jobs}
+        return [ancient(p) for p in paths if p not in there]
 
     def _agree(self, addrs: list[str]) -> None:
         """Show Snakemake what was settled: the outputs are there, and only jobs are forced."""
@@ -74,6 +76,7 @@ class Plan:
                     self._snakemake.is_there(out)
         self._snakemake.keep_locks_folder()
         self._jobs |= self._driver.jobs()
+        self._lead_to_jobs = self._driver.with_readers(self._jobs)
         if self._jobs and not self._snakemake.dryrun:
             self._driver.check_writable()
         for addr in self._jobs:

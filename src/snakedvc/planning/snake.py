@@ -77,14 +77,18 @@ class Stages:
         self._untold = list(self._refused.values())
         self._told = told
         self._reported = reported or {}
+        self._exact: str | None = None  # the state of the code in which nothing had drifted
 
     @cached_property
     def _plan(self) -> Any:
         """The plan, which decides which stages are jobs.  None if nothing runs, as for a picture of the DAG."""
         if not plans(self._workflow):
             return None
+        from snakedvc.code.deps import note_exact, state
         from snakedvc.planning.plan import Plan
 
+        if self._exact and not self._workflow.dryrun and state(self.pipeline) == self._exact:  # nobody edited meanwhile
+            note_exact(self._exact)
         return Plan(self._workflow, self.pipeline)
 
     def say_what_was_made(self) -> None:
@@ -104,7 +108,7 @@ class Stages:
 
         It is better to raise the ProjectError now than when a stage runs.
         """
-        from snakedvc.code.deps import drift
+        from snakedvc.code.deps import drift, state, was_exact
 
         for stage in self.pipeline.stages.values():
             self.pipeline.values(stage)
@@ -116,8 +120,10 @@ class Stages:
                     who = f"params name it for stage {stage.name}"
                     who = who if path in stage.named else f"stage {stage.name} of {DVC_YAML} reads it"
                     raise ProjectError(f"{path}: {what}, but {who}")
-        if found := drift(self.pipeline):
+        now = state(self.pipeline)
+        if not was_exact(now) and (found := drift(self.pipeline)):
             raise ProjectError(f"{DVC_YAML}: {found[0]}: run `snakedvc deps`")
+        self._exact = now
 
     def _concrete(self, name: str, wildcards: Any) -> Stage:
         item = "-".join(dict(wildcards)[axis] for axis in self.pipeline.axes(name))

@@ -27,7 +27,7 @@ from snakedvc.dvcfiles.locks import exclusive, stage_lock, writing
 from snakedvc.dvcfiles.pipeline import Pipeline, Stage, load_pipeline
 from snakedvc.dvcfiles.record import Record
 from snakedvc.dvcfiles.records import save_fragment
-from snakedvc.dvcfiles.seen import remember, signatures
+from snakedvc.dvcfiles.seen import accept, remember, signatures
 from snakedvc.dvcfiles.store import Store, remove, say
 from snakedvc.errors import ProjectError
 from snakedvc.running import journal
@@ -121,6 +121,7 @@ def make(stage: Stage, pipeline: Pipeline, log: Path, lock: int) -> tuple[journa
             started = Started(stage, pipeline, wanted, frozen, systems)
             record = run_and_store(started, log, lock, store)
     save_fragment(stage.entry, record)
+    accept(stage.addr, record.key, record.name, store.cache.record_path(record.key, record.name))
     return how, wanted.key
 
 
