@@ -1,6 +1,6 @@
 """Time what the bridge adds: seconds a stage for run, restore and no-op, and the plan of a whole experiment matrix.
 
-    python -m benchmarks.workflow [--stages 10 100 1000] [--no-matrix] [--out benchmarks/workflow.csv]
+    python -m benchmarks.workflow [--stages 10 100 1000] [--no-matrix] [--passes TEXT ...] [--out FILE.csv]
 
 Stages are the toy pipeline's of tests/bridge, which take milliseconds, with more and more replicates.  The matrix is
 this project's own dvc.yaml with the default methods and so many replicates that it has over a thousand stages; its
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 for folder in (Path(__file__).parent, ROOT / "tests/bridge", ROOT / "tests/pipeline", ROOT / "tests", ROOT):
     sys.path.insert(0, str(folder))
 from bridge_kit import TWO, Toy, new_toy, replicates  # noqa: E402
-from pipeline_kit import make_clone  # noqa: E402
+from pipeline_kit import Clone, make_clone  # noqa: E402
 
 from benchmarks import made_log  # noqa: E402
 from benchmarks.machine import cpu_name  # noqa: E402
@@ -38,6 +38,7 @@ from benchmarks.raw import revision  # noqa: E402
 
 RUNNER = [sys.executable, "-m", "snakedvc.running"]
 SNAKEMAKE = ["snakemake", "--profile", "local"]
+EMPTY = ["snakemake", "--snakefile", "empty.smk", "--cores", "2"]
 MATRIX_REPLICATES = 65  # with eight methods, on three base policies: 1,145 stages
 Row = tuple[str, int, str, float, float]
 T = TypeVar("T")
@@ -49,6 +50,10 @@ def seconds(toy: Toy, *command: str, check: bool = True) -> tuple[float, float]:
     toy.command(*command, check=check)
     wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def nothing() -> None:
+    """Before a pass that needs no edit."""
 
 
 def delete_outputs(root: Path) -> None:
@@ -97,7 +102,7 @@ def plain(root: Path) -> tuple[str, ...]:
         rules += [f"    output: touch('plain/{name}/{{addr}}')", "    params: cmd=lambda w: STAGES[w.addr]['cmd']"]
         rules += ["    shell: 'PYTHONPATH=src {params.cmd}'"]
     (root / "plain.smk").write_text("\n".join(rules) + "\n")
-    return ("snakemake", "--snakefile", "plain.smk", "--cores", "2", "--quiet", "all")
+    return ("snakemake", "--snakefile", "plain.smk", "--cores", "2")
 
 
 def toy_rows(toy: Toy, n_stages: int) -> Iterator[Row]:
@@ -124,66 +129,106 @@ def toy_rows(toy: Toy, n_stages: int) -> Iterator[Row]:
     yield "toy", n_stages, "one job's runner, run", *seconds(toy, *RUNNER, "train@full-1")
 
 
+def placeholder(out: Path, addr: str) -> None:
+    """A file or folder in the place of an output; of the main table one that can be shown."""
+    file = out if out.suffix else out / "part-0.parquet"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    names = ["preset", "policy", "row", "replicates", "Avg", "std", "n", "difference", "bases", "bases_above"]
+    table = f"{','.join(names)}\nmade,up,full,1,1,1,1,,1,\n"
+    file.write_text(table if str(out) == "results/table1.csv" else f"{addr} {out}" * 100)
+
+
 def pretend_all_ran(root: Path) -> None:
-    """Give every stage of the project placeholder outputs, cached and recorded."""
+    """Give every stage of the project placeholder outputs, cached, recorded and noted as a run leaves them."""
     from snakedvc.dvcfiles.cache import Cache
     from snakedvc.dvcfiles.config import read_config
+    from snakedvc.dvcfiles.hashes import DepHashes
     from snakedvc.dvcfiles.pipeline import load_pipeline
     from snakedvc.dvcfiles.records import fold, save_fragment
-    from snakedvc.dvcfiles.seen import remember, signatures
-    from snakedvc.running.inputs import current_record
+    from snakedvc.dvcfiles.seen import accept, remember, signatures
 
     def pretend() -> None:
         pipeline, cache = load_pipeline(), Cache(read_config().cache_dir)
+        made: dict[str, str] = {}
+        hashes = DepHashes(pipeline, made.get, lambda _, md5: cache.listing(md5))
         for stage in pipeline.topological():
             if not all(map(os.path.exists, pipeline.given(stage))):  # of a folder that users fill
                 continue
             for out in map(Path, stage.outs):
-                if out.exists():
-                    continue
-                file = out if out.suffix else out / "part-0.parquet"
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(f"{stage.addr} {out}" * 100)
+                if not out.exists():
+                    placeholder(out, stage.addr)
             found = signatures(stage.outs)
-            record = current_record(pipeline, stage).with_outs(cache.store(Path(out)).entry(out) for out in stage.outs)
+            record = pipeline.record(stage, hashes.entries(stage))
+            record = record.with_outs(cache.store(Path(out)).entry(out) for out in stage.outs)
+            made |= record.made
             cache.save_record(record)
             remember(stage.addr, record.made, found)
+            accept(stage.addr, record.key, record.name, cache.record_path(record.key, record.name))
             save_fragment(stage.entry, record)
         fold()
 
     in_root(root, pretend)
 
 
-def matrix_rows(folder: Path) -> Iterator[Row]:
-    """Plans of the project's own matrix, and the driver's restore of all of it."""
+def least(n: int, toy: Toy, *command: str, before: Callable[[], object] = lambda: None) -> tuple[float, float]:
+    """Wall and CPU seconds of the cheapest of `n` times: other programs on the machine make a time longer."""
+    times = []
+    for _ in range(n):
+        before()
+        times.append(seconds(toy, *command))
+    return min(times, key=lambda one: one[1])
+
+
+def matrix(folder: Path) -> Clone:
+    """A clone of the project with over a thousand stages, and nothing made."""
     clone = make_clone(folder, "tiny")
     many = [{"seed": seed, "base": 1 + seed % 3} for seed in range(1, MATRIX_REPLICATES + 1)]
     clone.params(lambda params: params.update(replicates=many))
     clone.run("spectrum", "deps")  # of a tree that is being worked on
+    return clone
+
+
+def matrix_rows(folder: Path, asked: Callable[[str], bool]) -> Iterator[Row]:
+    """Plans of the project's own matrix, and the driver's restore of all of it: the passes that are `asked` for."""
+    clone = matrix(folder)
     toy, plan = Toy(clone.root), [*SNAKEMAKE, "-n", "results/table1.csv"]
     from snakedvc.dvcfiles.pipeline import load_pipeline
 
     n_stages = len(in_root(clone.root, load_pipeline).stages)
-    yield "matrix", n_stages, "plan, nothing made", *seconds(toy, *plan)
-    yield "matrix", n_stages, "plan, without the bridge", *seconds(toy, *plain(clone.root), "-n")
+    without = (*plain(clone.root), "plain/table1/table1", "-n")
+    if asked("plan, nothing made"):
+        yield "matrix", n_stages, "plan, nothing made", *least(3, toy, *plan)
+        yield "matrix", n_stages, "plan, without the bridge", *least(3, toy, *without)
     for method in yaml.safe_load((clone.root / "params.yaml").read_text())["methods"]:
-        for one in many:
-            made_log.write_metrics(clone.root / "artifacts/tiny", 2, method, one["seed"])
+        for seed in range(1, MATRIX_REPLICATES + 1):
+            made_log.write_metrics(clone.root / "artifacts/tiny", 2, method, seed)
     pretend_all_ran(clone.root)
-    yield "matrix", n_stages, "plan, nothing to do", *seconds(toy, *plan)
-    yield "matrix", n_stages, "nothing to do", *seconds(toy, *SNAKEMAKE, "results/table1.csv")
-    yield "matrix", n_stages, "dvc status", *seconds(toy, "dvc", "status", "--quiet", check=False)
-    query = clone.root / "src/tokenspectrum/results/curves/query.sql"
-    query.write_text(query.read_text() + "-- edited\n")
-    yield "matrix", n_stages, "one SQL edit, its result made anew", *seconds(toy, *SNAKEMAKE, "results/curves.csv")
+    made: dict[str, tuple[Callable[[], object], int, list[str]]] = {
+        "plan, nothing to do": (nothing, 3, plan),
+        "nothing to do": (nothing, 3, [*SNAKEMAKE, "results/table1.csv"]),
+        "no stage at all": (lambda: (clone.root / "empty.smk").write_text("rule all:\n"), 3, EMPTY),
+        "one SQL edit, its result made anew": (
+            lambda: clone.append("src/tokenspectrum/results/curves/query.sql", "-- edited\n"),
+            3,
+            [*SNAKEMAKE, "results/curves.csv"],
+        ),
+    }
+    for what, (before, n, command) in made.items():
+        if asked(what):
+            yield "matrix", n_stages, what, *least(n, toy, *command, before=before)
+    if asked("dvc status"):
+        yield "matrix", n_stages, "dvc status", *seconds(toy, "dvc", "status", "--quiet", check=False)
     changed = clone.root / "src/tokenspectrum/training/dapo.py"
     text = changed.read_text()
     changed.write_text(text + "\n# changed\n")
-    yield "matrix", n_stages, "plan, training changed", *seconds(toy, *plan)
+    if asked("plan, training changed"):
+        yield "matrix", n_stages, "plan, training changed", *seconds(toy, *plan)
     changed.write_text(text)
     delete_outputs(clone.root)
-    yield "matrix", n_stages, "plan, all to be restored", *seconds(toy, *plan)
-    yield "matrix", n_stages, "restore all, on the driver", *seconds(toy, *SNAKEMAKE, "results/table1.csv")
+    if asked("plan, all to be restored"):
+        yield "matrix", n_stages, "plan, all to be restored", *seconds(toy, *plan)
+    if asked("restore all, on the driver"):
+        yield "matrix", n_stages, "restore all, on the driver", *seconds(toy, *SNAKEMAKE, "results/table1.csv")
 
 
 def append(path: Path, rows: Iterable[Row]) -> None:
@@ -217,6 +262,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stages", type=int, nargs="*", default=[10, 100, 1000], help="about so many toy stages")
     parser.add_argument("--matrix", action=argparse.BooleanOptionalAction, default=True, help="this project's own DAG")
+    parser.add_argument("--passes", nargs="*", default=[""], help="of the matrix, those whose name holds such a text")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/workflow.csv")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="workflow-") as folder:
@@ -226,7 +272,8 @@ def main() -> None:
             toy.edit("params.yaml", TWO, replicates(range(1, n_replicates + 1)))
             append(args.out, toy_rows(toy, 4 + 4 * n_replicates))
         if args.matrix:
-            append(args.out, matrix_rows(Path(folder) / "matrix"))
+            rows = matrix_rows(Path(folder) / "matrix", lambda what: any(text in what for text in args.passes))
+            append(args.out, rows)
 
 
 if __name__ == "__main__":
