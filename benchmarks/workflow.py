@@ -160,7 +160,7 @@ def pretend_all_ran(root: Path) -> None:
             found = signatures(stage.outs)
             record = pipeline.record(stage, hashes.entries(stage))
             record = record.with_outs(cache.store(Path(out)).entry(out) for out in stage.outs)
-            made |= record.made
+            made |= {out: md5 for out, md5 in record.made.items() if md5}
             cache.save_record(record)
             remember(stage.addr, record.made, found)
             accept(stage.addr, record.key, record.name, cache.record_path(record.key, record.name))

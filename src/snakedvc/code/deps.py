@@ -108,9 +108,8 @@ def was_exact(mark: str) -> bool:
 
 def note_exact(mark: str) -> None:
     """Remember that nothing has drifted where `state` is `mark`."""
-    if not was_exact(mark):
-        with contextlib.suppress(OSError):  # of a project that cannot be written, nothing is remembered
-            write_atomically(EXACT, mark, sync=False)
+    with contextlib.suppress(OSError):  # of a project that cannot be written, nothing is remembered
+        write_atomically(EXACT, mark, sync=False)
 
 
 def state(pipeline: Pipeline) -> str:

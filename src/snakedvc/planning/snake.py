@@ -77,7 +77,7 @@ class Stages:
         self._untold = list(self._refused.values())
         self._told = told
         self._reported = reported or {}
-        self._exact: str | None = None  # the state of the code in which nothing had drifted
+        self._exact: str | None = None  # the state of the code, if it was seen just now that nothing has drifted
 
     @cached_property
     def _plan(self) -> Any:
@@ -121,7 +121,9 @@ class Stages:
                     who = who if path in stage.named else f"stage {stage.name} of {DVC_YAML} reads it"
                     raise ProjectError(f"{path}: {what}, but {who}")
         now = state(self.pipeline)
-        if not was_exact(now) and (found := drift(self.pipeline)):
+        if was_exact(now):
+            return
+        if found := drift(self.pipeline):
             raise ProjectError(f"{DVC_YAML}: {found[0]}: run `snakedvc deps`")
         self._exact = now
 
