@@ -2,12 +2,18 @@
 
 import json
 import os
+import re
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 from bridge_kit import ALL, ENTRIES, EVALUATE, TRAIN
 from driver_kit import BRANCH, SCORE, drive, plan, snapshot, without_outputs
+
+from snakedvc.dvcfiles.digest import digest
+from snakedvc.dvcfiles.pipeline import load_pipeline
+from snakedvc.dvcfiles.seen import Tree, signature
 
 
 def test_deleted_outputs_need_no_job_and_come_back_whole(toy):
@@ -71,6 +77,39 @@ def test_modification_times_mean_nothing(toy):
         os.utime(path)
     os.utime(toy.root / "given/first.json")
     assert drive(toy)[:2] == ({}, {})
+
+
+def test_snakemake_is_shown_only_what_leads_to_a_job(toy):
+    def selected() -> set[str]:
+        """The rules whose jobs Snakemake looks at."""
+        return set(re.findall(r"^selected job (\w+)$", plan(toy, "--debug-dag")[1], re.M)) - {"all"}
+
+    drive(toy)
+    assert selected() == {"table"}
+    toy.edit("params.yaml", "samples: 2", "samples: 3")
+    assert selected() == {"table", "evaluate", "train", "source"}  # what a job reads is shown, and not what that reads
+    shutil.rmtree(toy.root / "artifacts/t/train/full-s1")
+    assert selected() == {"table", "evaluate", "train", "source"}
+
+
+def test_what_was_accepted_counts_only_while_all_of_it_is_as_it_was(toy, monkeypatch):
+    monkeypatch.chdir(toy.root)
+    drive(toy)
+    stage, outs = "train@full-1", load_pipeline().stage("train@full-1").outs
+    key, name, _ = json.loads(Path(f".dvc/tmp/seen/{stage}.json").read_text())[""]
+    found = Tree(write=False).accepted(stage, key, outs)
+    record = Path(".dvc/cache/runs", key[:2], key, name)
+    assert found is not None
+    assert found.made == {out: digest(Path(out)).md5 for out in outs}
+    assert found.file == signature(record)
+    assert Tree(write=False).accepted(stage, "0" * 64, outs) is None  # other code, params or inputs
+    record.write_bytes(record.read_bytes())
+    assert found.file != signature(record)
+    rows = Path("artifacts/t/train/full-s1/log/rows.json")
+    rows.write_bytes(rows.read_bytes())
+    assert Tree(write=False).accepted(stage, key, outs) is None
+    assert drive(toy)[:2] == ({}, {})
+    assert Tree(write=False).accepted(stage, key, outs) is not None
 
 
 def test_a_forced_stage_stays_a_job(toy):
