@@ -6,7 +6,7 @@ from snakedvc.errors import ProjectError
 
 
 def _run(args: argparse.Namespace) -> None:
-    from snakedvc.code.deps import drift, write_deps
+    from snakedvc.code.deps import drift, note_if_exact, write_deps
     from snakedvc.dvcfiles.pipeline import load_pipeline
 
     if args.check:
@@ -15,6 +15,7 @@ def _run(args: argparse.Namespace) -> None:
         print("dvc.yaml: code deps are exact")
         return
     print("dvc.yaml: code deps written" if write_deps() else "dvc.yaml: code deps were exact already")
+    note_if_exact(load_pipeline())
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

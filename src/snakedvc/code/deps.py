@@ -112,6 +112,13 @@ def note_exact(mark: str) -> None:
         write_atomically(EXACT, mark, sync=False)
 
 
+def note_if_exact(pipeline: Pipeline) -> None:
+    """The same, after a look."""
+    now = state(pipeline)
+    if not drift(pipeline) and state(pipeline) == now:  # nobody edited a file meanwhile
+        note_exact(now)
+
+
 def state(pipeline: Pipeline) -> str:
     """A hash of all that `drift` looks at (each file below src, stages, settings), and of its own code and Python."""
     found = hashlib.sha256()
