@@ -15,7 +15,7 @@ def _run(args: argparse.Namespace) -> None:
         print("dvc.yaml: code deps are exact")
         return
     print("dvc.yaml: code deps written" if write_deps() else "dvc.yaml: code deps were exact already")
-    note_if_exact(load_pipeline())
+    note_if_exact()
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

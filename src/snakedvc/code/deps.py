@@ -23,7 +23,7 @@ from ruamel.yaml import YAML
 
 from snakedvc.code.closure import Modules, closure, module_file
 from snakedvc.dvcfiles.digest import IGNORED, file_md5
-from snakedvc.dvcfiles.pipeline import DVC_YAML, VARIABLE, Pipeline
+from snakedvc.dvcfiles.pipeline import DVC_YAML, VARIABLE, Pipeline, load_pipeline
 from snakedvc.dvcfiles.record import CODE_ROOT
 from snakedvc.dvcfiles.records import write_atomically
 from snakedvc.errors import ProjectError
@@ -112,11 +112,13 @@ def note_exact(mark: str) -> None:
         write_atomically(EXACT, mark, sync=False)
 
 
-def note_if_exact(pipeline: Pipeline) -> None:
-    """The same, after a look."""
-    now = state(pipeline)
-    if not drift(pipeline) and state(pipeline) == now:  # nobody edited a file meanwhile
-        note_exact(now)
+def note_if_exact() -> None:
+    """Look, and remember it if nothing has drifted.  A mistake elsewhere in the project is for the plan to tell."""
+    with contextlib.suppress(ProjectError):
+        pipeline = load_pipeline()
+        now = state(pipeline)
+        if not drift(pipeline) and state(pipeline) == now:  # nobody edited a file meanwhile
+            note_exact(now)
 
 
 def state(pipeline: Pipeline) -> str:

@@ -11,7 +11,7 @@ from tokenspectrum.errors import UserError
 def write() -> None:
     """Bring dvc.yaml up to date, and say whether anything changed."""
     from snakedvc.code.deps import note_if_exact, rewritten
-    from snakedvc.dvcfiles.pipeline import DVC_YAML, load_pipeline
+    from snakedvc.dvcfiles.pipeline import DVC_YAML
     from snakedvc.dvcfiles.records import write_atomically
     from tokenspectrum.results.discover import results
     from tokenspectrum.results.dvcfile import with_results
@@ -21,7 +21,7 @@ def write() -> None:
     if new != old:
         write_atomically(DVC_YAML, new)
     print("dvc.yaml: code deps written" if new != old else "dvc.yaml: code deps were exact already")
-    note_if_exact(load_pipeline())
+    note_if_exact()
 
 
 def check() -> None:
