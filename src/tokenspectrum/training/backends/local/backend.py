@@ -1,4 +1,4 @@
-"""The local trainer: a model, its optimiser and the engine that samples from it, in this process.
+"""The local trainer: a model, its optimiser and the engine that samples from it, in this process and its forks.
 
 It is the reference for every other trainer.  Knows PyTorch.  Knows no rules, no steps and no tables.
 """

@@ -15,7 +15,7 @@ import torch
 from transformers import PreTrainedModel
 
 from tokenspectrum.rollout.types import Response
-from tokenspectrum.systems.shared_memory import zeros_for_forks
+from tokenspectrum.systems.shared_memory import zeros_for
 from tokenspectrum.systems.side_by_side import side_by_side
 from tokenspectrum.training.backends.local.logprobs import response_logprobs
 from tokenspectrum.training.backends.local.padded import Padded, padded_batches
@@ -60,7 +60,7 @@ def pulls(
     change results by float noise only.  `processes` share the micro-batches and change nothing.
     """
     wanted = trained(model)
-    totals = [[zeros_for_forks(parameter, torch.float64) for parameter in wanted] for _ in coefficient_KN]
+    totals = [[zeros_for(processes, parameter, torch.float64) for parameter in wanted] for _ in coefficient_KN]
     every = list(batches(responses, micro_batch, share_prompts))
     pulling_BK = torch.stack([coefficient_KN[:, padded.token_N].ne(0).any(1) for padded, _ in every])
     before_BK = pulling_BK.cumsum(0) - pulling_BK.long()

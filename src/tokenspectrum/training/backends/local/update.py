@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.systems.shared_memory import zeros_for_forks
+from tokenspectrum.systems.shared_memory import zeros_for
 from tokenspectrum.systems.side_by_side import side_by_side
 from tokenspectrum.training.backends.local.logprobs import response_logprobs
 from tokenspectrum.training.backends.local.padded import padded_batches
@@ -49,7 +49,7 @@ def accumulate_gradient(
     ratio_N, loss_N = torch.empty_like(batch.old_logprob_N), torch.empty_like(batch.old_logprob_N)
     parameters = list(model.parameters())
     model.zero_grad()
-    sums = [zeros_for_forks(parameter) for parameter in parameters]
+    sums = [zeros_for(processes, parameter) for parameter in parameters]
     # If w A is 0 for every token of a response, it adds exactly 0 to the gradient.  Only the log needs its ratios.
     owner_N = torch.arange(len(lengths_R)).repeat_interleave(lengths_R)
     pulls_R = torch.zeros(len(lengths_R)).index_add(0, owner_N, (batch.weight_N * batch.advantage_N).abs()) != 0
