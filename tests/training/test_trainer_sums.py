@@ -29,8 +29,10 @@ def test_a_gradient_is_added_and_none_is_left_behind():
     for total, gradient in zip(sums, [*want, torch.zeros(4, 3)], strict=True):
         assert torch.equal(total, 2.0 + gradient.double() + gradient.double())
     assert [parameter.grad for parameter in (first, second, unused)] == [None] * 3
-    objective.backward()  # no hook is left
+    objective.backward(retain_graph=True)  # no hook is left
     assert torch.equal(first.grad, want[0])
+    with pytest.raises(ValueError, match="has a gradient already"):
+        add_gradient(objective, [first, second, unused], sums)
 
 
 @pytest.mark.parametrize("processes", [2, 3, 6])

@@ -95,6 +95,7 @@ class LocalBackend:
             terms = accumulate_gradient(self.model, batch, clip, *self._shares())
             norm = take_step(self.model, self.optimizer, terms, train.grad_clip)
         finally:
+            self.model.zero_grad()
             self.model.eval()
         return Updated(terms.loss, norm, terms.ratio_N, terms.loss_N)
 

@@ -56,8 +56,10 @@ def add_gradient(
 ) -> None:
     """sums[i] += d objective / d parameters[i].  Every sum has its turn, also where `objective` does not depend on it.
 
-    The parameters' own `.grad` must be None, and is None afterwards.
+    The parameters' own `.grad` must be None, else ValueError, and is None afterwards.
     """
+    if any(parameter.grad is not None for parameter in parameters):
+        raise ValueError("a parameter has a gradient already; it would be added too")
     left = set(range(len(parameters)))
 
     def add(i: int, parameter: torch.Tensor) -> None:
