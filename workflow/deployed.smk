@@ -14,8 +14,6 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-min_version("9.0")
-
 # All that running takes.  Not the root's Snakefile: Snakemake would find it before workflow/Snakefile, which is the user's.
 TAKEN = (
     *(".dvc", ".dvcignore", ".gitignore", "LICENSE", "README.md"),
@@ -81,7 +79,7 @@ def is_kept(path):
 
 
 def is_in_the_way(path, member, content):
-    """Whether something else is at `path`, or above it."""
+    """Whether something else is at `path`, or above it: a file, or a link that leads elsewhere."""
     if not os.path.lexists(path):
         return any(
             os.path.lexists(folder) and not folder.is_dir() for folder in path.parents
@@ -108,8 +106,14 @@ def put_files(source):
     folder, name, ref = source_repository(source)
     commit = git(folder, "rev-parse", f"{ref}^{{commit}}").decode().strip()
     if PUT.exists():
-        has = json.loads(PUT.read_text())
-        if has["commit"] != commit:
+        try:
+            has = json.loads(PUT.read_text())
+            is_other = has["commit"] != commit
+        except (ValueError, KeyError, TypeError):
+            stop(
+                f"{PUT}: damaged; remove it, and the files are compared and put here again"
+            )
+        if is_other:
             stop(
                 f"workflow/Snakefile asks for {ref} of {name}, commit {commit[:12]}, but this folder holds {has['ref']}, "
                 f'commit {has["commit"][:12]}: write commit="{has["commit"]}" there to stay with it, or deploy {ref} '
@@ -168,6 +172,7 @@ def check_environment():
 
 
 if not workflow.modifier.is_main_snakefile() and workflow.is_main_process:
+    min_version("9.27")
     if workflow.modifier.modify_rulename("all") != "all":
         stop(
             "workflow/Snakefile: rules have the names of stages here: write `use rule * from ...` without `as`"
