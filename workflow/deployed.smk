@@ -158,6 +158,7 @@ def check_environment():
     install = (
         f"{sys.executable} -m pip install --constraint constraints.txt --editable ."
     )
+    importlib.invalidate_caches()
     found = importlib.util.find_spec("tokenspectrum")
     if found is None:
         stop(f"tokenspectrum is not installed in this environment; run `{install}`")
