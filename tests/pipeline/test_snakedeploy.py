@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pipeline_kit import Clone, make_clone, shrink
@@ -64,29 +65,35 @@ class Host:
         return errors[0].removeprefix("error: ")
 
 
+def quick(data: dict[str, Any]) -> None:
+    """Every stage in seconds, and few problems."""
+    shrink(data)
+    data["prompts"]["train"][0]["source"]["n"] = 200
+
+
 @pytest.fixture(scope="module")
 def host(tmp_path_factory, warm) -> Host:
-    """It has this working tree under the tag v1, and a later commit under v2."""
+    """It has this working tree under the tag v1, with params that make it quick, and a later commit under v2."""
     folder = tmp_path_factory.mktemp("host")
     clone = make_clone(folder / "owner/tokenspectrum", "tiny", warm)
-    clone.run("git", "tag", "v1")
-    clone.append("README.md", "later\n")
-    identity = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
-    clone.run("git", *identity, "commit", "--quiet", "--all", "--message", "later")
-    clone.run("git", "tag", "v2")
+    clone.params(quick)
+    for tag in ("v1", "v2"):
+        clone.append("README.md", f"{tag}\n")
+        identity = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
+        clone.run("git", *identity, "commit", "--quiet", "--all", "--message", tag)
+        clone.run("git", "tag", tag)
     return Host(folder, clone)
 
 
 @pytest.fixture(scope="module")
 def deployed(host, tmp_path_factory) -> Clone:
-    """v1, its files put in place, with params that make it quick."""
+    """v1, its files put in place."""
     folder = host.deploy(tmp_path_factory.mktemp("deployed") / "analysis")
     done = host.snakemake(folder, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "of github.com/owner/tokenspectrum at v1 here" in done.stderr
     # The default target of the module is that of the workflow: all results.
     assert "\ntable1 " in done.stdout + done.stderr
-    folder.params(shrink)
     return folder
 
 
@@ -117,7 +124,6 @@ def test_it_has_the_keys_and_the_bytes_of_a_clone(host, deployed, tmp_path):
     shutil.copytree(host.clone.root / ".git", tmp_path / "clone/.git")
     clone = Clone(tmp_path / "clone", deployed.warm)
     clone.run("git", "checkout", "--quiet", "--force", "v1")
-    clone.params(shrink)
     assert clone.ran(POLICY) == STAGES
     assert {entry["addr"]: entry["key"] for entry in clone.journal()} == {e["addr"]: e["key"] for e in journal}
     assert digests(clone.root) == digests(deployed.root)
