@@ -71,8 +71,8 @@ class Stages:
         `refused`: stages that cannot run under these params, each with a line that says why.
         `told(outputs)`: what to say at the end of a run that succeeded, of the outputs that were asked for.
         `reported`: outputs that belong into Snakemake's report, each with the options of its report().
-        `landing`: the first page of that report.  Declared here, because in a module from a Git host Snakemake looks for
-        a path of the Snakefile's own in that repository.
+        `landing`: the first page of that report.  The rules declare it: in a module from a Git host, Snakemake would
+        look for it in that repository.
         """
         self.pipeline: Pipeline = load_pipeline()
         self._workflow, self._needs = workflow, needs
