@@ -38,10 +38,9 @@ try:
     reported = write_report(made, params) if workflow.is_main_process else {}
 except UserError as e:
     sys.exit(lines(str(e)))
-stages = open_stages(workflow, needs, missing, say_what_was_made, reported)
-
-
-report: str((FOLDER / "landing.rst").absolute())
+stages = open_stages(
+    workflow, needs, missing, say_what_was_made, reported, FOLDER / "landing.rst"
+)
 
 
 # One rule for every stage of dvc.yaml.

@@ -3,7 +3,7 @@
 plain  verl's own runner and trainer under the configuration that our params give, with our reward, but its own engine
 ours   tokenspectrum.training.backends.verl.driver
 Writes how long the driver took to start, the seconds of each step, the mean response length, and for ours the seconds
-of each write of the log and of each wait for one.
+of each write of the log, of each wait for one, and of each part of each step.
 """
 
 import itertools
@@ -28,6 +28,8 @@ from tokenspectrum.training.backends.verl.reward import reward_config  # noqa: E
 from tokenspectrum.training.backends.verl.trainer import load_job  # noqa: E402
 from tokenspectrum.training.logwriter import StepLog  # noqa: E402
 
+# What a step asks of verl's trainer, one after the other.
+PARTS = ("hand_over", "generate", "reward", "measure", "rest", "update")
 POLL_S = 0.05  # verl's replay buffer looks every 2 s: that would be most of a tiny step, and none of a real one
 
 
@@ -42,8 +44,8 @@ def before(owner: type, name: str, note: Callable[[], Any]) -> None:
     setattr(owner, name, called)
 
 
-def timed(owner: type, name: str, seconds: list[float]) -> None:
-    """Enter the seconds of every call of `owner.name`."""
+def timed(owner: type, name: str, seconds: list, at: bool = False) -> None:
+    """Enter the seconds of every call of `owner.name`; with `at`, when it began and the seconds."""
     original = getattr(owner, name)
 
     def called(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -51,7 +53,8 @@ def timed(owner: type, name: str, seconds: list[float]) -> None:
         try:
             return original(self, *args, **kwargs)
         finally:
-            seconds.append(time.time() - started)
+            took = time.time() - started
+            seconds.append((started, took) if at else took)
 
     setattr(owner, name, called)
 
@@ -100,7 +103,21 @@ def run_plain(job: Any, begun: list[float], lengths: list[float]) -> None:
     Runner().run(config)
 
 
-def run_ours(job: Any, begun: list[float], lengths: list[float], writes: list[float], waits: list[float]) -> None:
+def by_step(calls: list[tuple[float, float]], begun: list[float]) -> list[float]:
+    """Seconds of a part in each step but the last, which does not end, from the calls' (start, seconds)."""
+    return [sum(seconds for at, seconds in calls if start <= at < end) for start, end in itertools.pairwise(begun)]
+
+
+def run_ours(
+    job: Any,
+    begun: list[float],
+    lengths: list[float],
+    writes: list[float],
+    waits: list[float],
+    parts: dict[str, list[tuple[float, float]]],
+) -> None:
+    for name, calls in parts.items():
+        timed(VerlTrainer, name, calls, at=True)
     before(VerlTrainer, "hand_over", lambda: begun.append(time.time()))
     timed(StepLog, "_write", writes)
     timed(StepLog, "join", waits)
@@ -117,13 +134,15 @@ def run_ours(job: Any, begun: list[float], lengths: list[float], writes: list[fl
 def main() -> None:
     which, job, out = sys.argv[1], load_job(Path(sys.argv[2])), Path(sys.argv[3])
     begun, lengths, writes, waits = [], [], [], []
+    parts: dict[str, list[tuple[float, float]]] = {name: [] for name in PARTS}
     if which == "plain":
         run_plain(job, begun, lengths)
     else:
-        run_ours(job, begun, lengths, writes, waits)
+        run_ours(job, begun, lengths, writes, waits, parts)
     steps = [after - start for start, after in itertools.pairwise(begun)]
     found = {"startup": begun[0] - STARTED, "steps": steps, "response_tokens": sum(lengths) / len(lengths)}
-    out.write_text(json.dumps(found | {"writes": writes, "waits": waits}))
+    found |= {"writes": writes, "waits": waits, "parts": {name: by_step(calls, begun) for name, calls in parts.items()}}
+    out.write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def test_a_good_place_without_slurm(fresh):
 
 
 def test_a_missing_sbatch_fails_and_says_what_to_do(fresh):
-    (fresh.root / "slurm").symlink_to(ROOT / "workflow/profiles/slurm")
+    (fresh.root / "slurm").symlink_to(ROOT / "profiles/slurm")
     status, found = doctor(fresh, PATH=no_slurm(fresh))
     assert status == 1
     assert found["slurm"][0] == "fail"

@@ -20,7 +20,7 @@ from tokenspectrum.gradients.subsets import Subset
 from tokenspectrum.gradients.update import measure_update
 from tokenspectrum.params.gradients import SparseParams
 from tokenspectrum.policy.load import load_policy
-from tokenspectrum.training.backends.local.pulls import at_once, dot, pulls
+from tokenspectrum.training.backends.local.pulls import dot, held_at_once, pulls
 
 LENGTHS = ((3, 5), (2, 1), (4, 7), (1, 4))
 
@@ -153,10 +153,10 @@ def test_gradients_taken_one_at_a_time_are_the_same(model, answers, monkeypatch)
     draw = np.random.default_rng(6)
     n = int(batch.lengths.sum())
     subsets = [Subset(f"part{k}", None, torch.from_numpy(draw.random(n).astype(np.float32))) for k in range(3)]
-    assert at_once(model) > 3
+    assert held_at_once(model) > 3
     many = measure_update(model, batch, subsets, [], 2)
     monkeypatch.setattr("tokenspectrum.training.backends.local.pulls.HELD", 1)
-    assert at_once(model) == 1
+    assert held_at_once(model) == 1
     assert measure_update(model, batch, subsets, [], 2).own_S == many.own_S
 
 
@@ -166,9 +166,9 @@ def test_subsets_of_the_same_tokens_cost_one_gradient(model, answers, monkeypatc
     alone = measure_update(model, batch, [Subset("a", None, one_N), Subset("b", None, other_N)], [], 2)
     counted: list[int] = []
 
-    def counting(model, responses, rows, *options):
+    def counting(model, responses, rows, *options, **more):
         counted.append(len(rows))
-        return pulls(model, responses, rows, *options)
+        return pulls(model, responses, rows, *options, **more)
 
     monkeypatch.setattr("tokenspectrum.gradients.update.pulls", counting)
     again = [Subset("a", None, one_N), Subset("a2", 1, one_N.clone()), Subset("b", None, other_N)]

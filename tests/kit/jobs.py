@@ -1,6 +1,7 @@
 """Train jobs of 4 steps over the policy of `letters`, and a whole run of one."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,6 +89,32 @@ def make_job(
         systems=SystemsParams(**SYSTEMS | (systems or {})),
     )
     return replace(job, **fields)
+
+
+def stage_of(job: TrainJob, folder: Path) -> tuple[list[str], dict[str, str]]:
+    """The command and the environment of the stage `train` that does `job`; its params and rule go into `folder`."""
+    folder.mkdir(exist_ok=True)
+    params = {name: getattr(job, name).model_dump(mode="json") for name in ("train", "sampling", "reward", "systems")}
+    (folder / "params.yaml").write_text(json.dumps(params))
+    (folder / "rule.json").write_text(job.rule.to_json())
+    flags = {
+        "run": job.run,
+        "seed": job.seed,
+        "preset": job.preset,
+        "policy-name": job.policy_name,
+        "rule": folder / "rule.json",
+        "prompts": job.prompts,
+        "policy": job.policy,
+        "out": job.out,
+        "metrics": job.metrics,
+    }
+    command = [sys.executable, "-m", "tokenspectrum.stages.train"]
+    environment = {
+        "SNAKEDVC_PARAMS": str(folder / "params.yaml"),
+        "SNAKEDVC_CHECKPOINT_DIR": str(job.checkpoints),
+        "OMP_NUM_THREADS": "1",
+    }
+    return command + [str(word) for flag, value in flags.items() for word in (f"--{flag}", value)], environment
 
 
 def run(job: TrainJob) -> dict[str, str]:

@@ -65,7 +65,7 @@ def test_responses_of_a_prompt_are_next_to_one_another_and_a_row_is_cut_at_the_s
     responses = answers()
     order = [responses[i].prompt_id for i in in_order(responses, share_prompts=True)]
     assert [a for a, b in zip(order, [None, *order], strict=False) if a != b] == list(dict.fromkeys(order))
-    batches = list(micro_batches(responses, 2, CPU, share_prompts=True))
+    batches = [lay_out(responses, index, CPU, True) for index in micro_batches(responses, 2, share_prompts=True)]
     assert sorted(i for batch in batches for i in batch.index) == list(range(len(responses)))
     assert max(len(batch.index) for batch in batches) == 2
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kit.responses import distinct
 
-from tokenspectrum.rollout.padded import micro_batches
+from tokenspectrum.rollout.padded import lay_out, micro_batches
 from tokenspectrum.training.backends.local.padded import collate
 from tokenspectrum.training.batch import assign_minibatches, flat_tokens, response_lengths
 
@@ -47,7 +47,7 @@ def test_flat_tokens_lists_the_tokens_of_rows(lengths, random) -> None:
 @given(LENGTHS, st.integers(1, 9))
 def test_micro_batches_hold_every_row_once_in_order_of_length(lengths, size: int) -> None:
     responses = distinct(lengths)
-    batches = list(micro_batches(responses, size, torch.device("cpu")))
+    batches = [lay_out(responses, index, torch.device("cpu")) for index in micro_batches(responses, size)]
     order = [r for batch in batches for r in batch.index]
     assert sorted(order) == list(range(len(responses)))
     assert [sum(lengths[r]) for r in order] == sorted(map(sum, lengths))

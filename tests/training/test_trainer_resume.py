@@ -1,17 +1,15 @@
 """Stopped at any point and run again, a run ends with the bytes of one that was never stopped."""
 
-import json
 import logging
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import replace
 
 import pytest
-from kit.jobs import TRAIN, run
+from kit.jobs import run, stage_of
 from kit.rules import UNIFORM
 
 from tokenspectrum.systems.sigterm import STOPPED
@@ -162,28 +160,13 @@ def test_killed_and_terminated_processes_go_on(make_job, tmp_path, caplog) -> No
     """The stage as a process: kill -9 in the middle, then SIGTERM, then to the end."""
     job = make_job("whole", train={"steps": 30})
     want = run(job)
-    params = {
-        "train": {**TRAIN, "steps": 30},
-        "sampling": job.sampling.model_dump(),
-        "reward": job.reward.model_dump(mode="json"),
-        "systems": job.systems.model_dump(),
-    }
-    (tmp_path / "params.yaml").write_text(json.dumps(params))
-    (tmp_path / "rule.json").write_text(job.rule.to_json())
     out, checkpoints = tmp_path / "out", tmp_path / "checkpoints"
-    words = f"--run method --seed 1 --preset test --policy-name random --rule {tmp_path}/rule.json --out {out}"
-    command = [sys.executable, "-m", "tokenspectrum.stages.train", *words.split(), "--metrics", f"{out}/metrics"]
-    command += ["--prompts", str(job.prompts), "--policy", str(job.policy)]
-    environment = {
-        **os.environ,
-        "SNAKEDVC_PARAMS": str(tmp_path / "params.yaml"),
-        "SNAKEDVC_CHECKPOINT_DIR": str(checkpoints),
-        "OMP_NUM_THREADS": "1",
-    }
+    again = replace(job, out=out, metrics=out / "metrics", checkpoints=checkpoints)
+    command, environment = stage_of(again, tmp_path)
 
     def start(after: int) -> subprocess.Popen:
         """Start, and wait for a checkpoint of step `after` or later."""
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.PIPE, text=True)
         for _ in range(6000):
             steps = [int(path.name[5:]) for path in checkpoints.glob("step=*")]
             if process.poll() is not None or max(steps, default=0) >= after:
@@ -203,6 +186,6 @@ def test_killed_and_terminated_processes_go_on(make_job, tmp_path, caplog) -> No
     assert not out.exists()
     # The third start is in this process: what it resumes was written by the others.
     with caplog.at_level(logging.INFO):
-        resumed = run(replace(job, out=out, metrics=out / "metrics", checkpoints=checkpoints))
+        resumed = run(again)
     assert "resuming after step" in caplog.text
     assert resumed == want

@@ -10,7 +10,7 @@ import importlib.metadata
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from snakemake_interface_storage_plugins.io import Mtime
 from snakedvc.errors import ProjectError
 
 PINNED = "9.27"
-__all__ = ["Snakemake", "ancient", "check_pins", "directory", "plans", "report", "terminal_handlers"]
+__all__ = ["Snakemake", "ancient", "check_pins", "directory", "keep_handlers", "plans", "report", "terminal_handlers"]
 # What is read from the workflow, by dotted name.
 READ = (
     "is_main_process",
@@ -52,6 +52,30 @@ def terminal_handlers() -> list[logging.Handler]:
     """What writes Snakemake's messages to the terminal; its log file is another handler."""
     handlers = [one for one in logger.handlers if isinstance(one, logging.StreamHandler)]
     return [one for one in handlers if not isinstance(one, logging.FileHandler)]
+
+
+def keep_handlers(workflow: Any, module: Mapping[str, Any]) -> None:
+    """Let the handlers run that a module's Snakefile defined, after the user's own.  Snakemake does not register them.
+
+    `module`: the module's globals, where Snakemake leaves each as a partial that has its log file.
+    """
+    for name in ("onstart", "onsuccess", "onerror"):
+        attribute = f"_{name}"
+        if not hasattr(workflow, attribute):
+            version = importlib.metadata.version("snakemake")
+            raise ProjectError(
+                f"Snakemake {version} has no workflow.{attribute}, which a module needs: install {PINNED}"
+            )
+        if name in module:
+            setattr(workflow, attribute, _both(getattr(workflow, attribute), module[name].func))
+
+
+def _both(first: Callable[[Any], object], then: Callable[[Any], object]) -> Callable[[Any], None]:
+    def both(log: Any) -> None:
+        first(log)
+        then(log)
+
+    return both
 
 
 def check_pins(workflow: Any) -> None:

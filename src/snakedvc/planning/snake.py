@@ -62,6 +62,7 @@ class Stages:
         refused: Mapping[str, str] | None = None,
         told: Told | None = None,
         reported: Mapping[str, Mapping[str, Any]] | None = None,
+        landing: Path | None = None,
     ) -> None:
         """`workflow`: Snakemake's workflow in the process that plans; None in the process of a single job.
 
@@ -70,6 +71,8 @@ class Stages:
         `refused`: stages that cannot run under these params, each with a line that says why.
         `told(outputs)`: what to say at the end of a run that succeeded, of the outputs that were asked for.
         `reported`: outputs that belong into Snakemake's report, each with the options of its report().
+        `landing`: the first page of that report.  The rules declare it: in a module from a Git host, Snakemake would
+        look for it in that repository.
         """
         self.pipeline: Pipeline = load_pipeline()
         self._workflow, self._needs = workflow, needs
@@ -78,6 +81,7 @@ class Stages:
         self._told = told
         self._reported = reported or {}
         self._exact: str | None = None  # the state of the code, if it was seen just now that nothing has drifted
+        self.landing = str(landing.absolute()) if landing else None
 
     @cached_property
     def _plan(self) -> Any:
@@ -223,6 +227,7 @@ def open_stages(
     refused: Mapping[str, str] | None = None,
     told: Told | None = None,
     reported: Mapping[str, Mapping[str, Any]] | None = None,
+    landing: Path | None = None,
 ) -> Stages:
     """The stages for the Snakefile that `workflow` reads.  A mistake in the project ends Snakemake with one line.
 
@@ -231,7 +236,7 @@ def open_stages(
     os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
     try:
         # The process of a single job plans nothing.
-        stages = Stages(workflow if workflow.is_main_process else None, needs, refused, told, reported)
+        stages = Stages(workflow if workflow.is_main_process else None, needs, refused, told, reported, landing)
         if workflow.is_main_process:
             stages.check()
             atexit.register(stages.say_what_is_there)

@@ -11,6 +11,11 @@ from snakedvc.planning.ended import end_in_one_line, say_if_interrupted
 end_in_one_line()
 
 
+if stages.landing:
+
+    report: stages.landing
+
+
 wildcard_constraints:
     **stages.constraints(),
 

@@ -15,8 +15,8 @@ from tokenspectrum.results.discover import results
 from tokenspectrum.systems.resources import cluster_resources
 
 RESOURCES = Path("workflow/resources.yaml")
-# Stages whose work systems.processes share.
-SHARED = ("tokens", "gradients", "run_gradients")
+# Stages whose work systems.processes share; of train, that of the local trainer.
+SHARED = ("tokens", "gradients", "run_gradients", "train")
 CONDA = Path("workflow/envs/stages.yaml")
 
 
@@ -37,7 +37,8 @@ def needs(stage: str) -> dict[str, Any]:
         own["local"] = True
     # One thread a stage unless `systems` says otherwise: two stages of one thread beat one of two.
     systems = params.get("systems", {})
-    processes = systems.get("processes", 1) if stage in SHARED else 1
+    shares = stage in SHARED and (stage != "train" or params["train"]["trainer"] == "local")
+    processes = systems.get("processes", 1) if shares else 1
     return (
         {"threads": systems.get("threads", 1) * processes, "conda": str(CONDA.absolute())}
         | cluster_resources(stage, params)

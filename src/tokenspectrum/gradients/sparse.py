@@ -10,7 +10,6 @@ and with random signs e_t, E |(1/T) sum_t e_t g_t|^2 = (1/T) mean |g_t|^2, witho
 Knows a model and responses.  Knows no rule and no file.  Legend: R responses, T their tokens, K draws.
 """
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,8 +24,7 @@ from tokenspectrum.gradients.held import held
 from tokenspectrum.gradients.part import of_chosen_prompts
 from tokenspectrum.params.gradients import SparseParams
 from tokenspectrum.rollout.types import Response
-from tokenspectrum.systems.side_by_side import side_by_side
-from tokenspectrum.training.backends.local.pulls import at_once, dot, pulls
+from tokenspectrum.training.backends.local.pulls import dot, held_at_once, pulls
 
 
 @dataclass(frozen=True)
@@ -59,19 +57,17 @@ def sparse_columns(
     batches = (micro_batch, share_prompts)
     (whole,), square = held(model, chosen, torch.from_numpy(-advantage_T / n).float()[None], *batches, processes)
     found: list[dict[str, Any]] = []
-    draws, few = list(_draws(chosen, lengths, params, seed, step)), at_once(model)
+    draws, few = list(_draws(chosen, lengths, params, seed, step)), held_at_once(model)
     if not advantage_T.any():  # then every draw's gradient is 0
         found = [row for draw in draws for row in _measured(draw, 0.0, 0.0, 0.0)]
         return {name: [row[name] for row in found] for name in found[0]}
 
-    def products(first: int) -> list[tuple[float, float]]:
-        coefficient_KT = np.stack([-advantage_T * draw.value_T / n for draw in draws[first : first + few]])
-        gradients = pulls(model, chosen, torch.from_numpy(coefficient_KT).float(), *batches)
-        return [(dot(gradient, gradient), dot(gradient, whole)) for gradient in gradients]
-
-    each = itertools.chain.from_iterable(side_by_side(products, range(0, len(draws), few), processes))
-    for draw, (own, along) in zip(draws, each, strict=True):
-        found += _measured(draw, own, along, square)
+    for first in range(0, len(draws), few):
+        some = draws[first : first + few]
+        coefficient_KT = torch.from_numpy(np.stack([-advantage_T * draw.value_T / n for draw in some])).float()
+        gradients = pulls(model, chosen, coefficient_KT, *batches, processes=processes)
+        for draw, gradient in zip(some, gradients, strict=True):
+            found += _measured(draw, dot(gradient, gradient), dot(gradient, whole), square)
     return {name: [row[name] for row in found] for name in found[0]}
 
 

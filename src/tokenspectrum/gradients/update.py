@@ -26,8 +26,7 @@ from tokenspectrum.gradients.norms import token_norms
 from tokenspectrum.gradients.pull import dots
 from tokenspectrum.gradients.subsets import Subset
 from tokenspectrum.rollout.types import Response
-from tokenspectrum.systems.side_by_side import side_by_side
-from tokenspectrum.training.backends.local.pulls import at_once, dot, pulls
+from tokenspectrum.training.backends.local.pulls import dot, held_at_once, pulls
 
 FULL = "full"
 
@@ -115,7 +114,7 @@ def measure_update(
 ) -> Update:
     """The gradient of all tokens, of every subset, and of every token along them; |g_t| of the tokens `chosen`.
 
-    `processes` share the passes, each with a gradient of its own in memory; the numbers are the same.
+    `processes` share the micro-batches of every pass; the numbers are the same.
     `report` counts responses: each is gone through four times.
     """
     responses, count = batch.responses, len(batch.responses)
@@ -125,14 +124,16 @@ def measure_update(
     half_R = halves(ids, batch.seed)
     accuracy_2N = np.repeat(accuracy_coefficients(batch.correct_R, ids, half_R), batch.lengths, axis=1)
     rows = torch.from_numpy(np.concatenate([-advantage_N[None] / n, accuracy_2N])).float()
-    few, batches = at_once(model), (micro_batch, share_prompts)
-    directions, square = held(model, responses, rows, *batches, processes)
-    own_S = [square]
-    report(count)
-    along_3N = dots(
-        model, responses, directions, *batches, lambda done: report(count + done), processes=processes
-    ).numpy()
-    del directions  # of a large policy a gradient is much memory
+    few, batches = held_at_once(model), (micro_batch, share_prompts)
+    own_S, along = list[float](), list[np.ndarray]()
+    # As many directions are held as memory takes: of a large policy, one.
+    for first in range(0, len(rows), few):
+        directions, square = held(model, responses, rows[first : first + few], *batches, processes)
+        own_S = own_S or [square]
+        along += list(dots(model, responses, directions, *batches, processes=processes).numpy())
+        del directions
+        report(2 * count * len(along) // len(rows))
+    along_3N = np.stack(along)
     dot_N = -advantage_N * along_3N[0]
     other_N = np.repeat(1 - half_R, batch.lengths)
     accuracy_dot_N = -advantage_N * np.where(other_N == 0, along_3N[1], along_3N[2])
@@ -142,19 +143,18 @@ def measure_update(
     weight_SN = [subset.weight_N.double().numpy() for subset in subsets]
     distinct = list({weight_N.tobytes(): weight_N for weight_N in weight_SN}.values())
 
-    def squares(first: int) -> list[float]:
-        # Subsets share a forward pass as far as memory goes.  Of a large policy, one subset's gradient is held.
+    own: dict[bytes, float] = {}
+    for first in range(0, len(distinct), few):
+        # Subsets share a forward pass as far as memory goes.
         some = distinct[first : first + few]
         rows = torch.from_numpy(-advantage_N * np.stack(some) / n).float()
-        if not bool(rows.any()):  # zeros of a large policy are slow to add up too
-            return [0.0] * len(some)
-        return [dot(gradient, gradient) for gradient in pulls(model, responses, rows, *batches)]
-
-    own: dict[bytes, float] = {}
-    firsts = range(0, len(distinct), few)
-    for first, found in zip(firsts, side_by_side(squares, firsts, processes), strict=True):
-        own |= zip([weight_N.tobytes() for weight_N in distinct[first : first + few]], found, strict=True)
-        report(2 * count + (first + len(found)) * count // len(distinct))
+        found = [0.0] * len(some)
+        if bool(rows.any()):  # zeros of a large policy are slow to add up too
+            gradients = pulls(model, responses, rows, *batches, processes=processes)
+            found = [dot(gradient, gradient) for gradient in gradients]
+            del gradients
+        own |= zip([weight_N.tobytes() for weight_N in some], found, strict=True)
+        report(2 * count + (first + len(some)) * count // len(distinct))
     own_S += [own[weight_N.tobytes()] for weight_N in weight_SN]
     for subset in everything:
         weight_N = subset.weight_N.double().numpy()

@@ -30,9 +30,7 @@ def write_update(
     systems: SystemsParams,
 ) -> None:
     """The tables gradients, token_gradients and sparse_gradients of one step, without the folder's manifest."""
-    if systems.processes > 1:
-        # The job has a core for each process, and its environment says so to libraries.  Each computes on one.
-        torch.set_num_threads(systems.threads)
+    torch.set_num_threads(systems.threads)  # of each process; the job has a core for all of theirs
     seed, step = batch.seed, scores.step
     if params.prompts is not None:
         names = [response.prompt_id for response in batch.responses]

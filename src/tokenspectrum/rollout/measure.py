@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from weakref import WeakSet
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
@@ -18,10 +19,11 @@ from tokenspectrum.entropy import attention_entropy, attention_rows, predictive_
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.capture import Capture, capture_attention
 from tokenspectrum.policy.shareable import check_shareable
-from tokenspectrum.rollout.padded import MicroBatch, micro_batches
+from tokenspectrum.rollout.padded import MicroBatch, lay_out, micro_batches
 from tokenspectrum.rollout.statistics import Alignment, AttentionStatistics, Statistics
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.row_statistics import STATISTICS, asked, variants
+from tokenspectrum.systems.side_by_side import side_by_side
 
 _plain_heads: WeakSet[PreTrainedModel] = WeakSet()  # models that `_check_head` has passed
 
@@ -41,6 +43,7 @@ def measure_responses(
     support: bool = False,
     rows: Sequence[tuple[int, int]] = (),
     report: Callable[[int], None] = lambda done: None,
+    processes: int = 1,
 ) -> Statistics:
     """Statistics of every token of `responses` under `model`, whose mode (train or eval) is kept.
 
@@ -51,7 +54,7 @@ def measure_responses(
     `local_window` counts positions, the query's own included.  `top_k`, `fixed_k` and `support` ask for the optional
     statistics.  `rows` asks for the attention rows of (response index, token position) pairs, at every layer.
     `micro_batch` is the number of responses in one forward pass; with `share_prompts` those of a prompt are one row
-    (padded.py).  Both change results by float noise only.
+    (padded.py).  Both change results by float noise only.  `processes` share the micro-batches and change nothing.
     `report` is called with the number of responses done.
     Raises UserError for an empty response, for hidden states that are not finite, for logits that are not the head
     times the hidden states, and for a layer that is not causal full attention.
@@ -70,6 +73,20 @@ def measure_responses(
     }
     lengths_R = torch.tensor([len(r.token_ids) for r in responses], dtype=torch.int64)
     start_R = lengths_R.cumsum(0) - lengths_R
+    parts = micro_batches(responses, micro_batch, share_prompts)
+
+    def of_part(index: list[int]) -> tuple[dict[tuple[int | None, str], np.ndarray], dict[int, dict[int, np.ndarray]]]:
+        batch = lay_out(responses, index, model.device, share_prompts)
+        with capture_attention(model, layers) as capture:
+            hidden_BTC = _hidden(model, batch)
+            stats = {(None, name): value_n for name, value_n in _predictive(head, hidden_BTC, batch).items()}
+            asked_rows = {}
+            for layer in layers:
+                attention = _attention(capture, layer, batch, alignment, options)
+                stats |= {(layer, name): value_n for name, value_n in attention.items()}
+                asked_rows[layer] = _rows(capture, layer, batch, alignment, rows)
+        return stats, asked_rows
+
     flat: dict[tuple[int | None, str], torch.Tensor] = {}
     found_rows: dict[int, dict[int, torch.Tensor]] = {layer: {} for layer in layers}
     training, done = model.training, 0
@@ -78,18 +95,15 @@ def measure_responses(
         _check_head(model, head)
         if share_prompts:
             check_shareable(model)
-        for batch in micro_batches(responses, micro_batch, model.device, share_prompts):
-            at_n = torch.cat([torch.arange(int(lengths_R[r])) + start_R[r] for r in batch.index])
-            with capture_attention(model, layers) as capture:
-                hidden_BTC = _hidden(model, batch)
-                stats = {(None, name): value_n for name, value_n in _predictive(head, hidden_BTC, batch).items()}
-                for layer in layers:
-                    attention = _attention(capture, layer, batch, alignment, options)
-                    stats |= {(layer, name): value_n for name, value_n in attention.items()}
-                    found_rows[layer] |= _rows(capture, layer, batch, alignment, rows)
-            for key, value_n in stats.items():
+        each = side_by_side(of_part, parts, min(processes, len(parts)))
+        for index, (stats, rows_found) in zip(parts, each, strict=True):
+            at_n = torch.cat([torch.arange(int(lengths_R[r])) + start_R[r] for r in index])
+            for key, array_n in stats.items():
+                value_n = torch.from_numpy(array_n)
                 flat.setdefault(key, value_n.new_zeros(int(lengths_R.sum())))[at_n] = value_n
-            done += len(batch.index)
+            for layer, found in rows_found.items():
+                found_rows[layer] |= {i: torch.from_numpy(row) for i, row in found.items()}
+            done += len(index)
             report(done)
     finally:
         model.train(training)
@@ -133,7 +147,7 @@ def _hidden(model: PreTrainedModel, batch: MicroBatch) -> torch.Tensor:
     return hidden_BTC
 
 
-def _predictive(head: torch.nn.Module, hidden_BTC: torch.Tensor, batch: MicroBatch) -> dict[str, torch.Tensor]:
+def _predictive(head: torch.nn.Module, hidden_BTC: torch.Tensor, batch: MicroBatch) -> dict[str, np.ndarray]:
     """logprob and entropy at the queries that emit the batch's response tokens."""
     device = hidden_BTC.device
     hidden_nC = hidden_BTC.flatten(0, 1)[batch.queries().to(device)]
@@ -143,7 +157,7 @@ def _predictive(head: torch.nn.Module, hidden_BTC: torch.Tensor, batch: MicroBat
     limit = math.log(weight_VC.shape[0]) * (1 + 1e-6)
     assert bool((result.logprob <= 0).all()), "a log-probability is above 0"
     assert bool(((result.entropy >= 0) & (result.entropy <= limit)).all()), "an entropy is outside [0, ln V]"
-    return {"logprob": result.logprob.float().cpu(), "entropy": result.entropy.float().cpu()}
+    return {"logprob": _plain(result.logprob), "entropy": _plain(result.entropy)}
 
 
 def _weight(head: torch.nn.Module) -> torch.Tensor:
@@ -155,7 +169,7 @@ def _weight(head: torch.nn.Module) -> torch.Tensor:
 
 def _attention(
     capture: Capture, layer: int, batch: MicroBatch, alignment: Alignment, options: Mapping[str, Any]
-) -> dict[str, torch.Tensor]:
+) -> dict[str, np.ndarray]:
     """Statistics of the rows of the batch's response tokens, by field of AttentionStatistics."""
     first_R = batch.prompt_R + _shift(alignment)
     places, offsets = batch.sequences()
@@ -168,7 +182,7 @@ def _attention(
 
 def _rows(
     capture: Capture, layer: int, batch: MicroBatch, alignment: Alignment, rows: Sequence[tuple[int, int]]
-) -> dict[int, torch.Tensor]:
+) -> dict[int, np.ndarray]:
     """Attention rows of those of `rows` that are in this batch, by their index in `rows`."""
     place = {i: r for r, i in enumerate(batch.index)}
     wanted = {i: (place[r], t) for i, (r, t) in enumerate(rows) if r in place}
@@ -185,8 +199,8 @@ def _shift(alignment: Alignment) -> int:
     return -1 if alignment == "decision" else 0
 
 
-def _plain(value: torch.Tensor) -> torch.Tensor:
-    return (value.float() if value.is_floating_point() else value).cpu()
+def _plain(value: torch.Tensor) -> np.ndarray:
+    return (value.float() if value.is_floating_point() else value).cpu().numpy()
 
 
 def _check_head(model: PreTrainedModel, head: torch.nn.Module) -> None:

@@ -9,7 +9,7 @@ Knows token ids.  Knows no model.
 Legend: R responses of a micro-batch, B its rows, T positions of the longest row, n response tokens of all R.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -83,13 +83,10 @@ def in_order(responses: Sequence[Response], share_prompts: bool = False) -> list
     return sorted(range(len(responses)), key=lambda i: (prompt[responses[i].prompt_token_ids], i))
 
 
-def micro_batches(
-    responses: Sequence[Response], size: int, device: torch.device, share_prompts: bool = False
-) -> Iterator[MicroBatch]:
-    """Batches of at most `size` responses of similar lengths, so that padding is least."""
+def micro_batches(responses: Sequence[Response], size: int, share_prompts: bool = False) -> list[list[int]]:
+    """Indices of at most `size` responses each, of similar lengths, so that padding is least."""
     order = in_order(responses, share_prompts)
-    for first in range(0, len(order), size):
-        yield lay_out(responses, order[first : first + size], device, share_prompts)
+    return [order[first : first + size] for first in range(0, len(order), size)]
 
 
 def lay_out(

@@ -42,9 +42,7 @@ def main(argv: list[str] | None = None) -> None:
         parser.add_argument(f"--{flag}", type=Path, required=True, help=what)
     args = parser.parse_args(argv)
     params, systems = read_sections(tokens=TokensParams, systems=SystemsParams)
-    if systems.processes > 1:
-        # The job has a core for each process, and its environment says so to libraries.  Each process computes on one.
-        torch.set_num_threads(systems.threads)
+    torch.set_num_threads(systems.threads)  # of each process; the job has a core for all of theirs
     probe = Probed(args.rollouts)
     check_not_inert(longest_context(probe.responses, params.alignment), params.top_k, params.fixed_k, "tokens")
     model, _ = load_policy(args.policy, device=systems.device)

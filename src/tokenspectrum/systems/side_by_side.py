@@ -26,7 +26,7 @@ def side_by_side(work: Callable[[Piece], Result], pieces: Sequence[Piece], proce
 
     Then this process does none of the work.  PyTorch takes no gradient in a fork of a process that has taken one.
     """
-    if processes == 1 or not pieces:
+    if processes <= 1 or not pieces:
         yield from map(work, pieces)
         return
     context = multiprocessing.get_context("fork")

@@ -4,6 +4,7 @@ Prompts are padded on the left.  Each is prefilled once, and its cache is repeat
 the batch.  Knows nothing of rewards, tables or training.
 """
 
+import functools
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from tokenspectrum.rollout.engines.transformers.sampling import draw
 from tokenspectrum.rollout.heat import temperatures
 from tokenspectrum.rollout.stop import stop_ids
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
+from tokenspectrum.systems.side_by_side import side_by_side
 
 _CACHED_LAYERS = {"full_attention", "sliding_attention"}
 # When rows leave the batch, every cache is copied.  So finished rows wait until they are this share of the batch.
@@ -68,15 +70,18 @@ class _Sampled:
 class TransformersEngine:
     """Samples from a live model: it sees every update of the weights.  See `RolloutEngine` for the protocol."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, batch_rows: int = 256) -> None:
-        """`batch_rows`: responses decoded at once; it bounds memory and changes samples by float noise only."""
+    def __init__(self, model: Any, tokenizer: Any, *, batch_rows: int = 256, processes: int = 1) -> None:
+        """`batch_rows`: responses decoded at once; it bounds memory and changes samples by float noise only.
+
+        `processes` share the batches and change nothing.
+        """
         config = model.config.get_text_config()
         if kinds := set(getattr(config, "layer_types", None) or ()) - _CACHED_LAYERS:
             raise UserError(f"policy: layers of kind {sorted(kinds)} have no key-value cache; use the vllm engine")
         self.model, self.n_layers = model, config.num_hidden_layers
         self.max_positions = getattr(config, "max_position_embeddings", None)
         self.stop = stop_ids(getattr(getattr(model, "generation_config", None), "eos_token_id", None), tokenizer)
-        self.batch_rows = batch_rows
+        self.batch_rows, self.processes = batch_rows, processes
         taken = inspect.signature(model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in taken else {}
         self._positions = "position_ids" in taken
@@ -96,14 +101,15 @@ class TransformersEngine:
         # Sort by length, so that a batch needs little padding.
         order = sorted(range(len(prompts)), key=lambda p: len(prompts[p].token_ids))
         rows = [(p, i) for p in order for i in range(sampling.n)]
+        batches = [rows[start : start + self.batch_rows] for start in range(0, len(rows), self.batch_rows)]
+        decode = functools.partial(self._decode, prompts, sampling=sampling, seed=seed, step=step, domain=domain)
         out: dict[int, Response] = {}
         training = self.model.training
         self.model.eval()
         try:
             with torch.inference_mode(), grouped_decode(self.model):
-                for start in range(0, len(rows), self.batch_rows):
-                    batch = rows[start : start + self.batch_rows]
-                    responses = self._decode(prompts, batch, sampling, seed, step, domain)
+                each = side_by_side(decode, batches, min(self.processes, len(batches)))
+                for batch, responses in zip(batches, each, strict=True):
                     for (p, i), response in zip(batch, responses, strict=True):
                         out[p * sampling.n + i] = response
         finally:

@@ -1,4 +1,4 @@
-"""The local trainer: a model, its optimiser and the engine that samples from it, in this process.
+"""The local trainer: a model, its optimiser and the engine that samples from it, in this process and its forks.
 
 It is the reference for every other trainer.  Knows PyTorch.  Knows no rules, no steps and no tables.
 """
@@ -55,7 +55,8 @@ class LocalBackend:
             weight_decay=job.train.weight_decay,
             fused=True,
         )
-        engine = TransformersEngine(model, tokenizer, batch_rows=job.systems.generate_batch)
+        systems = job.systems
+        engine = TransformersEngine(model, tokenizer, batch_rows=systems.generate_batch, processes=systems.processes)
         yield cls(job, model, optimizer, tokenizer, engine)
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, step: int) -> Sequence[Response]:
@@ -72,12 +73,17 @@ class LocalBackend:
             local_window=self.job.train.token_log.local_window,
             micro_batch=self.job.systems.micro_batch,
             share_prompts=self.job.systems.share_prompts,
+            processes=self.job.systems.processes,
             **({} if whole is None else whole.options()),
         )
 
     def cosine(self, responses: Sequence[Response], advantage_N: torch.Tensor, weight_N: torch.Tensor) -> float | None:
+        return cosine_to_full(self.model, responses, advantage_N, weight_N, *self._shares())
+
+    def _shares(self) -> tuple[int, bool, int]:
+        """Into what a gradient's work is cut, and how many processes do it."""
         systems = self.job.systems
-        return cosine_to_full(self.model, responses, advantage_N, weight_N, systems.micro_batch, systems.share_prompts)
+        return systems.micro_batch, systems.share_prompts, systems.processes
 
     def update(self, batch: MiniBatch, lr: float) -> Updated:
         train = self.job.train
@@ -86,10 +92,10 @@ class LocalBackend:
         clip = Clip(train.clip.low, train.clip.high, train.clip.dual)
         self.model.train()
         try:
-            systems = self.job.systems
-            terms = accumulate_gradient(self.model, batch, clip, systems.micro_batch, systems.share_prompts)
+            terms = accumulate_gradient(self.model, batch, clip, *self._shares())
             norm = take_step(self.model, self.optimizer, terms, train.grad_clip)
         finally:
+            self.model.zero_grad()
             self.model.eval()
         return Updated(terms.loss, norm, terms.ratio_N, terms.loss_N)
 

@@ -7,6 +7,7 @@ At ratio 1 the loss's gradient is such a sum: c_t = -w_t A_t / D.  Knows a model
 Legend: N response tokens of all responses in order, K sums.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 
@@ -14,8 +15,11 @@ import torch
 from transformers import PreTrainedModel
 
 from tokenspectrum.rollout.types import Response
+from tokenspectrum.systems.shared_memory import zeros_for
+from tokenspectrum.systems.side_by_side import side_by_side
 from tokenspectrum.training.backends.local.logprobs import response_logprobs
 from tokenspectrum.training.backends.local.padded import Padded, padded_batches
+from tokenspectrum.training.backends.local.sums import Turns, add_gradient, no_turns
 
 Vector = list[torch.Tensor]
 """A tensor for each trained parameter, in the model's order."""
@@ -35,7 +39,7 @@ def dot(a: Vector, b: Vector) -> float:
 HELD = 2**28
 
 
-def at_once(model: PreTrainedModel) -> int:
+def held_at_once(model: PreTrainedModel) -> int:
     """How many gradients in float64 are taken in one pass: many of a small policy, one of a large one."""
     return max(1, HELD // (8 * sum(parameter.numel() for parameter in trained(model))))
 
@@ -47,27 +51,35 @@ def pulls(
     micro_batch: int,
     share_prompts: bool = False,
     report: Callable[[int], None] = lambda done: None,
+    processes: int = 1,
 ) -> list[Vector]:
     """K gradients: of sum_t c_t log pi(y_t) for each row c of `coefficient_KN`.
 
     All rows share a forward pass.  A micro-batch where a row is zero costs that row nothing.  A token that is zero in
     every row costs the head nothing.  Sums over micro-batches are kept in float64.  `micro_batch` and `share_prompts`
-    change results by float noise only.
+    change results by float noise only.  `processes` share the micro-batches and change nothing.
     """
-    wanted, totals = trained(model), []
-    for _ in coefficient_KN:
-        totals.append([torch.zeros_like(parameter, dtype=torch.float64) for parameter in wanted])
-    for padded, done in batches(responses, micro_batch, share_prompts):
+    wanted = trained(model)
+    totals = [[zeros_for(processes, parameter, torch.float64) for parameter in wanted] for _ in coefficient_KN]
+    every = list(batches(responses, micro_batch, share_prompts))
+    pulling_BK = torch.stack([coefficient_KN[:, padded.token_N].ne(0).any(1) for padded, _ in every])
+    before_BK = pulling_BK.cumsum(0) - pulling_BK.long()
+    turns = Turns(len(totals), len(wanted)) if processes > 1 else None
+
+    def of_batch(b: int) -> None:
+        rows = pulling_BK[b].nonzero()[:, 0].tolist()
+        if not rows:
+            return
+        padded, _ = every[b]
         part_KN = coefficient_KN[:, padded.token_N]
         kept_N = part_KN.ne(0).any(0)
         part_KN = part_KN[:, kept_N].to(model.device)
-        rows = [k for k, part_N in enumerate(part_KN) if bool(part_N.any())]
-        if rows:
-            logprob_N = response_logprobs(model, padded.only(kept_N))
+        logprob_N = response_logprobs(model, padded.only(kept_N))
         for k in rows:
-            found = torch.autograd.grad((part_KN[k] * logprob_N).sum(), wanted, retain_graph=k != rows[-1])
-            for total, part in zip(totals[k], found, strict=True):
-                total += part
+            turn = functools.partial(turns.of, k, int(before_BK[b, k])) if turns else no_turns
+            add_gradient((part_KN[k] * logprob_N).sum(), wanted, totals[k], turn, retain_graph=k != rows[-1])
+
+    for (_, done), _ in zip(every, side_by_side(of_batch, range(len(every)), processes), strict=True):
         report(done)
     return totals
 
@@ -79,6 +91,7 @@ def cosine_to_full(
     weight_N: torch.Tensor,
     micro_batch: int,
     share_prompts: bool = False,
+    processes: int = 1,
 ) -> float | None:
     """<g_w, g> / (|g_w| |g|), with g_w = -sum_t w_t A_t grad log pi(y_t) and g the same with every weight 1.
 
@@ -86,7 +99,7 @@ def cosine_to_full(
     """
     full_N = -advantage_N.double() / len(advantage_N)
     rows = torch.stack([weight_N.double() * full_N, full_N]).float()
-    weighted, full = pulls(model, responses, rows, micro_batch, share_prompts)
+    weighted, full = pulls(model, responses, rows, micro_batch, share_prompts, processes=processes)
     squares = dot(weighted, weighted) * dot(full, full)
     return dot(weighted, full) / math.sqrt(squares) if squares else None
 

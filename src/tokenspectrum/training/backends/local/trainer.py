@@ -1,4 +1,4 @@
-"""Trainer `local`: DAPO in one process, bitwise repeatable on a CPU.  Its class is in backend.py."""
+"""Trainer `local`: DAPO on one machine, bitwise repeatable on a CPU.  Its class is in backend.py."""
 
 from tokenspectrum.training import loop
 from tokenspectrum.training.backends.local.backend import LocalBackend
