@@ -1,82 +1,106 @@
 """Each response's means of every support statistic, for each score and part.
 
-Tokens are read some responses at a time.  So memory does not grow with the probe, but for a few numbers a response.
-Sums are over the tokens of a part in the order of their positions.
+Tokens are read some responses at a time.  So memory does not grow with the probe, but for a kilobyte a response.
+
+Legend: N tokens of the block, response after response; R its responses; M tokens that have a score; K those of a part.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from tokenspectrum.results.ascending import keys, order
 from tokenspectrum.results.blocks import blocks
 from tokenspectrum.results.tables import Tables
 
 SCORES, PARTS = ("normalised", "raw", "first n", "top-k"), ("anchors", "explorers", "random", "all")
 STATISTICS = ("50 %", "80 %", "90 %", "95 %", "distance", "local mass", "non-local mass")
+COLUMNS = ("support_50", "support_80", "support_90", "support_95", "distance", "local_mass")
+WORDS = {name: pa.string() for name in ("score", "part")}
+NUMBERS = {name: pa.int32() for name in ("base", "layer", "response_id", "tokens")}
+SCHEMA = pa.schema({**WORDS, **NUMBERS, **{name: pa.float64() for name in STATISTICS}})
 
 
 def by_response(tables: Tables, p: float, first_n: int) -> pa.Table:
-    """A row a response, score, part and statistic: base, layer, score, part, statistic, response_id, value, tokens."""
+    """A row a response, score and part: base, layer, response_id, tokens of the part, and the means of the statistics."""
     found = [
-        pa.table(row) for block in blocks(tables.query("responses.sql")) for row in of_block(tables, block, p, first_n)
+        pa.table(rows, schema=SCHEMA)
+        for block in blocks(tables.arrays("responses.sql"))
+        for rows in of_block(tables, block, p, first_n)
     ]
-    names = {name: pa.string() for name in ("score", "part", "statistic")}
-    numbers = {name: pa.int64() for name in ("base", "layer", "response_id", "tokens")}
-    schema = pa.schema({**names, **numbers, "value": pa.float64()})
-    return (
-        pa.concat_tables([table.select(schema.names).cast(schema) for table in found])
-        if found
-        else schema.empty_table()
-    )
+    return pa.concat_tables([SCHEMA.empty_table(), *found])
 
 
-def of_block(tables: Tables, block: dict[str, int], p: float, first_n: int) -> Iterator[dict[str, Any]]:
-    """Columns of the rows of one block, for each score, part and statistic."""
-    base, layer = block["base"], block["layer"]
-    columns = tables.arrays("tokens.sql", base=base, layer=layer, first=block["first"], last=block["last"])
-    response_R, segment_N = np.unique(columns["response_id"], return_inverse=True)
-    topk = np.ma.asarray(columns["entropy_topk"])
-    everywhere = np.ones(len(segment_N), bool)
+def of_block(tables: Tables, block: dict[str, int], p: float, first_n: int) -> Iterator[dict[str, pa.Array]]:
+    """Columns of the rows of one block, for each score and part."""
+    columns = tables.arrays("tokens.sql", within=(block["first"], block["last"]), **block)
+    id_R, n_R = np.unique(columns["response_id"], return_counts=True)
+    response_N = np.repeat(np.arange(len(id_R)), n_R)
+    statistics = {name: columns[of].astype(np.float64) for name, of in zip(STATISTICS, COLUMNS, strict=False)}
+    statistics["non-local mass"] = 1 - statistics["local mass"]
+    topk_N = np.ma.asarray(columns["entropy_topk"])
     scored = {
-        "normalised": (columns["entropy_norm"], everywhere),
-        "raw": (columns["entropy_raw"], everywhere),
+        "normalised": (columns["entropy_norm"], None),
+        "raw": (columns["entropy_raw"], None),
         "first n": (columns["entropy_raw"], columns["position"] < first_n),
-        "top-k": (topk.data, ~np.ma.getmaskarray(topk)),
+        "top-k": (topk_N.data, ~topk_N.mask if np.ma.is_masked(topk_N) else None),
     }
-    values = [
-        columns[name] for name in ("support_50", "support_80", "support_90", "support_95", "distance", "local_mass")
-    ]
-    statistics = dict(zip(STATISTICS, [*values, 1 - columns["local_mass"]], strict=True))
+
+    def means(place_K: np.ndarray, n_R: np.ndarray) -> dict[str, np.ndarray]:
+        """Over a part of each response's tokens, which stand at these places."""
+        start_R = np.cumsum(n_R) - n_R
+        return {"tokens": n_R} | {
+            name: np.add.reduceat(value_N[place_K], start_R) / n_R for name, value_N in statistics.items()
+        }
+
+    unscored = dict[str, dict[str, np.ndarray]]()
     for score, (value_N, there_N) in scored.items():
-        for part, at in zip(PARTS, parts(value_N, columns["chance"], segment_N, there_N, p), strict=True):
-            tokens_R = np.bincount(segment_N[at], minlength=len(response_R))
-            own = tokens_R > 0
-            head = {"response_id": response_R[own], "tokens": tokens_R[own]}
-            n = int(own.sum())
-            for statistic, of_N in statistics.items():
-                total_R = np.bincount(segment_N[at], weights=of_N[at], minlength=len(response_R))
-                named = {"base": base, "layer": layer, "score": score, "part": part}
-                same = {name: [one] * n for name, one in (named | {"statistic": statistic}).items()}
-                yield same | head | {"value": total_R[own] / tokens_R[own]}
+        at_M = np.arange(len(response_N)) if there_N is None else np.flatnonzero(there_N)
+        if not len(at_M):
+            continue
+        n_R = np.bincount(response_N[at_M], minlength=len(id_R))
+        own_R = id_R[n_R > 0]
+        n_R = n_R[n_R > 0]
+        k_R = np.maximum(1, np.floor(p * n_R + 0.5)).astype(np.int64)
+        lowest, highest = ends(order(keys(value_N[at_M]), n_R), n_R, k_R)
+        of = {"anchors": means(at_M[lowest], k_R), "explorers": means(at_M[highest], k_R)}
+        if there_N is not None or not unscored:
+            first, _ = ends(by_hash(columns["chance"][at_M], n_R), n_R, k_R)
+            rest = {"random": means(at_M[first], k_R), "all": means(at_M, n_R)}
+            unscored = unscored if there_N is not None else rest  # the same for every score that all tokens have
+        else:
+            rest = unscored
+        for part, found in (of | rest).items():
+            named = {"score": score, "part": part, "base": block["base"], "layer": block["layer"]}
+            head = {
+                name: pa.repeat(pa.scalar(value, SCHEMA.field(name).type), len(own_R)) for name, value in named.items()
+            }
+            yield head | {"response_id": own_R} | found
 
 
-def parts(
-    value_N: np.ndarray, chance_N: np.ndarray, segment_N: np.ndarray, there_N: np.ndarray, p: float
-) -> tuple[np.ndarray, ...]:
-    """Places of anchors, explorers, tokens by chance, and all of them, each ascending.
+def ends(order_M: np.ndarray, n_R: np.ndarray, k_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The places of each response's first k tokens in this order, and those of its last k; both ascending."""
+    rank_M = np.arange(len(order_M)) - np.repeat(np.cumsum(n_R) - n_R, n_R)
+    found = []
+    for chosen_M in (rank_M < np.repeat(k_R, n_R), rank_M >= np.repeat(n_R - k_R, n_R)):
+        at_M = np.zeros(len(order_M), bool)
+        at_M[order_M[chosen_M]] = True
+        found.append(np.flatnonzero(at_M))
+    return found[0], found[1]
 
-    k = max(1, floor(p n + 0.5)) of the n tokens of each response that have the score.
+
+def by_hash(hash_M: np.ndarray, n_R: np.ndarray) -> np.ndarray:
+    """int64 M: the places of each response's tokens, ascending by the first 60 bits of an MD5.
+
+    `hash_M` has the first 64, the last byte first, as DuckDB's md5_number gives them.
     """
-    at = np.flatnonzero(there_N)
-    chosen = np.zeros((3, len(at)), bool)
-    end = 0
-    for n in np.bincount(segment_N[at]).tolist():
-        start, end = end, end + n
-        k = max(1, int(np.floor(p * n + 0.5)))
-        order = np.argsort(value_N[at[start:end]], kind="stable")
-        chosen[0, start + order[:k]] = True
-        chosen[1, start + order[max(0, n - k) :]] = True
-        chosen[2, start + np.argsort(chance_N[at[start:end]], kind="stable")[:k]] = True
-    return at[chosen[0]], at[chosen[1]], at[chosen[2]], at
+    chance_M = hash_M.byteswap() >> np.uint64(4)
+    # The upper 32 bits sort them, but for a token in millions.
+    order_M = order((chance_M >> np.uint64(28)).astype(np.uint32), n_R)
+    sorted_M, end_R = chance_M[order_M], np.cumsum(n_R)
+    wrong = np.setdiff1d(np.flatnonzero(sorted_M[1:] < sorted_M[:-1]), end_R - 1)
+    for r in np.unique(np.searchsorted(end_R, wrong, side="right")):
+        start, end = end_R[r] - n_R[r], end_R[r]
+        order_M[start:end] = start + np.argsort(chance_M[start:end], kind="stable")
+    return order_M
