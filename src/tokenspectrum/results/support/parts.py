@@ -2,81 +2,106 @@
 
 Tokens are read some responses at a time.  So memory does not grow with the probe, but for a kilobyte a response.
 
-Legend: N tokens of the block, response after response; R its responses; M tokens that have a score; K those of a part.
+Legend: N tokens, response after response; R responses; M tokens that have a score; K those of a part.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from tokenspectrum.results.ascending import keys, order
+from tokenspectrum.results.ascending import in_order, keys, order, together
 from tokenspectrum.results.blocks import blocks
 from tokenspectrum.results.tables import Tables
 
 SCORES, PARTS = ("normalised", "raw", "first n", "top-k"), ("anchors", "explorers", "random", "all")
 STATISTICS = ("50 %", "80 %", "90 %", "95 %", "distance", "local mass", "non-local mass")
 COLUMNS = ("support_50", "support_80", "support_90", "support_95", "distance", "local_mass")
-WORDS = {name: pa.string() for name in ("score", "part")}
+WORDS = {name: pa.dictionary(pa.int8(), pa.string()) for name in ("score", "part")}
 NUMBERS = {name: pa.int32() for name in ("base", "layer", "response_id", "tokens")}
 SCHEMA = pa.schema({**WORDS, **NUMBERS, **{name: pa.float64() for name in STATISTICS}})
 
 
 def by_response(tables: Tables, p: float, first_n: int) -> pa.Table:
     """A row a response, score and part: base, layer, response_id, tokens of the part, and the means of the statistics."""
-    found = [
-        pa.table(rows, schema=SCHEMA)
-        for block in blocks(tables.arrays("responses.sql"))
-        for rows in of_block(tables, block, p, first_n)
-    ]
-    return pa.concat_tables([SCHEMA.empty_table(), *found])
+    found = [of_block(tables, block, p, first_n) for block in blocks(tables.arrays("responses.sql"))]
+    return pa.concat_tables(found) if found else SCHEMA.empty_table()
 
 
-def of_block(tables: Tables, block: dict[str, int], p: float, first_n: int) -> Iterator[dict[str, pa.Array]]:
-    """Columns of the rows of one block, for each score and part."""
-    columns = tables.arrays("tokens.sql", within=(block["first"], block["last"]), **block)
-    id_R, n_R = np.unique(columns["response_id"], return_counts=True)
-    response_N = np.repeat(np.arange(len(id_R)), n_R)
-    statistics = {name: columns[of].astype(np.float64) for name, of in zip(STATISTICS, COLUMNS, strict=False)}
-    statistics["non-local mass"] = 1 - statistics["local mass"]
-    topk_N = np.ma.asarray(columns["entropy_topk"])
-    scored = {
-        "normalised": (columns["entropy_norm"], None),
-        "raw": (columns["entropy_raw"], None),
-        "first n": (columns["entropy_raw"], columns["position"] < first_n),
-        "top-k": (topk_N.data, ~topk_N.mask if np.ma.is_masked(topk_N) else None),
+def of_block(tables: Tables, block: dict[str, int], p: float, first_n: int) -> pa.Table:
+    """The rows of one block."""
+    columns = in_order(tables.arrays("tokens.sql", within=(block["first"], block["last"]), **block))
+    id_R, n_R = np.unique(columns.pop("response_id"), return_counts=True)
+    found: list[Rows] = []
+    for some, at in together(n_R):
+        found += of_responses(id_R[some], n_R[some], {name: of[at] for name, of in columns.items()}, p, first_n)
+    rows = [len(of.tokens_R) for of in found]
+    arrays = {
+        "score": named(np.repeat([of.score for of in found], rows), SCORES),
+        "part": named(np.repeat([of.part for of in found], rows), PARTS),
+        "base": np.full(sum(rows), block["base"]),
+        "layer": np.full(sum(rows), block["layer"]),
+        "response_id": np.concatenate([of.id_R for of in found]),
+        "tokens": np.concatenate([of.tokens_R for of in found]),
     }
+    means_7R = np.concatenate([of.means_7R for of in found], axis=1)
+    return pa.table(arrays | dict(zip(STATISTICS, means_7R, strict=True)), schema=SCHEMA)
 
-    def means(place_K: np.ndarray, n_R: np.ndarray) -> dict[str, np.ndarray]:
-        """Over a part of each response's tokens, which stand at these places."""
+
+def named(number_R: np.ndarray, words: Sequence[str]) -> pa.Array:
+    """Words by their numbers."""
+    return pa.DictionaryArray.from_arrays(number_R.astype(np.int8), pa.array(words))
+
+
+class Rows(NamedTuple):
+    """Of one score and part, by their numbers: the responses, and the means over the part's tokens."""
+
+    score: int
+    part: int
+    id_R: np.ndarray
+    tokens_R: np.ndarray
+    means_7R: np.ndarray
+
+
+def of_responses(
+    id_R: np.ndarray, n_R: np.ndarray, columns: Mapping[str, np.ndarray], p: float, first_n: int
+) -> Iterator[Rows]:
+    """The rows of responses that are sorted together."""
+    response_N = np.repeat(np.arange(len(id_R)), n_R)
+    statistics = [columns[name].astype(np.float64) for name in COLUMNS]
+    statistics.append(1 - statistics[-1])  # what is not local
+    topk_N = np.ma.asarray(columns["entropy_topk"])
+    scored = (
+        (columns["entropy_norm"], None),
+        (columns["entropy_raw"], None),
+        (columns["entropy_raw"], columns["position"] < first_n),
+        (topk_N.data, ~topk_N.mask if np.ma.is_masked(topk_N) else None),
+    )
+
+    def means(place_K: np.ndarray, n_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens, and means of their statistics: the first n of these places are the first response's, and so on."""
         start_R = np.cumsum(n_R) - n_R
-        return {"tokens": n_R} | {
-            name: np.add.reduceat(value_N[place_K], start_R) / n_R for name, value_N in statistics.items()
-        }
+        return n_R, np.stack([np.add.reduceat(of_N[place_K], start_R) for of_N in statistics]) / n_R
 
-    unscored = dict[str, dict[str, np.ndarray]]()
-    for score, (value_N, there_N) in scored.items():
-        at_M = np.arange(len(response_N)) if there_N is None else np.flatnonzero(there_N)
+    common: list[tuple[np.ndarray, np.ndarray]] = []
+    for score, (value_N, there_N) in enumerate(scored):
+        at_M = np.arange(len(value_N)) if there_N is None else np.flatnonzero(there_N)
         if not len(at_M):
             continue
-        n_R = np.bincount(response_N[at_M], minlength=len(id_R))
-        own_R = id_R[n_R > 0]
-        n_R = n_R[n_R > 0]
-        k_R = np.maximum(1, np.floor(p * n_R + 0.5)).astype(np.int64)
-        lowest, highest = ends(order(keys(value_N[at_M]), n_R), n_R, k_R)
-        of = {"anchors": means(at_M[lowest], k_R), "explorers": means(at_M[highest], k_R)}
-        if there_N is not None or not unscored:
-            first, _ = ends(by_hash(columns["chance"][at_M], n_R), n_R, k_R)
-            rest = {"random": means(at_M[first], k_R), "all": means(at_M, n_R)}
-            unscored = unscored if there_N is not None else rest  # the same for every score that all tokens have
+        all_R = np.bincount(response_N[at_M], minlength=len(id_R))
+        own_R, m_R = id_R[all_R > 0], all_R[all_R > 0]
+        k_R = np.maximum(1, np.floor(p * m_R + 0.5)).astype(np.int64)
+        lowest, highest = ends(order(keys(value_N[at_M]), m_R), m_R, k_R)
+        found = [means(at_M[lowest], k_R), means(at_M[highest], k_R)]
+        if there_N is None and common:
+            found += common  # scores that all tokens have share their random tokens
         else:
-            rest = unscored
-        for part, found in (of | rest).items():
-            named = {"score": score, "part": part, "base": block["base"], "layer": block["layer"]}
-            head = {
-                name: pa.repeat(pa.scalar(value, SCHEMA.field(name).type), len(own_R)) for name, value in named.items()
-            }
-            yield head | {"response_id": own_R} | found
+            first, _ = ends(by_hash(columns["chance"][at_M], m_R), m_R, k_R)
+            found += [means(at_M[first], k_R), means(at_M, m_R)]
+            common = found[2:] if there_N is None else common
+        for part, of in enumerate(found):
+            yield Rows(score, part, own_R, *of)
 
 
 def ends(order_M: np.ndarray, n_R: np.ndarray, k_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,5 +5,4 @@ SELECT
     support_50, support_80, support_90, support_95, distance, local_mass,
     (md5_number(response_id || '/' || position) & 18446744073709551615)::UBIGINT AS chance
 FROM attention
-WHERE seed = $base AND layer = $layer AND support_50 IS NOT NULL AND response_id BETWEEN $first AND $last
-ORDER BY response_id, position;
+WHERE seed = $base AND layer = $layer AND support_50 IS NOT NULL AND response_id BETWEEN $first AND $last;
