@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from results_fixtures import save_params
 
-from tokenspectrum.results import blocks
+from tokenspectrum.results import ascending, blocks
 from tokenspectrum.results.discover import results
 from tokenspectrum.stages import result as stage
 
@@ -21,9 +22,11 @@ def made(artifacts, params, name) -> str:
     return Path(result.outs["csv"]).read_text()
 
 
-@pytest.mark.parametrize("name", ["support", "layers"])
+@pytest.mark.parametrize("name", ["support", "layers", "scatter"])
 def test_the_size_of_a_block_changes_nothing(artifacts, params, name, monkeypatch):
     whole = made(artifacts, params, name)
+    monkeypatch.setattr(ascending, "SORTED_TOGETHER", 1)
+    assert made(artifacts, params, name) == whole
     monkeypatch.setattr(blocks, "BLOCK", 1)
     assert made(artifacts, params, name) == whole
 
@@ -31,7 +34,7 @@ def test_the_size_of_a_block_changes_nothing(artifacts, params, name, monkeypatc
 def test_a_block_holds_whole_responses_of_one_base(monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK", 10)
     sizes = [(1, 0, 4), (1, 1, 6), (1, 3, 1), (1, 4, 30), (2, 0, 2), (2, 1, 2)]
-    responses = [{"base": base, "response_id": one, "n": n} for base, one, n in sizes]
-    found = [(block["base"], block["first"], block["last"]) for block in blocks.blocks(responses)]
+    columns = {name: np.array(of) for name, of in zip(("base", "response_id", "n"), zip(*sizes, strict=True), strict=True)}
+    found = [(block["base"], block["first"], block["last"]) for block in blocks.blocks(columns)]
     assert found == [(1, 0, 1), (1, 3, 3), (1, 4, 4), (2, 0, 1)]
-    assert list(blocks.blocks([])) == []
+    assert list(blocks.blocks({name: of[:0] for name, of in columns.items()})) == []

@@ -1,0 +1,102 @@
+"""Orders, ranks and bins of many tokens against numpy's, scipy's and hashlib's."""
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import rankdata
+
+from tokenspectrum.results import ascending
+from tokenspectrum.results.ascending import in_order, keys, order, together
+from tokenspectrum.results.scatter import ranks
+from tokenspectrum.results.scatter.ranks import Ranks
+from tokenspectrum.results.scatter.result import bins
+from tokenspectrum.results.support.parts import by_hash
+from tokenspectrum.results.tables import _array
+from tokenspectrum.tables.registry import TABLES
+from tokenspectrum.tokenlog.writer import write_step
+
+# Few values, so that most are ties; signed zeros, numbers below the normal ones, and no numbers of both signs.
+VALUES = [-np.inf, -1.5, -1e-42, -0.0, 0.0, 1e-42, 0.25, 0.5, np.inf, np.nan, float(np.copysign(np.nan, -1))]
+scores = st.lists(st.sampled_from(VALUES) | st.floats(width=32), min_size=1, max_size=30)
+
+
+@settings(deadline=None)
+@given(st.lists(scores, min_size=1, max_size=8), st.integers(1, 60))
+def test_tokens_are_in_the_order_of_numpys_stable_sort(responses, most):
+    n_R, value_N = np.array([len(of) for of in responses]), np.concatenate(responses).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ascending, "SORTED_TOGETHER", most)
+        found = [order(keys(value_N[at]), n_R[some]) + at.start for some, at in together(n_R)]
+    wanted = [np.argsort(np.array(of, np.float32), kind="stable") for of in responses]
+    start_R = np.cumsum(n_R) - n_R
+    assert np.array_equal(np.concatenate(found), np.concatenate([s + of for s, of in zip(start_R, wanted, strict=True)]))
+
+
+def test_rows_come_by_response_and_position():
+    rows = np.random.default_rng(0).permutation(40)
+    columns = {"response_id": rows // 8, "position": rows % 8, "value": rows}
+    assert in_order(columns)["value"].tolist() == list(range(40))
+    kept = {name: np.sort(rows) // by for name, by in (("response_id", 8), ("value", 1))} | {"position": np.arange(40) % 8}
+    assert in_order(kept)["value"] is kept["value"]
+
+
+@settings(deadline=None)
+@given(st.lists(scores, min_size=1, max_size=8), st.integers(1, 4), st.integers(1, 3))
+def test_ranks_are_scipys_whatever_the_blocks(tmp_path_factory, blocks, kept, merged):
+    value = [np.array(of, np.float32) for of in blocks]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranks, "KEPT", kept)
+        patch.setattr(ranks, "MERGED", merged)
+        all_ranks = Ranks(tmp_path_factory.mktemp("ranks"))
+        for of in value:
+            all_ranks.add(of)
+        all_ranks.settle()
+        found = [all_ranks.block(r) for r in range(len(value))]
+    assert all(np.array_equal(a, b, equal_nan=True) for (a, _), b in zip(found, value, strict=True))
+    wanted = rankdata(np.concatenate(value).astype(np.float64))
+    assert np.array_equal(np.concatenate([rank for _, rank in found]), wanted, equal_nan=True)
+
+
+def test_a_range_of_ranks_is_bounded_whatever_the_values(monkeypatch):
+    monkeypatch.setattr(ranks, "KEPT", 4)
+    monkeypatch.setattr(ranks, "MERGED", 5)
+    rng, blocks = np.random.default_rng(0), 7
+    for share in (0, 0.3, 0.9):  # so many of them are the same
+        many = [np.sort(keys(np.where(rng.random(300) < share, 0.5, rng.random(300)))) for _ in range(blocks)]
+        bound_P = ranks.ranges(np.concatenate([of[::4] for of in many])).tolist()
+        every = np.concatenate(many)
+        for low, high in zip(bound_P, [*bound_P[1:], 2**32], strict=True):
+            held = np.count_nonzero((every >= low) & (every < high))
+            assert high - low == 1 or held <= (3 * 5 + blocks) * 4
+
+
+def test_tokens_of_chance_are_ordered_by_the_text_of_a_hash():
+    texts = [f"{response}/{position}" for response, n in ((7, 50), (12345, 120)) for position in range(n)]
+    digests = [hashlib.md5(text.encode()).digest() for text in texts]
+    hash_M, n_R = np.array([int.from_bytes(of[:8], "little") for of in digests], np.uint64), np.array([50, 120])
+    by_text = sorted(range(len(texts)), key=lambda i: (i >= 50, digests[i].hex()[:15]))
+    assert by_hash(hash_M, n_R).tolist() == by_text
+    alike = hash_M & np.uint64(0xFFFFFF00FFFFFF07) | np.uint64(0xAABBCC00)  # many have the same upper half
+    values = [int.from_bytes(of.to_bytes(8, "little"), "big") >> 4 for of in alike.tolist()]
+    assert by_hash(alike, n_R).tolist() == sorted(range(len(values)), key=lambda i: (i >= 50, values[i], i))
+
+
+def test_bins_are_numpys():
+    rng = np.random.default_rng(0)
+    for x in (rng.random(500), rng.integers(0, 5, 500) / 4, np.full(9, 0.5)):
+        of = x.astype(np.float32).astype(np.float64)
+        edges = np.histogram_bin_edges(of, 40)
+        assert np.array_equal(np.bincount(bins(of, edges), minlength=40), np.histogram(of, edges)[0])
+
+
+def test_columns_are_masked_where_they_are_null():
+    chunks = [pa.array([1.5, None, 2.5], pa.float32()), pa.array([3.5], pa.float32()), pa.array([None] * 9, pa.float32())[1:]]
+    found = _array(pa.chunked_array(chunks))
+    assert found.mask.tolist() == [False, True, False, False] + [True] * 8
+    assert found.compressed().tolist() == [1.5, 2.5, 3.5]
+    assert _array(pa.chunked_array(chunks[1:2])).dtype == np.float32
+    assert _array(pa.chunked_array([], pa.int32())).tolist() == []
