@@ -16,8 +16,6 @@ from tokenspectrum.results.scatter.ranks import Ranks
 from tokenspectrum.results.scatter.result import bins
 from tokenspectrum.results.support.parts import by_hash
 from tokenspectrum.results.tables import _array
-from tokenspectrum.tables.registry import TABLES
-from tokenspectrum.tokenlog.writer import write_step
 
 # Few values, so that most are ties; signed zeros, numbers below the normal ones, and no numbers of both signs.
 VALUES = [-np.inf, -1.5, -1e-42, -0.0, 0.0, 1e-42, 0.25, 0.5, np.inf, np.nan, float(np.copysign(np.nan, -1))]
@@ -33,14 +31,18 @@ def test_tokens_are_in_the_order_of_numpys_stable_sort(responses, most):
         found = [order(keys(value_N[at]), n_R[some]) + at.start for some, at in together(n_R)]
     wanted = [np.argsort(np.array(of, np.float32), kind="stable") for of in responses]
     start_R = np.cumsum(n_R) - n_R
-    assert np.array_equal(np.concatenate(found), np.concatenate([s + of for s, of in zip(start_R, wanted, strict=True)]))
+    assert np.array_equal(
+        np.concatenate(found), np.concatenate([s + of for s, of in zip(start_R, wanted, strict=True)])
+    )
 
 
 def test_rows_come_by_response_and_position():
     rows = np.random.default_rng(0).permutation(40)
     columns = {"response_id": rows // 8, "position": rows % 8, "value": rows}
     assert in_order(columns)["value"].tolist() == list(range(40))
-    kept = {name: np.sort(rows) // by for name, by in (("response_id", 8), ("value", 1))} | {"position": np.arange(40) % 8}
+    kept = {name: np.sort(rows) // by for name, by in (("response_id", 8), ("value", 1))} | {
+        "position": np.arange(40) % 8
+    }
     assert in_order(kept)["value"] is kept["value"]
 
 
@@ -94,7 +96,11 @@ def test_bins_are_numpys():
 
 
 def test_columns_are_masked_where_they_are_null():
-    chunks = [pa.array([1.5, None, 2.5], pa.float32()), pa.array([3.5], pa.float32()), pa.array([None] * 9, pa.float32())[1:]]
+    chunks = [
+        pa.array([1.5, None, 2.5], pa.float32()),
+        pa.array([3.5], pa.float32()),
+        pa.array([None] * 9, pa.float32())[1:],
+    ]
     found = _array(pa.chunked_array(chunks))
     assert found.mask.tolist() == [False, True, False, False] + [True] * 8
     assert found.compressed().tolist() == [1.5, 2.5, 3.5]

@@ -34,7 +34,9 @@ def test_the_size_of_a_block_changes_nothing(artifacts, params, name, monkeypatc
 def test_a_block_holds_whole_responses_of_one_base(monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK", 10)
     sizes = [(1, 0, 4), (1, 1, 6), (1, 3, 1), (1, 4, 30), (2, 0, 2), (2, 1, 2)]
-    columns = {name: np.array(of) for name, of in zip(("base", "response_id", "n"), zip(*sizes, strict=True), strict=True)}
-    found = [(block["base"], block["first"], block["last"]) for block in blocks.blocks(columns)]
+    columns = {
+        name: np.array(of) for name, of in zip(("base", "response_id", "n"), zip(*sizes, strict=True), strict=True)
+    }
+    found = [(block["base"], *block["within"]) for block in blocks.blocks(columns)]
     assert found == [(1, 0, 1), (1, 3, 3), (1, 4, 4), (2, 0, 1)]
     assert list(blocks.blocks({name: of[:0] for name, of in columns.items()})) == []

@@ -14,10 +14,10 @@ from results_fixtures import BASES, LAYERS, WORDS, save_params
 from scipy import stats
 from statsmodels.api import OLS
 
+from tokenspectrum.results import statistics
 from tokenspectrum.results.bases.page import Separation, findings, quoted, separates
 from tokenspectrum.results.discover import results
 from tokenspectrum.results.pattern.result import steps
-from tokenspectrum.results import statistics
 from tokenspectrum.results.statistics import group_sums, resampled_correlations, t_interval
 from tokenspectrum.results.teachers.result import of_gain
 from tokenspectrum.stages import result as stage

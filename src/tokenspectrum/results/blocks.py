@@ -1,6 +1,7 @@
 """Responses in blocks that fit in memory, whatever the number of tokens.  Knows counts, not what the columns mean."""
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,18 +10,18 @@ BLOCK = 1_000_000  # tokens that are read at a time; a response is never divided
 
 
 def blocks(responses: Mapping[str, np.ndarray]) -> Iterator[dict[str, Any]]:
-    """Responses that follow each other, as many as have BLOCK tokens together: `first` to `last`.
+    """Responses that follow each other, as many as have BLOCK tokens together: `within` the first and the last.
 
-    The columns are the ids `response_id`, the tokens `n`, and what a response is of, such as its base policy.  Rows come
-    in order, and those of a block are of the same.
+    The columns are the ids `response_id`, the tokens `n`, and what a response is of, such as its base policy.  Rows
+    come in order, and those of a block are of the same.
     """
     id_R, n_R = responses["response_id"], responses["n"]
     of = {name: values for name, values in responses.items() if name not in ("response_id", "n")}
     edges = [0, *np.flatnonzero(_changes(list(of.values()), len(id_R))) + 1, len(id_R)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         for first, last in spans(n_R[start:end], BLOCK):
             same = {name: values[start].item() for name, values in of.items()}
-            yield same | {"first": id_R[start + first].item(), "last": id_R[start + last - 1].item()}
+            yield same | {"within": (id_R[start + first].item(), id_R[start + last - 1].item())}
 
 
 def _changes(columns: list[np.ndarray], rows: int) -> np.ndarray:

@@ -200,8 +200,8 @@ def resampled_correlations(
 ) -> list[tuple[float | None, float | None, float | None]]:
     """Pearson's r of each pair of variables, with the percentile interval of a bootstrap that resamples groups.
 
-    A pair is its `group_sums`, best of values less their mean.  r of a draw follows from those of the drawn groups.  For
-    Spearman's, give sums of ranks.  All None where a variable is constant; no interval of a single group.
+    A pair is its `group_sums`, best of values less their mean.  r of a draw follows from those of the drawn groups.
+    For Spearman's, give sums of ranks.  All None where a variable is constant; no interval of a single group.
     """
 
     def correlation(of_D6: np.ndarray) -> np.ndarray:

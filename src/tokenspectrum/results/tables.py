@@ -90,9 +90,11 @@ class Tables:
     ) -> "dict[str, np.ndarray]":
         """The columns of `query`'s answer, for answers of a row a token: numbers in a few bytes each.
 
-        They come in the order of the rows in the files, or that of the query.  Of a table in many files those alone are
-        opened that may have rows of the responses `within`, the first and the last of them.
+        They come in the order of the rows in the files, or that of the query.  Of responses `within` a first and a last
+        one, which are the query's $first and $last, those files alone are opened that may hold some.
         """
+        if within is not None:
+            values |= {"first": within[0], "last": within[1]}
         with self._opened(of, macros, self._path(sql), within) as connection:
             # Arrow takes half the time of DuckDB's own way to numpy.
             answer = connection.sql(query_text(sql, self.package), params=values).to_arrow_table()
@@ -165,9 +167,10 @@ def _responses_in(name: str) -> tuple[float, float]:
     column = footer.schema.names.index("response_id") if "response_id" in footer.schema.names else None
     groups = [footer.row_group(i) for i in range(footer.num_row_groups)]
     found = [None if column is None else group.column(column).statistics for group in groups]
-    if not all(one is not None and one.has_min_max for one in found):
+    known = [(one.min, one.max) for one in found if one is not None and one.has_min_max]
+    if len(known) < len(found):
         return -math.inf, math.inf
-    return min((one.min for one in found), default=math.inf), max((one.max for one in found), default=-math.inf)
+    return min((least for least, _ in known), default=math.inf), max((most for _, most in known), default=-math.inf)
 
 
 def _array(column: "pa.ChunkedArray") -> "np.ndarray":

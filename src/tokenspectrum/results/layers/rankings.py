@@ -112,7 +112,7 @@ def parts(base: int, layer: int, responses: Responses, by: Ranking, columns: Map
             value_K = columns[measure][at]
             count_R = n_R
             if np.ma.is_masked(value_K):
-                count_R = np.add.reduceat(~value_K.mask, start_R, dtype=np.int64)
+                count_R = np.add.reduceat(~np.ma.getmaskarray(value_K), start_R, dtype=np.int64)
                 value_K = np.ma.filled(value_K, 0)
             total_R = np.add.reduceat(np.ma.getdata(value_K).astype(np.float64), start_R)
             own_R = count_R > 0

@@ -63,14 +63,11 @@ def compute(tables: Tables, given: Given) -> Answer:
     own: dict[tuple[int, int], list[pa.Table]] = {(base, layer): [] for base in layers for layer in layers[base]}
     for block in blocks(tables.arrays("responses.sql", of=["attention"])):
         base, deepest = block["base"], block.pop("deepest")
-        within = block["first"], block["last"]
-        tokens_of = tables.arrays("predictive.sql", of=["tokens"], within=within, **block)
-        where, predicted = in_responses(tokens_of, given.own.p)
+        where, predicted = in_responses(tables.arrays("predictive.sql", of=["tokens"], **block), given.own.p)
         rankings = {}
         for layer in layers[base]:
             asked: dict[str, Any] = block | {"layer": layer, "score": given.own.score}
-            scored = tables.arrays("scores.sql", of=["attention"], within=within, **asked)
-            here, columns = in_responses(scored, given.own.p)
+            here, columns = in_responses(tables.arrays("scores.sql", of=["attention"], **asked), given.own.p)
             if not here.same(where):
                 raise UserError(
                     f"{attention}: its layers and {tokens} hold different tokens; run the tokens stage again"

@@ -32,31 +32,31 @@ def compute(tables: Tables, given: Given) -> Answer:
     layers = tables.query("layers.sql", of=["attention"])
     for base in dict.fromkeys(at["base"] for at in layers):
         with TemporaryDirectory() as folder:
-            predictive = variable(tables, "tokens", Path(folder), base=base)
+            responses = tables.arrays("tokens_responses.sql", of=["tokens"], base=base)
+            each = (tables.arrays("tokens.sql", of=["tokens"], base=base, **block) for block in blocks(responses))
+            predictive = Variable(Path(folder), each)
             for layer in [at["layer"] for at in layers if at["base"] == base]:
-                with TemporaryDirectory() as of_layer:
-                    attention = variable(tables, "attention", Path(of_layer), base=base, layer=layer)
-                    if attention.tokens != predictive.tokens:
-                        raise UserError(
-                            f"{tables.roots['attention']}: base {base}, layer {layer}: its tokens are not those of "
-                            f"{tables.roots['tokens']}; run the tokens stage again"
-                        )
-                    rows += compared(attention, predictive, {"base": base, "layer": layer}, own, layer == shown)
+                of = {"base": base, "layer": layer}
+                rows += of_layer(tables, of, predictive, own, layer == shown)
     return Answer(sorted(rows, key=lambda row: row["what"] == "bin"))
 
 
-def variable(tables: Tables, source: str, folder: Path, **of: int) -> Variable:
-    """The score that a source has of all tokens of a base policy, and of a layer."""
-    found = Variable(folder)
-    for block in blocks(tables.arrays(f"{source}_responses.sql", of=[source], **of)):
-        within = block["first"], block["last"]
-        found.add(tables.arrays(f"{source}.sql", of=[source], within=within, **of, **block))
-    found.settle()
-    return found
+def of_layer(tables: Tables, of: dict[str, Any], predictive: Variable, own: ScatterParams, is_shown: bool) -> list[Row]:
+    """The rows of a base policy and layer."""
+    with TemporaryDirectory() as folder:
+        responses = tables.arrays("attention_responses.sql", of=["attention"], **of)
+        each = (tables.arrays("attention.sql", of=["attention"], **of, **block) for block in blocks(responses))
+        attention = Variable(Path(folder), each)
+        if attention.tokens != predictive.tokens:
+            raise UserError(
+                f"{tables.roots['attention']}: base {of['base']}, layer {of['layer']}: its tokens are not those of "
+                f"{tables.roots['tokens']}; run the tokens stage again"
+            )
+        return list(compared(attention, predictive, of, own, is_shown))
 
 
 def compared(x: Variable, y: Variable, of: Row, own: ScatterParams, is_shown: bool) -> Iterator[Row]:
-    """The rows of a base policy and layer."""
+    """Both correlations, and the density where it is shown."""
     sums: dict[str, list[np.ndarray]] = {"Pearson": [], "Spearman": []}
     middle = (x.n + 1) / 2
     # The edges that numpy would choose for all tokens.
@@ -76,7 +76,11 @@ def compared(x: Variable, y: Variable, of: Row, own: ScatterParams, is_shown: bo
         yield head | {"what": name, "r": r, "ci_low": low, "ci_high": high, "tokens": x.n}
     for at in np.flatnonzero(count):
         middles = [float(of[k : k + 2].mean()) for of, k in zip(edges, divmod(int(at), BINS), strict=True)]
-        yield head | {"what": "bin", "tokens": int(count[at])} | dict(zip(("attention", "predictive"), middles, strict=True))
+        yield (
+            head
+            | {"what": "bin", "tokens": int(count[at])}
+            | dict(zip(("attention", "predictive"), middles, strict=True))
+        )
 
 
 def bins(value_N: np.ndarray, edges: np.ndarray) -> np.ndarray:

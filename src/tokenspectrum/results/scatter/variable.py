@@ -6,7 +6,7 @@ Legend: N tokens of a block of whole responses; R responses of a block.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +16,25 @@ from tokenspectrum.results.scatter.ranks import Ranks
 
 
 class Variable:
-    """First `add` all blocks, then `settle`, then go through them."""
+    """`blocks` are the columns response_id, position and value, some responses at a time.
 
-    def __init__(self, folder: Path):
+    tokens     a digest of the tokens of each block
+    responses  the tokens of each response, of each block
+    ends       the least and the greatest value
+    """
+
+    def __init__(self, folder: Path, blocks: Iterable[Mapping[str, np.ndarray]]):
         self.n, self.mean = 0, np.float64(0)
         self.ends = np.array([np.inf, -np.inf])
         self.responses: list[np.ndarray] = []
         self.tokens: list[bytes] = []
         self._ranks, self._sum = Ranks(folder), np.float64(0)
+        for columns in blocks:
+            self._add(columns)
+        self.mean = np.clip(self._sum / max(1, self.n), *self.ends)  # that of equal values is each of them
+        self._ranks.settle()
 
-    def add(self, columns: Mapping[str, np.ndarray]) -> None:
-        """One block: response_id, position, value."""
+    def _add(self, columns: Mapping[str, np.ndarray]) -> None:
         columns = in_order(columns)
         value_N = columns["value"]
         self.responses.append(np.unique(columns["response_id"], return_counts=True)[1])
@@ -36,11 +44,6 @@ class Variable:
         self.n += len(value_N)
         self._sum += value_N.astype(np.float64).sum()
         self._ranks.add(value_N)
-
-    def settle(self) -> None:
-        """After the last block."""
-        self.mean = np.clip(self._sum / self.n, *self.ends)  # that of equal values is each of them
-        self._ranks.settle()
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """float64 N twice: the values of each block, and their ranks."""

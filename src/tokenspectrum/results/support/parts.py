@@ -6,7 +6,7 @@ Legend: N tokens, response after response; R responses; M tokens that have a sco
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,14 +24,14 @@ SCHEMA = pa.schema({**WORDS, **NUMBERS, **{name: pa.float64() for name in STATIS
 
 
 def by_response(tables: Tables, p: float, first_n: int) -> pa.Table:
-    """A row a response, score and part: base, layer, response_id, tokens of the part, and the means of the statistics."""
+    """A row a response, score and part: base, layer, response_id, the part's tokens, and means of the statistics."""
     found = [of_block(tables, block, p, first_n) for block in blocks(tables.arrays("responses.sql"))]
     return pa.concat_tables(found) if found else SCHEMA.empty_table()
 
 
-def of_block(tables: Tables, block: dict[str, int], p: float, first_n: int) -> pa.Table:
+def of_block(tables: Tables, block: dict[str, Any], p: float, first_n: int) -> pa.Table:
     """The rows of one block."""
-    columns = in_order(tables.arrays("tokens.sql", within=(block["first"], block["last"]), **block))
+    columns = in_order(tables.arrays("tokens.sql", **block))
     id_R, n_R = np.unique(columns.pop("response_id"), return_counts=True)
     found: list[Rows] = []
     for some, at in together(n_R):
