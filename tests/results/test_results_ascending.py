@@ -14,7 +14,8 @@ from tokenspectrum.results.ascending import in_order, keys, order, together
 from tokenspectrum.results.scatter import ranks
 from tokenspectrum.results.scatter.ranks import Ranks
 from tokenspectrum.results.scatter.result import bins
-from tokenspectrum.results.support.parts import by_hash
+from tokenspectrum.results.support.md5 import of_places
+from tokenspectrum.results.support.parts import by_chance
 from tokenspectrum.results.tables import _array
 
 # Few values, so that most are ties; signed zeros, numbers below the normal ones, and no numbers of both signs.
@@ -76,15 +77,25 @@ def test_a_range_of_ranks_is_bounded_whatever_the_values(monkeypatch):
             assert high - low == 1 or held <= (3 * 5 + blocks) * 4
 
 
-def test_tokens_of_chance_are_ordered_by_the_text_of_a_hash():
-    texts = [f"{response}/{position}" for response, n in ((7, 50), (12345, 120)) for position in range(n)]
-    digests = [hashlib.md5(text.encode()).digest() for text in texts]
-    hash_M, n_R = np.array([int.from_bytes(of[:8], "little") for of in digests], np.uint64), np.array([50, 120])
-    by_text = sorted(range(len(texts)), key=lambda i: (i >= 50, digests[i].hex()[:15]))
-    assert by_hash(hash_M, n_R).tolist() == by_text
-    alike = hash_M & np.uint64(0xFFFFFF00FFFFFF07) | np.uint64(0xAABBCC00)  # many have the same upper half
-    values = [int.from_bytes(of.to_bytes(8, "little"), "big") >> 4 for of in alike.tolist()]
-    assert by_hash(alike, n_R).tolist() == sorted(range(len(values)), key=lambda i: (i >= 50, values[i], i))
+# Numbers of one to ten digits, so that texts end at every place of a word.
+whole = st.sampled_from([0, 9, 10, 99, 100, 12345, 999_999, 1_000_000, 99_999_999, 100_000_000, 2**31 - 1])
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(whole, st.lists(st.integers(0, 120_000), min_size=1, max_size=5)), min_size=1, max_size=5))
+def test_hashes_are_those_of_hashlib(responses):
+    texts = [f"{response}/{position}" for response, positions in responses for position in positions]
+    wanted = [int(hashlib.md5(text.encode()).hexdigest()[:15], 16) for text in texts]
+    id_R, n_R = np.array([of for of, _ in responses]), np.array([len(of) for _, of in responses])
+    assert of_places(id_R, n_R, np.concatenate([of for _, of in responses])).tolist() == wanted
+
+
+def test_tokens_of_chance_are_in_the_order_of_their_hashes():
+    rng, n_R = np.random.default_rng(0), np.array([50, 120])
+    for alike in (0, 28, 40):  # so many of the upper bits are the same
+        hash_M = rng.integers(0, 2**60, 170, np.uint64) >> np.uint64(alike) << np.uint64(alike // 2)
+        wanted = sorted(range(170), key=lambda i: (i >= 50, int(hash_M[i]), i))
+        assert by_chance(hash_M, n_R).tolist() == wanted
 
 
 def test_bins_are_numpys():

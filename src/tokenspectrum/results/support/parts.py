@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from tokenspectrum.results.ascending import in_order, keys, order, together
 from tokenspectrum.results.blocks import blocks
+from tokenspectrum.results.support.md5 import of_places
 from tokenspectrum.results.tables import Tables
 
 SCORES, PARTS = ("normalised", "raw", "first n", "top-k"), ("anchors", "explorers", "random", "all")
@@ -71,6 +72,8 @@ def of_responses(
     response_N = np.repeat(np.arange(len(id_R)), n_R)
     statistics = [columns[name].astype(np.float64) for name in COLUMNS]
     statistics.append(1 - statistics[-1])  # what is not local
+    # A hash of its place in the data says how early a token comes among those that chance takes.
+    hash_N = of_places(id_R, n_R, columns["position"])
     topk_N = np.ma.asarray(columns["entropy_topk"])
     scored = (
         (columns["entropy_norm"], None),
@@ -97,7 +100,7 @@ def of_responses(
         if there_N is None and common:
             found += common  # scores that all tokens have share their random tokens
         else:
-            first, _ = ends(by_hash(columns["chance"][at_M], m_R), m_R, k_R)
+            first, _ = ends(by_chance(hash_N[at_M], m_R), m_R, k_R)
             found += [means(at_M[first], k_R), means(at_M, m_R)]
             common = found[2:] if there_N is None else common
         for part, of in enumerate(found):
@@ -115,17 +118,13 @@ def ends(order_M: np.ndarray, n_R: np.ndarray, k_R: np.ndarray) -> tuple[np.ndar
     return found[0], found[1]
 
 
-def by_hash(hash_M: np.ndarray, n_R: np.ndarray) -> np.ndarray:
-    """int64 M: the places of each response's tokens, ascending by the first 60 bits of an MD5.
-
-    `hash_M` has the first 64, the last byte first, as DuckDB's md5_number gives them.
-    """
-    chance_M = hash_M.byteswap() >> np.uint64(4)
+def by_chance(hash_M: np.ndarray, n_R: np.ndarray) -> np.ndarray:
+    """int64 M: the places of each response's tokens, ascending by a hash of 60 bits."""
     # The upper 32 bits sort them, but for a token in millions.
-    order_M = order((chance_M >> np.uint64(28)).astype(np.uint32), n_R)
-    sorted_M, end_R = chance_M[order_M], np.cumsum(n_R)
+    order_M = order((hash_M >> np.uint64(28)).astype(np.uint32), n_R)
+    sorted_M, end_R = hash_M[order_M], np.cumsum(n_R)
     wrong = np.setdiff1d(np.flatnonzero(sorted_M[1:] < sorted_M[:-1]), end_R - 1)
     for r in np.unique(np.searchsorted(end_R, wrong, side="right")):
         start, end = end_R[r] - n_R[r], end_R[r]
-        order_M[start:end] = start + np.argsort(chance_M[start:end], kind="stable")
+        order_M[start:end] = start + np.argsort(hash_M[start:end], kind="stable")
     return order_M
