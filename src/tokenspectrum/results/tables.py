@@ -43,6 +43,7 @@ class Tables:
     ruled: Mapping[str, Path] = field(default_factory=dict)
     _files: dict[str, dict[str, list[str]]] = field(default_factory=dict, repr=False)
     _held: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False)
+    _lasting: list[duckdb.DuckDBPyConnection] = field(default_factory=list, repr=False)
 
     def files(self, source: str) -> dict[str, list[str]]:
         """Table -> files of one source; a UserError where a folder is incomplete, damaged, or of another run."""
@@ -84,7 +85,6 @@ class Tables:
         sql: str,
         *,
         of: Sequence[str] | None = None,
-        macros: Sequence[str] = (),
         within: tuple[int, int] | None = None,
         **values: Any,
     ) -> "dict[str, np.ndarray]":
@@ -95,7 +95,10 @@ class Tables:
         """
         if within is not None:
             values |= {"first": within[0], "last": within[1]}
-        with self._opened(of, macros, self._path(sql), within) as connection:
+        # One connection for all blocks: to make one takes as long as to read half a million tokens.
+        if not self._lasting:
+            self._lasting.append(duckdb.connect(config={"threads": 1}))
+        with self._viewed(self._lasting[0], of, self._path(sql), within) as connection:
             # Arrow takes half the time of DuckDB's own way to numpy.
             answer = connection.sql(query_text(sql, self.package), params=values).to_arrow_table()
         return {name: _array(column) for name, column in zip(answer.column_names, answer.columns, strict=True)}
@@ -117,32 +120,35 @@ class Tables:
     def _rows(
         self, text: str, of: Sequence[str] | None, macros: Sequence[str], values: Mapping[str, Any], where: str
     ) -> list[dict[str, Any]]:
-        with self._opened(of, macros, where) as connection:
+        with duckdb.connect(config={"threads": 1}) as one, self._viewed(one, of, where) as connection:
+            for name in macros:
+                connection.execute(query_text(name))
             return _rows(connection.execute(text, values))
 
     @contextmanager
-    def _opened(
-        self, of: Sequence[str] | None, macros: Sequence[str], where: str, within: tuple[int, int] | None = None
+    def _viewed(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        of: Sequence[str] | None,
+        where: str,
+        within: tuple[int, int] | None = None,
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection with the views; what goes wrong on it is told by the query's place, or by the tables."""
+        """The connection with the views; what goes wrong on it is told by the query's place, or by the tables."""
         files: dict[str, list[str]] = {}
         for source in self.roots if of is None else of:
             for table, names in self.files(source).items():
                 files.setdefault(table, []).extend(names)
-        with duckdb.connect(config={"threads": 1}) as connection:
+        try:
+            for table, names in files.items():
+                connection.execute(view_sql(table, names if within is None else self._near(names, within)))
             try:
-                for table, names in files.items():
-                    connection.execute(view_sql(table, names if within is None else self._near(names, within)))
-                for name in macros:
-                    connection.execute(query_text(name))
-                try:
-                    yield connection
-                except _OF_THE_QUERY as e:
-                    raise UserError(f"{where}: {one_line(e)}") from None
-            except duckdb.Error as e:
-                raise UserError(
-                    f"table {' and '.join(files)}: {one_line(e)}; run the stage that makes it again"
-                ) from None
+                yield connection
+            except _OF_THE_QUERY as e:
+                raise UserError(f"{where}: {one_line(e)}") from None
+            for table in files:
+                connection.execute(f"DROP VIEW {table}")
+        except duckdb.Error as e:
+            raise UserError(f"table {' and '.join(files)}: {one_line(e)}; run the stage that makes it again") from None
 
     def _near(self, names: list[str], within: tuple[int, int]) -> list[str]:
         """Those of the files that may hold responses between the two; the first of them where none does."""

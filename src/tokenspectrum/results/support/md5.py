@@ -36,14 +36,13 @@ def of_alike(id_R3: np.ndarray, before: int, n_R: np.ndarray, position_N: np.nda
     words = {i: np.repeat(id_R3[:, i], n_R) for i in range(3) if id_R3[:, i].any()}
     whole, bits = divmod(8 * before, 32)
     for i in range(3):
-        if position_V3[:, i].any():
-            letters_V = position_V3[:, i]
-            for to, moved_V in enumerate(
-                (letters_V << np.uint32(bits), letters_V >> np.uint32(32 - bits) if bits else 0)
-            ):
-                if np.any(moved_V):
-                    moved_N, at = moved_V[position_N], whole + i + to
-                    words[at] = words[at] | moved_N if at in words else moved_N
+        # As one number of 64 bits, so that no letter is lost; its halves go into two words.
+        moved_V = position_V3[:, i].astype(np.uint64) << np.uint64(bits)
+        for at, half_V in ((whole + i, moved_V), (whole + i + 1, moved_V >> np.uint64(32))):
+            letters_V = half_V.astype(np.uint32)
+            if letters_V.any():
+                letters_N = letters_V[position_N]
+                words[at] = words[at] | letters_N if at in words else letters_N
     words[SIZE] = (8 * (before + long_V - 1)).astype(np.uint32)[position_N]
     out_N = np.empty(len(position_N), np.uint64)
     for start in range(0, len(out_N), AT_A_TIME):
