@@ -187,12 +187,11 @@ def resampled(groups: int, draws: int, seed: int, first: int = 0) -> np.ndarray:
     return np.stack([np.bincount(row, minlength=groups) for row in _indices("groups", seed, draws, groups, first)])
 
 
-def group_sums(x_N: np.ndarray, y_N: np.ndarray, group_N: np.ndarray, groups: int) -> np.ndarray:
-    """float64 (groups, 6): sums of 1, x, y, x^2, y^2 and x y over each group, which are numbered from 0."""
+def group_sums(x_N: np.ndarray, y_N: np.ndarray, n_G: np.ndarray) -> np.ndarray:
+    """float64 (groups, 6): sums of 1, x, y, x^2, y^2 and x y over the first n values, the next n, and so on."""
+    start_G = np.cumsum(n_G) - n_G
     products = ((x_N,), (y_N,), (x_N, x_N), (y_N, y_N), (x_N, y_N))
-    sums = [np.bincount(group_N, minlength=groups).astype(np.float64)]
-    sums += [np.bincount(group_N, weights=math.prod(of), minlength=groups) for of in products]
-    return np.stack(sums, axis=1)
+    return np.stack([n_G.astype(np.float64), *(np.add.reduceat(math.prod(of), start_G) for of in products)], axis=1)
 
 
 def resampled_correlations(

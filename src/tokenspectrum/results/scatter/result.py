@@ -63,9 +63,8 @@ def compared(x: Variable, y: Variable, of: Row, own: ScatterParams, is_shown: bo
     edges = np.histogram2d(x.ends, y.ends, BINS)[1:] if is_shown else ()
     count = np.zeros(BINS * BINS, np.int64)
     for n_R, (x_N, x_rank_N), (y_N, y_rank_N) in zip(x.responses, x, y, strict=True):
-        response_N = np.repeat(np.arange(len(n_R)), n_R)
-        sums["Pearson"].append(group_sums(x_N - x.mean, y_N - y.mean, response_N, len(n_R)))
-        sums["Spearman"].append(group_sums(x_rank_N - middle, y_rank_N - middle, response_N, len(n_R)))
+        sums["Pearson"].append(group_sums(x_N - x.mean, y_N - y.mean, n_R))
+        sums["Spearman"].append(group_sums(x_rank_N - middle, y_rank_N - middle, n_R))
         if is_shown:
             i_N, j_N = (bins(*one) for one in zip((x_N, y_N), edges, strict=True))
             count += np.bincount(i_N * BINS + j_N, minlength=BINS * BINS)
