@@ -8,7 +8,11 @@ from results_fixtures import save_params
 
 from tokenspectrum.results import ascending, blocks
 from tokenspectrum.results.discover import results
+from tokenspectrum.results.sources import Wanted
+from tokenspectrum.results.tables import Tables
 from tokenspectrum.stages import result as stage
+from tokenspectrum.tables.registry import TABLES
+from tokenspectrum.tokenlog.writer import write_manifest, write_step
 
 
 def made(artifacts, params, name) -> str:
@@ -40,3 +44,21 @@ def test_a_block_holds_whole_responses_of_one_base(monkeypatch):
     found = [(block["base"], *block["within"]) for block in blocks.blocks(columns)]
     assert found == [(1, 0, 1), (1, 3, 3), (1, 4, 4), (2, 0, 1)]
     assert list(blocks.blocks({name: of[:0] for name, of in columns.items()})) == []
+
+
+def test_files_without_the_responses_are_not_opened(tmp_path):
+    folder = tmp_path / "attention" / "1"
+    key = {"run": "base", "seed": 1, "step": 0}
+    for part, first in enumerate((0, 10, 20)):
+        columns = {name: np.zeros(6) for name in TABLES["attention"].names}
+        columns |= {"response_id": np.repeat(np.arange(first, first + 3), 2), "position": [0, 1] * 3}
+        write_step(folder, "attention", TABLES["attention"], columns, **key, name=f"part-{part}")
+    write_manifest(folder)
+    tables = Tables({"attention": tmp_path / "attention"}, Wanted(bases=[1]), "tokenspectrum.results.scatter")
+    of = {"base": 1, "layer": 0}
+    assert tables.arrays("attention_responses.sql", **of)["response_id"].tolist() == [0, 1, 2, 10, 11, 12, 20, 21, 22]
+    found = tables.arrays("attention.sql", within=(12, 20), **of)
+    assert found["response_id"].tolist() == [12, 12, 20, 20]
+    far, *_ = sorted(folder.rglob("*.parquet"))
+    far.unlink()
+    assert tables.arrays("attention.sql", within=(12, 20), **of)["response_id"].tolist() == [12, 12, 20, 20]
