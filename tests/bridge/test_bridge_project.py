@@ -92,12 +92,14 @@ def test_a_stage_of_several_processes_asks_for_a_core_each(tmp_path, monkeypatch
     monkeypatch.setenv("SNAKEDVC_PARAMS", str(tmp_path / "params.yaml"))
     jobs._files.cache_clear()
     try:
-        assert {jobs.needs(name)["threads"] for name in ("tokens", "gradients", "run_gradients", "train")} == {3}
-        assert jobs.needs("evaluate")["threads"] == 1
+        assert {jobs.needs(name)["threads"] for name in jobs.SHARED} == {3}
+        assert jobs.needs("weights")["threads"] == 1
         params["train"]["trainer"] = "verl"
+        params["rollouts"]["engine"] = params["evaluate"]["engine"] = "vllm"
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
         jobs._files.cache_clear()
-        assert jobs.needs("train")["threads"] == 1
+        alone = {name for name in jobs.SHARED if jobs.needs(name)["threads"] == 1}
+        assert alone == {"train", "sample", "evaluate", "evaluate_base", "hot_forks"}
     finally:
         jobs._files.cache_clear()
 

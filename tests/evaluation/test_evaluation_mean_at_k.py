@@ -67,6 +67,18 @@ def test_both_verifiers_judge_every_sample():
     assert facts["cut_off"] == 0
 
 
+def test_chunks_are_sampled_by_several_processes_and_judged_here():
+    script = {name: [f"\\boxed{{{i}}}", "3", f"{i}\\boxed{{3}}", ""] for i, name in enumerate("abcdefg")}
+    gold = dict.fromkeys(script, "3")
+    done: list[int] = []
+    one, engine = ask(script, gold)
+    three, other = ask(script, gold, processes=3, report=done.append)
+    assert repr(three) == repr(one)
+    assert len(engine.calls) == 4
+    assert [names for names, *_ in other.calls] == [["g"]]  # the last part has one chunk, which no fork takes
+    assert done == [6, 7]
+
+
 def test_integer_sources_are_the_caller_s():
     script, gold = {"a": ["\\boxed{3}"] * 4}, {"a": "03"}
     assert all(s.correct for s in ask(script, gold)[0])

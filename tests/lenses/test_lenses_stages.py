@@ -123,6 +123,12 @@ def test_hot_forks_has_every_setting(go, home):
     assert of("others", 2.0, narrow) != of("others", 2.0)
 
 
+def test_several_processes_sample_the_same(go):
+    read = ("tokens", "benchmarks", "policy")
+    one, three = (go(hot_forks, FORKS, read, "--base", str(BASE), processes=processes) for processes in (1, 3))
+    assert three == one
+
+
 def test_a_section_that_asks_for_nothing_is_one_line(go):
     with pytest.raises(UserError, match="signals: null, so nothing is asked for"):
         go(signals, None, ("rollouts", "prompts", "policy"))

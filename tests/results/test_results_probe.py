@@ -14,10 +14,11 @@ from results_fixtures import BASES, LAYERS, WORDS, save_params
 from scipy import stats
 from statsmodels.api import OLS
 
+from tokenspectrum.results import statistics
 from tokenspectrum.results.bases.page import Separation, findings, quoted, separates
 from tokenspectrum.results.discover import results
 from tokenspectrum.results.pattern.result import steps
-from tokenspectrum.results.statistics import resampled_correlation, t_interval
+from tokenspectrum.results.statistics import group_sums, resampled_correlations, t_interval
 from tokenspectrum.results.teachers.result import of_gain
 from tokenspectrum.stages import result as stage
 from tokenspectrum.tokenlog.writer import write_manifest
@@ -142,17 +143,24 @@ def test_scatter_has_scipys_correlations(artifacts, params):
     assert not [row for row in make(artifacts, params, "scatter") if row["what"] == "bin"]
 
 
-def test_an_interval_that_resamples_groups_is_wider_where_groups_agree():
+def resampled_correlation(x, y, group, draws):
+    """Of one pair."""
+    return resampled_correlations([group_sums(x, y, np.bincount(group))], draws, 0)[0]
+
+
+def test_an_interval_that_resamples_groups_is_wider_where_groups_agree(monkeypatch):
     draw = np.random.default_rng(0)
     shared = draw.normal(size=(40, 2))
     group = np.repeat(np.arange(40), 25)
     x, y = shared[group].T
     noise = draw.normal(scale=0.1, size=(2, len(group)))
-    wide = resampled_correlation(x + noise[0], y + noise[1], group, 500, 0)
-    narrow = resampled_correlation(x + noise[0], y + noise[1], np.arange(len(group)), 500, 0)
+    wide = resampled_correlation(x + noise[0], y + noise[1], group, 500)
+    narrow = resampled_correlation(x + noise[0], y + noise[1], np.arange(len(group)), 500)
     assert wide[2] - wide[1] > 2 * (narrow[2] - narrow[1])
-    assert resampled_correlation(np.ones(4), np.arange(4.0), np.arange(4), 100, 0) == (None, None, None)
-    assert resampled_correlation(np.arange(4.0), np.arange(4.0), np.zeros(4), 100, 0)[1:] == (None, None)
+    assert resampled_correlation(np.ones(4), np.arange(4.0), np.arange(4), 100) == (None, None, None)
+    assert resampled_correlation(np.arange(4.0), np.arange(4.0), np.zeros(4, int), 100)[1:] == (None, None)
+    monkeypatch.setattr(statistics, "RESAMPLED_TOGETHER", 100)  # a few draws at a time
+    assert resampled_correlation(x + noise[0], y + noise[1], group, 500) == wide
     assert t_interval(1.0, None, 1) == (None, None)
 
 

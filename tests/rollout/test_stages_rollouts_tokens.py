@@ -1,5 +1,6 @@
 """The stages sample, rollouts and tokens as a user runs them, their tables against recomputation row by row."""
 
+import os
 import shutil
 from collections import defaultdict
 from pathlib import Path
@@ -18,6 +19,7 @@ from transformers import AutoModelForCausalLM
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.rollout.engine import check_groups
+from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine
 from tokenspectrum.rollout.types import Prompt, Response
 from tokenspectrum.stages import tokens
 from tokenspectrum.tables import attention, attention_rows, prompt_tokens, responses, sampled
@@ -129,6 +131,24 @@ def test_same_inputs_same_bytes(home, tmp_path, monkeypatch):
     run_tokens(home, tmp_path / "rollouts", tmp_path)
     for folder in ("rollouts", "tokens", "attention"):
         assert (tmp_path / folder / "manifest.json").read_bytes() == (home / folder / "manifest.json").read_bytes()
+
+
+def test_sampling_in_several_processes_changes_no_byte(home, tmp_path, monkeypatch):
+    for processes in (1, 3):
+        use_params(home, monkeypatch, tmp_path, systems={"processes": processes, "generate_batch": 5})
+        with monkeypatch.context() as patch:
+            engine, pids = TransformersEngine._decode, tmp_path / f"pids{processes}"
+
+            def noted(*args, engine=engine, pids=pids, **options):
+                with pids.open("a") as file:
+                    print(os.getpid(), file=file)
+                return engine(*args, **options)
+
+            patch.setattr(TransformersEngine, "_decode", noted)
+            run_rollouts(home, tmp_path / str(processes))
+        used = set(pids.read_text().split())
+        assert used == {str(os.getpid())} if processes == 1 else len(used) > 1 and str(os.getpid()) not in used
+    assert (tmp_path / "1/manifest.json").read_bytes() == (tmp_path / "3/manifest.json").read_bytes()
 
 
 def test_scoring_in_several_processes_changes_no_byte(home, tmp_path, monkeypatch, caplog):

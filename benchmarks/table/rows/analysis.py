@@ -2,11 +2,11 @@
 
 from benchmarks.table.row import Cell, Goal, Row, Script
 
-# Measured at 1e7 tokens, `layers` at 1e6: the goal of 60 s at 1e8 is a tenth and a hundredth of it there, as far as
-# time grows with the tokens.
-RESULTS = dict.fromkeys(("support", "scatter", "quadrants", "strip", "maps", "pattern"), 10_000_000) | {
-    "layers": 1_000_000
-}
+# `support` and `scatter` are measured at 1e8 tokens.  Where it is 1e7, the goal of 60 s at 1e8 is a tenth of it, as far
+# as time grows with the tokens.
+RESULTS = dict.fromkeys(("support", "scatter"), 100_000_000) | dict.fromkeys(
+    ("quadrants", "strip", "maps", "pattern", "layers"), 10_000_000
+)
 
 ROWS = [
     Row(

@@ -15,8 +15,17 @@ from tokenspectrum.results.discover import results
 from tokenspectrum.systems.resources import cluster_resources
 
 RESOURCES = Path("workflow/resources.yaml")
-# Stages whose work systems.processes share; of train, that of the local trainer.
-SHARED = ("tokens", "gradients", "run_gradients", "train")
+# Stages whose work systems.processes share, and the param that must have such a value for that, if any.
+SHARED = {
+    "tokens": None,
+    "gradients": None,
+    "run_gradients": None,
+    "train": ("train", "trainer", "local"),
+    "sample": ("rollouts", "engine", "transformers"),
+    "evaluate": ("evaluate", "engine", "transformers"),
+    "evaluate_base": ("evaluate", "engine", "transformers"),
+    "hot_forks": ("evaluate", "engine", "transformers"),
+}
 CONDA = Path("workflow/envs/stages.yaml")
 
 
@@ -37,10 +46,16 @@ def needs(stage: str) -> dict[str, Any]:
         own["local"] = True
     # One thread a stage unless `systems` says otherwise: two stages of one thread beat one of two.
     systems = params.get("systems", {})
-    shares = stage in SHARED and (stage != "train" or params["train"]["trainer"] == "local")
-    processes = systems.get("processes", 1) if shares else 1
+    processes = systems.get("processes", 1) if _is_shared(stage, params) else 1
     return (
         {"threads": systems.get("threads", 1) * processes, "conda": str(CONDA.absolute())}
         | cluster_resources(stage, params)
         | own
     )
+
+
+def _is_shared(stage: str, params: dict[str, Any]) -> bool:
+    if (wanted := SHARED.get(stage)) is None:
+        return stage in SHARED
+    section, name, value = wanted
+    return params[section][name] == value

@@ -18,6 +18,7 @@ from tokenspectrum.policy.text import response_texts
 from tokenspectrum.reward import boxed
 from tokenspectrum.reward.alternative import math_verify_correct
 from tokenspectrum.rollout.engine import RolloutEngine, check_groups
+from tokenspectrum.rollout.make import generate_side_by_side
 from tokenspectrum.rollout.parts import Codec, Place, in_parts
 from tokenspectrum.rollout.questions import Question, encode_questions
 from tokenspectrum.rollout.types import Response, Sampling
@@ -62,21 +63,23 @@ def sample_benchmark(
     chunk: int,
     place: Place,
     facts: Mapping[str, Any],
+    processes: int = 1,
     keep: bool = False,
     report: Callable[[int], None] = lambda done: None,
 ) -> list[Sample]:
     """`sampling.n` judged responses to each question, question by question.
 
-    `chunk` problems go to the engine at once, which changes samples by float noise only.  They are kept at `place` as
-    they are judged; `facts` says with which policy and in which precision.  `keep`: each sample has its text, tokens
-    and log-probabilities.  `report` is called with the number of
-    problems done.  Raises UserError if the engine returns more or fewer responses than asked for.
+    `chunk` problems go to the engine at once, which changes samples by float noise only.  `processes` sample side by
+    side and change nothing.  Samples are kept at `place` as they are judged; `facts` says with which policy and in
+    which precision.  `keep`: each sample has its text, tokens and log-probabilities.  `report` is called with the
+    number of problems done.  Raises UserError if the engine returns more or fewer responses than asked for.
     """
 
     def make(items: list[int]) -> list[list[Sample]]:
         part = [questions[i] for i in items]
         prompts = encode_questions(part, tokenizer, max_prompt_tokens)
-        responses = engine.generate(prompts, sampling, seed, 0, domain=DOMAIN)
+        how: Mapping[str, Any] = {"chunk": chunk, "processes": processes, "domain": DOMAIN}
+        responses = generate_side_by_side(engine, prompts, sampling, seed, **how)
         check_groups(responses, prompts, sampling.n)
         texts = response_texts(tokenizer, [r.token_ids for r in responses])
         samples = []
@@ -107,7 +110,7 @@ def sample_benchmark(
         "keep": keep,
         "questions": [asdict(question) for question in questions],
     }
-    groups = in_parts(place, decided, range(len(questions)), chunk, make, _CODEC, report)
+    groups = in_parts(place, decided, range(len(questions)), chunk * processes, make, _CODEC, report)
     return list(itertools.chain.from_iterable(groups))
 
 

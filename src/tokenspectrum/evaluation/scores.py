@@ -19,7 +19,7 @@ import pyarrow as pa
 from tokenspectrum.evaluation.mean_at_k import Sample, sample_benchmark, summarise
 from tokenspectrum.params.evaluate import EvaluateParams
 from tokenspectrum.params.reward import RewardParams
-from tokenspectrum.rollout.make import make_engine, prompts_at_once
+from tokenspectrum.rollout.make import make_engine, processes_of, prompts_at_once
 from tokenspectrum.rollout.parts import Place, kept_parts, policy_facts
 from tokenspectrum.rollout.questions import Question, read_questions
 from tokenspectrum.rollout.types import Sampling
@@ -130,6 +130,7 @@ def _judged(
                     max_prompt_tokens=params.max_prompt_tokens,
                     integer_sources=evaluation.reward.integer_sources,
                     chunk=prompts_at_once(params.engine, systems, params.samples),
+                    processes=processes_of(params.engine, systems),
                     place=place,
                     facts=facts | {"benchmark": benchmark},
                     keep=params.keep_samples,

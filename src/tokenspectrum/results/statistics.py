@@ -67,6 +67,8 @@ def paired_t(a_S: Sequence[float], b_S: Sequence[float], confidence: float = 0.9
     )
 
 
+RESAMPLED_TOGETHER = 1 << 21  # groups of all draws that are counted at a time
+
 # Up to so many differences all sign patterns are gone through: 2^15 of them.
 MOST_FLIPPED = 15
 
@@ -174,34 +176,32 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def _indices(what: str, seed: int, draws: int, n: int) -> np.ndarray:
-    """Random indices in [0, n), draws x n of them.  They are hashes of `what` and `seed`."""
+def _indices(what: str, seed: int, draws: int, n: int, first: int = 0) -> np.ndarray:
+    """Random indices in [0, n), draws x n of them from the `first` draw on.  They are hashes of `what` and `seed`."""
     key = np.array([stream_key("bootstrap", seed, 0, what, 0)], np.uint64)
-    return np.floor(uniforms(key, np.arange(draws * n)) * n).astype(np.int64).reshape(draws, n)
+    return np.floor(uniforms(key, np.arange(first * n, (first + draws) * n)) * n).astype(np.int64).reshape(draws, n)
 
 
-def resampled(groups: int, draws: int, seed: int) -> np.ndarray:
+def resampled(groups: int, draws: int, seed: int, first: int = 0) -> np.ndarray:
     """How often each of `groups` groups is in each of `draws` resamples of them: int64 (draws, groups)."""
-    return np.stack([np.bincount(row, minlength=groups) for row in _indices("groups", seed, draws, groups)])
+    return np.stack([np.bincount(row, minlength=groups) for row in _indices("groups", seed, draws, groups, first)])
 
 
-def resampled_correlation(
-    x_N: np.ndarray, y_N: np.ndarray, group_N: np.ndarray, draws: int, seed: int, confidence: float = 0.95
-) -> tuple[float | None, float | None, float | None]:
-    """Pearson's r of x and y, with the percentile interval of a bootstrap that resamples groups.
+def group_sums(x_N: np.ndarray, y_N: np.ndarray, n_G: np.ndarray) -> np.ndarray:
+    """float64 (groups, 6): sums of 1, x, y, x^2, y^2 and x y over the first n values, the next n, and so on."""
+    start_G = np.cumsum(n_G) - n_G
+    products = ((x_N,), (y_N,), (x_N, x_N), (y_N, y_N), (x_N, y_N))
+    return np.stack([n_G.astype(np.float64), *(np.add.reduceat(math.prod(of), start_G) for of in products)], axis=1)
 
-    r of a draw follows from the drawn groups' sums of 1, x, y, x^2, y^2 and x y.  For Spearman's, give ranks: they are
-    not ranked anew.  All None where x or y is constant; no interval of a single group.
+
+def resampled_correlations(
+    of_KG6: Sequence[np.ndarray], draws: int, seed: int, confidence: float = 0.95
+) -> list[tuple[float | None, float | None, float | None]]:
+    """Pearson's r of each pair of variables, with the percentile interval of a bootstrap that resamples groups.
+
+    A pair is its `group_sums`, best of values less their mean.  r of a draw follows from those of the drawn groups.
+    For Spearman's, give sums of ranks.  All None where a variable is constant; no interval of a single group.
     """
-    x_N, y_N = (value_N.astype(np.float64) for value_N in (x_N, y_N))
-    x_N -= x_N.mean()
-    y_N -= y_N.mean()
-    place_N = _places(group_N)
-    groups = int(place_N.max()) + 1 if len(place_N) else 0
-    products = ((x_N,), (y_N,), (x_N, x_N), (y_N, y_N), (x_N, y_N))  # one at a time: tokens may be 10^8
-    sums = [np.bincount(place_N, minlength=groups).astype(np.float64)]
-    sums += [np.bincount(place_N, weights=math.prod(of), minlength=groups) for of in products]
-    of_G6 = np.stack(sums, axis=1)
 
     def correlation(of_D6: np.ndarray) -> np.ndarray:
         n, x, y, xx, yy, xy = of_D6.T
@@ -209,22 +209,24 @@ def resampled_correlation(
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(spread > 0, (xy - x * y / n) / np.sqrt(spread), np.nan)
 
-    r = float(correlation(of_G6.sum(0, keepdims=True))[0]) if groups else math.nan
-    if math.isnan(r):
-        return None, None, None
-    if groups < 2:
-        return r, None, None
-    low, high = np.nanquantile(
-        correlation(resampled(groups, draws, seed) @ of_G6), [(1 - confidence) / 2, (1 + confidence) / 2]
-    )
-    return r, float(low), float(high)
-
-
-def _places(group_N: np.ndarray) -> np.ndarray:
-    """int64 N: the number of each value among the different ones, ascending."""
-    if len(group_N) and (group_N[1:] >= group_N[:-1]).all():
-        return np.concatenate([[0], (group_N[1:] > group_N[:-1]).cumsum()])
-    return np.unique(group_N, return_inverse=True)[1]
+    groups = len(of_KG6[0])
+    r_K = [float(correlation(of_G6.sum(0, keepdims=True))[0]) if groups else math.nan for of_G6 in of_KG6]
+    drawn_K: list[list[np.ndarray]] = [[] for _ in of_KG6]
+    together = max(1, RESAMPLED_TOGETHER // max(1, groups))
+    for first in range(0, draws if groups > 1 else 0, together):
+        counts_DG = resampled(groups, min(together, draws - first), seed, first)
+        for drawn, of_G6 in zip(drawn_K, of_KG6, strict=True):
+            drawn.append(correlation(counts_DG @ of_G6))
+    found: list[tuple[float | None, float | None, float | None]] = []
+    for r, drawn in zip(r_K, drawn_K, strict=True):
+        if math.isnan(r):
+            found.append((None, None, None))
+        elif not drawn:
+            found.append((r, None, None))
+        else:
+            low, high = np.nanquantile(np.concatenate(drawn), [(1 - confidence) / 2, (1 + confidence) / 2])
+            found.append((r, float(low), float(high)))
+    return found
 
 
 def t_interval(mean: float, sd: float | None, n: int, confidence: float = 0.95) -> tuple[float | None, float | None]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.rollout.engine import RolloutEngine, check_groups
+from tokenspectrum.rollout.make import generate_side_by_side
 from tokenspectrum.rollout.parts import Codec, Place, in_parts
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 from tokenspectrum.systems.progress import Progress
@@ -29,15 +30,17 @@ def draw(
     chunk: int,
     place: Place,
     facts: Mapping[str, Any],
+    processes: int = 1,
 ) -> list[Response]:
     """`sampling.n` responses a prompt, prompt-major; `chunk` prompts go to the engine at once.
 
-    They are kept at `place` as they are drawn.  `facts` says with which policy and in which precision.
+    `processes` sample side by side and change nothing.  Responses are kept at `place` as they are drawn.  `facts` says
+    with which policy and in which precision.
     """
 
     def make(items: list[int]) -> list[list[Response]]:
         asked = [prompts[i] for i in items]
-        answers = engine.generate(asked, sampling, seed, 0)
+        answers = generate_side_by_side(engine, asked, sampling, seed, chunk=chunk, processes=processes)
         check_groups(answers, asked, sampling.n)
         progress.count(sum(len(answer.token_ids) for answer in answers))
         return [answers[first : first + sampling.n] for first in range(0, len(answers), sampling.n)]
@@ -49,7 +52,9 @@ def draw(
         "prompts": [[prompt.prompt_id, prompt.token_ids] for prompt in prompts],
     }
     with Progress("sample", total=len(prompts)) as progress:
-        groups = in_parts(place, decided, range(len(prompts)), chunk, make, _codec(prompts), progress.update)
+        groups = in_parts(
+            place, decided, range(len(prompts)), chunk * processes, make, _codec(prompts), progress.update
+        )
     answers = list(itertools.chain.from_iterable(groups))
     check_groups(answers, prompts, sampling.n)
     return answers

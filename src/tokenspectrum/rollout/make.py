@@ -3,7 +3,9 @@
 Another engine is a folder below engines/ with a module `start`, and its name in params/rollouts.py and evaluate.py.
 """
 
+import itertools
 import pkgutil
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,9 @@ from transformers import PreTrainedTokenizerBase
 
 from tokenspectrum.rollout import engines
 from tokenspectrum.rollout.engine import RolloutEngine
+from tokenspectrum.rollout.types import Prompt, Response, Sampling
 from tokenspectrum.systems.params import SystemsParams
+from tokenspectrum.systems.side_by_side import side_by_side
 
 
 def make_engine(
@@ -25,6 +29,29 @@ def make_engine(
 def prompts_at_once(name: str, systems: SystemsParams, n: int) -> int:
     """How many prompts of `n` responses to give the engine at once."""
     return max(1, _of(name, "at_once")(systems) // n)
+
+
+def processes_of(name: str, systems: SystemsParams) -> int:
+    """How many forks of this process may hold the engine and sample side by side."""
+    return _of(name, "processes")(systems)
+
+
+def generate_side_by_side(
+    engine: RolloutEngine,
+    prompts: Sequence[Prompt],
+    sampling: Sampling,
+    seed: int,
+    *,
+    chunk: int,
+    processes: int,
+    domain: str = "sample",
+) -> list[Response]:
+    """Responses of step 0, prompt-major.  `chunk` prompts go to the engine at once; `processes` share the chunks."""
+    pieces = [prompts[first : first + chunk] for first in range(0, len(prompts), chunk)]
+    each = side_by_side(
+        lambda piece: engine.generate(piece, sampling, seed, 0, domain=domain), pieces, min(processes, len(pieces))
+    )
+    return list(itertools.chain.from_iterable(each))
 
 
 def _of(name: str, function: str) -> Any:

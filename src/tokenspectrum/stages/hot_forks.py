@@ -19,19 +19,22 @@ from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.policy.text import response_texts
 from tokenspectrum.reward.boxed import verify
 from tokenspectrum.rollout.engine import check_groups
-from tokenspectrum.rollout.make import make_engine, prompts_at_once
+from tokenspectrum.rollout.make import make_engine, processes_of, prompts_at_once
 from tokenspectrum.rollout.probe import BASE
 from tokenspectrum.rollout.questions import Question, encode_questions, read_questions
-from tokenspectrum.rollout.types import Heat, Sampling
+from tokenspectrum.rollout.types import Heat, Response, Sampling
 from tokenspectrum.stages.entry import run
 from tokenspectrum.systems.params import SystemsParams
 from tokenspectrum.systems.progress import Progress
+from tokenspectrum.systems.side_by_side import side_by_side
 from tokenspectrum.tables import hot_forks
 from tokenspectrum.tokenlog.reader import read_table
 from tokenspectrum.tokenlog.writer import write_manifest, write_step
 
 DOMAIN = "forks"
 FORKS, OTHERS = "forks", "others"
+# What is heated, T', the benchmark, and the questions that go to the engine at once.
+Piece = tuple[str, float, str, list[Question]]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -58,30 +61,39 @@ def main(argv: list[str] | None = None) -> None:
     entropy_N = read_table(args.tokens, "tokens", step=0, columns=["predictive_entropy"])["predictive_entropy"]
     threshold = float(np.quantile(entropy_N.to_numpy(), params.quantile))
     chosen = {name: some(part, params.problems) for name, part in read_questions(args.benchmarks).items()}
-    settings = [(heated, t) for heated in (FORKS, OTHERS) for t in params.temperatures]
     columns: dict[str, list[Any]] = {name: [] for name in hot_forks.SCHEMA.names}
     how = {"dtype": dtype.root, "max_tokens": evaluate.max_prompt_tokens + evaluate.max_response_tokens}
     at_once = prompts_at_once(evaluate.engine, systems, params.samples)
+    pieces: list[Piece] = [
+        (heated, t, benchmark, questions[first : first + at_once])
+        for heated in (FORKS, OTHERS)
+        for t in params.temperatures
+        for benchmark, questions in chosen.items()
+        for first in range(0, len(questions), at_once)
+    ]
     with (
         make_engine(evaluate.engine, args.policy, systems, **how) as (engine, tokenizer),
-        Progress("hot_forks", total=len(settings)) as progress,
+        Progress("hot_forks", total=len(pieces)) as progress,
     ):
-        for done, (heated, t) in enumerate(settings, 1):
+
+        def answer(piece: Piece) -> list[Response]:
+            heated, t, _, part = piece
             heat = Heat(threshold, t, 1.0) if heated == FORKS else Heat(threshold, 1.0, t)
             sampling = Sampling(1.0, params.top_p, evaluate.max_response_tokens, params.samples, heat)
-            for benchmark, questions in chosen.items():
-                for first in range(0, len(questions), at_once):
-                    part = questions[first : first + at_once]
-                    prompts = encode_questions(part, tokenizer, evaluate.max_prompt_tokens)
-                    answers = engine.generate(prompts, sampling, args.base, 0, domain=DOMAIN)
-                    check_groups(answers, prompts, params.samples)
-                    texts = response_texts(tokenizer, [answer.token_ids for answer in answers])
-                    for i, (answer, text) in enumerate(zip(answers, texts, strict=True)):
-                        asked = part[i // params.samples]
-                        verdict = verify(text, asked.ground_truth, asked.data_source, reward.integer_sources)
-                        row = (heated, t, threshold, benchmark, answer.prompt_id, answer.sample, verdict.correct)
-                        for name, value in zip(columns, (*row, len(answer.token_ids)), strict=True):
-                            columns[name].append(value)
+            prompts = encode_questions(part, tokenizer, evaluate.max_prompt_tokens)
+            answers = engine.generate(prompts, sampling, args.base, 0, domain=DOMAIN)
+            check_groups(answers, prompts, params.samples)
+            return answers
+
+        each = side_by_side(answer, pieces, processes_of(evaluate.engine, systems))
+        for done, ((heated, t, benchmark, part), answers) in enumerate(zip(pieces, each, strict=True), 1):
+            texts = response_texts(tokenizer, [one.token_ids for one in answers])
+            for i, (one, text) in enumerate(zip(answers, texts, strict=True)):
+                asked = part[i // params.samples]
+                verdict = verify(text, asked.ground_truth, asked.data_source, reward.integer_sources)
+                row = (heated, t, threshold, benchmark, one.prompt_id, one.sample, verdict.correct)
+                for name, value in zip(columns, (*row, len(one.token_ids)), strict=True):
+                    columns[name].append(value)
             progress.update(done)
     write_step(args.out, "hot_forks", hot_forks.SCHEMA, columns, run=BASE, seed=args.base, step=0)
     write_manifest(args.out)

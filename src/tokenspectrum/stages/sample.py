@@ -20,7 +20,7 @@ from tokenspectrum.params.sampling import SamplingParams
 from tokenspectrum.policy.load import load_tokenizer
 from tokenspectrum.rollout.drawn import draw, drawn_columns
 from tokenspectrum.rollout.given import given_answers, given_prompts, read_given
-from tokenspectrum.rollout.make import make_engine, prompts_at_once
+from tokenspectrum.rollout.make import make_engine, processes_of, prompts_at_once
 from tokenspectrum.rollout.parts import kept_parts, policy_facts
 from tokenspectrum.rollout.probe import BASE, dealt, read_probe
 from tokenspectrum.rollout.questions import encode_questions
@@ -63,7 +63,8 @@ def main(argv: list[str] | None = None) -> None:
             prompts = encode_questions(questions, tokenizer, sampling.max_prompt_tokens)
             chunk = prompts_at_once(params.engine, systems, n)
             facts = {"engine": params.engine, "dtype": dtype.root, "policy": policy_facts(args.policy)}
-            answers = draw(engine, prompts, asked, params.seed, chunk, place, facts)
+            processes = processes_of(params.engine, systems)
+            answers = draw(engine, prompts, asked, params.seed, chunk, place, facts, processes)
     cut = sum(prompt.n_dropped > 0 for prompt in prompts)
     log.info("%d prompts, %d of them cut on the left to %d tokens", len(prompts), cut, sampling.max_prompt_tokens)
     write_step(args.out, "drawn", drawn.SCHEMA, drawn_columns(answers), run=BASE, seed=args.base, step=0)

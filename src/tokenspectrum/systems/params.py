@@ -103,8 +103,8 @@ class SystemsParams(Frozen):
     processes: int = Field(
         default=1,
         ge=1,
-        description="processes that share the work of the stages tokens, gradients, run_gradients and train (trainer: "
-        "local); each holds a micro-batch of its own; above 1 where threads is 1 and device cpu",
+        description="processes that share the work of each stage that samples, scores, trains or takes gradients, but "
+        "not that of vLLM and verl; each holds a batch of its own; above 1 where threads is 1 and device cpu",
     )
     generate_batch: int = Field(
         default=1024,

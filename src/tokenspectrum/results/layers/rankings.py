@@ -13,6 +13,8 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 
+from tokenspectrum.results.ascending import in_order, keys, ordered, together
+
 PARTS, MEASURES = ("anchors", "explorers", "all"), ("support_80", "distance", "local_mass")
 
 
@@ -26,14 +28,9 @@ class Responses:
     k_R: np.ndarray
     position_N: np.ndarray
 
-    @property
-    def of_N(self) -> np.ndarray:
-        """int64 N: the number of each token's response."""
-        return np.repeat(np.arange(len(self.n_R)), self.n_R)
-
     def sums(self, value_N: np.ndarray) -> np.ndarray:
         """Sum over the tokens of each response."""
-        return np.add.reduceat(value_N, self.start_R)
+        return np.add.reduceat(value_N, self.start_R, dtype=np.int64 if value_N.dtype == bool else None)
 
     def same(self, other: "Responses") -> bool:
         """Whether both are of the same tokens."""
@@ -53,16 +50,12 @@ class Ranking:
     rank_N: np.ndarray
 
 
-def in_order(columns: Mapping[str, np.ndarray], p: float) -> tuple[Responses, dict[str, np.ndarray]]:
+def in_responses(columns: Mapping[str, np.ndarray], p: float) -> tuple[Responses, dict[str, np.ndarray]]:
     """The responses of a block, and its other columns in the order of their tokens.
 
     k = max(1, floor(p n + 0.5)) of the n tokens of each response.
     """
-    key_N = (columns["response_id"].astype(np.int64) << 32) + columns["position"]
-    given = dict(columns)
-    if (key_N[1:] < key_N[:-1]).any():  # the tables are written in that order, so mostly nothing is sorted
-        order_N = np.argsort(key_N)
-        given = {name: values[order_N] for name, values in columns.items()}
+    given = in_order(columns)
     id_R, start_R, n_R = np.unique(given.pop("response_id"), return_index=True, return_counts=True)
     k_R = np.maximum(1, np.floor(p * n_R + 0.5)).astype(np.int64)
     return Responses(id_R, start_R, n_R, k_R, given.pop("position")), given
@@ -70,23 +63,21 @@ def in_order(columns: Mapping[str, np.ndarray], p: float) -> tuple[Responses, di
 
 def ranking(score_N: np.ndarray, responses: Responses) -> Ranking:
     """The places of the tokens by one score, float32."""
-    response_N, n_N = responses.of_N, np.repeat(responses.n_R, responses.n_R)
-    # Sorted as whole numbers: the response above, and below it the score's bits, which ascend as it does.
-    bits_N = (score_N.astype(np.float32) + np.float32(0)).view(np.int32).astype(np.int64)  # -0 is 0
-    bits_N = np.where(bits_N < 0, -(bits_N & 0x7FFFFFFF), bits_N)
-    key_N = (response_N << 33) + (bits_N + (1 << 31))
-    order_N = np.argsort(key_N, kind="stable")
-    start_N = np.repeat(responses.start_R, responses.n_R)
-    place_N = np.empty(len(order_N), np.int64)
-    place_N[order_N] = np.arange(len(order_N)) - start_N + 1
-    # A tie is a run of equal keys: its places are those from its first to its last.
-    sorted_N = key_N[order_N]
-    first = np.flatnonzero(np.r_[True, sorted_N[1:] != sorted_N[:-1]])
-    long = np.diff(np.r_[first, len(sorted_N)])
-    rank_N = np.empty(len(order_N))
-    rank_N[order_N] = np.repeat(first + (long + 1) / 2, long) - start_N
-    k_N = np.repeat(responses.k_R, responses.n_R)
-    return Ranking(place_N <= k_N, place_N > n_N - k_N, rank_N - (n_N + 1) / 2)
+    n = len(score_N)
+    found = Ranking(np.empty(n, bool), np.empty(n, bool), np.empty(n))
+    for some, at in together(responses.n_R):
+        n_R = responses.n_R[some]
+        start_N = np.repeat(np.cumsum(n_R) - n_R, n_R)
+        n_N, k_N = np.repeat(n_R, n_R), np.repeat(responses.k_R[some], n_R)
+        key_N, token_N = ordered(keys(score_N[at]), n_R)
+        place_N = np.arange(len(token_N)) - start_N
+        # A tie is a run of equal keys: its places are those from its first to its last.
+        first = np.flatnonzero(np.r_[True, key_N[1:] != key_N[:-1]])
+        long = np.diff(np.r_[first, len(key_N)])
+        found.anchor_N[at][token_N] = place_N < k_N
+        found.explorer_N[at][token_N] = place_N >= n_N - k_N
+        found.rank_N[at][token_N] = np.repeat(first + (long - 1) / 2, long) - start_N - (n_N - 1) / 2
+    return found
 
 
 def compared(base: int, responses: Responses, rankings: Mapping[int, Ranking]) -> Iterator[pa.Table]:
@@ -102,8 +93,8 @@ def compared(base: int, responses: Responses, rankings: Mapping[int, Ranking]) -
         with np.errstate(invalid="ignore", divide="ignore"):
             spearman_R = responses.sums(one.rank_N * other.rank_N) / size_R
         both = {
-            "both_anchor": responses.sums((one.anchor_N & other.anchor_N).astype(np.int64)).astype(float),
-            "both_explorer": responses.sums((one.explorer_N & other.explorer_N).astype(np.int64)).astype(float),
+            "both_anchor": responses.sums(one.anchor_N & other.anchor_N).astype(float),
+            "both_explorer": responses.sums(one.explorer_N & other.explorer_N).astype(float),
         }
         names = {"base": base, "layer": b, "other": e}
         head = {name: np.full(len(responses.id_R), value, np.int32) for name, value in names.items()}
@@ -112,15 +103,18 @@ def compared(base: int, responses: Responses, rankings: Mapping[int, Ranking]) -
 
 def parts(base: int, layer: int, responses: Responses, by: Ranking, columns: Mapping[str, np.ndarray]) -> pa.Table:
     """A row a response, part of its tokens and measure: the mean over the tokens that have it, in their order."""
-    response_N = responses.of_N
-    everywhere = np.ones(len(response_N), bool)
+    places = {"anchors": np.flatnonzero(by.anchor_N), "explorers": np.flatnonzero(by.explorer_N), "all": slice(None)}
     found = []
-    for part, there_N in zip(PARTS, (by.anchor_N, by.explorer_N, everywhere), strict=True):
+    for part, at in places.items():
+        n_R = responses.n_R if part == "all" else responses.k_R
+        start_R = np.cumsum(n_R) - n_R
         for measure in MEASURES:
-            value_N = columns[measure]
-            at = np.flatnonzero(there_N & ~np.ma.getmaskarray(value_N))
-            count_R = np.bincount(response_N[at], minlength=len(responses.n_R))
-            total_R = np.bincount(response_N[at], weights=np.ma.getdata(value_N)[at], minlength=len(responses.n_R))
+            value_K = columns[measure][at]
+            count_R = n_R
+            if np.ma.is_masked(value_K):
+                count_R = np.add.reduceat(~np.ma.getmaskarray(value_K), start_R, dtype=np.int64)
+                value_K = np.ma.filled(value_K, 0)
+            total_R = np.add.reduceat(np.ma.getdata(value_K).astype(np.float64), start_R)
             own_R = count_R > 0
             names = {"base": pa.scalar(base), "layer": pa.scalar(layer), "part": part, "measure": measure}
             head = {name: pa.repeat(value, int(own_R.sum())) for name, value in names.items()}

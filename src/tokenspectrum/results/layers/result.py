@@ -13,7 +13,7 @@ from tokenspectrum.results.blocks import blocks
 from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
 from tokenspectrum.results.declare import Answer
 from tokenspectrum.results.given import Given
-from tokenspectrum.results.layers.rankings import MEASURES, PARTS, compared, in_order, parts, ranking
+from tokenspectrum.results.layers.rankings import MEASURES, PARTS, compared, in_responses, parts, ranking
 from tokenspectrum.results.layers.words import AgreementSpec
 from tokenspectrum.results.statistics import t_interval
 from tokenspectrum.results.tables import Tables
@@ -61,13 +61,13 @@ def compute(tables: Tables, given: Given) -> Answer:
         )
     found: list[pa.Table] = []
     own: dict[tuple[int, int], list[pa.Table]] = {(base, layer): [] for base in layers for layer in layers[base]}
-    for block in blocks(tables.query("responses.sql", of=["attention"])):
+    for block in blocks(tables.arrays("responses.sql", of=["attention"])):
         base, deepest = block["base"], block.pop("deepest")
-        where, predicted = in_order(tables.arrays("predictive.sql", of=["tokens"], **block), given.own.p)
+        where, predicted = in_responses(tables.arrays("predictive.sql", of=["tokens"], **block), given.own.p)
         rankings = {}
         for layer in layers[base]:
             asked: dict[str, Any] = block | {"layer": layer, "score": given.own.score}
-            here, columns = in_order(tables.arrays("scores.sql", of=["attention"], **asked), given.own.p)
+            here, columns = in_responses(tables.arrays("scores.sql", of=["attention"], **asked), given.own.p)
             if not here.same(where):
                 raise UserError(
                     f"{attention}: its layers and {tokens} hold different tokens; run the tokens stage again"

@@ -1,2 +1,4 @@
--- Attention entropy of every token of a base policy at a layer.
-SELECT response_id, position, entropy_norm AS value FROM attention WHERE seed = $base AND layer = $layer;
+-- Attention entropy of some responses' tokens at a layer.
+SELECT response_id, position, entropy_norm AS value
+FROM attention
+WHERE seed = $base AND layer = $layer AND response_id BETWEEN $first AND $last;

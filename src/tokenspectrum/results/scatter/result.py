@@ -1,23 +1,27 @@
 """Attention entropy against predictive entropy: correlations with intervals over responses, and a density."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy import stats
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.layers import resolve_layer
+from tokenspectrum.results.blocks import blocks
 from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
 from tokenspectrum.results.declare import Answer
 from tokenspectrum.results.given import Given
-from tokenspectrum.results.statistics import resampled_correlation
+from tokenspectrum.results.scatter import ScatterParams
+from tokenspectrum.results.scatter.variable import Variable
+from tokenspectrum.results.statistics import group_sums, resampled_correlations
 from tokenspectrum.results.tables import Tables
 
 Row = dict[str, Any]
 COLUMNS = ("base", "layer", "what", "r", "ci_low", "ci_high", "attention", "predictive", "tokens", "responses")
-BINS, BLOCK = 40, 1_000_000
+BINS = 40
 WIDTH, PANEL = 10.0, 2.8  # inches
 
 
@@ -27,49 +31,60 @@ def compute(tables: Tables, given: Given) -> Answer:
     shown = resolve_layer(own.layer, given["policy"].num_layers)
     layers = tables.query("layers.sql", of=["attention"])
     for base in dict.fromkeys(at["base"] for at in layers):
-        key, y = in_order(tables.arrays("tokens.sql", of=["tokens"], base=base))
-        response, y_rank = key >> 32, stats.rankdata(y)
-        responses = int((response[1:] > response[:-1]).sum()) + 1
-        for layer in [at["layer"] for at in layers if at["base"] == base]:
-            x_key, x = in_order(tables.arrays("attention.sql", of=["attention"], base=base, layer=layer))
-            if not np.array_equal(x_key, key):
-                raise UserError(
-                    f"{tables.roots['attention']}: base {base}, layer {layer}: its tokens are not those of "
-                    f"{tables.roots['tokens']}; run the tokens stage again"
-                )
-            head = dict.fromkeys(COLUMNS) | {"base": base, "layer": layer, "responses": responses}
-            for name in ("Pearson", "Spearman"):
-                a, b = (x, y) if name == "Pearson" else (stats.rankdata(x), y_rank)
-                r, low, high = resampled_correlation(a, b, response, own.draws, own.seed, 1 - own.alpha)
-                rows.append(head | {"what": name, "r": r, "ci_low": low, "ci_high": high, "tokens": len(x)})
-            if layer == shown:
-                rows += density(x, y, head)
+        with TemporaryDirectory() as folder:
+            responses = tables.arrays("tokens_responses.sql", of=["tokens"], base=base)
+            each = (tables.arrays("tokens.sql", of=["tokens"], base=base, **block) for block in blocks(responses))
+            predictive = Variable(Path(folder), each)
+            for layer in [at["layer"] for at in layers if at["base"] == base]:
+                of = {"base": base, "layer": layer}
+                rows += of_layer(tables, of, predictive, own, layer == shown)
     return Answer(sorted(rows, key=lambda row: row["what"] == "bin"))
 
 
-def in_order(columns: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """int64 N: response and position as one number, ascending; and the value of each, float32.
+def of_layer(tables: Tables, of: dict[str, Any], predictive: Variable, own: ScatterParams, is_shown: bool) -> list[Row]:
+    """The rows of a base policy and layer."""
+    with TemporaryDirectory() as folder:
+        responses = tables.arrays("attention_responses.sql", of=["attention"], **of)
+        each = (tables.arrays("attention.sql", of=["attention"], **of, **block) for block in blocks(responses))
+        attention = Variable(Path(folder), each)
+        if attention.tokens != predictive.tokens:
+            raise UserError(
+                f"{tables.roots['attention']}: base {of['base']}, layer {of['layer']}: its tokens are not those of "
+                f"{tables.roots['tokens']}; run the tokens stage again"
+            )
+        return list(compared(attention, predictive, of, own, is_shown))
 
-    The tables are written in that order, so mostly nothing is sorted.
-    """
-    key_N = (columns["response_id"].astype(np.int64) << 32) + columns["position"]
-    if (key_N[1:] < key_N[:-1]).any():
-        order_N = np.argsort(key_N)
-        return key_N[order_N], columns["value"][order_N]
-    return key_N, columns["value"]
+
+def compared(x: Variable, y: Variable, of: Row, own: ScatterParams, is_shown: bool) -> Iterator[Row]:
+    """Both correlations, and the density where it is shown."""
+    sums: dict[str, list[np.ndarray]] = {"Pearson": [], "Spearman": []}
+    middle = (x.n + 1) / 2
+    # The edges that numpy would choose for all tokens.
+    edges = np.histogram2d(x.ends, y.ends, BINS)[1:] if is_shown else ()
+    count = np.zeros(BINS * BINS, np.int64)
+    for n_R, (x_N, x_rank_N), (y_N, y_rank_N) in zip(x.responses, x, y, strict=True):
+        sums["Pearson"].append(group_sums(x_N - x.mean, y_N - y.mean, n_R))
+        sums["Spearman"].append(group_sums(x_rank_N - middle, y_rank_N - middle, n_R))
+        if is_shown:
+            i_N, j_N = (bins(*one) for one in zip((x_N, y_N), edges, strict=True))
+            count += np.bincount(i_N * BINS + j_N, minlength=BINS * BINS)
+    of_KG6 = [np.concatenate(one) for one in sums.values()]
+    head = dict.fromkeys(COLUMNS) | of | {"responses": len(of_KG6[0])}
+    found = resampled_correlations(of_KG6, own.draws, own.seed, 1 - own.alpha)
+    for name, (r, low, high) in zip(sums, found, strict=True):
+        yield head | {"what": name, "r": r, "ci_low": low, "ci_high": high, "tokens": x.n}
+    for at in np.flatnonzero(count):
+        middles = [float(of[k : k + 2].mean()) for of, k in zip(edges, divmod(int(at), BINS), strict=True)]
+        yield (
+            head
+            | {"what": "bin", "tokens": int(count[at])}
+            | dict(zip(("attention", "predictive"), middles, strict=True))
+        )
 
 
-def density(x: np.ndarray, y: np.ndarray, head: Row) -> Iterator[Row]:
-    """A row a bin that holds tokens: the middle of it, and how many."""
-    # The edges that numpy would choose.  It takes some 60 bytes a token, so it is given a part of them at a time.
-    ends = [np.array([values.min(), values.max()], np.float64) for values in (x, y)]
-    _, x_edges, y_edges = np.histogram2d(ends[0], ends[1], BINS)
-    count = np.zeros((BINS, BINS))
-    for at in range(0, len(x), BLOCK):
-        count += np.histogram2d(x[at : at + BLOCK], y[at : at + BLOCK], (x_edges, y_edges))[0]
-    for i, j in np.argwhere(count > 0):
-        middle = {"attention": x_edges[i : i + 2].mean(), "predictive": y_edges[j : j + 2].mean()}
-        yield head | {"what": "bin", "tokens": int(count[i, j])} | {k: float(v) for k, v in middle.items()}
+def bins(value_N: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """int64 N: the bin of each value; the last one has both its edges, as numpy's has."""
+    return np.minimum(np.searchsorted(edges, value_N, side="right") - 1, BINS - 1)
 
 
 def draw(rows: Sequence[Row], given: Given) -> Figure:

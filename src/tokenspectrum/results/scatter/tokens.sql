@@ -1,2 +1,4 @@
--- Predictive entropy of every token of a base policy.
-SELECT response_id, position, predictive_entropy AS value FROM tokens WHERE seed = $base;
+-- Predictive entropy of some responses' tokens.
+SELECT response_id, position, predictive_entropy AS value
+FROM tokens
+WHERE seed = $base AND response_id BETWEEN $first AND $last;

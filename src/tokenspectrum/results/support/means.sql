@@ -5,7 +5,10 @@ SELECT
     stddev_samp(value ORDER BY response_id) AS sd,
     count(*) AS responses,
     sum(tokens)::BIGINT AS tokens
-FROM by_response
+FROM (
+    UNPIVOT by_response
+    ON COLUMNS(* EXCLUDE (base, layer, score, part, response_id, tokens)) INTO NAME statistic VALUE value
+)
 GROUP BY base, layer, score, part, statistic
 ORDER BY
     base, layer, list_position(['normalised', 'raw', 'first n', 'top-k'], score),

@@ -1,82 +1,130 @@
 """Each response's means of every support statistic, for each score and part.
 
-Tokens are read some responses at a time.  So memory does not grow with the probe, but for a few numbers a response.
-Sums are over the tokens of a part in the order of their positions.
+Tokens are read some responses at a time.  So memory does not grow with the probe, but for a kilobyte a response.
+
+Legend: N tokens, response after response; R responses; M tokens that have a score; K those of a part.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from tokenspectrum.results.ascending import in_order, keys, order, together
 from tokenspectrum.results.blocks import blocks
+from tokenspectrum.results.support.md5 import of_places
 from tokenspectrum.results.tables import Tables
 
 SCORES, PARTS = ("normalised", "raw", "first n", "top-k"), ("anchors", "explorers", "random", "all")
 STATISTICS = ("50 %", "80 %", "90 %", "95 %", "distance", "local mass", "non-local mass")
+COLUMNS = ("support_50", "support_80", "support_90", "support_95", "distance", "local_mass")
+WORDS = {name: pa.dictionary(pa.int8(), pa.string()) for name in ("score", "part")}
+NUMBERS = {name: pa.int32() for name in ("base", "layer", "response_id", "tokens")}
+SCHEMA = pa.schema({**WORDS, **NUMBERS, **{name: pa.float64() for name in STATISTICS}})
 
 
 def by_response(tables: Tables, p: float, first_n: int) -> pa.Table:
-    """A row a response, score, part and statistic: base, layer, score, part, statistic, response_id, value, tokens."""
-    found = [
-        pa.table(row) for block in blocks(tables.query("responses.sql")) for row in of_block(tables, block, p, first_n)
-    ]
-    names = {name: pa.string() for name in ("score", "part", "statistic")}
-    numbers = {name: pa.int64() for name in ("base", "layer", "response_id", "tokens")}
-    schema = pa.schema({**names, **numbers, "value": pa.float64()})
-    return (
-        pa.concat_tables([table.select(schema.names).cast(schema) for table in found])
-        if found
-        else schema.empty_table()
+    """A row a response, score and part: base, layer, response_id, the part's tokens, and means of the statistics."""
+    found = [of_block(tables, block, p, first_n) for block in blocks(tables.arrays("responses.sql"))]
+    return pa.concat_tables(found) if found else SCHEMA.empty_table()
+
+
+def of_block(tables: Tables, block: dict[str, Any], p: float, first_n: int) -> pa.Table:
+    """The rows of one block."""
+    columns = in_order(tables.arrays("tokens.sql", **block))
+    id_R, n_R = np.unique(columns.pop("response_id"), return_counts=True)
+    found: list[Rows] = []
+    for some, at in together(n_R):
+        found += of_responses(id_R[some], n_R[some], {name: of[at] for name, of in columns.items()}, p, first_n)
+    rows = [len(of.tokens_R) for of in found]
+    arrays = {
+        "score": named(np.repeat([of.score for of in found], rows), SCORES),
+        "part": named(np.repeat([of.part for of in found], rows), PARTS),
+        "base": np.full(sum(rows), block["base"]),
+        "layer": np.full(sum(rows), block["layer"]),
+        "response_id": np.concatenate([of.id_R for of in found]),
+        "tokens": np.concatenate([of.tokens_R for of in found]),
+    }
+    means_7R = np.concatenate([of.means_7R for of in found], axis=1)
+    return pa.table(arrays | dict(zip(STATISTICS, means_7R, strict=True)), schema=SCHEMA)
+
+
+def named(number_R: np.ndarray, words: Sequence[str]) -> pa.Array:
+    """Words by their numbers."""
+    return pa.DictionaryArray.from_arrays(number_R.astype(np.int8), pa.array(words))
+
+
+class Rows(NamedTuple):
+    """Of one score and part, by their numbers: the responses, and the means over the part's tokens."""
+
+    score: int
+    part: int
+    id_R: np.ndarray
+    tokens_R: np.ndarray
+    means_7R: np.ndarray
+
+
+def of_responses(
+    id_R: np.ndarray, n_R: np.ndarray, columns: Mapping[str, np.ndarray], p: float, first_n: int
+) -> Iterator[Rows]:
+    """The rows of responses that are sorted together."""
+    response_N = np.repeat(np.arange(len(id_R)), n_R)
+    statistics = [columns[name].astype(np.float64) for name in COLUMNS]
+    statistics.append(1 - statistics[-1])  # what is not local
+    # A hash of its place in the data says how early a token comes among those that chance takes.
+    hash_N = of_places(id_R, n_R, columns["position"])
+    topk_N = np.ma.asarray(columns["entropy_topk"])
+    scored = (
+        (columns["entropy_norm"], None),
+        (columns["entropy_raw"], None),
+        (columns["entropy_raw"], columns["position"] < first_n),
+        (topk_N.data, ~topk_N.mask if np.ma.is_masked(topk_N) else None),
     )
 
+    def means(place_K: np.ndarray, n_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens, and means of their statistics: the first n of these places are the first response's, and so on."""
+        start_R = np.cumsum(n_R) - n_R
+        return n_R, np.stack([np.add.reduceat(of_N[place_K], start_R) for of_N in statistics]) / n_R
 
-def of_block(tables: Tables, block: dict[str, int], p: float, first_n: int) -> Iterator[dict[str, Any]]:
-    """Columns of the rows of one block, for each score, part and statistic."""
-    base, layer = block["base"], block["layer"]
-    columns = tables.arrays("tokens.sql", base=base, layer=layer, first=block["first"], last=block["last"])
-    response_R, segment_N = np.unique(columns["response_id"], return_inverse=True)
-    topk = np.ma.asarray(columns["entropy_topk"])
-    everywhere = np.ones(len(segment_N), bool)
-    scored = {
-        "normalised": (columns["entropy_norm"], everywhere),
-        "raw": (columns["entropy_raw"], everywhere),
-        "first n": (columns["entropy_raw"], columns["position"] < first_n),
-        "top-k": (topk.data, ~np.ma.getmaskarray(topk)),
-    }
-    values = [
-        columns[name] for name in ("support_50", "support_80", "support_90", "support_95", "distance", "local_mass")
-    ]
-    statistics = dict(zip(STATISTICS, [*values, 1 - columns["local_mass"]], strict=True))
-    for score, (value_N, there_N) in scored.items():
-        for part, at in zip(PARTS, parts(value_N, columns["chance"], segment_N, there_N, p), strict=True):
-            tokens_R = np.bincount(segment_N[at], minlength=len(response_R))
-            own = tokens_R > 0
-            head = {"response_id": response_R[own], "tokens": tokens_R[own]}
-            n = int(own.sum())
-            for statistic, of_N in statistics.items():
-                total_R = np.bincount(segment_N[at], weights=of_N[at], minlength=len(response_R))
-                named = {"base": base, "layer": layer, "score": score, "part": part}
-                same = {name: [one] * n for name, one in (named | {"statistic": statistic}).items()}
-                yield same | head | {"value": total_R[own] / tokens_R[own]}
+    common: list[tuple[np.ndarray, np.ndarray]] = []
+    for score, (value_N, there_N) in enumerate(scored):
+        at_M = np.arange(len(value_N)) if there_N is None else np.flatnonzero(there_N)
+        if not len(at_M):
+            continue
+        all_R = np.bincount(response_N[at_M], minlength=len(id_R))
+        own_R, m_R = id_R[all_R > 0], all_R[all_R > 0]
+        k_R = np.maximum(1, np.floor(p * m_R + 0.5)).astype(np.int64)
+        lowest, highest = ends(order(keys(value_N[at_M]), m_R), m_R, k_R)
+        found = [means(at_M[lowest], k_R), means(at_M[highest], k_R)]
+        if there_N is None and common:
+            found += common  # scores that all tokens have share their random tokens
+        else:
+            first, _ = ends(by_chance(hash_N[at_M], m_R), m_R, k_R)
+            found += [means(at_M[first], k_R), means(at_M, m_R)]
+            common = found[2:] if there_N is None else common
+        for part, of in enumerate(found):
+            yield Rows(score, part, own_R, *of)
 
 
-def parts(
-    value_N: np.ndarray, chance_N: np.ndarray, segment_N: np.ndarray, there_N: np.ndarray, p: float
-) -> tuple[np.ndarray, ...]:
-    """Places of anchors, explorers, tokens by chance, and all of them, each ascending.
+def ends(order_M: np.ndarray, n_R: np.ndarray, k_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The places of each response's first k tokens in this order, and those of its last k; both ascending."""
+    rank_M = np.arange(len(order_M)) - np.repeat(np.cumsum(n_R) - n_R, n_R)
+    found = []
+    for chosen_M in (rank_M < np.repeat(k_R, n_R), rank_M >= np.repeat(n_R - k_R, n_R)):
+        at_M = np.zeros(len(order_M), bool)
+        at_M[order_M[chosen_M]] = True
+        found.append(np.flatnonzero(at_M))
+    return found[0], found[1]
 
-    k = max(1, floor(p n + 0.5)) of the n tokens of each response that have the score.
-    """
-    at = np.flatnonzero(there_N)
-    chosen = np.zeros((3, len(at)), bool)
-    end = 0
-    for n in np.bincount(segment_N[at]).tolist():
-        start, end = end, end + n
-        k = max(1, int(np.floor(p * n + 0.5)))
-        order = np.argsort(value_N[at[start:end]], kind="stable")
-        chosen[0, start + order[:k]] = True
-        chosen[1, start + order[max(0, n - k) :]] = True
-        chosen[2, start + np.argsort(chance_N[at[start:end]], kind="stable")[:k]] = True
-    return at[chosen[0]], at[chosen[1]], at[chosen[2]], at
+
+def by_chance(hash_M: np.ndarray, n_R: np.ndarray) -> np.ndarray:
+    """int64 M: the places of each response's tokens, ascending by a hash of 60 bits."""
+    # The upper 32 bits sort them, but for a token in millions.
+    order_M = order((hash_M >> np.uint64(28)).astype(np.uint32), n_R)
+    sorted_M, end_R = hash_M[order_M], np.cumsum(n_R)
+    wrong = np.setdiff1d(np.flatnonzero(sorted_M[1:] < sorted_M[:-1]), end_R - 1)
+    for r in np.unique(np.searchsorted(end_R, wrong, side="right")):
+        start, end = end_R[r] - n_R[r], end_R[r]
+        order_M[start:end] = start + np.argsort(hash_M[start:end], kind="stable")
+    return order_M

@@ -20,6 +20,11 @@ def start(
     yield TransformersEngine(model, tokenizer, batch_rows=systems.generate_batch), tokenizer
 
 
+def processes(systems: SystemsParams) -> int:
+    """As many as the params say."""
+    return systems.processes
+
+
 def at_once(systems: SystemsParams) -> int:
     """How many responses to give the engine at once: it decodes them all together."""
     return systems.generate_batch

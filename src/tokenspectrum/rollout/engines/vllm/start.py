@@ -25,6 +25,11 @@ def start(
         yield engine, load_tokenizer(policy)
 
 
+def processes(systems: SystemsParams) -> int:
+    """One: vLLM has processes of its own."""
+    return 1
+
+
 def at_once(systems: SystemsParams) -> int:
     """How many responses to give the engine at once: vLLM fills its batches from a queue, which should not be empty."""
     return _WAVES * _of(systems).shards * systems.generate_batch
