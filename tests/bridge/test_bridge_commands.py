@@ -7,6 +7,8 @@ import time
 
 from bridge_kit import EVALUATE, THREE, TRAIN, TWO, Toy
 
+from snakedvc.dvcfiles.locks import exclusive
+
 
 def states(toy: Toy) -> dict[str, tuple[str, str]]:
     """State and reasons of every stage."""
@@ -169,6 +171,14 @@ def test_watch_shows_what_is_running(toy):
     state["updated"] -= 3600
     (toy.root / "logs/train/train@full-1/progress.json").write_text(json.dumps(state))
     assert "no stage is running" in toy.command("spectrum", "watch", "--once").stdout
+    mark = toy.root / ".dvc/tmp/writing/train@full-2"
+    mark.parent.mkdir(exist_ok=True)
+    mark.touch()
+    assert "no stage is running" in toy.command("spectrum", "watch", "--once").stdout  # it was killed
+    with exclusive(toy.root / ".dvc/tmp/run.d/train@full-2.lock"):
+        line = toy.command("spectrum", "watch", "--once").stdout
+    assert "train@full-2" in line
+    assert "has counted nothing yet" in line
 
 
 def test_addresses_are_what_the_kit_thinks(toy):

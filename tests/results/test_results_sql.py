@@ -10,6 +10,7 @@ import shutil
 import stat
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -331,6 +332,23 @@ def test_a_place_that_cannot_be_written_gets_its_database_elsewhere(ask):
     Path("results").write_text("no folder")
     assert ask("SELECT count(*) > 0 AS x FROM tokens", "--format", "csv") == "x\ntrue\n"
     assert Path("results").read_text() == "no folder"
+
+
+def test_a_folder_that_is_write_protected_gets_its_database_elsewhere(ask, monkeypatch):
+    ask("SELECT 1")
+    before = Path("results/tokens.duckdb").read_bytes()
+    connect = duckdb.connect
+
+    def refused(path=":memory:", *args, **options):
+        """As for a user who may not write there; the tests may be root's, who always may."""
+        if Path(path).parent == Path("results"):
+            raise duckdb.IOException(f'Cannot open file "{path}": Permission denied')
+        return connect(path, *args, **options)
+
+    monkeypatch.setattr("tokenspectrum.results.database.duckdb.connect", refused)
+    monkeypatch.setattr("tokenspectrum.results.database.os.access", lambda path, mode: Path(path) != Path("results"))
+    assert ask("SELECT count(*) > 0 AS x FROM tokens", "--format", "csv") == "x\ntrue\n"
+    assert Path("results/tokens.duckdb").read_bytes() == before
 
 
 def test_a_query_that_is_not_utf8_is_one_line(ask, monkeypatch):

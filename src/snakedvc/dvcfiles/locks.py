@@ -81,6 +81,16 @@ def mark(addr: str) -> None:
     path.touch()
 
 
+def being_written() -> Iterator[str]:
+    """The stages that run now, on any host: their outputs are marked, and somebody holds their locks.  Sorted."""
+    for path in sorted(HALF_WRITTEN.glob("*")):
+        with contextlib.suppress(FileNotFoundError), stage_lock(path.name).open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield path.name
+
+
 def half_written(addr: str) -> bool:
     """Whether the stage's outputs are written now, or were when their writer was killed."""
     return (HALF_WRITTEN / addr).exists()

@@ -1,4 +1,4 @@
-"""`spectrum watch`: progress bars of the stages that are running, from their progress files.  Knows no stage."""
+"""`spectrum watch`: progress bars of the running stages, from their progress files and locks.  Knows no stage."""
 
 import argparse
 import json
@@ -13,6 +13,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+from snakedvc.dvcfiles.locks import being_written
 
 LOGS = Path("logs")
 # If a file was not written for so long, its stage was killed.
@@ -40,11 +42,15 @@ def view(now: float) -> Group:
     """One row for each running stage."""
     table = Table.grid(padding=(0, 2))
     rows = list(running(now))
+    counted = {addr for addr, _ in rows}
+    uncounted = [addr for addr in being_written() if addr not in counted]
     for addr, state in rows:
         fields = "  ".join(f"{name} {value:.4g}" for name, value in state["fields"].items())
         bar = ProgressBar(total=state["total"], completed=state["done"], width=30)
         table.add_row(addr, bar, f"{state['done']}/{state['total']}", remaining(state, now), fields)
-    return Group(table if rows else Text("no stage is running"))
+    for addr in uncounted:
+        table.add_row(addr, "", "", "", "has counted nothing yet")
+    return Group(table if rows or uncounted else Text("no stage is running"))
 
 
 def _run(args: argparse.Namespace) -> None:

@@ -4,7 +4,9 @@ Rebuilt on every use, never cached nor a dep.  Reads manifests, not data, so it 
 leaves its tables and nothing of how they are made.
 """
 
+import errno
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +81,8 @@ def rebuild(path: Path, artifacts: Path, wanted: Wanted) -> list[Found]:
             with duckdb.connect(temporary, config={"storage_compatibility_version": STORAGE}) as connection:
                 _fill(connection, files, found, layer_count(artifacts, wanted.bases))
         except duckdb.Error as e:  # binding a view opens its first file
+            if not os.access(path.parent, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path.parent)) from None
             raise UserError(f"{path}: {one_line(e)}; run the stage that makes the file again") from None
     return found
 

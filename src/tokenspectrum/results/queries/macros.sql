@@ -24,7 +24,7 @@ CASE
 END;
 
 -- quantile_cont wants a constant, and checks its range before any error of ours: what is out of range is told elsewhere.
-CREATE MACRO quantile_or_half(cut) AS if(cut > 0 AND cut < 1, cut, 0.5);
+CREATE MACRO quantile_or_half(cut) AS CASE WHEN cut > 0 AND cut < 1 THEN cut ELSE 0.5 END;
 
 -- Size of a partition: k = max(1, floor(p n + 0.5)), in double precision as the weighting rules compute it.
 CREATE MACRO partition_size(p, n) AS greatest(1, floor(checked_fraction('p', p)::DOUBLE * n + 0.5))::INTEGER;
