@@ -1,12 +1,14 @@
 """Work that several processes share: the same results, and no process is left when the first one ends."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -46,6 +48,19 @@ def test_one_piece_is_not_done_here_either():
 
 def test_no_work_is_no_process():
     assert list(side_by_side(lambda piece: piece, [], 4)) == []
+
+
+def test_a_process_uses_freed_memory_again():
+    def new_pages(_: int) -> list[int]:
+        found = []
+        for _ in range(3):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            np.ones(2**25)  # 256 MiB
+            found.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+        return found
+
+    ((first, *others),) = side_by_side(new_pages, [0], 2)
+    assert first > 50 * max(others)
 
 
 def test_a_mistake_in_the_work_reaches_the_user_as_it_is_and_no_process_stays():
