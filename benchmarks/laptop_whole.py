@@ -111,12 +111,17 @@ def main() -> None:
     seen: dict[int, float] = {}
     command = ["make", "-C", str(args.folder), "laptop", f"DATA={args.data.resolve()}"]
     with psutil.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}) as make:
-        while make.poll() is None:
-            samples.append(look(args.folder, make, seen))
-            say_peak(samples)
-            time.sleep(EVERY_S)
+        try:
+            while make.poll() is None:
+                samples.append(look(args.folder, make, seen))
+                say_peak(samples)
+                time.sleep(EVERY_S)
+        except KeyboardInterrupt:
+            make.wait()  # Ctrl-C reached it too
     if make.returncode:
-        sys.exit(f"make laptop failed: {make.returncode}")
+        for ended in rows(samples)[:-2]:  # neither the preset that did not end, nor the whole
+            print(",".join(ended))
+        sys.exit(f"make laptop failed: {make.returncode}; {args.out} stays as it is")
     with args.out.open("w", newline="") as f:
         writer = csv.writer(f, lineterminator="\n")
         writer.writerow(COLUMNS.split(","))
