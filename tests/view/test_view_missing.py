@@ -65,6 +65,40 @@ def test_a_damaged_parquet_costs_its_own_step_alone(tmp_path, table):
         assert "tokens.logprob" in body["values"]
 
 
+@pytest.mark.parametrize("table", ["responses", "tokens", "attention"])
+def test_a_damaged_file_that_is_put_back_is_read_and_its_notice_goes(tmp_path, table):
+    artifacts = write_preset(tmp_path / "small")
+    (path,) = artifacts.glob(f"train/full-s1/tokenlog/{table}/run=full/seed=1/step=2/*.parquet")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
+    store = ready_store(artifacts)
+    axes = ("tokens.predictive_entropy", "attention.entropy_norm.1")
+    store.cloud(*axes, Filters())
+    assert len(store.notices) == 1
+    path.write_bytes(whole)
+    store.refresh()
+    cloud = store.cloud(*axes, Filters())
+    assert store.notices == []
+    assert sum(cloud["n"]) == 5 * sum(LENGTHS)
+    assert 64 not in cloud["x"] + cloud["y"]
+    begun = store.begun
+    store.refresh()
+    assert store.begun == begun
+
+
+def test_problems_that_were_damaged_are_read_when_they_are_put_back(tmp_path):
+    artifacts = write_preset(tmp_path / "small")
+    (path,) = artifacts.glob("prompts/train/*.parquet")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
+    store = ready_store(artifacts)
+    assert len(store.notices) == 1
+    path.write_bytes(whole)
+    store.refresh()
+    assert store.notices == []
+    assert store.responses(Filters(source="small"), None, FIRST)["total"] == 15
+
+
 def test_a_damaged_manifest_and_a_folder_without_one(tmp_path):
     artifacts = write_preset(tmp_path / "small")
     (artifacts / "train/full-s1/tokenlog/manifest.json").write_text("{")

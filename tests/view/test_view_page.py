@@ -6,8 +6,21 @@ import time
 
 import numpy as np
 import pytest
-from view_kit import KEYS, LENGTHS, attention_columns, ready_store, served, token_columns, write_preset, write_tables
+from view_kit import (
+    KEYS,
+    LENGTHS,
+    VOCAB,
+    attention_columns,
+    ready_store,
+    served,
+    token_columns,
+    write_preset,
+    write_tables,
+)
 
+from tokenspectrum.tables.registry import TABLES
+from tokenspectrum.tokenlog.reader import read_file
+from tokenspectrum.tokenlog.writer import write_file, write_manifest
 from tokenspectrum.view.bins import Scale, to_bins
 from tokenspectrum.view.export import Wanted, export
 
@@ -314,6 +327,27 @@ def test_a_new_step_appears_while_a_run_trains(open_page, tmp_path):
         wait_count(page, 48)
         assert "at step 3" in page.locator("#live").text_content()
         assert chosen(page) == "base/0/0/3"
+
+
+def test_a_step_whose_files_are_replaced_shows_the_new_facts_and_the_new_tokens(open_page, tmp_path):
+    artifacts = write_preset(tmp_path / "small")
+    store = ready_store(artifacts)
+    root = artifacts / "train" / "full-s1" / "tokenlog"
+    parts = [root / table / "run=full/seed=1/step=2/part-0.parquet" for table in ("responses", "tokens")]
+    responses, tokens = (read_file(path).to_pydict() for path in parts)
+    responses["text"][3], responses["reward"][3] = "said otherwise", 0.25
+    tokens["token_id"] = [VOCAB.index(" sum")] * len(tokens["token_id"])
+    with served(store) as at:
+        page = open_page("sel=full/1/2/3", at=at)
+        assert "reward −1.300" in page.locator(".facts").text_content()
+        for path, table, columns in zip(parts, ("responses", "tokens"), (responses, tokens), strict=True):
+            write_file(path, TABLES[table], columns)
+        write_manifest(root)
+        store.refresh()
+        until(page, "document.querySelector('.facts')?.textContent.includes('reward 0.2500')")
+        assert set(page.locator(".pane .tok").all_text_contents()) == {"·sum"}
+        until(page, "document.querySelector('#list [aria-selected=true] .head')?.textContent === 'said otherwise'")
+        assert "R 0.2500" in page.locator("#list [aria-selected=true]").text_content()
 
 
 def test_a_server_that_is_gone_is_one_line(browser, artifacts):

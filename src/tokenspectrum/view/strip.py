@@ -81,9 +81,10 @@ def _facts(store: Store, key: Key, response_id: int) -> tuple[Step, dict[str, An
     with store.turn() as db:
         values = {"run": run, "seed": seed, "step": step, "response_id": response_id}
         head, found = rows(db, checked(("response.sql",)), values)
-    if not found:
+        shown = store.steps.get(key)
+    if not found or shown is None:
         raise UserError(f"run {run} seed {seed} step {step}: no response {response_id} is shown here")
-    return store.steps[key], dict(zip(head, found[0], strict=True))
+    return shown, dict(zip(head, found[0], strict=True))
 
 
 def _values(store: Store, step: Step, table: str, response_id: int, position_T: np.ndarray) -> dict[str, np.ndarray]:
