@@ -30,6 +30,7 @@ from tokenspectrum.view.steps import Found, Key, Step, find_steps
 
 _KEPT = ("response_id", "prompt_id", "sample", "text", "n_prompt", "n_tokens", "finish_reason")
 _KEPT += ("answer", "reward", "reward_raw", "correct", "advantage")
+JUDGED = ("reward", "reward_raw", "advantage")  # what may be no finite number
 _AT_ONCE = 64  # steps read between two looks at the lock
 # Of a step, or of one file: whether its run trains, and the files of each table.
 _Shape = tuple[bool, dict[str, list[tuple[str, Mark]]]]
@@ -54,7 +55,7 @@ class Store:
         self.packed = Packed(self._has, self._note)
         self.found_notices: list[str] = []
         self.read_notices: list[str] = []
-        self._n = 0
+        self._n, self._n_odd = 0, 0
         self._parts: dict[str, Counter[str | None]] = {}  # table -> layer or rule -> runs that have it
         self._empty: dict[str, set[str]] = {}
         self._logged: dict[tuple[str, int], set[tuple[str, str | None]]] = {}  # run and seed -> tables and parts
@@ -71,6 +72,8 @@ class Store:
             lines.append(f"{self.artifacts}: no responses yet; the page fills when the rollouts stage is done")
         elif self.steps and "attention" not in self._parts:
             lines.append("no attention was logged here: outlines go by predictive entropy alone")
+        if self._n_odd:
+            lines.append(f"responses whose reward or advantage is no finite number: {self._n_odd}")
         return lines
 
     # --- reading what is new ---------------------------------------------------------------------------------------
@@ -120,6 +123,7 @@ class Store:
                 self._note(str(e))
                 continue
             n = table.num_rows
+            self._n_odd += _count_odd(table)
             self.packed.add(step, table["response_id"].to_numpy().astype(np.int64), self._n)
             self.steps[step.key] = step
             sources = [self.problems.source(prompt_id) for prompt_id in table["prompt_id"].to_pylist()]
@@ -212,6 +216,17 @@ class Store:
         found = [dict(zip(head[:-3], row[:-3], strict=True)) for row in body]
         return {**dict(zip(("total", "tokens", "correct"), sums, strict=True)), "offset": page["offset"], "rows": found}
 
+    def place(
+        self, filters: Filters, brush: Brush | None, page: dict[str, Any], key: Key, response_id: int
+    ) -> dict[str, int | None]:
+        """Where a response stands in the list of these filters and this order, from 0; None where they leave it out."""
+        of = dict(zip(("of_run", "of_seed", "of_step", "of_response"), (*key, response_id), strict=True))
+        values = filters.values() | page | of | ({} if brush is None else brush.values())
+        chosen = "chosen.sql" if brush is None else "chosen_brushed.sql"
+        with self._packed_turn(*(() if brush is None else (brush.x, brush.y))) as (db, names):
+            _, body = rows(db, checked(("matching.sql", chosen, "place.sql"), names), values)
+        return {"place": body[0][0] if body else None}
+
     def cloud(self, x: str, y: str, filters: Filters) -> dict[str, Any]:
         """Tokens of the matching responses by bin of x and of y, as three lists; bin BINS: those without a value."""
         parts = ("cloud_all.sql",) if filters.all else ("matching.sql", "cloud.sql")
@@ -261,6 +276,14 @@ def _differ(old: _Shape, new: _Shape) -> bool:
 
 def _sizes(shape: _Shape) -> dict[str, list[tuple[str, int]]]:
     return {table: [(name, size) for name, (size, *_) in files] for table, files in shape[1].items()}
+
+
+def _count_odd(responses: pa.Table) -> int:
+    """How many have a reward or an advantage that is NaN or infinite; null is neither."""
+    odd_R = np.zeros(responses.num_rows, bool)
+    for name in JUDGED:
+        odd_R |= ~np.isfinite(responses[name].fill_null(0).to_numpy())
+    return int(odd_R.sum())
 
 
 def _natural(part: str | None) -> tuple[int, str]:
