@@ -108,14 +108,17 @@ def test_the_keys_go_on_from_a_response_far_down_the_list(open_page, tmp_path):
         page.keyboard.press("ArrowDown")
         page.wait_for_selector(".pane[data-key='full/1/11/4']")
         assert page.locator(f"{ROWS}[aria-selected=true]").get_attribute("data-key") == "full/1/11/4"
+        page.close()  # it would ask on when the server is gone
         page = open_page("sel=full/1/11/3&sort=step&down=1", at=at)
         wait_count(page, 84)
         page.keyboard.press("ArrowUp")
         page.wait_for_selector(".pane[data-key='full/1/11/2']")
+        page.close()
         page = open_page("sel=full/1/11/3&run=base", at=at)  # left out by the filter
         wait_count(page, 6)
         page.keyboard.press("ArrowDown")
         page.wait_for_selector(".pane[data-key='base/0/0/0']")
+        page.close()
 
 
 def test_the_comparison_says_how_many_responses_it_leaves_out(open_page, store, monkeypatch):
@@ -423,6 +426,7 @@ def test_a_step_whose_files_are_replaced_shows_the_new_facts_and_the_new_tokens(
         assert set(page.locator(".pane .tok").all_text_contents()) == {"·sum"}
         until(page, "document.querySelector('#list [aria-selected=true] .head')?.textContent === 'said otherwise'")
         assert "R 0.2500" in page.locator("#list [aria-selected=true]").text_content()
+        page.close()
 
 
 def test_a_reward_that_is_no_finite_number_is_shown_as_it_is(open_page, tmp_path):
@@ -439,6 +443,7 @@ def test_a_reward_that_is_no_finite_number_is_shown_as_it_is(open_page, tmp_path
         assert "no finite number: reward, advantage" in page.locator(".pane .note").first.text_content()
         assert "R NaN" in page.locator(ROWS).first.text_content()
         assert "no finite number: 1" in page.locator("#notices").text_content()
+        page.close()
 
 
 def test_a_server_that_is_gone_is_one_line(browser, artifacts):
