@@ -1,5 +1,6 @@
 """What is missing, damaged, half written or taken is one line, and the rest is shown."""
 
+import json
 import re
 
 import numpy as np
@@ -9,8 +10,9 @@ from view_kit import LENGTHS, TOKEN, ask, ready_store, served, write_preset, wri
 from tokenspectrum.errors import UserError
 from tokenspectrum.tables.registry import TABLES
 from tokenspectrum.tokenlog.reader import read_file
-from tokenspectrum.tokenlog.writer import write_file, write_manifest
+from tokenspectrum.tokenlog.writer import SCHEMA_VERSION, write_file, write_manifest
 from tokenspectrum.view.bundle import script
+from tokenspectrum.view.export import Wanted, export
 from tokenspectrum.view.filters import Filters
 from tokenspectrum.view.read import align, column_values
 from tokenspectrum.view.server import listen
@@ -65,6 +67,40 @@ def test_a_damaged_parquet_costs_its_own_step_alone(tmp_path, table):
         assert "tokens.logprob" in body["values"]
 
 
+@pytest.mark.parametrize("table", ["responses", "tokens", "attention"])
+def test_a_damaged_file_that_is_put_back_is_read_and_its_notice_goes(tmp_path, table):
+    artifacts = write_preset(tmp_path / "small")
+    (path,) = artifacts.glob(f"train/full-s1/tokenlog/{table}/run=full/seed=1/step=2/*.parquet")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
+    store = ready_store(artifacts)
+    axes = ("tokens.predictive_entropy", "attention.entropy_norm.1")
+    store.cloud(*axes, Filters())
+    assert len(store.notices) == 1
+    path.write_bytes(whole)
+    store.refresh()
+    cloud = store.cloud(*axes, Filters())
+    assert store.notices == []
+    assert sum(cloud["n"]) == 5 * sum(LENGTHS)
+    assert 64 not in cloud["x"] + cloud["y"]
+    begun = store.begun
+    store.refresh()
+    assert store.begun == begun
+
+
+def test_problems_that_were_damaged_are_read_when_they_are_put_back(tmp_path):
+    artifacts = write_preset(tmp_path / "small")
+    (path,) = artifacts.glob("prompts/train/*.parquet")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
+    store = ready_store(artifacts)
+    assert len(store.notices) == 1
+    path.write_bytes(whole)
+    store.refresh()
+    assert store.notices == []
+    assert store.responses(Filters(source="small"), None, FIRST)["total"] == 15
+
+
 def test_a_damaged_manifest_and_a_folder_without_one(tmp_path):
     artifacts = write_preset(tmp_path / "small")
     (artifacts / "train/full-s1/tokenlog/manifest.json").write_text("{")
@@ -111,6 +147,42 @@ def test_a_run_that_ends_moves_and_one_that_begins_again_loses_steps(tmp_path):
     entry = next(entry for entry in store.state()["runs"] if entry["run"] == "x")
     assert (entry["steps"], entry["live"]) == ([1, 2], False)
     assert strip(store, ("x", 1, 2), 3)["facts"]["n_tokens"] == 40
+
+
+def test_shards_of_a_table_that_is_not_shown_are_no_notice(tmp_path):
+    artifacts = write_preset(tmp_path / "small")
+    for shard in (1, 2):
+        root = artifacts / "sample" / "1" / str(shard)
+        (root / "drawn/run=base/seed=1/step=0").mkdir(parents=True)
+        (root / "drawn/run=base/seed=1/step=0/part-0.parquet").write_bytes(b"")
+        manifest = {"schema_version": SCHEMA_VERSION, "files": {"drawn/run=base/seed=1/step=0/part-0.parquet": {}}}
+        (root / "manifest.json").write_text(json.dumps(manifest))
+    assert ready_store(artifacts).notices == []
+
+
+def test_rewards_that_are_no_finite_number_are_shown_and_said(tmp_path):
+    artifacts = write_preset(tmp_path / "small")
+    (path,) = artifacts.glob("train/full-s1/tokenlog/responses/run=full/seed=1/step=1/*.parquet")
+    columns = read_file(path).to_pydict()
+    columns["reward"][0], columns["reward"][1], columns["advantage"][2] = np.nan, np.inf, -np.inf
+    write_file(path, TABLES["responses"], columns)
+    store = ready_store(artifacts)
+    assert store.notices == ["responses whose reward or advantage is no finite number: 3"]
+    with served(store) as address:
+        for query in ("", "?sort=reward&down=1", "?reward_from=0"):
+            status, _, body = ask(address, f"/{TOKEN}/api/responses{query}")
+            assert status == 200
+        rows = json.loads(ask(address, f"/{TOKEN}/api/responses?run=full&seed=1&step_to=1")[2])["rows"]
+        assert [row["reward"] for row in rows[:2]] == ["NaN", "Infinity"]
+        assert rows[2]["advantage"] == "-Infinity"
+        body = json.loads(ask(address, f"/{TOKEN}/api/response?run=full&seed=1&step=1&response=0")[2])
+        assert body["facts"]["reward"] == "NaN"
+        assert body["notes"] == ["no finite number: reward"]
+    # NaN is no number from 0 on, though DuckDB holds it above all.
+    found = store.responses(Filters(runs=("full",), seeds=(1,), step_to=1, reward_from=0), None, FIRST)["rows"]
+    assert [row["response_id"] for row in found] == [1, 2, 4]
+    assert export(store, Wanted(["full"], [1], 1, "", 8), tmp_path / "page.html") == len(LENGTHS)
+    assert '"reward": "NaN"' in (tmp_path / "page.html").read_text()
 
 
 def test_which_steps_of_a_training_run_are_whole():

@@ -6,10 +6,24 @@ import time
 
 import numpy as np
 import pytest
-from view_kit import KEYS, LENGTHS, attention_columns, ready_store, served, token_columns, write_preset, write_tables
+from view_kit import (
+    KEYS,
+    LENGTHS,
+    VOCAB,
+    attention_columns,
+    ready_store,
+    served,
+    token_columns,
+    write_preset,
+    write_tables,
+)
 
+from tokenspectrum.tables.registry import TABLES
+from tokenspectrum.tokenlog.reader import read_file
+from tokenspectrum.tokenlog.writer import write_file, write_manifest
 from tokenspectrum.view.bins import Scale, to_bins
 from tokenspectrum.view.export import Wanted, export
+from tokenspectrum.view.sealed import checked
 
 ROWS = "#list .row"
 
@@ -81,6 +95,57 @@ def test_the_keys_walk_the_list_and_the_page_follows(open_page):
     assert page.locator("#search").input_value() == "jj"
 
 
+def test_the_keys_go_on_from_a_response_far_down_the_list(open_page, tmp_path):
+    artifacts = write_preset(tmp_path / "small")
+    root = artifacts / "train" / "full-s1" / "tokenlog"
+    for step in range(3, 12):
+        write_tables(root, ("full", 1, step), (1,))
+    write_manifest(root)
+    with served(ready_store(artifacts)) as at:
+        page = open_page("sel=full/1/11/3", at=at)  # the 70th of 84
+        wait_count(page, 84)
+        assert page.locator(ROWS).count() == 50
+        page.keyboard.press("ArrowDown")
+        page.wait_for_selector(".pane[data-key='full/1/11/4']")
+        assert page.locator(f"{ROWS}[aria-selected=true]").get_attribute("data-key") == "full/1/11/4"
+        page.close()  # it would ask on when the server is gone
+        page = open_page("sel=full/1/11/3&sort=step&down=1", at=at)
+        wait_count(page, 84)
+        page.keyboard.press("ArrowUp")
+        page.wait_for_selector(".pane[data-key='full/1/11/2']")
+        page.close()
+        page = open_page("sel=full/1/11/3&run=base", at=at)  # left out by the filter
+        wait_count(page, 6)
+        page.keyboard.press("ArrowDown")
+        page.wait_for_selector(".pane[data-key='base/0/0/0']")
+        page.close()
+
+
+def test_the_comparison_says_how_many_responses_it_leaves_out(open_page, store, monkeypatch):
+    page = open_page("sel=full/1/1/3")
+    assert page.locator("#same-left-out").count() == 0
+    short = checked(("same_prompt.sql",)).replace("LIMIT 5000", "LIMIT 4")
+    monkeypatch.setattr(
+        "tokenspectrum.view.strip.checked", lambda parts: short if "same" in parts[0] else checked(parts)
+    )
+    page = open_page("sel=full/1/1/3&cmp=full/2/2/3")
+    line = page.locator("#same-left-out").text_content()
+    assert line.startswith("4 of 15 responses to it are offered")
+    page.wait_for_selector(".panes.two")
+    assert page.locator("#compare option:checked").text_content() == "full · seed 2 · step 2 · #3"
+
+
+@pytest.mark.parametrize(
+    "view",
+    ["theme=xyz", "pane=xyz", "p=xyz", "brush=xyz", "token=xyz&rows=xyz", "marks=xyz&by=xyz", "layer=xyz&diff=x"],
+)
+def test_a_link_with_a_word_that_means_nothing_is_no_mistake(open_page, view):
+    page = open_page(f"sel=base/0/0/3&{view}")
+    wait_count(page, 30)
+    assert page.locator(".pane .tok").count() == LENGTHS[3]
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+
+
 def test_the_problem_is_text(open_page):
     page = open_page("sel=base/0/0/0")
     assert page.locator(".problem-text").first.text_content() == "What is <b>1 + 1</b>?"
@@ -129,7 +194,10 @@ def test_alignment_is_a_longest_common_subsequence(open_page):
     for _ in range(30):
         a, b = (rng.integers(0, 4, rng.integers(0, 25)).tolist() for _ in range(2))
         partner = page.evaluate(
-            "async ([a, b]) => Array.from((await import('./align.js')).align(Int32Array.from(a), Int32Array.from(b)))",
+            """async ([a, b]) => {
+                const { align } = await import("./align.js");
+                return Array.from(align(Int32Array.from(a), Int32Array.from(b)).partner);
+            }""",
             [a, b],
         )
         pairs = [(i, j) for i, j in enumerate(partner) if j >= 0]
@@ -141,6 +209,29 @@ def test_alignment_is_a_longest_common_subsequence(open_page):
                 table[i + 1, j + 1] = table[i, j] + 1 if a[i] == b[j] else max(table[i, j + 1], table[i + 1, j])
         # Equal ends are paired first, which never costs a pair.
         assert len(pairs) == table[-1, -1]
+
+
+def test_long_responses_that_differ_much_are_aligned_and_the_page_says_where_it_gives_up(open_page):
+    page = open_page()
+    words, least, gave_up = page.evaluate("""async () => {
+        const { align, alignedWords } = await import("./align.js");
+        const every = (n, f) => Int32Array.from({ length: n }, (_, i) => f(i));
+        const second = (n, of) => every(n, (i) => (i % 2 ? of + i : 7));
+        const words = (a, b) => alignedWords(align(a, b), b.length);
+        const times = [0, 1, 2].map(() => {
+            const start = performance.now();
+            align(every(4000, (i) => (i * i) % 211), every(4000, (i) => (i * i * i) % 211));
+            return performance.now() - start;
+        });
+        const n = 40000;
+        const long = words(every(n, (i) => (i ? i % 9 : 99)), every(n, (i) => (i ? 20 + (i % 9) : 99)));
+        return [words(second(1200, 1000), second(1200, 5000)), Math.min(...times), long];
+    }""")
+    assert words == "600 of 1200 and 1200 tokens are the same"
+    assert least < 1000  # ms
+    assert gave_up.startswith(
+        "too long to align: of 40000 and 40000 tokens, the 1 that both share at their start and end"
+    )
 
 
 def all_tokens() -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -314,6 +405,45 @@ def test_a_new_step_appears_while_a_run_trains(open_page, tmp_path):
         wait_count(page, 48)
         assert "at step 3" in page.locator("#live").text_content()
         assert chosen(page) == "base/0/0/3"
+
+
+def test_a_step_whose_files_are_replaced_shows_the_new_facts_and_the_new_tokens(open_page, tmp_path):
+    artifacts = write_preset(tmp_path / "small")
+    store = ready_store(artifacts)
+    root = artifacts / "train" / "full-s1" / "tokenlog"
+    parts = [root / table / "run=full/seed=1/step=2/part-0.parquet" for table in ("responses", "tokens")]
+    responses, tokens = (read_file(path).to_pydict() for path in parts)
+    responses["text"][3], responses["reward"][3] = "said otherwise", 0.25
+    tokens["token_id"] = [VOCAB.index(" sum")] * len(tokens["token_id"])
+    with served(store) as at:
+        page = open_page("sel=full/1/2/3", at=at)
+        assert "reward −1.300" in page.locator(".facts").text_content()
+        for path, table, columns in zip(parts, ("responses", "tokens"), (responses, tokens), strict=True):
+            write_file(path, TABLES[table], columns)
+        write_manifest(root)
+        store.refresh()
+        until(page, "document.querySelector('.facts')?.textContent.includes('reward 0.2500')")
+        assert set(page.locator(".pane .tok").all_text_contents()) == {"·sum"}
+        until(page, "document.querySelector('#list [aria-selected=true] .head')?.textContent === 'said otherwise'")
+        assert "R 0.2500" in page.locator("#list [aria-selected=true]").text_content()
+        page.close()
+
+
+def test_a_reward_that_is_no_finite_number_is_shown_as_it_is(open_page, tmp_path):
+    artifacts = write_preset(tmp_path / "small")
+    (path,) = artifacts.glob("train/full-s1/tokenlog/responses/run=full/seed=1/step=1/*.parquet")
+    columns = read_file(path).to_pydict()
+    columns["reward"][0], columns["advantage"][0] = np.nan, -np.inf
+    write_file(path, TABLES["responses"], columns)
+    with served(ready_store(artifacts)) as at:
+        page = open_page("run=full&seed=1&step_to=1&sel=full/1/1/0", at=at)
+        facts = page.locator(".facts").text_content()
+        assert "reward NaN" in facts
+        assert "advantage −∞" in facts
+        assert "no finite number: reward, advantage" in page.locator(".pane .note").first.text_content()
+        assert "R NaN" in page.locator(ROWS).first.text_content()
+        assert "no finite number: 1" in page.locator("#notices").text_content()
+        page.close()
 
 
 def test_a_server_that_is_gone_is_one_line(browser, artifacts):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import webbrowser
 from pathlib import Path
+from urllib.parse import quote
 
 import duckdb
 import pytest
@@ -20,7 +21,7 @@ from tokenspectrum.cli.view import open_browser
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.chat import encode_prompt
 from tokenspectrum.policy.tokenizer import build_tokenizer
-from tokenspectrum.view.filters import Brush, Filters
+from tokenspectrum.view.filters import SORTS, Brush, Filters
 from tokenspectrum.view.sealed import checked, open_sealed
 
 FIRST = {"sort": "logged", "down": False, "limit": 50, "offset": 0}
@@ -101,6 +102,12 @@ def test_two_hosts_in_one_request_are_refused(address):
         ("cloud?x=tokens.logprob&y=tokens.none", "column 'tokens.none': not logged here"),
         ("scale?column=", "column '': not logged here"),
         ("response?run=base&seed=0&step=0", "run, seed, step and response name a response"),
+        ("response?run=full&seed=" + "9" * 60 + "&step=1&response=0", "seed: a whole number is wanted (got '99999"),
+        ("response?run=full&seed=1&step=2147483648&response=0", "step: a whole number is wanted (got '2147483648')"),
+        ("response?run=full&seed=1&step=1&response=" + "9" * 5000, "response: a whole number is wanted (got '99"),
+        ("attention?run=full&seed=1&step=1&response=1e3&position=0", "response: a whole number is wanted (got '1e3')"),
+        ("responses?reward_from=nan", "reward_from: a number is wanted (got 'nan')"),
+        ("responses?reward_to=1e999", "reward_to: a number is wanted (got '1e999')"),
         ("response?run=base&seed=0&step=0&response=99", "run base seed 0 step 0: no response 99 is shown here"),
         ("attention?run=base&seed=0&step=0&response=3&position=9", "the attention row of token 9 was not logged"),
         ("attention?run=base&seed=0&step=0&response=3&position=x", "position: a number is wanted (got 'x')"),
@@ -115,6 +122,30 @@ def test_a_wrong_question_is_one_line(address, query, line):
     error = json.loads(body)["error"]
     assert error.startswith(line)
     assert "\n" not in error
+
+
+@pytest.mark.parametrize(
+    "odd", ["9" * 60, "-" + "9" * 60, "2147483648", "-1", "1e400", "nan", "0x1", "1.5", "%00", "٣", "{"]
+)
+def test_no_odd_number_in_any_place_is_a_mistake_of_the_server(address, odd):
+    odd = quote(odd, safe="%")
+    axes = "x=tokens.logprob&y=tokens.logprob"
+    name = {"run": "base", "seed": "0", "step": "0", "response": "3", "position": "0"}
+    questions = [
+        f"responses?{field}={odd}"
+        for field in ("run", "seed", "step_from", "step_to", "source", "correct", "reward_from", "reward_to")
+    ]
+    questions += [
+        f"responses?{field}={odd}"
+        for field in ("length_from", "length_to", "text", "prompt", "sort", "down", "limit", "offset", "brush")
+    ]
+    questions += [f"responses?{axes}&brush=0,{odd},0,1", f"cloud?{axes}&seed={odd}", f"cloud?x={odd}&y={odd}"]
+    questions += [f"scale?column={odd}"]
+    questions += ["attention?" + "&".join(f"{k}={odd if k == at else v}" for k, v in name.items()) for at in name]
+    for question in questions:
+        status, _, body = ask(address, f"/{TOKEN}/api/{question}")
+        assert status in (200, 400), question
+        json.loads(body)
 
 
 def test_filters_are_values_and_never_sql(store):
@@ -156,6 +187,21 @@ def test_pages_of_the_list_meet_without_gap_or_repeat(store):
     names = [(row["run"], row["seed"], row["step"], row["response_id"]) for page in pages for row in page]
     assert len(names) == len(set(names)) == 30
     assert names[0] == ("base", 0, 0, 0)
+
+
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("down", [False, True])
+def test_the_place_of_a_response_is_that_in_the_list(store, sort, down):
+    brush = Brush("tokens.predictive_entropy", "attention.entropy_norm.1", 20, 63, 0, 63)
+    for of in (None, brush):
+        rows = store.responses(Filters(runs=("full",)), of, FIRST | {"sort": sort, "down": down})["rows"]
+        for i, row in enumerate(rows):
+            key = (row["run"], row["seed"], row["step"])
+            place = store.place(Filters(runs=("full",)), of, {"sort": sort, "down": down}, key, row["response_id"])
+            assert place == {"place": i}
+    assert store.place(Filters(runs=("full",)), None, {"sort": sort, "down": down}, ("base", 0, 0), 0) == {
+        "place": None
+    }
 
 
 def test_the_cloud_counts_every_token_once_whatever_the_filter(store):
@@ -242,6 +288,12 @@ def test_a_browser_that_is_not_there_is_no_mistake(monkeypatch):
         (["--export", "page.html"], "--export wants --run, --prompt or both"),
         (["--export", "page.html", "--run", "none"], "no response to export matches"),
         (["--export", "no/such/page.html", "--run", "base"], None),
+        (["--export", "page.html", "--run", "base", "--limit", "-1"], "--limit is a whole number from 1 to 2147483647"),
+        (["--export", "page.html", "--run", "base", "--limit", "9" * 60], "--limit is a whole number from 1 to"),
+        (["--export", "page.html", "--run", "base", "--step", "9" * 60], "--step is a whole number from 0 to"),
+        (["--export", "page.html", "--run", "base", "--seed", "9" * 60], "--seed is a whole number from 0 to"),
+        (["--threads", "0"], "--threads is a whole number from 1 to 256 (got 0)"),
+        (["--threads", "9" * 60], "--threads is a whole number from 1 to 256 (got 9"),
     ],
 )
 def test_the_commands_mistakes_are_one_line(project, arguments, line, capsys):

@@ -60,6 +60,21 @@ def test_hostile_texts_are_text(open_page):
     assert page.locator(".panes script, .panes img, #list script, #list img").count() == 0
 
 
+def test_a_sign_that_cannot_be_seen_shows_its_code_within_a_token_too(open_page):
+    page = open_page()
+    pictures = ["👨\u200d👩\u200d👧", "❤\ufe0f", "1\ufe0f\u20e3", "🏃🏽\u200d♀\ufe0f", "🏳\ufe0f\u200d🌈"]
+    hidden = ["200C", "200D", "FE00", "FE0F", "034F", "E0100", "3164", "115F", "2800", "00AD", "2060", "FFA0"]
+    texts = [f"a{chr(int(code, 16))}b" for code in hidden] + pictures
+    shown = page.evaluate(
+        """async (texts) => {
+            const { pieces } = await import("./text.js");
+            return texts.map((text) => pieces(text).map(([piece]) => piece).join(""));
+        }""",
+        texts,
+    )
+    assert shown == [f"a⟨{code}⟩b" for code in hidden] + pictures
+
+
 def test_line_breaks_break_the_line_and_a_right_to_left_token_stays_in_its_place(open_page):
     page = open_page("sel=base/0/0/0")
     assert page.locator(".panes .strip br").count() == 3  # \n and \n\n

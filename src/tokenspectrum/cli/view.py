@@ -9,6 +9,8 @@ from pathlib import Path
 from tokenspectrum.errors import UserError
 
 PORT = 8765
+MOST = 2**31 - 1  # as large as numbers of the tables are
+MOST_THREADS = 256
 CHECKPOINTS = Path(".ckpt")
 
 
@@ -28,6 +30,7 @@ def _artifacts(folder: Path | None) -> Path:
 def _run(args: argparse.Namespace) -> None:
     from tokenspectrum.view.store import Store
 
+    _check_numbers(args)
     store = Store(_artifacts(args.folder), CHECKPOINTS, threads=args.threads)
     if args.export is not None:
         from tokenspectrum.view.export import Wanted, export
@@ -51,6 +54,13 @@ def _run(args: argparse.Namespace) -> None:
             print("no browser could be opened here; open the address above", file=sys.stderr)
 
     serve(store, token, listener, ready)
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    given = [("threads", args.threads, 1, MOST_THREADS), ("limit", args.limit, 1, MOST), ("step", args.step, 0, MOST)]
+    for name, value, least, most in [*given, *(("seed", seed, 0, MOST) for seed in args.seed or [])]:
+        if value is not None and not least <= value <= most:
+            raise UserError(f"view: --{name} is a whole number from {least} to {most} (got {str(value)[:60]})")
 
 
 def open_browser(address: str) -> bool:

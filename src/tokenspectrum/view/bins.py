@@ -30,7 +30,7 @@ def make_scale(value_N: np.ndarray, centre: float | None) -> Scale:
     value_N = value_N[np.isfinite(value_N)]
     if not len(value_N):
         return Scale(0.0, 1.0, centre)
-    sample = value_N[:: max(1, len(value_N) // _SAMPLE)]
+    sample = value_N[:: max(1, len(value_N) // _SAMPLE)].astype(np.float64)  # of the largest float32, too
     low, high = (float(v) for v in np.quantile(sample, [0.005, 0.995]))
     least, most = float(value_N.min()), float(value_N.max())
     if low == high:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.tokenlog.reader import read_file
+from tokenspectrum.view.marks import Mark, mark
 
 TABLES = frozenset({"scores", "evaluated"})
 COLUMN = "tokens.rollout_logprob"  # the one number that a token of them has
@@ -39,13 +40,13 @@ def response_rows(texts: Sequence[Path], scores: Sequence[Path]) -> pa.Table:
 
 def tokens(texts: Sequence[Path]) -> pa.Table:
     """response_id, position, token_id and rollout_logprob of every token of a step."""
-    return pa.concat_tables([_tokens(path, path.stat().st_mtime_ns, first) for path, first in _firsts(texts)])
+    return pa.concat_tables([_tokens(path, mark(path), first) for path, first in _firsts(texts)])
 
 
 def tokens_of(texts: Sequence[Path], response_id: int) -> pa.Table:
     """The same of one sample; its file is kept for its neighbours."""
     path, first = max((entry for entry in _firsts(texts) if entry[1] <= response_id), key=lambda entry: entry[1])
-    table = _kept(path, path.stat().st_mtime_ns, first)
+    table = _kept(path, mark(path), first)
     return table.filter(pc.call_function("equal", [table["response_id"], response_id]))
 
 
@@ -59,7 +60,7 @@ def _firsts(texts: Sequence[Path]) -> list[tuple[Path, int]]:
     return list(zip(texts, np.cumsum([0, *rows[:-1]]).tolist(), strict=True))
 
 
-def _tokens(path: Path, stamp: int, first: int) -> pa.Table:
+def _tokens(path: Path, stamp: Mark, first: int) -> pa.Table:
     table = read_file(path, columns=["token_ids", "rollout_logprobs"]).combine_chunks()
     length_R = pc.call_function("list_value_length", [table["token_ids"]]).to_numpy().astype(np.int64)
     start_N = np.repeat(np.cumsum(length_R) - length_R, length_R)

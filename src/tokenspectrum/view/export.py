@@ -6,7 +6,6 @@ the element.  The page's own policy allows its one script and style by their has
 
 import base64
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from tokenspectrum.tokenlog.writer import atomic_path
 from tokenspectrum.view.bins import make_scale
 from tokenspectrum.view.bundle import PAGE, script, style
 from tokenspectrum.view.filters import Filters
+from tokenspectrum.view.plain import to_json
 from tokenspectrum.view.read import column_values
 from tokenspectrum.view.sealed import checked, rows
 from tokenspectrum.view.steps import Key
@@ -61,7 +61,7 @@ def carried(store: Store, keys: list[tuple[str, int, int, int]]) -> dict[str, An
     strips = {name: strip(store, *key) for name, key in names.items()}
     logged = [(name, position) for name, body in strips.items() for position in body["rows"]]
     for body in strips.values():  # to compare with: what the page has
-        body["same"] = [row for row in body["same"] if _name(row) in names]
+        body["same"], body["same_left_out"] = [row for row in body["same"] if _name(row) in names], 0
     used = {column for body in strips.values() for column in body["values"]}
     state = store.state()
     state["columns"] = [column for column in state["columns"] if column["id"] in used]
@@ -98,7 +98,7 @@ def page(data: dict[str, Any]) -> str:
     head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n<style>{look}</style>\n'
     lines = [line for line in text.splitlines(keepends=True) if not line.startswith(("<link", "<script"))]
     text = "".join(lines).replace("</head>", head + "</head>")
-    body = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+    body = to_json(data).replace("<", "\\u003c")
     return text.replace(
         "</body>", f'<script type="application/json" id="carried">{body}</script>\n<script>{code}</script>\n</body>'
     )

@@ -1,5 +1,6 @@
 """What a request asks for, read strictly from its query string: filters, order, page and brush.  Knows no SQL."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -105,21 +106,31 @@ def read_whole(query: QueryParams, name: str) -> int:
     return value
 
 
+def read_number(name: str, value: str) -> int:
+    """A whole number as small as those of the tables."""
+    try:
+        return _in_range(int(value))
+    except ValueError:
+        raise UserError(f"{name}: a whole number is wanted (got {_short(value)})") from None
+
+
 def _numbers(name: str, values: Iterable[str]) -> Iterable[int]:
-    for value in values:
-        try:
-            yield _in_range(int(value))
-        except ValueError:
-            raise UserError(f"{name}: a whole number is wanted (got {value!r})") from None
+    return (read_number(name, value) for value in values)
 
 
 def _number(query: QueryParams, name: str, kind: type) -> Any:
     text = query.get(name, "")
     try:
         value = kind(text) if text else None
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(value)
         return _in_range(value) if isinstance(value, int) else value
     except ValueError:
-        raise UserError(f"{name}: a number is wanted (got {text!r})") from None
+        raise UserError(f"{name}: a number is wanted (got {_short(text)})") from None
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:60] + "…")
 
 
 def _in_range(value: int) -> int:

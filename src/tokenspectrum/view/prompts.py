@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenspectrum.tokenlog.reader import read_file
+from tokenspectrum.view.marks import Mark, mark
 
 
 class Problems:
@@ -18,7 +19,7 @@ class Problems:
     def __init__(self) -> None:
         self._rows: dict[str, dict[str, Any]] = {}
         self._texts: dict[int, tuple[str, str]] = {}
-        self._seen: set[tuple[Path, int]] = set()
+        self._seen: set[tuple[Path, Mark]] = set()
         self._policies: list[Path] = []
         self._tokenizer: Any = None
 
@@ -27,10 +28,10 @@ class Problems:
         self._policies = list(policies)
         for table in ("vocab", "prompts"):
             for path in plain.get(table, []):
-                mark = (path, path.stat().st_mtime_ns)
-                if mark in self._seen:
+                seen = (path, mark(path))
+                if seen in self._seen:
                     continue
-                self._seen.add(mark)
+                self._seen.add(seen)
                 rows = read_file(path).to_pylist()
                 if table == "vocab":
                     self._texts |= {row["token_id"]: (row["text"], row["type"]) for row in rows}

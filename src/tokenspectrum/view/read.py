@@ -16,6 +16,7 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.tokenlog.reader import read_file
 from tokenspectrum.view import evaluated
 from tokenspectrum.view.columns import PARTS, Column, fields
+from tokenspectrum.view.marks import Mark, mark
 from tokenspectrum.view.steps import Step
 
 _SMALL = 200_000  # rows
@@ -118,7 +119,7 @@ def response_rows(paths: Sequence[Path], response_id: int) -> pa.Table:
     for path in paths:
         groups = _groups(path, response_id)
         for g in groups:
-            part = _group(path, path.stat().st_mtime_ns, g)
+            part = _group(path, mark(path), g)
             parts.append(where(part, "response_id", response_id))
     if not parts:
         return read_file(paths[0]).slice(0, 0) if paths else pa.table({})
@@ -137,7 +138,7 @@ def _groups(path: Path, response_id: int) -> list[int]:
 
 
 @lru_cache(maxsize=12)  # a group is about a million rows; the neighbours of a response share it
-def _group(path: Path, stamp: int, group: int) -> pa.Table:
+def _group(path: Path, stamp: Mark, group: int) -> pa.Table:
     try:
         return _open(path).read_row_group(group)
     except (pa.ArrowException, OSError) as e:

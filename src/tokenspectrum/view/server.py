@@ -3,7 +3,6 @@
 A user's mistake and a damaged file are one line with status 400.  Nothing is logged but errors.
 """
 
-import json
 import socket
 import threading
 from collections.abc import Callable
@@ -18,8 +17,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.view.filters import read_brush, read_filters, read_page, read_whole
+from tokenspectrum.view.filters import read_brush, read_filters, read_number, read_page, read_whole
 from tokenspectrum.view.guard import Guard
+from tokenspectrum.view.plain import to_json
 from tokenspectrum.view.store import Store
 from tokenspectrum.view.strip import attention, strip
 
@@ -87,7 +87,7 @@ def _answer(store: Store, answer: Callable[[Store, Request], dict[str, Any]]) ->
 
 
 def _json(value: dict[str, Any], status: int = 200) -> Response:
-    return Response(json.dumps(value, allow_nan=False), status, media_type="application/json")
+    return Response(to_json(value), status, media_type="application/json")
 
 
 def _file(request: Request) -> Response:
@@ -103,14 +103,25 @@ def _file(request: Request) -> Response:
 def _key(request: Request) -> tuple[tuple[str, int, int], int]:
     query = request.query_params
     try:
-        return (query["run"], int(query["seed"]), int(query["step"])), int(query["response"])
-    except (KeyError, ValueError):
-        raise UserError("run, seed, step and response name a response; one is missing or no number") from None
+        run, (seed, step, response) = query["run"], (query[name] for name in ("seed", "step", "response"))
+    except KeyError:
+        raise UserError("run, seed, step and response name a response; one is missing") from None
+    return (run, read_number("seed", seed), read_number("step", step)), read_number("response", response)
 
 
 def _responses(store: Store, request: Request) -> dict[str, Any]:
     query = request.query_params
     return store.responses(read_filters(query), read_brush(query), read_page(query))
+
+
+def _place(store: Store, request: Request) -> dict[str, Any]:
+    """The response by `of`, since `run`, `seed` and `step` are filters: run/seed/step/response."""
+    query = request.query_params
+    run, *numbers = query.get("of", "").rsplit("/", 3)
+    if len(numbers) != 3:
+        raise UserError("of: run/seed/step/response is wanted")
+    seed, step, response = (read_number("of", number) for number in numbers)
+    return store.place(read_filters(query), read_brush(query), read_page(query), (run, seed, step), response)
 
 
 def _cloud(store: Store, request: Request) -> dict[str, Any]:
@@ -121,6 +132,7 @@ def _cloud(store: Store, request: Request) -> dict[str, Any]:
 ANSWERS: dict[str, Callable[[Store, Request], dict[str, Any]]] = {
     "state": lambda store, request: store.state(),
     "responses": _responses,
+    "place": _place,
     "response": lambda store, request: strip(store, *_key(request)),
     "attention": lambda store, request: attention(store, *_key(request), read_whole(request.query_params, "position")),
     "scale": lambda store, request: store.scale(request.query_params.get("column", "")),

@@ -14,13 +14,17 @@ from typing import Any
 from tokenspectrum.errors import UserError
 from tokenspectrum.tokenlog.reader import read_manifest
 from tokenspectrum.view import evaluated
+from tokenspectrum.view.columns import PARTS
+from tokenspectrum.view.marks import Mark, mark
 
 Key = tuple[str, int, int]
 _HIVE = re.compile(r"^(\w+)/run=([^/]+)/seed=(\d+)/(?:step=(\d+)/)?[^/]+\.parquet$")
 # Written now and then only: a step without it may yet be complete.
 _SOMETIMES = frozenset({"attention_rows"})
+# Tables with a step that are shown.  Others, such as the shards of `drawn`, may lie in several folders.
+_SHOWN = frozenset({"responses", "attention_rows", "prompt_tokens", *PARTS, *evaluated.TABLES})
 _DEPTHS = ("", "*/", "*/*/", "*/*/*/", "*/*/*/*/")
-_manifests: dict[Path, tuple[int, dict[str, Any]]] = {}
+_manifests: dict[Path, tuple[Mark, dict[str, Any]]] = {}
 
 
 @dataclass
@@ -80,9 +84,9 @@ def find_steps(artifacts: Path, checkpoints: Path | None = None) -> Found:
 
 def _manifest(path: Path) -> dict[str, Any]:
     """The manifest, read again only when its file changed: a page asks every few seconds."""
-    stamp = path.stat().st_mtime_ns
-    if path not in _manifests or _manifests[path][0] != stamp:
-        _manifests[path] = stamp, read_manifest(path.parent)
+    now = mark(path)
+    if path not in _manifests or _manifests[path][0] != now:
+        _manifests[path] = now, read_manifest(path.parent)
     return _manifests[path][1]
 
 
@@ -93,7 +97,7 @@ def _enter(found: Found, root: Path, name: str, *, live: bool) -> None:
             found.plain.setdefault(table, []).append(root / name)
         return
     table, run, seed, step = match.groups()
-    if step is None:
+    if step is None or table not in _SHOWN:
         return
     if table in evaluated.TABLES:
         run = evaluated.shown_run(run)

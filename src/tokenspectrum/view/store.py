@@ -22,14 +22,18 @@ from tokenspectrum.view import evaluated, read
 from tokenspectrum.view.bins import BINS
 from tokenspectrum.view.columns import PARTS, Column, columns, fields, find_column
 from tokenspectrum.view.filters import Brush, Filters
+from tokenspectrum.view.marks import Mark, mark
 from tokenspectrum.view.packed import Packed
 from tokenspectrum.view.prompts import Problems
 from tokenspectrum.view.sealed import checked, insert, open_sealed, replace, rows
-from tokenspectrum.view.steps import Key, Step, find_steps
+from tokenspectrum.view.steps import Found, Key, Step, find_steps
 
 _KEPT = ("response_id", "prompt_id", "sample", "text", "n_prompt", "n_tokens", "finish_reason")
 _KEPT += ("answer", "reward", "reward_raw", "correct", "advantage")
+JUDGED = ("reward", "reward_raw", "advantage")  # what may be no finite number
 _AT_ONCE = 64  # steps read between two looks at the lock
+# Of a step, or of one file: whether its run trains, and the files of each table.
+_Shape = tuple[bool, dict[str, list[tuple[str, Mark]]]]
 
 
 class Store:
@@ -39,18 +43,19 @@ class Store:
         self.artifacts, self.checkpoints, self.threads = artifacts, checkpoints, threads
         self._lock, self._packing = threading.RLock(), threading.RLock()
         self.version = 0
+        self.begun = 0  # how often reading began: what a page keeps of before is old
         self.progress = (0, 0)
         self._clear()
 
     def _clear(self) -> None:
         self.connection: duckdb.DuckDBPyConnection = open_sealed(self.threads)
         self.steps: dict[Key, Step] = {}
-        self.refused: set[Path] = set()
+        self._seen: dict[Key | Path, _Shape] = {}  # what was read, damaged or not
         self.problems = Problems()
         self.packed = Packed(self._has, self._note)
         self.found_notices: list[str] = []
         self.read_notices: list[str] = []
-        self._n = 0
+        self._n, self._n_odd = 0, 0
         self._parts: dict[str, Counter[str | None]] = {}  # table -> layer or rule -> runs that have it
         self._empty: dict[str, set[str]] = {}
         self._logged: dict[tuple[str, int], set[tuple[str, str | None]]] = {}  # run and seed -> tables and parts
@@ -67,32 +72,38 @@ class Store:
             lines.append(f"{self.artifacts}: no responses yet; the page fills when the rollouts stage is done")
         elif self.steps and "attention" not in self._parts:
             lines.append("no attention was logged here: outlines go by predictive entropy alone")
+        if self._n_odd:
+            lines.append(f"responses whose reward or advantage is no finite number: {self._n_odd}")
         return lines
 
     # --- reading what is new ---------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Read steps that are new; start over when one that was shown is gone or has other tables now."""
+        """Read steps that are new; start over when a file that was read, or refused as damaged, is gone or another."""
         found = find_steps(self.artifacts, self.checkpoints)
+        shapes = _shapes(found)
         with self._packing, self._lock:
-            if any(_shape(found.steps.get(key)) != _shape(old) for key, old in self.steps.items()):
+            if any(key not in shapes or _differ(old, shapes[key]) for key, old in self._seen.items()):
                 self._clear()
-                self.version += 1
+                self.begun, self.version = self.begun + 1, self.version + 1
             if found.notices != self.found_notices:
                 self.found_notices, self.version = found.notices, self.version + 1
             for key in self.steps:  # a run that ended has its files elsewhere now, with the same bytes
                 if self.steps[key].live != found.steps[key].live:
                     self.version += 1
                 self.steps[key].files, self.steps[key].live = found.steps[key].files, found.steps[key].live
+                self._seen[key] = shapes[key]
+            self._seen |= {key: shape for key, shape in shapes.items() if isinstance(key, Path)}
             try:
                 self.problems.update(found.plain, found.policies)
             except UserError as e:
                 self._note(str(e))
-        new = [step for key, step in found.steps.items() if key not in self.steps and step.has_responses]
-        new = [step for step in new if not self.refused & set(_first_files(step))]
+        new = [step for key, step in found.steps.items() if key not in self._seen and step.has_responses]
         new.sort(key=lambda step: (step.run != "base", step.key))
         for start in range(0, len(new), _AT_ONCE):
             with self._lock:
+                for step in new[start : start + _AT_ONCE]:
+                    self._seen[step.key] = shapes[step.key]
                 self._read(new[start : start + _AT_ONCE])
                 self.progress = (min(start + _AT_ONCE, len(new)), len(new))
                 self.version += 1
@@ -110,9 +121,9 @@ class Store:
                     table = read.read_parts(step.files["responses"], list(_KEPT))
             except UserError as e:
                 self._note(str(e))
-                self.refused.update(_first_files(step))
                 continue
             n = table.num_rows
+            self._n_odd += _count_odd(table)
             self.packed.add(step, table["response_id"].to_numpy().astype(np.int64), self._n)
             self.steps[step.key] = step
             sources = [self.problems.source(prompt_id) for prompt_id in table["prompt_id"].to_pylist()]
@@ -177,6 +188,7 @@ class Store:
         live = {step.key[:2] for step in self.steps.values() if step.live}
         return {
             "version": self.version,
+            "begun": self.begun,
             "title": self.artifacts.name,
             "runs": [
                 {"run": run, "seed": seed, "steps": steps, "responses": n, "live": (run, seed) in live}
@@ -203,6 +215,17 @@ class Store:
                 _, [sums] = rows(db, checked(("matching.sql", chosen, "count.sql"), names), values)
         found = [dict(zip(head[:-3], row[:-3], strict=True)) for row in body]
         return {**dict(zip(("total", "tokens", "correct"), sums, strict=True)), "offset": page["offset"], "rows": found}
+
+    def place(
+        self, filters: Filters, brush: Brush | None, page: dict[str, Any], key: Key, response_id: int
+    ) -> dict[str, int | None]:
+        """Where a response stands in the list of these filters and this order, from 0; None where they leave it out."""
+        of = dict(zip(("of_run", "of_seed", "of_step", "of_response"), (*key, response_id), strict=True))
+        values = filters.values() | page | of | ({} if brush is None else brush.values())
+        chosen = "chosen.sql" if brush is None else "chosen_brushed.sql"
+        with self._packed_turn(*(() if brush is None else (brush.x, brush.y))) as (db, names):
+            _, body = rows(db, checked(("matching.sql", chosen, "place.sql"), names), values)
+        return {"place": body[0][0] if body else None}
 
     def cloud(self, x: str, y: str, filters: Filters) -> dict[str, Any]:
         """Tokens of the matching responses by bin of x and of y, as three lists; bin BINS: those without a value."""
@@ -233,13 +256,34 @@ class Store:
                 yield db, tuple((word, self.packed.names[column.id]) for word, column in words)
 
 
-def _first_files(step: Step) -> list[Path]:
-    """The files that its responses are read from."""
-    return step.files.get("responses", []) or [*step.files["evaluated"], *step.files["scores"]]
+def _shapes(found: Found) -> dict[Key | Path, _Shape]:
+    """The shape of every step, and of every file of problems and of the vocabulary."""
+    shapes: dict[Key | Path, _Shape] = {
+        key: (step.live, {table: [(path.name, mark(path)) for path in paths] for table, paths in step.files.items()})
+        for key, step in found.steps.items()
+    }
+    return shapes | {
+        path: (False, {t: [(path.name, mark(path))]}) for t, paths in found.plain.items() for path in paths
+    }
 
 
-def _shape(step: Step | None) -> dict[str, int] | None:
-    return None if step is None else {table: len(paths) for table, paths in step.files.items()}
+def _differ(old: _Shape, new: _Shape) -> bool:
+    """Whether files are others now.  Those of a run that ended lie elsewhere with the same bytes, under other times."""
+    if old[0] and not new[0]:
+        return _sizes(old) != _sizes(new)
+    return old != new
+
+
+def _sizes(shape: _Shape) -> dict[str, list[tuple[str, int]]]:
+    return {table: [(name, size) for name, (size, *_) in files] for table, files in shape[1].items()}
+
+
+def _count_odd(responses: pa.Table) -> int:
+    """How many have a reward or an advantage that is NaN or infinite; null is neither."""
+    odd_R = np.zeros(responses.num_rows, bool)
+    for name in JUDGED:
+        odd_R |= ~np.isfinite(responses[name].fill_null(0).to_numpy())
+    return int(odd_R.sum())
 
 
 def _natural(part: str | None) -> tuple[int, str]:

@@ -4,6 +4,7 @@ Numbers travel as little-endian float32 or int32 in base64: exact, and small.  K
 """
 
 import base64
+import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from tokenspectrum.view.columns import PARTS
 from tokenspectrum.view.read import align, response_rows, where
 from tokenspectrum.view.sealed import checked, rows
 from tokenspectrum.view.steps import Key, Step
-from tokenspectrum.view.store import Store
+from tokenspectrum.view.store import JUDGED, Store
 
 
 def strip(store: Store, key: Key, response_id: int) -> dict[str, Any]:
@@ -43,6 +44,8 @@ def strip(store: Store, key: Key, response_id: int) -> dict[str, Any]:
                     values |= _values(store, step, table, response_id, position_T)
                 except UserError as e:
                     notes.append(str(e))
+    if odd := [name for name in JUDGED if facts[name] is not None and not math.isfinite(facts[name])]:
+        notes.append(f"no finite number: {', '.join(odd)}")
     texts = problems.texts(ids)
     return {
         "facts": facts,
@@ -52,7 +55,8 @@ def strip(store: Store, key: Key, response_id: int) -> dict[str, Any]:
         "types": {str(i): kind for i, (_, kind) in texts.items()},
         "values": {name: floats(value_T) for name, value_T in values.items()},
         "rows": _logged_rows(step, response_id),
-        "same": [dict(zip(head, row, strict=True)) for row in same],
+        "same": [dict(zip(head[:-1], row[:-1], strict=True)) for row in same],
+        "same_left_out": same[0][-1] - len(same) if same else 0,
         "notes": notes,
     }
 
@@ -81,9 +85,10 @@ def _facts(store: Store, key: Key, response_id: int) -> tuple[Step, dict[str, An
     with store.turn() as db:
         values = {"run": run, "seed": seed, "step": step, "response_id": response_id}
         head, found = rows(db, checked(("response.sql",)), values)
-    if not found:
+        shown = store.steps.get(key)
+    if not found or shown is None:
         raise UserError(f"run {run} seed {seed} step {step}: no response {response_id} is shown here")
-    return store.steps[key], dict(zip(head, found[0], strict=True))
+    return shown, dict(zip(head, found[0], strict=True))
 
 
 def _values(store: Store, step: Step, table: str, response_id: int, position_T: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,6 +1,6 @@
 // Questions to the server, or, in an exported page, to the data that it carries.
 
-import { FILTERS, readKey } from "./state.js";
+import { FILTERS, keyOf, readKey } from "./state.js";
 
 const carried = document.getElementById("carried");
 export const embedded = carried ? JSON.parse(carried.textContent) : null;
@@ -38,6 +38,13 @@ export async function askResponses(view, offset, limit = 50) {
   return ask("responses", { ...filterQuery(view), ...brushQuery(view), sort: view.sort, down: view.down, offset, limit });
 }
 
+// Where a response stands in that list, from 0; null where the filters leave it out.
+export async function askPlace(view, key) {
+  if (!embedded) return (await ask("place", { ...filterQuery(view), ...brushQuery(view), sort: view.sort, down: view.down, of: key })).place;
+  const at = embeddedResponses(view, 0, Infinity).rows.findIndex((row) => keyOf(row) === key);
+  return at < 0 ? null : at;
+}
+
 export async function askResponse(key) {
   if (!embedded) return ask("response", readKey(key));
   if (!embedded.strips[key]) throw new Error(`${key}: this page does not carry it`);
@@ -71,7 +78,9 @@ function embeddedResponses(view, offset, limit) {
       row.text.toLowerCase().includes(view.text.toLowerCase()),
   );
   const by = { reward: "reward", length: "n_tokens", advantage: "advantage", step: "step" }[view.sort];
-  if (by) rows.sort((a, b) => (view.down ? b[by] - a[by] : a[by] - b[by]));
+  // What is no number comes last, whichever way.
+  const rank = (row) => (row[by] === null || Number.isNaN(+row[by]) ? Infinity : view.down ? -row[by] : +row[by]);
+  if (by) rows.sort((a, b) => (rank(a) === rank(b) ? 0 : rank(a) - rank(b)));
   const sum = (value) => rows.reduce((total, row) => total + value(row), 0);
   const correct = rows.length ? sum((row) => +row.correct) / rows.length : null;
   return { total: rows.length, tokens: sum((row) => row.n_tokens), correct, offset, rows: rows.slice(offset, offset + limit) };

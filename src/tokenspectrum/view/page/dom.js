@@ -24,6 +24,7 @@ export const byId = (id) => document.getElementById(id);
 // Numbers as a table of values wants them: short, and the same width for like values.
 export function number(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  if (typeof value === "string" || Math.abs(value) === Infinity) return String(value).replace("-", "−").replace("Infinity", "∞");
   if (Number.isInteger(value)) return value.toLocaleString("en").replace("-", "−");
   const size = Math.abs(value);
   if (size < 1e-3 || size >= 1e5) return value.toExponential(2).replaceAll("-", "−");

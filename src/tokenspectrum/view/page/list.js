@@ -1,6 +1,6 @@
 // The list of responses: what the filters let through, in order, page by page as one scrolls or steps down.
 
-import { askResponses } from "./api.js";
+import { askPlace, askResponses } from "./api.js";
 import { byId, fill, h, number, percent } from "./dom.js";
 import { change, keyOf, state } from "./state.js";
 import { oneLine } from "./text.js";
@@ -8,7 +8,7 @@ import { oneLine } from "./text.js";
 let rows = [];
 let total = 0;
 let asked = 0;
-let fetching = false;
+let fetching = null;
 
 const short = (n) => (n < 1e5 ? number(n) : n.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 3 }));
 
@@ -49,20 +49,22 @@ export async function loadList({ keep = false } = {}) {
   }
 }
 
-async function more() {
-  if (fetching || rows.length >= total) return;
-  fetching = true;
+// The next page.  Who asks while it is on its way waits for the same one.
+function more(limit = 50) {
+  if (!fetching && rows.length < total) fetching = append(limit).finally(() => (fetching = null));
+  return fetching;
+}
+
+async function append(limit) {
   const mine = asked;
   try {
-    const page = await askResponses(state(), rows.length);
-    if (mine === asked) {
-      rows.push(...page.rows);
-      byId("list").append(...page.rows.map(item));
-    }
+    const page = await askResponses(state(), rows.length, limit);
+    if (mine !== asked) return;
+    rows.push(...page.rows);
+    byId("list").append(...page.rows.map(item));
   } catch (error) {
     byId("count").textContent = error.message;
   }
-  fetching = false;
 }
 
 // The chosen row is marked, and seen when it was reached by key.
@@ -77,10 +79,29 @@ export function mark(scroll = false) {
   }
 }
 
-export async function step(by) {
-  const at = rows.findIndex((row) => keyOf(row) === state().sel);
+let stepping = Promise.resolve();
+export function step(by) {
+  stepping = stepping.then(() => stepOnce(by));
+  return stepping;
+}
+
+// On from the chosen response.  A link may name one far down the list, or one that the filters leave out.
+async function stepOnce(by) {
+  const { sel } = state();
+  let at = rows.findIndex((row) => keyOf(row) === sel);
+  if (at < 0 && sel) {
+    try {
+      at = (await askPlace(state(), sel)) ?? -1;
+    } catch (error) {
+      byId("count").textContent = error.message;
+      return;
+    }
+  }
   let next = at < 0 ? 0 : at + by;
-  if (next >= rows.length) await more();
+  for (let had = -1; next >= rows.length && had < rows.length; ) {
+    had = rows.length;
+    await more(Math.min(500, Math.max(50, next + 1 - rows.length)));
+  }
   next = Math.min(rows.length - 1, Math.max(0, next));
   if (rows[next]) change({ sel: keyOf(rows[next]), token: "", rows: "" });
   mark(true);

@@ -8,12 +8,12 @@ import { byId, fill, h } from "./dom.js";
 import { drawFilters, syncFilters } from "./filters.js";
 import { startKeys } from "./keys.js";
 import { loadList, mark, startList, syncSort } from "./list.js";
-import { follow, forget, moveToken, openResponses, redraw, redrawOutlines, setTables } from "./reader.js";
+import { follow, forget, mainPane, moveToken, openResponses, redraw, redrawOutlines, setTables } from "./reader.js";
 import { setVersion } from "./scales.js";
 import { change, FILTERS, listen, state } from "./state.js";
 
 const EVERY_MS = 2000;
-let tables = { version: -1, runs: [], columns: [], sources: [], notices: [], reading: [0, 0] };
+let tables = { version: -1, begun: 0, runs: [], columns: [], sources: [], notices: [], reading: [0, 0] };
 
 function applyTheme() {
   document.documentElement.dataset.theme = state().theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
@@ -60,6 +60,7 @@ async function look() {
   const grown = next.version !== tables.version;
   const columns = JSON.stringify(next.columns) !== JSON.stringify(tables.columns);
   const first = tables.version < 0;
+  const anew = next.begun !== tables.begun; // files were replaced: what the page keeps is of those before
   tables = next;
   drawNotices();
   if (!grown) return;
@@ -78,7 +79,8 @@ async function look() {
   syncFilters();
   syncSort();
   loadList({ keep: !first });
-  if (first || columns) openResponses();
+  if (anew) forget();
+  if (first || columns || anew || !mainPane()) openResponses();
   else redraw();
   drawAround();
   if (settled) loadCloud();

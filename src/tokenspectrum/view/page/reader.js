@@ -1,6 +1,6 @@
 // The reading column: the chosen response, and beside it the one that it is compared with.
 
-import { align, difference, differenceScale, inverse } from "./align.js";
+import { align, alignedWords, difference, differenceScale, inverse } from "./align.js";
 import { askResponse } from "./api.js";
 import { decodeResponse } from "./decode.js";
 import { byId, fill, h } from "./dom.js";
@@ -12,6 +12,7 @@ import { setCurrent, tokenAt } from "./strip.js";
 
 let tables = { columns: [] };
 let panes = [];
+let aligned = null;
 let partners = null; // from the first pane's tokens to the second's
 let asked = 0;
 const kept = new Map(); // the last responses that were read, so that a step back is at once
@@ -45,12 +46,13 @@ export async function openResponses() {
     const responses = await Promise.all([sel, ...(cmp && cmp !== sel ? [cmp] : [])].map(get));
     if (mine !== asked) return;
     panes = responses.map(makePane);
-    partners = panes.length === 2 ? align(panes[0].response.ids, panes[1].response.ids) : null;
+    aligned = panes.length === 2 ? align(panes[0].response.ids, panes[1].response.ids) : null;
+    partners = aligned && aligned.partner;
     for (const pane of panes) listenTo(pane);
     if (panes[1] && responses[1].facts.prompt_id !== responses[0].facts.prompt_id) {
       panes[1].above.before(h("div", { class: "own-problem" }, problemBox(responses[1])));
     }
-    fill(byId("reading"), problemBox(responses[0]), chooser(responses[0]),
+    fill(byId("reading"), problemBox(responses[0]), chooser(...responses),
       h("div", { class: panes.length === 2 ? "panes two" : "panes" }, panes.map((pane) => pane.element)));
     redraw();
   } catch (error) {
@@ -61,7 +63,7 @@ export async function openResponses() {
 }
 
 // Other responses to the same problem, by run and step.
-function chooser(response) {
+function chooser(response, other) {
   const groups = new Map();
   for (const row of response.same) {
     const key = keyOf(row);
@@ -74,13 +76,16 @@ function chooser(response) {
   const known = response.same.some((row) => keyOf(row) === state().cmp);
   const select = h("select", { id: "compare", "aria-label": "compare with" },
     h("option", { value: "" }, groups.size ? "compare with another response to this problem" : "no other response to this problem"),
-    state().cmp && !known ? h("option", { value: state().cmp, selected: true }, `${shortKey(state().cmp)}, another problem`) : null,
+    state().cmp && !known ? h("option", { value: state().cmp, selected: true },
+      `${shortKey(state().cmp)}${other && other.facts.prompt_id !== response.facts.prompt_id ? ", another problem" : ""}`) : null,
     [...groups].map(([label, options]) => h("optgroup", { label }, options)));
   select.addEventListener("change", () => change({ cmp: select.value }));
   const diff = h("input", { type: "checkbox", id: "diff" });
   diff.checked = Boolean(state().diff);
   diff.addEventListener("change", () => change({ diff: diff.checked ? "1" : "" }));
   return h("div", { class: "compare" }, select,
+    response.same_left_out ? h("span", { class: "quiet", id: "same-left-out" },
+      `${response.same.length} of ${response.same.length + response.same_left_out} responses to it are offered; pick another from the list with shift-click`) : null,
     state().cmp ? h("label", {}, diff, " difference as colour (right − left)") : null,
     state().cmp ? h("span", { class: "quiet", id: "aligned" }) : null);
 }
@@ -164,8 +169,7 @@ export async function redraw() {
     dress(pane, tables.columns, later, diff[i]);
   });
   if (panes.length === 2 && byId("aligned")) {
-    const n = partners.reduce((sum, at) => sum + (at >= 0), 0);
-    byId("aligned").textContent = `${n} of ${panes[0].tokens.length} and ${panes[1].tokens.length} tokens are the same`;
+    byId("aligned").textContent = alignedWords(aligned, panes[1].tokens.length);
   }
   rest();
   if (view.rows !== "" && panes[0]) {

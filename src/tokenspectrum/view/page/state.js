@@ -7,6 +7,11 @@ const defaults = {
   colour: "tokens.predictive_entropy", bar: "", spread: "", p: "0.2", marks: "anchors,explorers", by: "",
   x: "tokens.predictive_entropy", y: "", brush: "", theme: "", pane: "list",
 };
+// What a link may hold of these; anything else counts as not given.
+const FORMS = {
+  theme: /^(light|dark)$/, pane: /^(list|read|values)$/, p: /^(0?\.\d+|1|0)$/, token: /^\d{1,9}$/, rows: /^\d{1,9}$/,
+  brush: /^\d+,\d+,\d+,\d+$/,
+};
 export const FILTERS = ["run", "seed", "step_from", "step_to", "source", "correct", "reward_from", "reward_to",
   "length_from", "length_to", "text", "prompt"];
 
@@ -15,7 +20,8 @@ let current = read();
 
 function read() {
   const given = new URLSearchParams(location.hash.slice(1));
-  return Object.fromEntries(Object.entries(defaults).map(([name, value]) => [name, given.get(name) ?? value]));
+  const known = (name) => given.has(name) && (!FORMS[name] || FORMS[name].test(given.get(name)));
+  return Object.fromEntries(Object.entries(defaults).map(([name, value]) => [name, known(name) ? given.get(name) : value]));
 }
 
 export const state = () => current;

@@ -2,8 +2,9 @@
 // character are joined.
 
 const BYTES = /^(?:<0x[0-9A-F]{2}>)+$/;
-const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]/u;
-const JOINERS = new Set(["\u200d", "\ufe0f", "\u200c"]); // within a sign such as a family emoji
+// Also fillers and variation selectors, which are letters and marks by class, and the empty Braille cell.
+const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}\p{Default_Ignorable_Code_Point}\u2800]/u;
+const PICTURE = /^\p{Extended_Pictographic}$/u;
 
 const nameOf = (sign) => `⟨${sign.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`;
 
@@ -21,13 +22,21 @@ export function pieces(text) {
     else if (sign === "\n") add("⏎", "blank");
     else if (sign === "\t") add("⇥", "blank");
     else if (sign === "\r") add("␍", "blank");
-    else if (JOINERS.has(sign) && i > 0 && i < signs.length) add(sign, "");
+    else if (joins(signs, i)) add(sign, "");
     else if (HIDDEN.test(sign)) add(nameOf(sign), "blank");
     else if (/\p{Zs}/u.test(sign)) add("◦", "blank");
     else if (i === 0 && /\p{M}/u.test(sign)) add(`◌${sign}`, ""); // a mark without a letter to sit on
     else add(sign, "");
   });
   return out;
+}
+
+// Within one picture, such as a family emoji: a joiner between two, and the selector of colour on one or on a keycap.
+function joins(signs, i) {
+  const isPicture = (at) => PICTURE.test(signs[at] ?? "");
+  if (signs[i] === "\ufe0f") return isPicture(i - 1) || (/^[0-9#*]$/.test(signs[i - 1] ?? "") && signs[i + 1] === "\u20e3");
+  if (signs[i] !== "\u200d" || !isPicture(i + 1)) return false;
+  return isPicture(i - 1) || (/^[\ufe0f\u{1f3fb}-\u{1f3ff}]$/u.test(signs[i - 1] ?? "") && isPicture(i - 2));
 }
 
 // For each token: the pieces to show, whether a line ends after it, and a note where its bytes are part of a character.

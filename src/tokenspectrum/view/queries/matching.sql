@@ -7,7 +7,8 @@ matching AS (
         AND step BETWEEN coalesce($step_from::INTEGER, 0) AND coalesce($step_to::INTEGER, 2147483647)
         AND ($source::VARCHAR = '' OR source = $source)
         AND ($correct::BOOLEAN IS NULL OR correct = $correct)
-        AND ($reward_from::DOUBLE IS NULL OR reward >= $reward_from)
+        -- DuckDB holds NaN above every number.
+        AND ($reward_from::DOUBLE IS NULL OR (reward >= $reward_from AND NOT isnan(reward)))
         AND ($reward_to::DOUBLE IS NULL OR reward <= $reward_to)
         AND n_tokens BETWEEN coalesce($length_from::INTEGER, 0) AND coalesce($length_to::INTEGER, 2147483647)
         AND ($text::VARCHAR = '' OR contains(lower(text), lower($text)))
