@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from importing_kit import write_pairs, write_verl
+from kit.policy import boxes
 
 from tokenspectrum.cli.main import main
 from tokenspectrum.cli.preset import choose
@@ -17,7 +18,8 @@ from tokenspectrum.tokenlog.reader import read_file
 
 VERL = {"input": "1+1", "output": "2", "gts": "2", "score": 1.0, "step": 1}
 PAIR = {"prompt": "1+1", "response": "2", "answer": "2"}
-PRIME = {"schema_version": 1, "export_step": 3, "token_ids": [1, 2], "loss_mask": [False, True]}
+IDS = boxes().encode("12", add_special_tokens=False)
+PRIME = {"schema_version": 1, "export_step": 3, "token_ids": IDS, "loss_mask": [False, True]}
 PRIME |= {"rewards": [None, 1.0], "inference_logprobs": [0.0, -0.5]}
 TRL = {"step": [5], "prompt": ["1+1"], "completion": ["2"], "right": [1.0]}
 
@@ -127,7 +129,7 @@ def test_two_golds_of_a_prompt_are_refused_with_both_rows(project, checkpoint):
         ("prime-rl", PRIME | {"loss_mask": [0, 1]}, "field 'loss_mask': expected true and false"),
         ("prime-rl", PRIME | {"rewards": "ab"}, "field 'rewards': found str"),
         ("prime-rl", PRIME | {"rewards": 1}, "field 'rewards': found int"),
-        ("prime-rl", PRIME | {"rewards": [1.0]}, "differ in length"),
+        ("prime-rl", PRIME | {"rewards": [1.0]}, "token_ids, loss_mask, .* differ in length"),
         ("prime-rl", PRIME | {"rewards": [None, "1"]}, r"field 'rewards\[1\]': found str"),
         ("prime-rl", PRIME | {"rewards": [None, math.nan]}, r"field 'rewards\[1\]': found nan"),
         ("prime-rl", PRIME | {"inference_logprobs": [0.0, "x"]}, r"field 'inference_logprobs\[1\]': found str"),

@@ -36,14 +36,14 @@ def read(paths: Sequence[Path]) -> Iterator[Record]:
             end = len(mask) - mask[::-1].index(True) if True in mask else first
             if not first or first == end or not all(mask[first:end]):
                 continue
-            said = None if logprobs is None else logprobs[first:end]
+            said = [value for value in (logprobs or [])[first:end] if value is not None]
             rewards = [value for value in (earned or [])[first:end] if value is not None]
             yield Record(
                 where,
                 whole(where, row, "export_step"),
                 ids[:first],
                 ids[first:end],
-                logprobs=None if said is None or None in said else said,
+                logprobs=said if len(said) == end - first else None,
                 reward=rewards[-1] if rewards else None,
             )
 

@@ -104,7 +104,7 @@ def finite(where: str, name: str, value: Any) -> float:
 def whole(where: str, row: dict[str, Any], name: str) -> int:
     """A field that must be there and a whole number, such as a step."""
     value = finite(where, name, field(where, row, name, object))
-    if not value.is_integer():
+    if value != int(value):
         raise UserError(f"{where}, field {name!r}: found {value} where a whole number is due")
     return int(row[name])
 
