@@ -2,13 +2,12 @@
 
 import json
 import math
-import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 from importing_kit import GOLDS, PROMPTS, TEXTS, write_pairs, write_prime, write_trl, write_verl
-from kit.policy import boxes, write_boxes
+from kit.policy import boxes
 
 from tokenspectrum.cli.main import main
 from tokenspectrum.cli.preset import choose
@@ -17,24 +16,7 @@ from tokenspectrum.params.files import named_files
 from tokenspectrum.stages import policy, prompts, result, rollouts, sample, tokens
 from tokenspectrum.tokenlog.reader import read_table
 
-ROOT = Path(__file__).resolve().parents[2]
 TOKENIZER = boxes()
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory) -> Path:
-    return write_boxes(tmp_path_factory.mktemp("hub") / "theirs")
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    (tmp_path / "presets").mkdir()
-    shutil.copy(ROOT / "presets/tiny.yaml", tmp_path / "presets")
-    shutil.copy(ROOT / "dvc.yaml", tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SNAKEDVC_PARAMS", raising=False)
-    monkeypatch.delenv("SNAKEDVC_LOG_DIR", raising=False)
-    return tmp_path
 
 
 def encode(text: str) -> list[int]:
@@ -130,7 +112,8 @@ def test_tokens_of_prime_rl_stay_as_they_were(project, checkpoint, capsys):
 @pytest.mark.parametrize("chat", [False, True])
 def test_completions_of_trl_earn_the_sum_of_their_rewards(project, checkpoint, chat):
     dump = write_trl(project / "completions", chat)
-    main(["import", "trl", str(dump), "--policy", str(checkpoint), "--name", "trl"])
+    columns = ["--reward-column", "length", "--reward-column", "right"]
+    main(["import", "trl", str(dump), "--policy", str(checkpoint), "--name", "trl", *columns])
     out = score("trl", probe=False)
     rows = read_table(out, "responses").sort_by("response_id").to_pylist()
     assert [row["reward"] for row in rows] == [1.25, 0.25] * 6
@@ -175,7 +158,7 @@ def test_a_limit_cuts_and_groups_of_another_size_are_counted(project, checkpoint
 @pytest.mark.parametrize(
     ("kind", "content", "said"),
     [
-        ("verl", '{"input": "1"', r"1\.jsonl line 1: not JSON .*was it cut off while it was written\?"),
+        ("verl", '{"input": "1"', r"1\.jsonl line 1: not valid JSON .*was it cut off while it was written\?"),
         ("verl", '{"input": "1", "step": 1}', "line 1: no field 'output'; it has input, step"),
         (
             "verl",
@@ -184,7 +167,7 @@ def test_a_limit_cuts_and_groups_of_another_size_are_counted(project, checkpoint
         ),
         ("verl", '{"input": " ", "output": "2", "step": 1, "score": 1}', "line 1: an empty prompt"),
         ("verl", '{"input": "1", "output": "2", "step": 1, "score": "x"}', "'score': found str where a number is due"),
-        ("verl", "[1]", "line 1: expected an object, found list"),
+        ("verl", "[1]", "line 1: expected an object with named fields, found list"),
         ("verl", "", "hold no response that can be imported"),
         ("prime-rl", '{"schema_version": 2}', "schema_version 2, and 1 is what can be read"),
         ("prime-rl", '{"schema_version": 1, "token_ids": [1], "loss_mask": []}', "differ in length"),
@@ -196,6 +179,7 @@ def test_a_dump_that_is_none_is_one_line(project, checkpoint, kind, content, sai
     with pytest.raises(SystemExit, match=said):
         main(["import", kind, str(project / "1.jsonl"), "--policy", str(checkpoint), "--name", "bad"])
     assert not (project / "presets/bad.yaml").exists()
+    assert not (project / "data").exists()
 
 
 def test_what_is_not_there_is_one_line(project, checkpoint, capsys):

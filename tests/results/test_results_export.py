@@ -49,11 +49,16 @@ def test_the_token_log_is_a_dataset_folder(connection, tmp_path, monkeypatch):
         "SELECT predictive_entropy FROM tokens WHERE run = 'full' ORDER BY run, seed, step, response_id, position"
     ).fetchnumpy()["predictive_entropy"]
     assert tokens["full"].with_format("numpy")["predictive_entropy"][:].tolist() == wanted.tolist()
+    for table, splits in rows.items():
+        loaded = datasets.load_dataset(str(tmp_path / "log"), table, cache_dir=cache)
+        assert {split: part.num_rows for split, part in loaded.items()} == splits
+    assert list(rows["prompts"]) == list(rows["vocab"]) == ["whole"]
     responses = datasets.load_dataset(str(tmp_path / "log"), "responses", split="explorer20", cache_dir=cache)
     assert set(responses["seed"]) == {1, 2}
     card = (tmp_path / "log/README.md").read_text()
     assert "license: apache-2.0" in card
     assert "Trained on sums." in card
+    assert "`prompts` and `vocab` belong to no run and have the one split `whole`" in card
     assert "predictive_entropy | float |" in card
 
 
@@ -61,7 +66,11 @@ def test_a_run_and_a_table_can_be_chosen_and_the_same_log_is_the_same_bytes(conn
     for name in ("a", "b"):
         write_dataset(connection, tmp_path / name, ["metrics"], ["full"], ABOUT)
     files = {path.relative_to(tmp_path / "a"): path.read_bytes() for path in (tmp_path / "a").rglob("*.parquet")}
-    assert {path.as_posix() for path in files} == {"metrics/full.parquet", "prompts/all.parquet", "vocab/all.parquet"}
+    assert {path.as_posix() for path in files} == {
+        "metrics/full.parquet",
+        "prompts/whole.parquet",
+        "vocab/whole.parquet",
+    }
     assert files == {p.relative_to(tmp_path / "b"): p.read_bytes() for p in (tmp_path / "b").rglob("*.parquet")}
     for words, said in (
         (["nonsense"], "--tables: no table nonsense; there are prompts"),
@@ -71,6 +80,22 @@ def test_a_run_and_a_table_can_be_chosen_and_the_same_log_is_the_same_bytes(conn
             write_dataset(connection, tmp_path / ("c" if "nonsense" in words else "a"), words, [], ABOUT)
     with pytest.raises(UserError, match="--run nobody: no table has a row of it"):
         write_dataset(connection, tmp_path / "d", ["metrics"], ["nobody"], ABOUT)
+    assert not (tmp_path / "d").exists()
+
+
+def test_an_export_that_fails_leaves_nothing_and_can_be_tried_again(connection, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError("No space left on device")
+
+    (tmp_path / "there").mkdir()
+    for name in ("new", "there"):
+        with monkeypatch.context() as broken:
+            broken.setattr("tokenspectrum.exporting.dataset.card", fail)
+            with pytest.raises(OSError, match="No space left"):
+                write_dataset(connection, tmp_path / name, ["metrics"], [], ABOUT)
+    assert not (tmp_path / "new").exists()
+    assert list((tmp_path / "there").iterdir()) == []
+    write_dataset(connection, tmp_path / "new", ["metrics"], [], ABOUT)
 
 
 def test_a_trained_policy_is_a_model_folder(tmp_path):
@@ -106,5 +131,6 @@ def test_a_licence_is_asked_for_where_texts_are_not_ours(tmp_path, monkeypatch):
     choose("tiny", force=True)
     with pytest.raises(SystemExit, match="no run has been logged yet"):
         main(["export", "log"])
+    assert not Path("log").exists()
     with pytest.raises(SystemExit, match="--model nobody: methods has full"):
         main(["export", "log", "--model", "nobody"])

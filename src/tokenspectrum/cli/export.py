@@ -71,7 +71,11 @@ def _seed(args: argparse.Namespace) -> int:
 def configure(parser: argparse.ArgumentParser) -> None:
     """The subcommand's arguments."""
     parser.add_argument("folder", type=Path, help="a new folder to write")
-    parser.add_argument("--tables", nargs="+", help="tables to take (default: all but attention_rows and weights)")
+    parser.add_argument(
+        "--tables",
+        nargs="+",
+        help="tables to take beside prompts and vocab (default: all but attention_rows and weights)",
+    )
     parser.add_argument("--run", action="append", help="take this run alone; may be given again")
     parser.add_argument("--model", metavar="RUN", help="write the trained policy of this run instead")
     parser.add_argument("--seed", type=int, help="with --model: the replicate's seed (default: the first)")

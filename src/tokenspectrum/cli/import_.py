@@ -1,8 +1,10 @@
 """`spectrum import`: rollouts that another trainer dumped become a preset, whose policy scores them."""
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +42,7 @@ def find_policy(source: str, revision: str | None) -> tuple[dict[str, Any], Path
 
 def _run(args: argparse.Namespace) -> None:
     from tokenspectrum.importing.tokenised import Encoder
-    from tokenspectrum.importing.write import of_step, preset_text, write_import
-    from tokenspectrum.params.presets import read_preset
+    from tokenspectrum.importing.write import gather, of_step, preset_text, write_import
     from tokenspectrum.policy.load import load_tokenizer
     from tokenspectrum.rollout.stop import stop_ids_in
 
@@ -50,12 +51,15 @@ def _run(args: argparse.Namespace) -> None:
     target = PRESETS / f"{args.name}.yaml"
     if target.exists() and not args.force:
         raise UserError(f"{target}: is there already; give another --name, or --force")
-    records = of_step(KINDS[args.kind](args.files), args.step)
+    if args.reward_column and args.kind != "trl":
+        raise UserError("--reward-column: for trl alone; the other kinds have one reward")
+    read = partial(trl.read, named=args.reward_column) if args.reward_column else KINDS[args.kind]
+    records = of_step(read(args.files), args.step)
     policy, checkpoint = find_policy(args.policy, args.revision)
     tokenizer = load_tokenizer(checkpoint)
     encoder = Encoder(tokenizer, stop_ids_in(checkpoint, tokenizer), args.max_response_tokens)
     folder = FOLDER / args.name
-    imported = write_import(records, encoder, folder, args.name, args.samples)
+    imported = gather(records, encoder, args.name, args.samples)
     theirs = imported.rewards == imported.responses
     if not theirs and imported.golds < imported.prompts:
         raise UserError(
@@ -65,8 +69,8 @@ def _run(args: argparse.Namespace) -> None:
     if args.rewards == "ours" and imported.golds < imported.prompts:
         raise UserError(f"--rewards ours: {imported.prompts - imported.golds} prompts have no gold answer to judge by")
     theirs = theirs and args.rewards != "ours"
-    target.write_text(preset_text(imported, folder, args.name, policy, theirs, args.micro_batch))
-    read_preset(args.name)
+    text = preset_text(imported, folder, args.name, policy, theirs, args.micro_batch)
+    write_import(imported, folder, target, text)
     print(f"step {imported.step}: {imported.responses} responses, {imported.n} to each of {imported.prompts} prompts")
     if imported.left_out:
         print(f"left out: {imported.left_out} responses of prompts with more or fewer than {imported.n}")
@@ -80,8 +84,14 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _policy(text: str) -> str:
-    """A hub id as it is; a folder as its whole path, for the command runs in the project's root."""
-    return str(Path(text).absolute()) if Path(text).is_dir() or text.startswith(("/", ".")) else text
+    """A hub id as it is; a folder inside the project by its path from there, which travels, another by its whole path.
+
+    The command runs in the project's root.
+    """
+    if not Path(text).is_dir() and not text.startswith(("/", ".")):
+        return text
+    path, root = Path(os.path.abspath(text)), Path.cwd()
+    return f"./{path.relative_to(root).as_posix()}" if path.is_relative_to(root) else path.as_posix()
 
 
 def _count(text: str) -> int:
@@ -99,9 +109,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--revision", help="commit of the hub id, 40 hex digits")
     parser.add_argument("--name", required=True, help="of the preset to write: presets/NAME.yaml")
     parser.add_argument("--step", type=int, help="the training step to take (default: the last in the files)")
-    parser.add_argument("--samples", type=int, help="responses a prompt (default: the most frequent number)")
-    parser.add_argument("--max-response-tokens", type=int, help="the limit there: a text that reaches it was cut off")
+    parser.add_argument("--samples", type=_count, help="responses a prompt (default: the most frequent number)")
+    parser.add_argument(
+        "--max-response-tokens", type=_count, help="the limit there: a text that reaches it was cut off"
+    )
     parser.add_argument("--rewards", choices=["theirs", "ours"], help="whose count (default: theirs, if dumped)")
+    parser.add_argument(
+        "--reward-column", action="append", metavar="NAME", help="of trl: a reward function's column; give each of them"
+    )
     parser.add_argument("--micro-batch", type=_count, help="responses of one pass of its policy: systems.micro_batch")
     parser.add_argument("--force", action="store_true", help="replace a preset of that name")
     parser.set_defaults(func=_run)

@@ -41,7 +41,7 @@ COMMANDS = {
     "view": Command("look at the tokens in the browser, live while a run trains", "view --port 8765", False),
     "export": Command("write the token log as a dataset folder, or a trained policy as a model folder", "export log/"),
     "import": Command(
-        "take responses that verl, TRL or prime-rl dumped as a preset that scores them",
+        "take responses that verl, TRL or prime-rl dumped, or a file of pairs, as a preset that scores them",
         "import verl rollouts/ --policy Qwen/Qwen3-0.6B --revision COMMIT --name theirs",
         False,
     ),

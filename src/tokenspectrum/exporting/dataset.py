@@ -6,7 +6,8 @@
 Knows the token database and the schemas.  Knows no stage.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import duckdb
 import yaml
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.exporting.folder import all_or_nothing
 from tokenspectrum.results.output import write_parquet_file
 from tokenspectrum.results.sql import one_line
 from tokenspectrum.tables.registry import MODULES, TABLES
@@ -21,7 +23,8 @@ from tokenspectrum.tokenlog.writer import atomic_path
 
 # Without attention_rows, whose size is another; it can be asked for.
 USUAL = ("runs", "responses", "tokens", "attention", "metrics", "scores", "evaluated")
-WHOLE = ("prompts", "vocab")  # tables without a run: one split
+WHOLE = ("prompts", "vocab")  # tables without a run, which every export holds: one split
+WHOLE_SPLIT = "whole"  # datasets keeps "all" for itself
 
 
 def write_dataset(
@@ -39,30 +42,43 @@ def write_dataset(
             raise UserError(f"--tables: no table {table}; there are {', '.join(TABLES)}")
     rows: dict[str, dict[str, int]] = {}
     for table in (*WHOLE, *(t for t in tables if t not in WHOLE)):
-        try:
+        with _damage(table):
             found = _splits(connection, table)
-            for split in found:
-                if not runs or table in WHOLE or split in runs:
-                    path = folder / table / f"{split}.parquet"
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    write_parquet_file(connection.sql(_query(table, split)), path)
-                    rows.setdefault(table, {})[split] = found[split]
-        except duckdb.Error as e:
-            raise UserError(f"{table}: {one_line(e)}; run the stage that makes it again") from None
+        wanted = {s: n for s, n in found.items() if not runs or table in WHOLE or s in runs}
+        if wanted:
+            rows[table] = wanted
     known = {split for table, splits in rows.items() if table not in WHOLE for split in splits}
     if missing := [run for run in runs if run not in known]:
         raise UserError(f"--run {missing[0]}: no table has a row of it; `spectrum sql` says what there is")
     if not known:
         raise UserError("export: no run has been logged yet; `spectrum status` says what is missing")
-    with atomic_path(folder / "README.md") as temporary:
-        temporary.write_text(card(rows, about))
+    if "all" in known:
+        raise UserError("export: a run is called all, which datasets takes for every split; export others by --run")
+    with all_or_nothing(folder):
+        for table, splits in rows.items():
+            for split in splits:
+                path = folder / table / f"{split}.parquet"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with _damage(table):
+                    write_parquet_file(connection.sql(_query(table, split)), path)
+        with atomic_path(folder / "README.md") as temporary:
+            temporary.write_text(card(rows, about))
     return rows
+
+
+@contextmanager
+def _damage(table: str) -> Iterator[None]:
+    """What the database says of a table that cannot be read, as one line."""
+    try:
+        yield
+    except duckdb.Error as e:
+        raise UserError(f"{table}: {one_line(e)}; run the stage that makes it again") from None
 
 
 def _splits(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, int]:
     if table in WHOLE:
         [(n,)] = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
-        return {"all": n} if n else {}
+        return {WHOLE_SPLIT: n} if n else {}
     return dict(connection.execute(f"SELECT run, count(*) FROM {table} GROUP BY run ORDER BY run").fetchall())
 
 
@@ -95,7 +111,8 @@ def card(rows: Mapping[str, Mapping[str, int]], about: Mapping[str, str]) -> str
         f'```python\nfrom datasets import load_dataset\n\nrows = load_dataset("FOLDER", "{next(iter(rows))}")\n```',
         "## How it was made",
         about["made"],
-        "A split is a run. Run `base` is the base policy before training; in its probe's tables, `seed` is the number "
+        f"A split is a run. {' and '.join(f'`{table}`' for table in WHOLE)} belong to no run and have the one split "
+        f"`{WHOLE_SPLIT}`. Run `base` is the base policy before training; in its probe's tables, `seed` is the number "
         "of the base policy. Elsewhere `seed` is the replicate's. `step` is the training step, 0 for the base policy.",
         "## Tables",
     ]

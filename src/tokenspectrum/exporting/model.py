@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.exporting.folder import all_or_nothing
 from tokenspectrum.tokenlog.writer import atomic_path
 
 
@@ -26,11 +27,11 @@ def write_model(artifacts: Path, run: str, seed: int, step: int | None, folder: 
     chosen = max(kept) if step is None else step
     if chosen not in kept:
         raise UserError(f"--step {step}: {root} has {', '.join(map(str, sorted(kept)))}")
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted(kept[chosen].iterdir()):
-        shutil.copy2(path, folder / path.name)
-    with atomic_path(folder / "README.md") as temporary:
-        temporary.write_text(_card(artifacts, run, seed, chosen, about))
+    with all_or_nothing(folder):
+        for path in sorted(kept[chosen].iterdir()):
+            shutil.copy2(path, folder / path.name)
+        with atomic_path(folder / "README.md") as temporary:
+            temporary.write_text(_card(artifacts, run, seed, chosen, about))
     return kept[chosen]
 
 

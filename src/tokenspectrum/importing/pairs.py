@@ -6,7 +6,7 @@ A prompt is a text, which is asked as the user's turn of a chat, or a chat itsel
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tokenspectrum.importing.records import Record, chat_or_text, field, files_in, number, rows_of
+from tokenspectrum.importing.records import Record, chat_or_text, field, files_in, gold, number, rows_of, whole
 
 
 def read(paths: Sequence[Path]) -> Iterator[Record]:
@@ -14,12 +14,11 @@ def read(paths: Sequence[Path]) -> Iterator[Record]:
     for path in files_in(paths, ".jsonl"):
         for where, row in rows_of(path):
             prompt = chat_or_text(where, "prompt", field(where, row, "prompt", (str, list)))
-            step = number(where, row, "step")
             yield Record(
                 where,
-                0 if step is None else int(step),
+                0 if row.get("step") is None else whole(where, row, "step"),
                 [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt,
                 field(where, row, "response", str),
                 reward=number(where, row, "reward"),
-                gold=None if row.get("answer") is None else str(row["answer"]),
+                gold=gold(where, row, "answer"),
             )

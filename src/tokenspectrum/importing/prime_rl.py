@@ -6,11 +6,13 @@ sequence of several turns has a mask with gaps and is left out.  Read off schema
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.importing.records import Record, field, files_in, json_lines
+from tokenspectrum.importing.records import Record, field, files_in, finite, json_lines, whole
 
 VERSION = 1
+_IDS = 2**31  # of the table `given`, which holds 32 bits
 
 
 def read(paths: Sequence[Path]) -> Iterator[Record]:
@@ -20,20 +22,35 @@ def read(paths: Sequence[Path]) -> Iterator[Record]:
             if (version := row.get("schema_version")) != VERSION:
                 raise UserError(f"{where}: schema_version {version}, and {VERSION} is what can be read")
             ids, mask = field(where, row, "token_ids", list), field(where, row, "loss_mask", list)
-            logprobs = row.get("inference_logprobs")
-            if len(mask) != len(ids) or (logprobs is not None and len(logprobs) != len(ids)):
-                raise UserError(f"{where}: token_ids, loss_mask and inference_logprobs differ in length")
+            logprobs, earned = _numbers(where, row, "inference_logprobs"), _numbers(where, row, "rewards")
+            if {len(one) for one in (mask, logprobs, earned) if one is not None} != {len(ids)}:
+                raise UserError(f"{where}: token_ids, loss_mask, inference_logprobs and rewards differ in length")
+            for i, token in enumerate(ids):
+                if type(token) is not int or not 0 <= token < _IDS:
+                    raise UserError(
+                        f"{where}, field 'token_ids': item {i} is {token!r:.40}, which is no token's number"
+                    )
+            if not all(isinstance(on, bool) for on in mask):
+                raise UserError(f"{where}, field 'loss_mask': expected true and false alone")
             first = mask.index(True) if True in mask else len(ids)
             end = len(mask) - mask[::-1].index(True) if True in mask else first
             if not first or first == end or not all(mask[first:end]):
                 continue
-            said = None if logprobs is None else logprobs[first:end]
-            rewards = [value for value in (row.get("rewards") or [])[first:end] if value is not None]
+            said = [value for value in (logprobs or [])[first:end] if value is not None]
+            rewards = [value for value in (earned or [])[first:end] if value is not None]
             yield Record(
                 where,
-                field(where, row, "export_step", int),
+                whole(where, row, "export_step"),
                 ids[:first],
                 ids[first:end],
-                logprobs=None if said is None or None in said else said,
-                reward=float(rewards[-1]) if rewards else None,
+                logprobs=said if len(said) == end - first else None,
+                reward=rewards[-1] if rewards else None,
             )
+
+
+def _numbers(where: str, row: dict[str, Any], name: str) -> list[float | None] | None:
+    """A list of finite numbers and nulls; None if it is null or not there."""
+    if row.get(name) is None:
+        return None
+    values = field(where, row, name, list)
+    return [None if value is None else finite(where, f"{name}[{i}]", value) for i, value in enumerate(values)]

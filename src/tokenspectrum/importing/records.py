@@ -3,7 +3,7 @@
 Knows JSONL and Parquet.  Knows no trainer and no tokenizer.
 """
 
-import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.tokenlog.reader import read_file
+from tokenspectrum.prompts.files import read_rows
+from tokenspectrum.prompts.json_rows import jsonl_rows
 
 Messages = Sequence[dict[str, str]]
 
@@ -49,20 +50,17 @@ def files_in(paths: Sequence[Path], suffix: str) -> list[Path]:
 def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(file and line, object) of a JSONL file.  A line that is no object is a UserError naming it."""
     try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                where = f"{path} line {number}"
-                if not line.strip():
-                    continue
-                try:
-                    value = json.loads(line)
-                except ValueError as e:
-                    raise UserError(f"{where}: not JSON ({e}); was it cut off while it was written?") from None
-                if not isinstance(value, dict):
-                    raise UserError(f"{where}: expected an object, found {type(value).__name__}")
-                yield where, value
+        text = path.read_bytes().decode("utf-8-sig")  # a byte order mark is no part of the text
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8 text; a Parquet file ends in .parquet") from None
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read ({e.strerror})") from None
+    try:
+        for row in jsonl_rows(path, text):
+            yield row.where, row.values
+    except UserError as e:
+        hint = "; was it cut off while it was written?" if "not valid JSON" in str(e) else ""
+        raise UserError(f"{e}{hint}") from None
 
 
 def rows_of(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -70,8 +68,8 @@ def rows_of(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if path.suffix != ".parquet":
         yield from json_lines(path)
         return
-    for number, row in enumerate(read_file(path).to_pylist(), 1):
-        yield f"{path} row {number}", row
+    for row in read_rows(path):
+        yield row.where, row.values
 
 
 def field(where: str, row: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:
@@ -85,13 +83,42 @@ def field(where: str, row: dict[str, Any], name: str, kind: type | tuple[type, .
 
 
 def number(where: str, row: dict[str, Any], name: str) -> float | None:
-    """A field that is a number or null, or not there."""
+    """A field that is a finite number or null, or not there."""
+    value = row.get(name)
+    return None if value is None else finite(where, name, value)
+
+
+def finite(where: str, name: str, value: Any) -> float:
+    """That value as a float; a UserError if it is no number, or none that a float holds."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{where}, field {name!r}: found {type(value).__name__} where a number is due")
+    try:
+        found = float(value)
+    except OverflowError:
+        found = math.inf
+    if not math.isfinite(found):
+        raise UserError(f"{where}, field {name!r}: found {_short(value)} where a finite number is due")
+    return found
+
+
+def whole(where: str, row: dict[str, Any], name: str) -> int:
+    """A field that must be there and a whole number, such as a step."""
+    value = finite(where, name, field(where, row, name, object))
+    if value != int(value):
+        raise UserError(f"{where}, field {name!r}: found {value} where a whole number is due")
+    return int(row[name])
+
+
+def gold(where: str, row: dict[str, Any], name: str) -> str | None:
+    """A gold answer: text, or a whole number; None if it is null or not there."""
     value = row.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UserError(f"{where}, field {name!r}: found {type(value).__name__} where a number is due")
-    return float(value)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise UserError(f"{where}, field {name!r}: found {type(value).__name__} where a gold answer is due as text")
+    if not str(value).strip():
+        raise UserError(f"{where}, field {name!r}: an empty gold answer; write it, or null if there is none")
+    return str(value).strip()
 
 
 def chat_or_text(where: str, name: str, value: Any) -> Messages | str:
@@ -106,3 +133,8 @@ def chat_or_text(where: str, name: str, value: Any) -> Messages | str:
 
 def _natural(name: str) -> list[int | str]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 20 else f"a number of {len(text)} digits"

@@ -5,18 +5,23 @@ trainer.
 """
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import pyarrow as pa
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.importing.records import Record
 from tokenspectrum.importing.tokenised import Encoder, Tokenised
+from tokenspectrum.params.presets import read_preset
 from tokenspectrum.prompts.problem import Problem
 from tokenspectrum.tables.given import SCHEMA
-from tokenspectrum.tokenlog.writer import atomic_path, write_file
+from tokenspectrum.tokenlog.writer import as_table, atomic_path, write_file
 
 _LONGEST_K = 32  # of the tiny preset, which the new one extends
 UNKNOWN = "unknown"  # the gold answer of a problem that was dumped without one
@@ -36,6 +41,8 @@ class Imported:
     inexact: int  # prompts whose chat template was not found in their text
     golds: int
     rewards: int
+    problems: Sequence[Mapping[str, str]]
+    table: pa.Table  # given
 
 
 def of_step(records: Iterable[Record], step: int | None) -> list[Record]:
@@ -52,23 +59,23 @@ def of_step(records: Iterable[Record], step: int | None) -> list[Record]:
     return [record for record in every if record.step == wanted]
 
 
-def write_import(records: Sequence[Record], encoder: Encoder, folder: Path, name: str, n: int | None) -> Imported:
-    """Write folder/problems.jsonl and folder/responses.parquet.  `n`: responses a prompt; None: the most frequent."""
+def gather(records: Sequence[Record], encoder: Encoder, name: str, n: int | None) -> Imported:
+    """What is to be written, checked.  `n`: responses a prompt; None: the most frequent number."""
     groups: dict[str, list[tuple[Record, Tokenised]]] = {}
     for record in records:
+        if not record.response:
+            raise UserError(f"{record.where}: an empty response; leave the row out")
         tokenised = encoder.encode(record)
         if not tokenised.problem.strip():
-            raise UserError(f"{record.where}: an empty prompt")
-        problem = Problem(name, tokenised.problem.strip(), record.gold or UNKNOWN)
+            raise UserError(f"{record.where}: an empty prompt; leave the row out")
+        problem = Problem(name, tokenised.problem.strip(), UNKNOWN)
         groups.setdefault(problem.prompt_id, []).append((record, tokenised))
+    golds = {prompt_id: _gold(group) for prompt_id, group in groups.items()}
     size = n or Counter(map(len, groups.values())).most_common(1)[0][0]
     kept = {prompt_id: group[:size] for prompt_id, group in groups.items() if len(group) >= size}
     if not kept:
         raise UserError(f"--samples {size}: no prompt has so many responses; the largest group has {_largest(groups)}")
     rows = [_row(prompt_id, i, *pair) for prompt_id, group in kept.items() for i, pair in enumerate(group)]
-    _problems(folder / "problems.jsonl", name, kept)
-    write_file(folder / "responses.parquet", SCHEMA, {key: [row[key] for row in rows] for key in SCHEMA.names})
-    first = [group[0] for group in kept.values()]
     return Imported(
         step=records[0].step,
         prompts=len(kept),
@@ -77,10 +84,49 @@ def write_import(records: Sequence[Record], encoder: Encoder, folder: Path, name
         longest_prompt=max(len(row["prompt_token_ids"]) for row in rows),
         longest_response=max(len(row["token_ids"]) for row in rows),
         left_out=len(records) - len(rows),
-        inexact=sum(not tokenised.exact for _, tokenised in first),
-        golds=sum(record.gold is not None for record, _ in first),
+        inexact=sum(not group[0][1].exact for group in kept.values()),
+        golds=sum(golds[prompt_id] is not None for prompt_id in kept),
         rewards=sum(row["reward"] is not None for row in rows),
+        problems=[
+            {"problem": group[0][1].problem, "answer": golds[prompt_id] or UNKNOWN, "data_source": name}
+            for prompt_id, group in kept.items()
+        ],
+        table=as_table(SCHEMA, {key: [row[key] for row in rows] for key in SCHEMA.names}),
     )
+
+
+def write_import(imported: Imported, folder: Path, preset: Path, text: str) -> None:
+    """Write folder/responses.parquet, folder/problems.jsonl, and last the preset, whose text is `text`."""
+    _check_preset(preset, text)
+    write_file(folder / "responses.parquet", SCHEMA, imported.table)
+    with atomic_path(folder / "problems.jsonl") as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(problem, ensure_ascii=False) + "\n" for problem in imported.problems)
+    with atomic_path(preset) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _check_preset(preset: Path, text: str) -> None:
+    """Read the preset beside copies of the others, so that one which is refused never gets its name."""
+    with TemporaryDirectory() as beside:
+        for path in preset.parent.glob("*.yaml"):
+            shutil.copy(path, beside)
+        Path(beside, preset.name).write_text(text, encoding="utf-8")
+        try:
+            read_preset(preset.stem, Path(beside))
+        except UserError as e:
+            raise UserError(str(e).replace(beside, preset.parent.as_posix())) from None
+
+
+def _gold(group: Sequence[tuple[Record, Tokenised]]) -> str | None:
+    """The gold answer that the rows of a prompt share.  A UserError names two that differ."""
+    known = [record for record, _ in group if record.gold is not None]
+    for record in known:
+        if record.gold != known[0].gold:
+            raise UserError(
+                f"{record.where}: the gold answer is {record.gold!r:.60}, and {known[0].gold!r:.60} for the same "
+                f"prompt in {known[0].where}; a prompt has one: correct them"
+            )
+    return known[0].gold if known else None
 
 
 def preset_text(
@@ -138,7 +184,7 @@ rollouts:
 
 def _row(prompt_id: str, sample: int, record: Record, tokenised: Tokenised) -> dict[str, Any]:
     if not tokenised.ids:
-        raise UserError(f"{record.where}: an empty response")
+        raise UserError(f"{record.where}: an empty response; leave the row out")
     return {
         "prompt_id": prompt_id,
         "sample": sample,
@@ -148,14 +194,6 @@ def _row(prompt_id: str, sample: int, record: Record, tokenised: Tokenised) -> d
         "logprobs": record.logprobs,
         "reward": record.reward,
     }
-
-
-def _problems(path: Path, name: str, groups: Mapping[str, Sequence[tuple[Record, Tokenised]]]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for group in groups.values():
-            record, tokenised = group[0]
-            problem = {"problem": tokenised.problem, "answer": record.gold or UNKNOWN, "data_source": name}
-            file.write(json.dumps(problem, ensure_ascii=False) + "\n")
 
 
 def _largest(groups: Mapping[str, Sequence[Any]]) -> int:
