@@ -82,18 +82,23 @@ def test_a_whole_number_is_a_gold_answer_even_zero(project, checkpoint):
     assert golds("x") == ["0"]
 
 
+@pytest.mark.parametrize(("given", "kept"), [([2], "unknown"), ({"tests": []}, "unknown"), (0.5, "0.5")])
+def test_what_a_trainer_checks_code_by_is_no_gold_answer(project, checkpoint, given, kept):
+    take("verl", lines(project / "a.jsonl", VERL | {"gts": given}), checkpoint)
+    assert golds("x") == [kept]
+
+
 @pytest.mark.parametrize("name", ["gts", "answer"])
 @pytest.mark.parametrize(
     ("value", "said"),
     [
         ("", "an empty gold answer"),
         (" ", "an empty gold answer"),
-        (math.nan, "found float where a gold"),
-        ([2], "found list"),
+        (math.nan, "found nan where a finite"),
         (True, "found bool"),
     ],
 )
-def test_a_gold_answer_is_text(project, checkpoint, name, value, said):
+def test_a_gold_answer_is_text_or_a_number(project, checkpoint, name, value, said):
     kind, row = ("verl", VERL) if name == "gts" else ("pairs", PAIR)
     dump = lines(project / "a.jsonl", row, row | {name: value})
     refused(kind, dump, checkpoint, rf"a\.jsonl line 2, field '{name}': {said}", "--rewards", "ours")
