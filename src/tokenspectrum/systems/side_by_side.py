@@ -96,7 +96,7 @@ def _serve(pipe: Connection, work: Callable[[Any], Any], pieces: Sequence[Any], 
 def _keep_memory() -> None:
     """Let glibc keep what is freed.  Else each large tensor gets new pages, which the kernel clears first.
 
-    That was a fifth of a gradient's CPU-seconds.  A fork ends with its work, so what it keeps does not grow for long.
+    A fork ends with its work, so what it keeps does not grow for long.
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
