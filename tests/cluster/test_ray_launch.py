@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -153,22 +154,41 @@ def test_job_file(tmp_path):
     assert again.identity() == job.identity()
 
 
-def test_ray_that_dies_as_it_starts(tmp_path, monkeypatch, capsys):
-    """Its raylet is killed before anybody asked Ray anything: all starts anew, and a line says so."""
+def kill_raylet(cluster: Cluster) -> None:
+    marked = list(node.marked(lambda mark: mark.startswith(cluster.name)))
+    raylets = [pid for pid in marked if b"raylet/raylet" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert len(raylets) == 1
+    os.kill(raylets[0], signal.SIGKILL)
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_ray_that_dies_as_it_starts(tmp_path, monkeypatch, capsys, when):
+    """Its raylet is killed before anybody asked Ray anything, or while a question waits that gets no answer.
+
+    All starts anew, and a line says so.
+    """
     asked = []
 
-    def kill_first(systems, address, *rest):
+    def kill_first(systems, address, environment, seconds, look):
         asked.append(address)
         if len(asked) == 1:
-            marked = list(node.marked(lambda mark: mark.startswith(cluster.name)))
-            raylets = [pid for pid in marked if b"raylet/raylet" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-            assert len(raylets) == 1
-            os.kill(raylets[0], signal.SIGKILL)
-        return count(systems, address, *rest)
+            kill_raylet(cluster)
+            if when == "meanwhile":
+                monkeypatch.setattr(sys, "executable", deaf)
+        try:
+            return count(systems, address, environment, seconds, look)
+        finally:
+            monkeypatch.setattr(sys, "executable", python)
 
+    python = sys.executable
+    deaf = str(tmp_path / "deaf")  # asks nothing, and waits for ever
+    Path(deaf).write_text("#!/bin/sh\nexec sleep 1000\n")
+    Path(deaf).chmod(0o700)
     monkeypatch.setattr("tokenspectrum.systems.ray.cluster.count", kill_first)
     with Cluster(verl_systems(), tmp_path / "logs") as cluster:
+        began = time.monotonic()
         cluster.start(lambda: False)
+        assert time.monotonic() - began < START_S
         assert len(cluster.nodes) == 1
         cluster.check()
         assert cluster.address == asked[-1] != asked[0]

@@ -27,6 +27,8 @@ _COUNT_S = 10.0  # until the head must see nodes that said they are up
 _STOP_S = 20.0  # until a node must have ended after its stdin was closed
 _STARTS = 3  # times that a Ray which breaks as it starts is started
 _AGAIN_S = 1.0  # between two questions to a Ray that does not answer yet
+_ASK_S = 90.0  # until a question that has no answer is put anew
+_LOOK_S = 0.5  # between two looks at the nodes while a question waits
 
 
 class NoAnswerError(UserError):
@@ -151,19 +153,30 @@ class Cluster:
 
     def _count(self, until: float, stopped: Callable[[], bool]) -> None:
         """Count nodes and GPUs, and ask again while Ray does not answer.  NoAnswerError where a node ends meanwhile."""
+
+        def look() -> None:
+            self._check_up()
+            if stopped():
+                raise NoAnswerError("nobody waits for the answer")
+
         with tempfile.TemporaryDirectory(prefix="ts-") as folder:
             environment = self.client_environment(Path(folder) / "token")
             while not stopped():
+                left = max(1.0, until - time.monotonic())
                 try:
-                    return count(self.systems, self.address, environment, max(1.0, until - time.monotonic()))
+                    return count(self.systems, self.address, environment, min(left, _ASK_S), look)
                 except NoAnswerError:
                     if time.monotonic() > until:
                         raise
                 time.sleep(_AGAIN_S)
-                try:
-                    self.check()
-                except UserError as e:
-                    raise NoAnswerError(str(e)) from None
+                self._check_up()
+
+    def _check_up(self) -> None:
+        """Like `check`, of nodes that may be started anew: NoAnswerError."""
+        try:
+            self.check()
+        except UserError as e:
+            raise NoAnswerError(str(e)) from None
 
     @property
     def address(self) -> str:
@@ -244,16 +257,41 @@ class JoinedCluster:
         pass
 
 
-def count(systems: VerlSystems, address: str, environment: Mapping[str, str], seconds: float) -> None:
-    """Ask Ray itself for its nodes and their GPUs.  UserError if there are too few; NoAnswerError if it is silent."""
+def count(
+    systems: VerlSystems,
+    address: str,
+    environment: Mapping[str, str],
+    seconds: float,
+    look: Callable[[], None] = lambda: None,
+) -> None:
+    """Ask Ray itself for its nodes and their GPUs.  UserError if there are too few; NoAnswerError if it is silent.
+
+    A Ray whose raylet has died may never answer.  So `look` is called meanwhile, and what it raises ends the wait.
+    """
     command = [sys.executable, "-m", "tokenspectrum.systems.ray.census", address, str(systems.nodes), str(_COUNT_S)]
-    try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds + _COUNT_S)
-    except subprocess.TimeoutExpired:
-        raise NoAnswerError(f"Ray at {address} does not answer after {_after(systems)}") from None
-    if done.returncode:
-        raise NoAnswerError(f"Ray at {address} cannot be used: {(done.stderr.splitlines() or ['?'])[-1]}")
-    check_census(systems, json.loads(done.stdout.splitlines()[-1]))
+    until = time.monotonic() + seconds + _COUNT_S
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            out, err = _outcome(process, until, look)
+        except subprocess.TimeoutExpired:
+            raise NoAnswerError(f"Ray at {address} does not answer after {_after(systems)}") from None
+        finally:
+            process.kill()  # nothing, where it has ended
+    if process.returncode:
+        raise NoAnswerError(f"Ray at {address} cannot be used: {(err.splitlines() or ['?'])[-1]}")
+    check_census(systems, json.loads(out.splitlines()[-1]))
+
+
+def _outcome(process: subprocess.Popen[str], until: float, look: Callable[[], None]) -> tuple[str, str]:
+    while True:
+        try:
+            return process.communicate(timeout=_LOOK_S)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > until:
+                raise
+        look()
 
 
 def _after(systems: VerlSystems) -> str:
