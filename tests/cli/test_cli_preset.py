@@ -1,5 +1,7 @@
 """`spectrum preset`: writes a preset whole, and an edited params.yaml is never lost."""
 
+import re
+
 import pytest
 
 from tokenspectrum.cli import preset
@@ -99,6 +101,18 @@ def test_a_wrong_setting_is_one_line(folder, setting, said):
     assert said in str(e.value)
     assert "\n" not in str(e.value)
     assert not (folder / "params.yaml").exists()
+
+
+def test_the_list_says_what_each_is_and_which_is_at_hand(folder, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    mine = folder / "presets" / "mine.yaml"
+    mine.write_text(mine.read_text().replace("# Mine.", "# Mine?  Or\n# yours."))
+    preset.choose("mine", force=False)
+    preset.show()
+    said = capsys.readouterr().out
+    assert re.findall(r"^ *\* +(.*?) *$", said, re.MULTILINE) == ["mine    Mine?"]
+    for name in set(preset.names()) - {"mine"}:
+        assert re.search(rf"^ {{4}}{re.escape(name)} +\w", said, re.MULTILINE), name
 
 
 def test_unknown_preset_lists_those_at_hand(folder):

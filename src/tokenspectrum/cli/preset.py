@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.params.presets import names, read_preset
+from tokenspectrum.params.presets import FOLDER, about, names, read_preset
 from tokenspectrum.params.render import render
 from tokenspectrum.params.yaml_checked import read_yaml
 
@@ -99,10 +99,28 @@ def again() -> str:
     return choose(name, force=False, settings=[word for word in words if word != "--set"])
 
 
+def show() -> None:
+    """Each preset with the first sentence of its file; the one that params.yaml is has a mark."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    text = PARAMS.read_text(errors="replace") if PARAMS.exists() else ""
+    now = re.search(r"^preset: *(\S+)", text, re.MULTILINE)
+    table = Table("", "preset", "what", box=None)
+    for name in names():
+        first = re.match(r".*?[.?!](?=\s|$)", " ".join(about(FOLDER / f"{name}.yaml").split()))
+        table.add_row("*" if now and now[1] == name else "", Text(name), Text(first[0] if first else ""))
+    Console().print(table)
+
+
 def _run(args: argparse.Namespace) -> None:
     if args.name is None and args.set:
         raise UserError(f"--set: name the preset too; there are {', '.join(names())}")
-    print(choose(args.name, args.force, args.set) if args.name else "\n".join(names()))
+    if args.name:
+        print(choose(args.name, args.force, args.set))
+    else:
+        show()
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

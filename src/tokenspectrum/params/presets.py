@@ -15,6 +15,7 @@ from tokenspectrum.params.problems import close
 from tokenspectrum.params.root import Params, parse_params
 from tokenspectrum.params.whole import whole
 from tokenspectrum.params.yaml_checked import Path_, Place, read_yaml
+from tokenspectrum.params.yaml_file import read_text
 
 FOLDER = Path("presets")
 
@@ -33,6 +34,13 @@ class Preset:
 def names(folder: Path = FOLDER) -> list[str]:
     """Names of the presets at hand, sorted."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def about(file: Path) -> str:
+    """The comment that a preset's file begins with."""
+    lines = read_text(file).splitlines()
+    end = next((i for i, text in enumerate(lines) if not text.startswith("#")), len(lines))
+    return "\n".join(text.removeprefix("#").removeprefix(" ") for text in lines[:end])
 
 
 def merge(base: Any, over: Any) -> Any:
@@ -126,7 +134,4 @@ def read_preset(name: str, folder: Path = FOLDER, changes: Mapping[str, Any] | N
         places[(*parents, last)] = Place("--set", 1)
     file = folder / f"{name}.yaml"
     params = parse_params(data, str(file), places)
-    lines = file.read_text(encoding="utf-8-sig").splitlines()
-    end = next((i for i, text in enumerate(lines) if not text.startswith("#")), len(lines))
-    about = "\n".join(text.removeprefix("#").removeprefix(" ") for text in lines[:end])
-    return Preset(name, whole(data, params), params, places, about)
+    return Preset(name, whole(data, params), params, places, about(file))
