@@ -209,7 +209,7 @@ class Store:
         values = filters.values() | page | ({} if brush is None else brush.values())
         chosen = "chosen.sql" if brush is None else "chosen_brushed.sql"
         with self._packed_turn(*(() if brush is None else (brush.x, brush.y))) as (db, names):
-            head, body = rows(db, checked(("matching.sql", chosen, "list.sql"), names), values)
+            head, body = rows(db, checked(("matching.sql", chosen, "keyed.sql", "list.sql"), names), values)
             sums = body[0][-3:] if body else None
             if sums is None:
                 _, [sums] = rows(db, checked(("matching.sql", chosen, "count.sql"), names), values)
@@ -224,7 +224,7 @@ class Store:
         values = filters.values() | page | of | ({} if brush is None else brush.values())
         chosen = "chosen.sql" if brush is None else "chosen_brushed.sql"
         with self._packed_turn(*(() if brush is None else (brush.x, brush.y))) as (db, names):
-            _, body = rows(db, checked(("matching.sql", chosen, "place.sql"), names), values)
+            _, body = rows(db, checked(("matching.sql", chosen, "keyed.sql", "place.sql"), names), values)
         return {"place": body[0][0] if body else None}
 
     def cloud(self, x: str, y: str, filters: Filters) -> dict[str, Any]:

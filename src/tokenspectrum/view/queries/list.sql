@@ -5,15 +5,6 @@ SELECT
     count(*) OVER () AS all_responses,
     sum(n_tokens) OVER ()::BIGINT AS all_tokens,
     avg(correct::INTEGER) OVER () AS all_correct
-FROM chosen
-ORDER BY
-    CASE $sort
-        WHEN 'reward' THEN reward
-        WHEN 'length' THEN n_tokens
-        WHEN 'advantage' THEN advantage
-        WHEN 'step' THEN step
-        WHEN 'hits' THEN hits
-        ELSE 0
-    END::DOUBLE * if($down, -1, 1) NULLS LAST,
-    run <> 'base', run, seed, step, response_id
+FROM keyed
+ORDER BY sort_key NULLS LAST, run <> 'base', run, seed, step, response_id
 LIMIT $limit OFFSET $offset

@@ -3,18 +3,7 @@ SELECT place
 FROM (
     SELECT
         run, seed, step, response_id,
-        row_number() OVER (
-            ORDER BY
-                CASE $sort
-                    WHEN 'reward' THEN reward
-                    WHEN 'length' THEN n_tokens
-                    WHEN 'advantage' THEN advantage
-                    WHEN 'step' THEN step
-                    WHEN 'hits' THEN hits
-                    ELSE 0
-                END::DOUBLE * if($down, -1, 1) NULLS LAST,
-                run <> 'base', run, seed, step, response_id
-        ) - 1 AS place
-    FROM chosen
+        row_number() OVER (ORDER BY sort_key NULLS LAST, run <> 'base', run, seed, step, response_id) - 1 AS place
+    FROM keyed
 )
 WHERE run = $of_run AND seed = $of_seed AND step = $of_step AND response_id = $of_response
