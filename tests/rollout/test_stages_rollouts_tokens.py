@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -133,6 +134,16 @@ def test_same_inputs_same_bytes(home, tmp_path, monkeypatch):
         assert (tmp_path / folder / "manifest.json").read_bytes() == (home / folder / "manifest.json").read_bytes()
 
 
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    """As Snakemake's environment says of a job of three cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("three_threads")
 def test_sampling_in_several_processes_changes_no_byte(home, tmp_path, monkeypatch):
     for processes in (1, 3):
         use_params(home, monkeypatch, tmp_path, systems={"processes": processes, "generate_batch": 5})
@@ -141,26 +152,23 @@ def test_sampling_in_several_processes_changes_no_byte(home, tmp_path, monkeypat
 
             def noted(*args, engine=engine, pids=pids, **options):
                 with pids.open("a") as file:
-                    print(os.getpid(), file=file)
+                    print(os.getpid(), torch.get_num_threads(), file=file)
                 return engine(*args, **options)
 
             patch.setattr(TransformersEngine, "_decode", noted)
             run_rollouts(home, tmp_path / str(processes))
-        used = set(pids.read_text().split())
+        used, threads = (set(words) for words in zip(*map(str.split, pids.read_text().splitlines()), strict=True))
+        assert threads == {"1"}
         assert used == {str(os.getpid())} if processes == 1 else len(used) > 1 and str(os.getpid()) not in used
     assert (tmp_path / "1/manifest.json").read_bytes() == (tmp_path / "3/manifest.json").read_bytes()
 
 
+@pytest.mark.usefixtures("three_threads")
 def test_scoring_in_several_processes_changes_no_byte(home, tmp_path, monkeypatch, caplog):
     use_params(home, monkeypatch, tmp_path, systems={"processes": 3, "micro_batch": 4})
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)  # as Snakemake's environment says of a job of three cores
-    try:
-        with caplog.at_level("INFO"):
-            run_tokens(home, home / "rollouts", tmp_path / "three")
-        assert torch.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(before)
+    with caplog.at_level("INFO"):
+        run_tokens(home, home / "rollouts", tmp_path / "three")
+    assert torch.get_num_threads() == 1
     assert "scored by 3 processes" in caplog.text
     use_params(home, monkeypatch, tmp_path, systems={"micro_batch": 4})
     run_tokens(home, home / "rollouts", tmp_path / "one")

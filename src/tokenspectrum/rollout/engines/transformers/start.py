@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from transformers import PreTrainedTokenizerBase
 
 from tokenspectrum.policy.load import load_policy
@@ -16,6 +17,7 @@ def start(
     policy: Path, systems: SystemsParams, *, dtype: str, max_tokens: int
 ) -> Iterator[tuple[TransformersEngine, PreTrainedTokenizerBase]]:
     """(engine, the policy's tokenizer)."""
+    torch.set_num_threads(systems.threads)  # of each process; the job has a core for all of theirs
     model, tokenizer = load_policy(policy, dtype=dtype, device=systems.device)
     yield TransformersEngine(model, tokenizer, batch_rows=systems.generate_batch), tokenizer
 
