@@ -1,19 +1,19 @@
-"""The page around the strip in a real browser: list, compare, cloud, links, themes, phone, live steps, export."""
+"""The page around the strip in a real browser: list, links, themes, phone, live steps, export."""
 
-import itertools
 import json
-import time
 
 import numpy as np
 import pytest
 from view_kit import (
-    KEYS,
+    CLOUD,
     LENGTHS,
+    ROWS,
     VOCAB,
-    attention_columns,
+    chosen,
     ready_store,
     served,
-    token_columns,
+    until,
+    wait_count,
     write_preset,
     write_tables,
 )
@@ -21,27 +21,7 @@ from view_kit import (
 from tokenspectrum.tables.registry import TABLES
 from tokenspectrum.tokenlog.reader import read_file
 from tokenspectrum.tokenlog.writer import write_file, write_manifest
-from tokenspectrum.view.bins import Scale, to_bins
 from tokenspectrum.view.export import Wanted, export
-from tokenspectrum.view.sealed import checked
-
-ROWS = "#list .row"
-
-
-def until(page, condition: str) -> None:
-    """Waits for a JavaScript condition.  Playwright's own way evaluates text, which the page's policy forbids."""
-    deadline = time.monotonic() + 20
-    while not page.evaluate(condition):
-        assert time.monotonic() < deadline, f"never came: {condition}"
-        time.sleep(0.03)
-
-
-def wait_count(page, n: int) -> None:
-    until(page, f"document.getElementById('count').textContent.startsWith('{n} responses')")
-
-
-def chosen(page) -> str:
-    return page.locator(".pane").first.get_attribute("data-key")
 
 
 def test_the_list_counts_filters_and_sorts(open_page):
@@ -121,20 +101,6 @@ def test_the_keys_go_on_from_a_response_far_down_the_list(open_page, tmp_path):
         page.close()
 
 
-def test_the_comparison_says_how_many_responses_it_leaves_out(open_page, store, monkeypatch):
-    page = open_page("sel=full/1/1/3")
-    assert page.locator("#same-left-out").count() == 0
-    short = checked(("same_prompt.sql",)).replace("LIMIT 5000", "LIMIT 4")
-    monkeypatch.setattr(
-        "tokenspectrum.view.strip.checked", lambda parts: short if "same" in parts[0] else checked(parts)
-    )
-    page = open_page("sel=full/1/1/3&cmp=full/2/2/3")
-    line = page.locator("#same-left-out").text_content()
-    assert line.startswith("4 of 15 responses to it are offered")
-    page.wait_for_selector(".panes.two")
-    assert page.locator("#compare option:checked").text_content() == "full · seed 2 · step 2 · #3"
-
-
 @pytest.mark.parametrize(
     "view",
     ["theme=xyz", "pane=xyz", "p=xyz", "brush=xyz", "token=xyz&rows=xyz", "marks=xyz&by=xyz", "layer=xyz&diff=x"],
@@ -150,197 +116,6 @@ def test_the_problem_is_text(open_page):
     page = open_page("sel=base/0/0/0")
     assert page.locator(".problem-text").first.text_content() == "What is <b>1 + 1</b>?"
     assert page.locator(".problem b").count() == 0
-
-
-def test_two_steps_of_one_prompt_stand_side_by_side(open_page):
-    page = open_page("sel=full/1/1/3")
-    page.locator("#compare").select_option("full/1/2/3")
-    page.wait_for_selector(".panes.two")
-    assert [pane.get_attribute("data-key") for pane in page.locator(".pane").all()] == ["full/1/1/3", "full/1/2/3"]
-    left, right = (box.bounding_box() for box in page.locator(".pane").all())
-    assert right["x"] > left["x"] + 100
-    assert abs(left["y"] - right["y"]) < 2
-    offered = page.locator("#compare optgroup").evaluate_all("groups => groups.map(group => group.label)")
-    assert {"base, seed 0, step 0", "full, seed 2, step 1"} <= set(offered)
-
-
-def test_the_same_response_at_two_steps_is_aligned_and_its_difference_painted(open_page, store):
-    # The first response of every step has the same tokens, under other values.
-    page = open_page("sel=full/1/1/0&cmp=full/1/2/0&diff=1&colour=tokens.logprob")
-    page.wait_for_selector(".panes.two")
-    n = LENGTHS[0]
-    assert page.locator("#aligned").text_content() == f"{n} of {n} and {n} tokens are the same"
-    a, b = (token_columns(np.random.default_rng([1, step]))["logprob"][:n].astype(np.float32) for step in (1, 2))
-    scale = store.scale("tokens.logprob")
-    reach = (scale["high"] - scale["low"]) / 2
-    wanted = page.evaluate(
-        """async (shares) => {
-            const { css, rampAt } = await import("./colour.js");
-            return shares.map((t) => css(rampAt("sided", t)).replaceAll(" ", ", "));
-        }""",
-        [float((d + reach) / (2 * reach)) for d in b - a],
-    )
-    for pane in page.locator(".pane").all():
-        got = pane.locator(".tok").evaluate_all("tokens => tokens.map(token => token.style.backgroundColor)")
-        assert got == wanted
-    assert page.locator("#legend").text_content().startswith("difference of logprob")
-    page.locator(".pane").nth(1).locator(".tok").nth(4).hover()
-    assert page.locator(".pane").first.locator(".tok.pointed").get_attribute("data-i") == "4"
-
-
-def test_alignment_is_a_longest_common_subsequence(open_page):
-    page = open_page()
-    rng = np.random.default_rng(0)
-    for _ in range(30):
-        a, b = (rng.integers(0, 4, rng.integers(0, 25)).tolist() for _ in range(2))
-        partner = page.evaluate(
-            """async ([a, b]) => {
-                const { align } = await import("./align.js");
-                return Array.from(align(Int32Array.from(a), Int32Array.from(b)).partner);
-            }""",
-            [a, b],
-        )
-        pairs = [(i, j) for i, j in enumerate(partner) if j >= 0]
-        assert all(a[i] == b[j] for i, j in pairs)
-        assert all(i < k and j < m for (i, j), (k, m) in itertools.pairwise(pairs))
-        table = np.zeros((len(a) + 1, len(b) + 1), int)
-        for i in range(len(a)):
-            for j in range(len(b)):
-                table[i + 1, j + 1] = table[i, j] + 1 if a[i] == b[j] else max(table[i, j + 1], table[i + 1, j])
-        # Equal ends are paired first, which never costs a pair.
-        assert len(pairs) == table[-1, -1]
-
-
-def test_long_responses_that_differ_much_are_aligned_and_the_page_says_where_it_gives_up(open_page):
-    page = open_page()
-    words, least, gave_up = page.evaluate("""async () => {
-        const { align, alignedWords } = await import("./align.js");
-        const every = (n, f) => Int32Array.from({ length: n }, (_, i) => f(i));
-        const second = (n, of) => every(n, (i) => (i % 2 ? of + i : 7));
-        const words = (a, b) => alignedWords(align(a, b), b.length);
-        const times = [0, 1, 2].map(() => {
-            const start = performance.now();
-            align(every(4000, (i) => (i * i) % 211), every(4000, (i) => (i * i * i) % 211));
-            return performance.now() - start;
-        });
-        const n = 40000;
-        const long = words(every(n, (i) => (i ? i % 9 : 99)), every(n, (i) => (i ? 20 + (i % 9) : 99)));
-        return [words(second(1200, 1000), second(1200, 5000)), Math.min(...times), long];
-    }""")
-    assert words == "600 of 1200 and 1200 tokens are the same"
-    assert least < 1000  # ms
-    assert gave_up.startswith(
-        "too long to align: of 40000 and 40000 tokens, the 1 that both share at their start and end"
-    )
-
-
-def all_tokens() -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Of every token of the preset: its response, its predictive entropy and its attention entropy at layer 1."""
-    names, x, y = [], [], []
-    for run, seed, step in KEYS:
-        rng = np.random.default_rng([seed, step])
-        tokens = token_columns(rng)
-        layers = (0, 1) if run == "base" else (1,)
-        attention = attention_columns(rng, tokens, layers)
-        names += [f"{run}/{seed}/{step}/{r}" for r in tokens["response_id"]]
-        x.append(tokens["predictive_entropy"])
-        y.append(attention["entropy_norm"][-len(tokens["position"]) :])
-    return names, np.concatenate(x).astype(np.float32), np.concatenate(y).astype(np.float32)
-
-
-CLOUD = "x=tokens.predictive_entropy&y=attention.entropy_norm.1"
-
-
-def drag(page, x0: float, y0: float, x1: float, y1: float) -> None:
-    """Drag over the density, in shares of its width and height; y goes up."""
-    page.wait_for_selector("#density")
-    until(page, "document.getElementById('axis').textContent.includes('tokens')")
-    box = page.locator("#density").bounding_box()
-    plot, side = box["width"] * 256 / 300, box["height"] * 44 / 300
-    page.locator("#density").scroll_into_view_if_needed()
-    box = page.locator("#density").bounding_box()
-    page.mouse.move(box["x"] + x0 * plot, box["y"] + side + (1 - y0) * plot)
-    page.mouse.down()
-    page.mouse.move(box["x"] + x1 * plot, box["y"] + side + (1 - y1) * plot, steps=3)
-    page.mouse.up()
-
-
-def test_a_brush_on_the_cloud_filters_the_list_and_the_strip(open_page, store):
-    page = open_page(f"sel=base/0/0/3&{CLOUD}", height=1000)
-    drag(page, 0.55, 0.55, 0.99, 0.99)
-    until(page, "location.hash.includes('brush')")
-    x0, x1, y0, y1 = map(int, page.evaluate("new URLSearchParams(location.hash.slice(1)).get('brush')").split(","))
-    names, x, y = all_tokens()
-    xb = to_bins(x, store.packed.scale(store.column("tokens.predictive_entropy")))
-    yb = to_bins(y, store.packed.scale(store.column("attention.entropy_norm.1")))
-    inside = (xb >= x0) & (xb <= x1) & (yb >= y0) & (yb <= y1)
-    hit = {name for name, is_in in zip(names, inside, strict=True) if is_in}
-    assert 0 < len(hit) < 30
-    wait_count(page, len(hit))
-    first = page.locator(ROWS).first
-    in_first = sum(is_in for name, is_in in zip(names, inside, strict=True) if name == first.get_attribute("data-key"))
-    assert first.locator("b").text_content() in (f"{in_first} hit · ", f"{in_first} hits · ")
-    mine = [i for i, name in enumerate(n for n in names if n == "base/0/0/3")]
-    at = names.index("base/0/0/3")
-    outside = {i for i in mine if not inside[at + i]}
-    shown = page.eval_on_selector_all(".panes .tok.outside", "t => t.map(e => Number(e.dataset.i))")
-    assert set(shown) == outside
-    page.locator("#unbrush").click()
-    wait_count(page, 30)
-    assert page.locator(".panes .tok.outside").count() == 0
-
-
-def test_the_page_bins_as_the_server_does(open_page):
-    page = open_page()
-    rng = np.random.default_rng(1)
-    for low, high in ((0.0, 1.0), (-3.7, 11.3), (8.6e-5, 0.94), (-0.5, 0.5)):
-        scale = Scale(low, high)
-        edges = low + (high - low) * np.arange(65) / 64
-        values = np.concatenate([rng.uniform(low - 1, high + 1, 200), edges]).astype(np.float32)
-        got = page.evaluate(
-            """async ([scale, values]) => {
-                const { binOf } = await import("./colour.js");
-                return values.map((value) => binOf(scale, value));
-            }""",
-            [{"low": low, "high": high}, values.tolist()],
-        )
-        assert got == to_bins(values, scale).tolist()
-    assert to_bins(np.array([np.nan], np.float32), scale).tolist() == [64]
-
-
-def test_a_brush_on_a_histogram_takes_the_other_column_whole(open_page):
-    page = open_page(f"sel=base/0/0/3&{CLOUD}", height=1000)
-    drag(page, 0.5, 1.05, 0.99, 1.05)  # above the density: the histogram across
-    until(page, "location.hash.includes('brush')")
-    brush = page.evaluate("new URLSearchParams(location.hash.slice(1)).get('brush')").split(",")
-    assert brush[2:] == ["0", "63"]
-    page.locator("#brush-line input").first.fill("99")  # ends can be typed, too
-    page.locator("#brush-line input").first.blur()
-    until(page, "new URLSearchParams(location.hash.slice(1)).get('brush').startsWith('63,')")
-
-
-def test_a_filter_elsewhere_changes_the_cloud(open_page):
-    page = open_page(CLOUD)
-    until(page, "document.getElementById('axis').textContent.includes(' 515 tokens')")
-    page.locator(".chip[data-name=run]", has_text="base").click()
-    until(page, "document.getElementById('axis').textContent.includes(' 103 tokens')")
-
-
-def test_a_click_in_the_cloud_takes_the_nearest_token_of_the_response(open_page):
-    page = open_page(f"sel=base/0/0/1&{CLOUD}", height=1000)  # one token
-    until(page, "document.getElementById('axis').textContent.includes('tokens')")
-    at = page.evaluate("""async () => {
-        const { mainPane } = await import("./reader.js");
-        const { scaleOf } = await import("./scales.js");
-        const { binOf } = await import("./colour.js");
-        const values = mainPane().response.values;
-        return ["tokens.predictive_entropy", "attention.entropy_norm.1"].map((c) => binOf(scaleOf(c), values[c][0]));
-    }""")
-    page.locator("#density").scroll_into_view_if_needed()
-    box = page.locator("#density").bounding_box()
-    unit = box["width"] / 300
-    page.mouse.click(box["x"] + (at[0] + 0.5) * 4 * unit, box["y"] + (300 - (at[1] + 0.5) * 4) * unit)
-    page.wait_for_selector(".panes .tok.current[data-i='0']")
 
 
 def test_a_link_holds_the_whole_view(open_page):

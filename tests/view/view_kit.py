@@ -1,7 +1,8 @@
-"""A small preset with hostile token texts, written with the token log's own writer, and a server over it."""
+"""A small preset with hostile token texts, written with the token log's own writer, a server over it, and its page."""
 
 import http.client
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -175,3 +176,23 @@ def ready_store(artifacts: Path, checkpoints: Path | None = None) -> Store:
     store = Store(artifacts, checkpoints)
     store.refresh()
     return store
+
+
+ROWS = "#list .row"
+CLOUD = "x=tokens.predictive_entropy&y=attention.entropy_norm.1"
+
+
+def until(page, condition: str) -> None:
+    """Waits for a JavaScript condition.  Playwright's own way evaluates text, which the page's policy forbids."""
+    deadline = time.monotonic() + 20
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, f"never came: {condition}"
+        time.sleep(0.03)
+
+
+def wait_count(page, n: int) -> None:
+    until(page, f"document.getElementById('count').textContent.startsWith('{n} responses')")
+
+
+def chosen(page) -> str:
+    return page.locator(".pane").first.get_attribute("data-key")
