@@ -11,7 +11,6 @@ A step's time that is not compute is what hand_over (weights to vLLM), rest (vLL
 and what the other parts take more on two nodes than on one.  Writes benchmarks/two_nodes.csv: a row a part, and `step`.
 """
 
-import argparse
 import csv
 import statistics
 import sys
@@ -24,7 +23,7 @@ sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
 from machine import cpu_name
 from verl_driver import PARTS
-from verl_steps import ROOT, make_job, time_steps
+from verl_steps import ROOT, make_job, read_arguments, time_steps
 
 from benchmarks.raw import revision
 from tokenspectrum.systems.params import VerlSystems
@@ -54,14 +53,7 @@ def medians(rounds: list[dict]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--method", default="anchor20")
-    parser.add_argument("--artifacts", type=Path, default=ROOT / "artifacts/tiny")
-    parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/two_nodes.csv")
-    args = parser.parse_args()
+    args = read_arguments(__doc__, ROOT / "benchmarks/two_nodes.csv")
     found: dict[str, list[dict]] = {which: [] for which in NODES}
     for _ in range(args.rounds):
         for which, times in found.items():

@@ -42,6 +42,18 @@ MOST = 1.05
 RESPONSES, TOKENS = 4096, 8192
 
 
+def read_arguments(about: str | None, out: Path) -> argparse.Namespace:
+    """How long to measure, of what, and where to: two_nodes.py takes the same."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--method", default="anchor20")
+    parser.add_argument("--artifacts", type=Path, default=ROOT / "artifacts/tiny")
+    parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
+    parser.add_argument("--out", type=Path, default=out)
+    return parser.parse_args()
+
+
 def make_job(args: argparse.Namespace, folder: Path) -> TrainJob:
     """The embedded default's training, on verl, so gently that responses stay as long as they are."""
     params = load_yaml(args.params)
@@ -93,14 +105,7 @@ def buffer_gib(job: TrainJob, layers: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--method", default="anchor20")
-    parser.add_argument("--artifacts", type=Path, default=ROOT / "artifacts/tiny")
-    parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/verl_steps.csv")
-    args = parser.parse_args()
+    args = read_arguments(__doc__, ROOT / "benchmarks/verl_steps.csv")
     found: dict[str, list[dict]] = {"plain": [], "ours": []}
     for _ in range(args.rounds):
         for which, times in found.items():
