@@ -16,6 +16,7 @@ from tokenspectrum.gradients.norms import token_norms
 from tokenspectrum.gradients.part import of_chosen_prompts
 from tokenspectrum.gradients.pull import dots
 from tokenspectrum.gradients.sparse import sparse_columns
+from tokenspectrum.gradients.squares import products
 from tokenspectrum.gradients.subsets import Subset
 from tokenspectrum.gradients.update import measure_update
 from tokenspectrum.params.gradients import SparseParams
@@ -160,6 +161,28 @@ def test_gradients_taken_one_at_a_time_are_the_same(model, answers, monkeypatch)
     assert measure_update(model, batch, subsets, [], 2).own_S == many.own_S
 
 
+@pytest.mark.parametrize("held", [1, 3, 9])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_products_are_those_of_the_gradients_to_the_last_bit(model, answers, monkeypatch, held, processes):
+    """Whoever adds last multiplies out: a row that is zero in some micro-batches, or in all, and rows after it."""
+    draw = np.random.default_rng(9)
+    rows = torch.from_numpy(draw.normal(size=(7, sum(t for _, t in LENGTHS)))).float()
+    rows[1, 5:] = 0
+    rows[2, :6] = 0
+    rows[4] = 0
+    gradients, (along,) = pulls(model, answers, rows, 1), pulls(model, answers, rows[:1] + 1, 1)
+    per_gradient = 8 * sum(parameter.numel() for parameter in model.parameters())
+    monkeypatch.setattr("tokenspectrum.training.backends.local.pulls.HELD", held * per_gradient)
+    assert held_at_once(model) == held
+    done: list[int] = []
+    found = products(model, answers, rows, 1, along=along, report=done.append, processes=processes)
+    assert found.own_K == [dot(gradient, gradient) for gradient in gradients]
+    assert found.along_K == [dot(gradient, along) for gradient in gradients]
+    assert done == sorted(done)
+    assert done[-1] == 7
+    assert products(model, answers, rows, 1).along_K == [0.0] * 7
+
+
 def test_subsets_of_the_same_tokens_cost_one_gradient(model, answers, monkeypatch):
     batch = Batch(answers, [1.0, -0.5, 0.25, -1.5], [True, False, True, False])
     one_N, other_N = (torch.from_numpy(np.random.default_rng(i).random(17).astype(np.float32)) for i in range(2))
@@ -168,9 +191,9 @@ def test_subsets_of_the_same_tokens_cost_one_gradient(model, answers, monkeypatc
 
     def counting(model, responses, rows, *options, **more):
         counted.append(len(rows))
-        return pulls(model, responses, rows, *options, **more)
+        return products(model, responses, rows, *options, **more)
 
-    monkeypatch.setattr("tokenspectrum.gradients.update.pulls", counting)
+    monkeypatch.setattr("tokenspectrum.gradients.update.products", counting)
     again = [Subset("a", None, one_N), Subset("a2", 1, one_N.clone()), Subset("b", None, other_N)]
     found = measure_update(model, batch, again, [], 2)
     assert counted == [2]

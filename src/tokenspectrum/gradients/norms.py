@@ -11,6 +11,7 @@ from tokenspectrum.systems.side_by_side import side_by_side
 from tokenspectrum.training.backends.local.logprobs import response_logprobs
 from tokenspectrum.training.backends.local.padded import collate
 from tokenspectrum.training.backends.local.pulls import trained
+from tokenspectrum.training.backends.local.sums import each_gradient
 from tokenspectrum.training.batch import response_lengths
 
 
@@ -25,8 +26,13 @@ def token_norms(
         positions = [position for response, position in tokens if response == r]
         found = {}
         for position in positions:
-            gradient = torch.autograd.grad(logprob_N[position], wanted, retain_graph=position != positions[-1])
-            found[r, position] = math.sqrt(sum(float(g.double().square().sum()) for g in gradient))
+            square_P = [0.0] * len(wanted)
+
+            def note(i: int, gradient: torch.Tensor, square_P: list[float] = square_P) -> None:
+                square_P[i] = float(gradient.double().square().sum())
+
+            each_gradient(logprob_N[position], wanted, note, retain_graph=position != positions[-1])
+            found[r, position] = math.sqrt(sum(square_P))
         return found
 
     found: dict[tuple[int, int], float] = {}

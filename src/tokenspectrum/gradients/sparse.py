@@ -22,9 +22,9 @@ from transformers import PreTrainedModel
 from tokenspectrum.counter import stream_key, uniforms
 from tokenspectrum.gradients.held import held
 from tokenspectrum.gradients.part import of_chosen_prompts
+from tokenspectrum.gradients.squares import products
 from tokenspectrum.params.gradients import SparseParams
 from tokenspectrum.rollout.types import Response
-from tokenspectrum.training.backends.local.pulls import dot, held_at_once, pulls
 
 
 @dataclass(frozen=True)
@@ -56,18 +56,11 @@ def sparse_columns(
     n = len(advantage_T)
     batches = (micro_batch, share_prompts)
     (whole,), square = held(model, chosen, torch.from_numpy(-advantage_T / n).float()[None], *batches, processes)
-    found: list[dict[str, Any]] = []
-    draws, few = list(_draws(chosen, lengths, params, seed, step)), held_at_once(model)
-    if not advantage_T.any():  # then every draw's gradient is 0
-        found = [row for draw in draws for row in _measured(draw, 0.0, 0.0, 0.0)]
-        return {name: [row[name] for row in found] for name in found[0]}
-
-    for first in range(0, len(draws), few):
-        some = draws[first : first + few]
-        coefficient_KT = torch.from_numpy(np.stack([-advantage_T * draw.value_T / n for draw in some])).float()
-        gradients = pulls(model, chosen, coefficient_KT, *batches, processes=processes)
-        for draw, gradient in zip(some, gradients, strict=True):
-            found += _measured(draw, dot(gradient, gradient), dot(gradient, whole), square)
+    draws = list(_draws(chosen, lengths, params, seed, step))
+    coefficient_KT = torch.from_numpy(np.stack([-advantage_T * draw.value_T / n for draw in draws])).float()
+    of = products(model, chosen, coefficient_KT, *batches, along=whole, processes=processes)
+    each = zip(draws, of.own_K, of.along_K, strict=True)
+    found = [row for draw, own, along in each for row in _measured(draw, own, along, square)]
     return {name: [row[name] for row in found] for name in found[0]}
 
 

@@ -24,9 +24,10 @@ from tokenspectrum.gradients.geometry import geometry
 from tokenspectrum.gradients.held import held
 from tokenspectrum.gradients.norms import token_norms
 from tokenspectrum.gradients.pull import dots
+from tokenspectrum.gradients.squares import products
 from tokenspectrum.gradients.subsets import Subset
 from tokenspectrum.rollout.types import Response
-from tokenspectrum.training.backends.local.pulls import dot, held_at_once, pulls
+from tokenspectrum.training.backends.local.pulls import held_at_once
 
 FULL = "full"
 
@@ -143,19 +144,15 @@ def measure_update(
     weight_SN = [subset.weight_N.double().numpy() for subset in subsets]
     distinct = list({weight_N.tobytes(): weight_N for weight_N in weight_SN}.values())
 
-    own: dict[bytes, float] = {}
-    for first in range(0, len(distinct), few):
-        # Subsets share a forward pass as far as memory goes.
-        some = distinct[first : first + few]
-        rows = torch.from_numpy(-advantage_N * np.stack(some) / n).float()
-        found = [0.0] * len(some)
-        if bool(rows.any()):  # zeros of a large policy are slow to add up too
-            gradients = pulls(model, responses, rows, *batches, processes=processes)
-            found = [dot(gradient, gradient) for gradient in gradients]
-            del gradients
-        own |= zip([weight_N.tobytes() for weight_N in some], found, strict=True)
-        report(2 * count + (first + len(some)) * count // len(distinct))
-    own_S += [own[weight_N.tobytes()] for weight_N in weight_SN]
+    if distinct:
+        rows = torch.from_numpy(-advantage_N * np.stack(distinct) / n).float()
+
+        def tell(done: int) -> None:
+            report(2 * count + done * count // len(distinct))
+
+        found = products(model, responses, rows, *batches, report=tell, processes=processes)
+        own = dict(zip([weight_N.tobytes() for weight_N in distinct], found.own_K, strict=True))
+        own_S += [own[weight_N.tobytes()] for weight_N in weight_SN]
     for subset in everything:
         weight_N = subset.weight_N.double().numpy()
         along_S.append(float((weight_N * dot_N).sum()) / n)

@@ -67,21 +67,30 @@ def pulls(
     turns = Turns(len(totals), len(wanted)) if processes > 1 else None
 
     def of_batch(b: int) -> None:
-        rows = pulling_BK[b].nonzero()[:, 0].tolist()
-        if not rows:
-            return
-        padded, _ = every[b]
-        part_KN = coefficient_KN[:, padded.token_N]
-        kept_N = part_KN.ne(0).any(0)
-        part_KN = part_KN[:, kept_N].to(model.device)
-        logprob_N = response_logprobs(model, padded.only(kept_N))
-        for k in rows:
+        for k, objective, more in objectives(model, every[b][0], coefficient_KN):
             turn = functools.partial(turns.of, k, int(before_BK[b, k])) if turns else no_turns
-            add_gradient((part_KN[k] * logprob_N).sum(), wanted, totals[k], turn, retain_graph=k != rows[-1])
+            add_gradient(objective, wanted, totals[k], turn, retain_graph=more)
 
     for (_, done), _ in zip(every, side_by_side(of_batch, range(len(every)), processes), strict=True):
         report(done)
     return totals
+
+
+def objectives(
+    model: PreTrainedModel, padded: Padded, coefficient_KN: torch.Tensor
+) -> Iterator[tuple[int, torch.Tensor, bool]]:
+    """(k, sum_t c_kt log pi(y_t) over a micro-batch, whether another follows) of every row that is not zero there.
+
+    They share a forward pass, so the graph must be kept while another follows.
+    """
+    part_KN = coefficient_KN[:, padded.token_N]
+    rows, kept_N = part_KN.ne(0).any(1).nonzero()[:, 0].tolist(), part_KN.ne(0).any(0)
+    if not rows:
+        return
+    part_KN = part_KN[:, kept_N].to(model.device)
+    logprob_N = response_logprobs(model, padded.only(kept_N))
+    for k in rows:
+        yield k, (part_KN[k] * logprob_N).sum(), k != rows[-1]
 
 
 def cosine_to_full(

@@ -58,19 +58,39 @@ def add_gradient(
 
     The parameters' own `.grad` must be None, else ValueError, and is None afterwards.
     """
-    if any(parameter.grad is not None for parameter in parameters):
-        raise ValueError("a parameter has a gradient already; it would be added too")
     left = set(range(len(parameters)))
 
-    def add(i: int, parameter: torch.Tensor) -> None:
-        assert parameter.grad is not None
+    def add(i: int, gradient: torch.Tensor) -> None:
         with turn(i):
-            sums[i].add_(parameter.grad)
-        parameter.grad = None
+            sums[i].add_(gradient)
         left.discard(i)
 
+    each_gradient(objective, parameters, add, retain_graph)
+    for i in sorted(left):
+        with turn(i):
+            pass
+
+
+def each_gradient(
+    objective: torch.Tensor,
+    parameters: Sequence[torch.nn.Parameter],
+    use: Callable[[int, torch.Tensor], None],
+    retain_graph: bool = False,
+) -> None:
+    """use(i, d objective / d parameters[i]) of each parameter that `objective` depends on; none is kept.
+
+    The parameters' own `.grad` must be None, else ValueError, and is None afterwards.
+    """
+    if any(parameter.grad is not None for parameter in parameters):
+        raise ValueError("a parameter has a gradient already; it would be added too")
+
+    def hand_over(i: int, parameter: torch.Tensor) -> None:
+        assert parameter.grad is not None
+        use(i, parameter.grad)
+        parameter.grad = None
+
     hooks = [
-        parameter.register_post_accumulate_grad_hook(functools.partial(add, i))
+        parameter.register_post_accumulate_grad_hook(functools.partial(hand_over, i))
         for i, parameter in enumerate(parameters)
     ]
     try:
@@ -78,6 +98,3 @@ def add_gradient(
     finally:
         for hook in hooks:
             hook.remove()
-    for i in sorted(left):
-        with turn(i):
-            pass
