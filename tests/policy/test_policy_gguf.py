@@ -180,6 +180,20 @@ def test_without_the_reader_it_is_one_line(tmp_path, monkeypatch):
     )
 
 
+def test_the_file_is_parsed_once_and_the_library_is_as_it_was(tmp_path, monkeypatch):
+    parsed, reader = [], gguf.GGUFReader
+
+    class Counting(reader):
+        def __init__(self, path: str, mode: str = "r") -> None:
+            parsed.append(path)
+            super().__init__(path, mode)
+
+    monkeypatch.setattr(gguf, "GGUFReader", Counting)
+    made(tmp_path)
+    assert parsed == [str(tmp_path / "small.gguf")]
+    assert gguf.GGUFReader is Counting
+
+
 def test_a_disk_that_fills_while_dequantising_leaves_nothing(tmp_path, monkeypatch):
     sha = write_gguf(tmp_path / "small.gguf", MODEL)
 

@@ -25,11 +25,15 @@ CPU = torch.device("cpu")
 GROUPS = ((9, (5, 1, 7)), (1, (2, 6)), (9, (3, 3, 3)), (4, (8,)))
 
 
-def answers(groups=GROUPS):
-    """Groups of (prompt length, response lengths); the samples of all groups are mixed."""
+# Tokens that all prompts begin with; so many are worth a row of their own.
+ALIKE = 20
+
+
+def answers(groups=GROUPS, alike=0):
+    """Groups of (prompt length, response lengths), all samples mixed; so many tokens begin every prompt, beside."""
     draw, found = np.random.default_rng(1), []
     for g, (prompt, lengths) in enumerate(groups):
-        ids = draw.integers(2, 40, prompt).tolist()
+        ids = [*range(2, 2 + alike), *draw.integers(2, 40, prompt).tolist()]
         found += [response(ids, draw.integers(2, 40, t).tolist(), f"p{g}", s) for s, t in enumerate(lengths)]
     return [found[i] for i in draw.permutation(len(found))]
 
@@ -39,11 +43,17 @@ def model(tmp_path_factory):
     return load_policy(write_letters(tmp_path_factory.mktemp("policy") / "p"), dtype="float32")[0].double()
 
 
-@given(st.lists(st.tuples(st.integers(1, 5), st.lists(st.integers(1, 4), min_size=1, max_size=4)), min_size=1))
-def test_a_row_holds_a_prompt_once_and_its_responses_behind_it(groups) -> None:
-    responses = answers(groups)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.lists(st.integers(1, 4), min_size=1, max_size=4)), min_size=1),
+    st.integers(1, 12),
+)
+def test_a_row_holds_a_prompt_once_and_its_responses_behind_it(groups, alike) -> None:
+    responses = answers(groups, alike)
     batch = lay_out(responses, range(len(responses)), CPU, share_prompts=True)
-    assert len(batch.ids_BT) == len({r.prompt_token_ids for r in responses})
+    prompts = {r.prompt_token_ids for r in responses}
+    assert len(batch.ids_BT) in (1, len(prompts))
+    once = alike + sum(len(ids) - alike for ids in prompts) + sum(len(r.token_ids) for r in responses)
+    assert len(batch.ids_BT) > 1 or batch.ids_BT.shape[1] <= once  # prompts may have more in common by chance
     ids, width = batch.ids_BT.flatten(), batch.ids_BT.shape[1]
     places, offsets = batch.sequences()
     queries, targets = (found.split(batch.length_R.tolist()) for found in (batch.queries(), batch.targets()))
@@ -70,10 +80,22 @@ def test_responses_of_a_prompt_are_next_to_one_another_and_a_row_is_cut_at_the_s
     assert max(len(batch.index) for batch in batches) == 2
 
 
+def test_prompts_that_begin_alike_share_a_row_where_it_saves_a_fifth() -> None:
+    shapes = {}
+    for alike in (0, 3, ALIKE):
+        responses = answers(alike=alike)
+        shapes[alike] = tuple(lay_out(responses, range(len(responses)), CPU, share_prompts=True).ids_BT.shape)
+    longest, all_tokens = 9 + 13, (9 + 1 + 9 + 4) + (13 + 8 + 9 + 8)
+    assert shapes == {0: (4, longest), 3: (1, 3 + all_tokens), ALIKE: (1, ALIKE + all_tokens)}
+    even = answers([(9, (7, 7))] * 4, alike=3)  # 101 of 104 positions would be left
+    assert lay_out(even, range(8), CPU, share_prompts=True).ids_BT.shape == (4, 26)
+
+
+@pytest.mark.parametrize("alike", [0, ALIKE])
 @pytest.mark.parametrize("alignment", ["decision", "token"])
 @pytest.mark.parametrize("micro_batch", [2, 8])
-def test_scores_are_those_of_each_response_alone(model, alignment, micro_batch) -> None:
-    responses = answers()
+def test_scores_are_those_of_each_response_alone(model, alignment, micro_batch, alike) -> None:
+    responses = answers(alike=alike)
     options = {"layers": [0, 1], "alignment": alignment, "local_window": 3, "top_k": 2, "fixed_k": 2, "support": True}
     options["rows"] = [(0, 0), (5, 1), (8, 0)]
     shared = measure_responses(model, responses, micro_batch=micro_batch, share_prompts=True, **options)
@@ -88,8 +110,9 @@ def test_scores_are_those_of_each_response_alone(model, alignment, micro_batch) 
             torch.testing.assert_close(found, want, rtol=1e-6, atol=1e-6)
 
 
-def test_gradients_are_those_of_each_response_alone(model) -> None:
-    responses = answers()
+@pytest.mark.parametrize("alike", [0, ALIKE])
+def test_gradients_are_those_of_each_response_alone(model, alike) -> None:
+    responses = answers(alike=alike)
     n = sum(len(one.token_ids) for one in responses)
     coefficient_KN = torch.from_numpy(np.random.default_rng(2).normal(size=(2, n)))
     alone, shared = (pulls(model, responses, coefficient_KN, size, size > 1) for size in (1, 8))
@@ -102,8 +125,9 @@ def test_gradients_are_those_of_each_response_alone(model) -> None:
     )
 
 
-def test_an_update_goes_through_a_prompt_once_and_takes_the_same_step(model) -> None:
-    responses = answers()
+@pytest.mark.parametrize("alike", [0, ALIKE])
+def test_an_update_goes_through_a_prompt_once_and_takes_the_same_step(model, alike) -> None:
+    responses = answers(alike=alike)
     n = sum(len(one.token_ids) for one in responses)
     draw = torch.Generator().manual_seed(3)
     batch = MiniBatch(responses, -torch.rand(n, generator=draw), torch.randn(n, generator=draw), torch.ones(n), "all")
@@ -120,7 +144,8 @@ def test_an_update_goes_through_a_prompt_once_and_takes_the_same_step(model) -> 
     hook.remove()
     model.zero_grad(set_to_none=True)
     (alone, *wanted), (shared, *got) = found
-    assert shared == 4 * (9 + 13) < alone == 9 * 16
+    rows = {0: 4 * (9 + 13), ALIKE: ALIKE + (9 + 1 + 9 + 4) + (13 + 8 + 9 + 8)}
+    assert shared == rows[alike] < alone == 9 * (16 + alike)
     for want, value in zip(wanted, got, strict=True):
         torch.testing.assert_close(value, want, rtol=1e-3, atol=1e-6)
 

@@ -4,10 +4,12 @@ The file is one of its own, or belongs to an installed distribution.  Its sha256
 weight becomes the number that it stands for.  Nothing is rounded further.  Knows no chat and no policy folder.
 """
 
+import contextlib
+import functools
 import importlib.util
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -59,14 +61,27 @@ def find_file(params: GgufPolicy) -> tuple[Path, dict[str, str]]:
     return path, facts
 
 
-def read_fields(path: Path, where: str) -> tuple[dict[str, Any], dict[str, int]]:
-    """The file's metadata by key, and how many of its tensors have which type."""
+@contextlib.contextmanager
+def _parsed_once(where: str) -> Iterator[None]:
+    """Until the block ends, a file is parsed once.  It takes seconds, and `transformers` would do it twice more."""
     if importlib.util.find_spec("gguf") is None:
         raise UserError(f"{where}: reading it needs the Python package gguf; `make setup-laptop` installs it")
+    import gguf
+
+    reader: Any = gguf.GGUFReader
+    gguf.GGUFReader = functools.cache(reader)  # ty: ignore[invalid-assignment]
+    try:
+        yield
+    finally:
+        gguf.GGUFReader = reader
+
+
+def read_fields(path: Path, where: str) -> tuple[dict[str, Any], dict[str, int]]:
+    """The file's metadata by key, and how many of its tensors have which type."""
     from gguf import GGUFReader
 
     try:
-        reader = GGUFReader(path)
+        reader = GGUFReader(str(path))
         fields = {name: field.contents() for name, field in reader.fields.items()}
         types = Counter(tensor.tensor_type.name for tensor in reader.tensors)
     except Exception as e:  # the reader raises what its arithmetic on damaged bytes happens to raise
@@ -113,9 +128,10 @@ def dequantise(params: GgufPolicy, out: Path) -> dict[str, Any]:
     dequantised; OSError for a full disk.
     """
     path, facts = find_file(params)
-    fields, types = read_fields(path, params.where)
-    tokenizer = gguf_tokenizer(fields, params.where)
-    model = _model(path, fields, params.where)
+    with _parsed_once(params.where):
+        fields, types = read_fields(path, params.where)
+        tokenizer = gguf_tokenizer(fields, params.where)
+        model = _model(path, fields, params.where)
     _name_special_tokens(model, fields, tokenizer)
     save_policy(model, tokenizer, out)
     said = {name: fields[f"general.{name}"] for name in _FACTS if f"general.{name}" in fields}

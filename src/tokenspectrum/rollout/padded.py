@@ -4,6 +4,9 @@ A row is a prompt with one response behind it.  With `share_prompts` it has all 
 micro-batch, one behind the other: each sees the prompt and itself, and has the positions that it would have alone.  So
 a prompt is gone through once, and every number stays as it was but for float noise.
 
+Prompts that begin alike, as behind the same worked examples, stand in one row too where that saves enough: first what
+they share, then the rest of each with its responses behind it.
+
 Knows token ids.  Knows no model.
 
 Legend: R responses of a micro-batch, B its rows, T positions of the longest row, n response tokens of all R.
@@ -16,12 +19,17 @@ import torch
 
 from tokenspectrum.rollout.types import Response
 
+# Prompts that begin alike stand in one row where that leaves at most such a share of the positions: attention over a
+# longer row takes more time.
+_WORTH = 0.8
+
 
 @dataclass(frozen=True)
 class MicroBatch:
     """Responses `index` (into the sequence they came from) behind their prompts, zeros on the right.
 
     prompt_R, length_R   int64 on the CPU: tokens of each response's prompt, and its own
+    common_R, rest_R     int64 on the CPU: tokens of its prompt that begin the row, and the place of the others there
     row_R, start_R       int64 on the CPU: its row, and the place of its first token there
     ids_BT               int64 on the model's device
     position_BT          int64, or None where a token's position is its place
@@ -31,6 +39,8 @@ class MicroBatch:
     index: tuple[int, ...]
     prompt_R: torch.Tensor
     length_R: torch.Tensor
+    common_R: torch.Tensor
+    rest_R: torch.Tensor
     row_R: torch.Tensor
     start_R: torch.Tensor
     ids_BT: torch.Tensor
@@ -50,16 +60,23 @@ class MicroBatch:
         """int64 n: the places of the queries that emit them.  The prompt's last token emits a response's first."""
         query_n = self.targets() - 1
         first_R = self.length_R.cumsum(0) - self.length_R
-        query_n[first_R] = self.row_R * self.ids_BT.shape[1] + self.prompt_R - 1
+        others_R = self.prompt_R - self.common_R
+        last_R = torch.where(others_R > 0, self.rest_R + others_R, self.common_R) - 1
+        query_n[first_R] = self.row_R * self.ids_BT.shape[1] + last_R
         return query_n
 
     def sequences(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Places of each response's prompt and tokens, response by response, and where each response begins (R + 1)."""
-        prompts, own = (
-            self._flat(torch.zeros_like(self.start_R), self.prompt_R).split(self.prompt_R.tolist()),
-            self.targets().split(self.length_R.tolist()),
+        others_R = self.prompt_R - self.common_R
+        common, others, own = (
+            self._flat(start_R, length_R).split(length_R.tolist())
+            for start_R, length_R in (
+                (torch.zeros_like(self.start_R), self.common_R),
+                (self.rest_R, others_R),
+                (self.start_R, self.length_R),
+            )
         )
-        places = torch.cat([part for pair in zip(prompts, own, strict=True) for part in pair])
+        places = torch.cat([part for parts in zip(common, others, own, strict=True) for part in parts])
         return places, torch.nn.functional.pad((self.prompt_R + self.length_R).cumsum(0), (1, 0))
 
     def _flat(self, start_R: torch.Tensor, length_R: torch.Tensor) -> torch.Tensor:
@@ -93,45 +110,73 @@ def lay_out(
     responses: Sequence[Response], index: Sequence[int], device: torch.device, share_prompts: bool = False
 ) -> MicroBatch:
     """One micro-batch of the responses `index`, in that order."""
-    rows: dict[object, list[int]] = {}  # a row's responses, as numbers into `index`
+    groups: dict[object, list[int]] = {}  # responses behind one copy of their prompt, as numbers into `index`
     for number, i in enumerate(index):
-        rows.setdefault(responses[i].prompt_token_ids if share_prompts else number, []).append(number)
-    prompts = [responses[index[own[0]]].prompt_token_ids for own in rows.values()]
-    length_R = torch.tensor([len(responses[i].token_ids) for i in index])
-    row_R, start_R = torch.zeros(len(index), dtype=torch.int64), torch.zeros(len(index), dtype=torch.int64)
-    width = max(len(prompt) + int(length_R[own].sum()) for prompt, own in zip(prompts, rows.values(), strict=True))
-    ids_BT = torch.zeros(len(rows), width, dtype=torch.int64)
-    for b, (prompt, own) in enumerate(zip(prompts, rows.values(), strict=True)):
-        ids_BT[b, : len(prompt)] = torch.tensor(prompt)
-        start = len(prompt)
-        for number in own:
-            ids = responses[index[number]].token_ids
-            row_R[number], start_R[number] = b, start
-            ids_BT[b, start : start + len(ids)] = torch.tensor(ids)
-            start += len(ids)
+        groups.setdefault(responses[i].prompt_token_ids if share_prompts else number, []).append(number)
+    prompts = [responses[index[own[0]]].prompt_token_ids for own in groups.values()]
+    answers = [[responses[index[number]].token_ids for number in own] for own in groups.values()]
+    common, rows = _rows(prompts, answers) if share_prompts else (0, [[g] for g in range(len(prompts))])
+    count = len(index)
+    common_R, rest_R, row_R, start_R = (torch.zeros(count, dtype=torch.int64) for _ in range(4))
+    lines: list[list[int]] = []
+    members = list(groups.values())
+    for b, row in enumerate(rows):
+        shared = common if len(row) > 1 else len(prompts[row[0]])
+        line = list(prompts[row[0]][:shared])
+        for g in row:
+            rest = len(line)
+            line += prompts[g][shared:]
+            for number, ids in zip(members[g], answers[g], strict=True):
+                common_R[number], rest_R[number], row_R[number], start_R[number] = shared, rest, b, len(line)
+                line += ids
+        lines.append(line)
+    width = max(map(len, lines))
     batch = MicroBatch(
         index=tuple(index),
         prompt_R=torch.tensor([len(responses[i].prompt_token_ids) for i in index]),
-        length_R=length_R,
+        length_R=torch.tensor([len(responses[i].token_ids) for i in index]),
+        common_R=common_R,
+        rest_R=rest_R,
         row_R=row_R,
         start_R=start_R,
-        ids_BT=ids_BT.to(device),
+        ids_BT=torch.tensor([line + [0] * (width - len(line)) for line in lines]).to(device),
     )
-    return batch if len(rows) == len(index) else _shared(batch, device)
+    return batch if len(rows) == count else _shared(batch, device)
+
+
+def _rows(
+    prompts: Sequence[tuple[int, ...]], answers: Sequence[Sequence[tuple[int, ...]]]
+) -> tuple[int, list[list[int]]]:
+    """(tokens that begin all prompts, the prompts of each row): all in one row, or a row each."""
+    alone = [[g] for g in range(len(prompts))]
+    differing = (place for place, ids in enumerate(zip(*prompts, strict=False)) if len(set(ids)) > 1)
+    common = next(differing, min(map(len, prompts)))
+    own = [len(prompt) + sum(map(len, each)) for prompt, each in zip(prompts, answers, strict=True)]
+    together = sum(own) - common * (len(prompts) - 1)
+    is_worth = common > 0 and together <= _WORTH * max(own) * len(prompts)
+    return (common, [list(range(len(prompts)))]) if is_worth else (0, alone)
 
 
 def _shared(batch: MicroBatch, device: torch.device) -> MicroBatch:
     """The same with the positions and the mask of rows of several responses."""
     (rows, width), count = batch.ids_BT.shape, len(batch.index)
     position_BT = torch.zeros(rows, width, dtype=torch.int64)
-    owner_BT = torch.zeros(rows, width, dtype=torch.int64)  # 0: the prompt
-    owner_BT.view(-1)[batch.targets()] = torch.arange(1, count + 1).repeat_interleave(batch.length_R)
+    # What each place is part of: 0 is what begins the row, 1 to R are responses, and beyond stand rests of prompts.
+    part_BT = torch.zeros(rows, width, dtype=torch.int64)
+    behind = torch.zeros(2 * count + 1, dtype=torch.int64)  # the part that a response stands behind
     for r in range(count):
-        row, start, stop = int(batch.row_R[r]), int(batch.start_R[r]), int(batch.start_R[r] + batch.length_R[r])
-        prompt = int(batch.prompt_R[r])
-        position_BT[row, :prompt] = torch.arange(prompt)
-        position_BT[row, start:stop] = torch.arange(prompt, prompt + stop - start)
-    own_BTT = owner_BT[:, :, None] == owner_BT[:, None, :]
-    seen_BTT = (own_BTT | (owner_BT == 0)[:, None, :]) & torch.ones(width, width, dtype=torch.bool).tril()
-    # Padding counts as the prompt's; nothing that matters lies behind it.
+        row, common, rest = (int(values[r]) for values in (batch.row_R, batch.common_R, batch.rest_R))
+        start, prompt, length = (int(values[r]) for values in (batch.start_R, batch.prompt_R, batch.length_R))
+        others = slice(rest, rest + prompt - common)
+        if prompt > common and not part_BT[row, rest]:
+            part_BT[row, others] = count + 1 + r
+        behind[r + 1] = part_BT[row, rest] if prompt > common else 0
+        part_BT[row, start : start + length] = r + 1
+        position_BT[row, :common] = torch.arange(common)
+        position_BT[row, others] = torch.arange(common, prompt)
+        position_BT[row, start : start + length] = torch.arange(prompt, prompt + length)
+    query_BT1, key_B1T = part_BT[:, :, None], part_BT[:, None, :]
+    seen_BTT = (key_B1T == query_BT1) | (key_B1T == 0) | (key_B1T == behind[part_BT][:, :, None])
+    seen_BTT &= torch.ones(width, width, dtype=torch.bool).tril()
+    # Padding counts as what begins the row; nothing that matters lies behind it.
     return replace(batch, position_BT=position_BT.to(device), seen_B1TT=seen_BTT[:, None].to(device))

@@ -97,8 +97,9 @@ class SystemsParams(Frozen):
     micro_batch: int = Field(default=64, ge=1, description="responses in one forward or backward pass")
     share_prompts: bool = Field(
         default=False,
-        description="responses of a prompt go through scoring and gradients behind one copy of it: less work if "
-        "prompts are long; for policies of full attention, trainer: local",
+        description="responses of a prompt go through scoring and gradients behind one copy of it, and prompts of a "
+        "micro-batch behind one copy of a long common beginning: less work if prompts are long; for policies of full "
+        "attention, trainer: local",
     )
     processes: int = Field(
         default=1,
