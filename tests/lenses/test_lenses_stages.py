@@ -1,6 +1,7 @@
 """The stages `signals` and `hot_forks` on a small policy: their tables, their knobs, and what is refused."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def go(home, tmp_path, monkeypatch):
 
 
 def look(go, **changes):
-    systems = {k: changes.pop(k) for k in ("micro_batch", "generate_batch") if k in changes}
+    systems = {k: changes.pop(k) for k in ("micro_batch", "generate_batch", "processes") if k in changes}
     return go(signals, SIGNALS | changes, ("rollouts", "prompts", "policy"), **systems)
 
 
@@ -92,6 +93,19 @@ def test_every_option_of_signals_counts(go):
     for change in ({"layer": 0}, {"sigma": None, "rollouts": 9}):
         assert [row["information"] for row in look(go, **change)] != [row["information"] for row in rows]
     assert [row["before"] for row in look(go, rollouts=9)] != [row["before"] for row in rows]
+
+
+def test_signals_found_by_several_processes_are_the_same(go, tmp_path, monkeypatch):
+    def noted(*args, of=signals.successes):
+        (tmp_path / f"pid{os.getpid()}").touch()
+        return of(*args)
+
+    rows = look(go)
+    monkeypatch.setattr(signals, "successes", noted)
+    assert look(go, processes=2) == rows
+    pids = {path.name for path in tmp_path.glob("pid*")}
+    assert len(pids) == 2
+    assert f"pid{os.getpid()}" not in pids
 
 
 def heat(go, **changes):

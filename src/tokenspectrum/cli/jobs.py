@@ -24,6 +24,7 @@ SHARED = {
     "sample": ("rollouts", "engine", "transformers"),
     "evaluate": ("evaluate", "engine", "transformers"),
     "evaluate_base": ("evaluate", "engine", "transformers"),
+    "signals": ("rollouts", "engine", "transformers"),
     "hot_forks": ("evaluate", "engine", "transformers"),
 }
 CONDA = Path("workflow/envs/stages.yaml")

@@ -4,7 +4,7 @@ Out: the table signals.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,14 @@ from tokenspectrum.policy.load import load_policy
 from tokenspectrum.policy.text import response_texts
 from tokenspectrum.reward.boxed import verify
 from tokenspectrum.reward.gold import decode_gold
-from tokenspectrum.rollout.make import make_engine
+from tokenspectrum.rollout.make import make_engine, processes_of
 from tokenspectrum.rollout.probed import Probed
-from tokenspectrum.rollout.questions import Question, read_questions
+from tokenspectrum.rollout.questions import read_questions
 from tokenspectrum.rollout.types import Response, Sampling
 from tokenspectrum.stages.entry import run
 from tokenspectrum.systems.params import SystemsParams
 from tokenspectrum.systems.progress import Progress
+from tokenspectrum.systems.side_by_side import side_by_side
 from tokenspectrum.tables import signals
 from tokenspectrum.tokenlog.writer import write_manifest, write_step
 
@@ -69,33 +70,33 @@ def main(argv: list[str] | None = None) -> None:
         make_engine(engine_name.root, args.policy, systems, dtype=dtype.root, max_tokens=longest) as (engine, _),
         Progress("signals", total=len(chosen)) as progress,
     ):
-        for done, r in enumerate(chosen, 1):
+
+        def look(r: int) -> dict[str, list[Any]]:
             response = probed.responses[r]
             question = asked[response.prompt_id]
 
-            def right(whole: Sequence[Sequence[int]], question: Question = question) -> list[bool]:
+            def right(whole: Sequence[Sequence[int]]) -> list[bool]:
                 texts = response_texts(tokenizer, whole)
                 source = question.data_source
                 return [verify(t, question.ground_truth, source, reward.integer_sources).correct for t in texts]
 
             positions = chosen_positions(response, params.tokens, probed.seed)
             cuts = sorted({cut for t in positions for cut in (t, t + 1)})
-            of = successes(engine, response, cuts, how, probed.seed, right)
-            add(columns, r, positions, of)
+            found = outcomes(r, positions, successes(engine, response, cuts, how, probed.seed, right))
             gold = decode_gold(question.ground_truth).answers[0]
             answer = tokenizer.encode(f"\\boxed{{{gold}}}", add_special_tokens=False)
-            ids = [*response.prompt_token_ids, *response.token_ids]
-            emits = [len(response.prompt_token_ids) + t - 1 for t in positions]
-            state_TD = states(model, ids, layer)[emits]
-            columns["information"] += hsic(state_TD, states(model, answer, layer)[-1], params.sigma).tolist()
-            span = answer_span(tokenizer, response.token_ids)
-            columns["importance"] += (
-                [None] * len(positions)
-                if span is None
-                else importance(
-                    model, response.prompt_token_ids, response.token_ids, positions, span, systems.micro_batch
-                )
-            )
+            prompt, own = response.prompt_token_ids, response.token_ids
+            state_TD = states(model, [*prompt, *own], layer)[[len(prompt) + t - 1 for t in positions]]
+            found["information"] = hsic(state_TD, states(model, answer, layer)[-1], params.sigma).tolist()
+            found["importance"] = [None] * len(positions)
+            if (span := answer_span(tokenizer, own)) is not None:
+                found["importance"] = importance(model, prompt, own, positions, span, systems.micro_batch)
+            return found
+
+        each = side_by_side(look, chosen, processes_of(engine_name.root, systems))
+        for done, found in enumerate(each, 1):
+            for name, values in found.items():
+                columns[name] += values
             progress.update(done)
     write_step(args.out, "signals", signals.SCHEMA, columns, run=probed.run, seed=probed.seed, step=0)
     write_manifest(args.out)
@@ -122,14 +123,16 @@ def chosen_positions(response: Response, count: int, seed: int) -> list[int]:
     return sorted(np.argsort(hash_bits(key, np.arange(1, n + 1)), kind="stable")[:count].tolist())
 
 
-def add(columns: dict[str, list[Any]], r: int, positions: Sequence[int], of: Any) -> None:
-    """The places, and what continuations say of each."""
-    pairs: list[tuple[Success, Success]] = [(of[t], of[t + 1]) for t in positions]
-    columns["response_id"] += [r] * len(positions)
-    columns["position"] += list(positions)
-    columns["before"] += [before.share for before, _ in pairs]
-    columns["after"] += [after.share for _, after in pairs]
-    columns["variance"] += [variance(before, after) for before, after in pairs]
+def outcomes(r: int, positions: Sequence[int], of: Mapping[int, Success]) -> dict[str, list[Any]]:
+    """Columns of the places, and of what continuations say of each."""
+    pairs = [(of[t], of[t + 1]) for t in positions]
+    return {
+        "response_id": [r] * len(positions),
+        "position": list(positions),
+        "before": [before.share for before, _ in pairs],
+        "after": [after.share for _, after in pairs],
+        "variance": [variance(before, after) for before, after in pairs],
+    }
 
 
 if __name__ == "__main__":
