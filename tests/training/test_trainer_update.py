@@ -8,7 +8,7 @@ from kit.responses import distinct
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.load import load_policy
-from tokenspectrum.training.backends.local.update import Terms, accumulate_gradient, take_step
+from tokenspectrum.training.backends.local.update import Terms, accumulate_gradient, gradient_sums, take_step
 from tokenspectrum.training.dapo import Clip
 from tokenspectrum.training.record import MiniBatch
 
@@ -95,6 +95,19 @@ def test_loss_and_gradient_are_the_brute_force_ones_whatever_the_micro_batch(pol
     scale = max(float(g.abs().max()) for g in gradient.values())
     for name, parameter in policy.named_parameters():
         torch.testing.assert_close(parameter.grad.double(), gradient[name], rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_memory_that_is_used_again_holds_nothing_of_before(policy) -> None:
+    batch, sums = make_batch(policy), gradient_sums(policy, 2)
+    found = []
+    for memory in (None, sums, sums):
+        accumulate_gradient(policy, batch, CLIP, 2, sums=memory)
+        found.append([parameter.grad.clone() for parameter in policy.parameters()])
+        assert memory is None or all(p.grad is part for p, part in zip(policy.parameters(), memory, strict=True))
+        policy.zero_grad()
+    for want, once, twice in zip(*found, strict=True):
+        assert want.equal(once)
+        assert want.equal(twice)
 
 
 def test_denominators_differ(policy) -> None:

@@ -22,7 +22,7 @@ from tokenspectrum.rollout.types import Prompt, Response, Sampling
 from tokenspectrum.tokenlog.writer import sha256
 from tokenspectrum.training.backends.local.pulls import cosine_to_full
 from tokenspectrum.training.backends.local.tensors import read_tensors, restore, tensors_of, write_tensors
-from tokenspectrum.training.backends.local.update import accumulate_gradient, take_step
+from tokenspectrum.training.backends.local.update import accumulate_gradient, gradient_sums, take_step
 from tokenspectrum.training.dapo import Clip
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.record import MiniBatch, Updated, WholeRows
@@ -37,6 +37,7 @@ class LocalBackend:
     optimizer: torch.optim.Optimizer
     tokenizer: PreTrainedTokenizerBase
     engine: RolloutEngine
+    sums: Sequence[torch.Tensor] | None = None
     ranks: ClassVar[int] = 1
     overlaps: ClassVar[bool] = False
     reward: ClassVar[None] = None
@@ -57,7 +58,9 @@ class LocalBackend:
         )
         systems = job.systems
         engine = TransformersEngine(model, tokenizer, batch_rows=systems.generate_batch, processes=systems.processes)
-        yield cls(job, model, optimizer, tokenizer, engine)
+        # Memory that processes share is slow to come by, so it is asked for once.
+        sums = gradient_sums(model, systems.processes) if systems.processes > 1 else None
+        yield cls(job, model, optimizer, tokenizer, engine, sums)
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, step: int) -> Sequence[Response]:
         return self.engine.generate(prompts, sampling, seed=self.job.seed, step=step)
@@ -92,7 +95,7 @@ class LocalBackend:
         clip = Clip(train.clip.low, train.clip.high, train.clip.dual)
         self.model.train()
         try:
-            terms = accumulate_gradient(self.model, batch, clip, *self._shares())
+            terms = accumulate_gradient(self.model, batch, clip, *self._shares(), self.sums)
             norm = take_step(self.model, self.optimizer, terms, train.grad_clip)
         finally:
             self.model.zero_grad()

@@ -4,6 +4,7 @@ Knows a model, tokens, advantages and weights.  Does not know where the weights 
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,11 @@ from tokenspectrum.training.backends.local.sums import Turns, add_gradient, no_t
 from tokenspectrum.training.batch import response_lengths
 from tokenspectrum.training.dapo import Clip, clipped_loss, importance_ratio, token_denominator, weighted_loss
 from tokenspectrum.training.record import MiniBatch
+
+
+def gradient_sums(model: PreTrainedModel, processes: int) -> list[torch.Tensor]:
+    """Zeros for a gradient of `model`, which `processes` can add to."""
+    return [zeros_for(processes, parameter) for parameter in model.parameters()]
 
 
 @dataclass(frozen=True)
@@ -38,18 +44,20 @@ def accumulate_gradient(
     micro_batch: int,
     share_prompts: bool = False,
     processes: int = 1,
+    sums: Sequence[torch.Tensor] | None = None,
 ) -> Terms:
     """Leave the gradient of sum_t w_t rho_t l_t / D in the parameters' `.grad`, for any size of micro-batches.
 
     Micro-batches hold at most `micro_batch` responses, and their losses add up to the mini-batch's.  If D = 0, the
-    gradient is zero.  `processes` share the micro-batches and change nothing.
+    gradient is zero.  `processes` share the micro-batches and change nothing.  `sums`, of `gradient_sums`, are the
+    memory to use, so that a training need not ask for it at every step.
     """
     lengths_R = response_lengths(batch.responses)
     total = token_denominator(batch.weight_N, batch.denominator)
     ratio_N, loss_N = torch.empty_like(batch.old_logprob_N), torch.empty_like(batch.old_logprob_N)
     parameters = list(model.parameters())
     model.zero_grad()
-    sums = [zeros_for(processes, parameter) for parameter in parameters]
+    sums = gradient_sums(model, processes) if sums is None else [part.zero_() for part in sums]
     # If w A is 0 for every token of a response, it adds exactly 0 to the gradient.  Only the log needs its ratios.
     owner_N = torch.arange(len(lengths_R)).repeat_interleave(lengths_R)
     pulls_R = torch.zeros(len(lengths_R)).index_add(0, owner_N, (batch.weight_N * batch.advantage_N).abs()) != 0
