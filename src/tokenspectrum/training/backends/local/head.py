@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-# Logits of a block: 64 MiB in float32.
-BLOCK = 2**24
+# Logits of a block: 32 MiB in float32.
+BLOCK = 2**23
 
 
 def _blocks(hidden_NC: torch.Tensor, weight_VC: torch.Tensor) -> list[slice]:
@@ -64,8 +64,8 @@ class _Logprobs(torch.autograd.Function):
         hidden_NC, weight_VC, bias_V, target_N = ctx.saved_tensors
         hidden, weight, bias = [], torch.zeros_like(weight_VC), None
         for at in _blocks(hidden_NC, weight_VC):
-            pull_nV = -_logits(hidden_NC[at], weight_VC, bias_V).softmax(1) * grad_N[at, None]
-            pull_nV = pull_nV.scatter_add(1, target_N[at, None], grad_N[at, None])
+            pull_nV = _logits(hidden_NC[at], weight_VC, bias_V).softmax(1).neg_().mul_(grad_N[at, None])
+            pull_nV.scatter_add_(1, target_N[at, None], grad_N[at, None])
             hidden.append(pull_nV @ weight_VC)
             part_VC = pull_nV.T @ hidden_NC[at]
             weight.add_(part_VC)
