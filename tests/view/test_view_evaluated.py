@@ -91,3 +91,4 @@ def test_a_wrong_answer_is_read_in_the_browser(open_page, evaluated):
         page.locator(".pane .strip .tok").nth(2).hover()
         assert "0.2000" in page.locator("[data-column='tokens.rollout_logprob']").text_content()
         assert page.evaluate("window.hacked") is None
+        page.close()  # it would ask on when the server is gone

@@ -180,6 +180,7 @@ def test_a_new_step_appears_while_a_run_trains(open_page, tmp_path):
         wait_count(page, 48)
         assert "at step 3" in page.locator("#live").text_content()
         assert chosen(page) == "base/0/0/3"
+        page.close()  # it would ask on when the server is gone
 
 
 def test_a_step_whose_files_are_replaced_shows_the_new_facts_and_the_new_tokens(open_page, tmp_path):
