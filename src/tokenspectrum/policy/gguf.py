@@ -68,12 +68,13 @@ def _parsed_once(where: str) -> Iterator[None]:
         raise UserError(f"{where}: reading it needs the Python package gguf; `make setup-laptop` installs it")
     import gguf
 
-    reader: Any = gguf.GGUFReader
-    gguf.GGUFReader = functools.cache(reader)  # ty: ignore[invalid-assignment]
+    module: Any = gguf
+    reader = module.GGUFReader
+    module.GGUFReader = functools.cache(reader)
     try:
         yield
     finally:
-        gguf.GGUFReader = reader
+        module.GGUFReader = reader
 
 
 def read_fields(path: Path, where: str) -> tuple[dict[str, Any], dict[str, int]]:
