@@ -87,6 +87,40 @@ def test_engine_equals_one_uncached_sequence_at_a_time(family, batch_rows):
     assert min(len(r.token_ids) for r in responses) < 10
 
 
+@pytest.mark.parametrize("own", [[3], [1, 2, 5]])
+def test_prompts_that_begin_alike_are_prefilled_once_and_sampled_as_alone(own):
+    model = make_model("qwen3")
+    # Of one length, and of several: then there is padding behind what they share.  The first is a beginning of the last.
+    begin = tuple(range(3, 15))
+    prompts = [Prompt(f"{i:016x}", (*begin, *range(3 + i, 3 + i + n)), 0) for i, n in enumerate([0, *own, 0])]
+    positions = []
+    model.model.layers[0].register_forward_pre_hook(lambda module, given: positions.append(given[0].shape[:2].numel()))
+    alone = [r for p in prompts for r in TransformersEngine(model, TOKENIZER).generate([p], SAMPLING, seed=1, step=0)]
+    positions.clear()
+    apart = TransformersEngine(model, TOKENIZER).generate(prompts, SAMPLING, seed=1, step=0)
+    without = positions[0]
+    positions.clear()
+    together = TransformersEngine(model, TOKENIZER, share_prompts=True).generate(prompts, SAMPLING, seed=1, step=0)
+    assert [r.token_ids for r in together] == [r.token_ids for r in apart] == [r.token_ids for r in alone]
+    for shared, own_response in zip(together, alone, strict=True):
+        np.testing.assert_allclose(shared.logprobs, own_response.logprobs, atol=1e-6)
+    # All but the last token of the shortest prompt is shared.
+    assert positions[0] == len(begin) - 1
+    assert positions[1] == len(prompts) * (1 + max(own)) < without
+
+
+def test_prompts_that_share_little_are_prefilled_as_without():
+    model = make_model("qwen3")
+    assert TransformersEngine(model, TOKENIZER, share_prompts=True).generate(
+        PROMPTS, SAMPLING, seed=1, step=0
+    ) == TransformersEngine(model, TOKENIZER).generate(PROMPTS, SAMPLING, seed=1, step=0)
+
+
+def test_a_sliding_window_shares_no_prompts():
+    with pytest.raises(UserError, match="share_prompts.*sliding_attention.*false"):
+        TransformersEngine(make_model("mistral, window 6"), TOKENIZER, share_prompts=True)
+
+
 def test_samples_do_not_depend_on_the_batch():
     engine = TransformersEngine(make_model("qwen3"), TOKENIZER)
     whole = engine.generate(PROMPTS, SAMPLING, seed=1, step=0)

@@ -19,8 +19,7 @@ import torch
 
 from tokenspectrum.rollout.types import Response
 
-# Prompts that begin alike stand in one row where that leaves at most such a share of the positions: attention over a
-# longer row takes more time.
+# What prompts share is gone through once where that leaves at most such a share of the positions: it has its own cost.
 _WORTH = 0.8
 
 
@@ -149,12 +148,21 @@ def _rows(
 ) -> tuple[int, list[list[int]]]:
     """(tokens that begin all prompts, the prompts of each row): all in one row, or a row each."""
     alone = [[g] for g in range(len(prompts))]
-    differing = (place for place, ids in enumerate(zip(*prompts, strict=False)) if len(set(ids)) > 1)
-    common = next(differing, min(map(len, prompts)))
+    common = common_beginning(prompts)
     own = [len(prompt) + sum(map(len, each)) for prompt, each in zip(prompts, answers, strict=True)]
     together = sum(own) - common * (len(prompts) - 1)
-    is_worth = common > 0 and together <= _WORTH * max(own) * len(prompts)
-    return (common, [list(range(len(prompts)))]) if is_worth else (0, alone)
+    return (common, [list(range(len(prompts)))]) if is_worth(common, together, max(own) * len(prompts)) else (0, alone)
+
+
+def common_beginning(prompts: Sequence[tuple[int, ...]]) -> int:
+    """With how many tokens all prompts begin."""
+    differing = (place for place, ids in enumerate(zip(*prompts, strict=False)) if len(set(ids)) > 1)
+    return next(differing, min(map(len, prompts)))
+
+
+def is_worth(common: int, together: int, apart: int) -> bool:
+    """Whether prompts are to share `common` tokens: `together` positions are gone through then, `apart` else."""
+    return common > 0 and together <= _WORTH * apart
 
 
 def _shared(batch: MicroBatch, device: torch.device) -> MicroBatch:

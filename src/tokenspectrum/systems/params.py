@@ -98,8 +98,8 @@ class SystemsParams(Frozen):
     share_prompts: bool = Field(
         default=False,
         description="responses of a prompt go through scoring and gradients behind one copy of it, and prompts of a "
-        "micro-batch behind one copy of a long common beginning: less work if prompts are long; for policies of full "
-        "attention, trainer: local",
+        "micro-batch, or of a batch that is sampled, behind one copy of a long common beginning: less work if prompts "
+        "are long; for policies of full attention, trainer: local",
     )
     processes: int = Field(
         default=1,

@@ -1,7 +1,8 @@
 """Rollout engine for any HF causal LM: the model's own forward pass in a loop with a key-value cache.
 
-Prompts are padded on the left.  Each is prefilled once, and its cache is repeated for its samples.  Finished rows leave
-the batch.  Knows nothing of rewards, tables or training.
+Prompts are padded on the left.  Each is prefilled once, and its cache is repeated for its samples.  With
+`share_prompts` so is what all prompts of a batch begin with; then the padding stands behind it.  Finished rows leave the
+batch.  Knows nothing of rewards, tables or training.
 """
 
 import functools
@@ -14,10 +15,12 @@ import torch
 
 from tokenspectrum.counter import stream_key, uniforms
 from tokenspectrum.errors import UserError
+from tokenspectrum.policy.shareable import check_shareable
 from tokenspectrum.rollout.engines.transformers.grouped import grouped_decode
 from tokenspectrum.rollout.engines.transformers.kv_cache import SlotCache
 from tokenspectrum.rollout.engines.transformers.sampling import draw
 from tokenspectrum.rollout.heat import temperatures
+from tokenspectrum.rollout.padded import common_beginning, is_worth
 from tokenspectrum.rollout.stop import stop_ids
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
 from tokenspectrum.systems.side_by_side import side_by_side
@@ -70,10 +73,14 @@ class _Sampled:
 class TransformersEngine:
     """Samples from a live model: it sees every update of the weights.  See `RolloutEngine` for the protocol."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, batch_rows: int = 256, processes: int = 1) -> None:
-        """`batch_rows`: responses decoded at once; it bounds memory and changes samples by float noise only.
+    def __init__(
+        self, model: Any, tokenizer: Any, *, batch_rows: int = 256, share_prompts: bool = False, processes: int = 1
+    ) -> None:
+        """`batch_rows`: responses decoded at once; it bounds memory.
 
-        `processes` share the batches and change nothing.
+        With `share_prompts`, what the prompts of a batch begin with is prefilled once.  Both change samples by float
+        noise only.  `processes` share the batches and change nothing.
+        Raises UserError if `share_prompts` is not for this policy.
         """
         config = model.config.get_text_config()
         if kinds := set(getattr(config, "layer_types", None) or ()) - _CACHED_LAYERS:
@@ -85,6 +92,9 @@ class TransformersEngine:
         taken = inspect.signature(model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in taken else {}
         self._positions = "position_ids" in taken
+        self.share_prompts = share_prompts and self._positions
+        if self.share_prompts:
+            check_shareable(model)
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, seed: int, step: int, domain: str = "sample"
@@ -128,20 +138,15 @@ class TransformersEngine:
         """One batch: `rows` are (index of prompt, sample), rows of a prompt adjacent."""
         device = self.model.device
         used = list(dict.fromkeys(p for p, _ in rows))
-        ids_PT, mask_PT = left_padded([prompts[p].token_ids for p in used])
-        ids_PT, mask_PT = ids_PT.to(device), mask_PT.to(device)
-        width = ids_PT.shape[1]
+        logits_PV, mask_PT, position_P, cache = self._prefill([prompts[p].token_ids for p in used])
+        width = mask_PT.shape[1]
         total = width + sampling.max_tokens
-        position_PT = (mask_PT.cumsum(-1) - 1).clamp(min=0)
-
-        cache = SlotCache(self.n_layers, width)
-        logits_BV = self._forward(ids_PT, mask_PT, position_PT, cache)
         place = {p: i for i, p in enumerate(used)}
         repeat_R = torch.tensor([place[p] for p, _ in rows], device=device)
         cache.select(repeat_R, total)
         # All generated positions are visible, so the mask for the whole decode is known here.
         mask_BT = torch.nn.functional.pad(mask_PT, (0, sampling.max_tokens), value=1)[repeat_R]
-        logits_BV, position_B = logits_BV[repeat_R], position_PT[repeat_R, -1]
+        logits_BV, position_B = logits_PV[repeat_R], position_P[repeat_R]
 
         keys_R = np.array([stream_key(domain, seed, step, prompts[p].prompt_id, i) for p, i in rows], np.uint64)
         sampled = _Sampled(len(rows), sampling.max_tokens, self.stop)
@@ -162,6 +167,29 @@ class TransformersEngine:
             position_B = position_B + 1
             logits_BV = self._forward(token_B[:, None], mask_BT[:, : width + t + 1], position_B[:, None], cache)
         return [sampled.response(r, prompts[p], i) for r, (p, i) in enumerate(rows)]
+
+    def _prefill(
+        self, sequences: Sequence[tuple[int, ...]]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, SlotCache]:
+        """Behind P prompts: their logits (P, V), their mask (P, T), their last positions (P,) and their cache."""
+        device, count = self.model.device, len(sequences)
+        longest = max(map(len, sequences))
+        # Each prompt keeps a token of its own, whose logits are needed.
+        shared = min(common_beginning(sequences), min(map(len, sequences)) - 1)
+        if not self.share_prompts or not is_worth(shared, shared + count * (longest - shared), count * longest):
+            shared = 0
+        cache = SlotCache(self.n_layers, longest)
+        if shared:
+            ids_1T = torch.tensor([sequences[0][:shared]], device=device)
+            position_1T = torch.arange(shared, device=device)[None]
+            self._forward(ids_1T, torch.ones_like(ids_1T), position_1T, cache)
+            cache.select(torch.zeros(count, dtype=torch.int64, device=device), longest)
+        ids_PT, mask_PT = left_padded([ids[shared:] for ids in sequences])
+        ids_PT, mask_PT = ids_PT.to(device), mask_PT.to(device)
+        position_PT = shared + (mask_PT.cumsum(-1) - 1).clamp(min=0)
+        mask_PT = torch.nn.functional.pad(mask_PT, (shared, 0), value=1)
+        logits_PV = self._forward(ids_PT, mask_PT, position_PT, cache)
+        return logits_PV, mask_PT, position_PT[:, -1], cache
 
     def _forward(
         self, ids_BT: torch.Tensor, mask_BS: torch.Tensor, position_BT: torch.Tensor, cache: SlotCache

@@ -19,7 +19,8 @@ def start(
     """(engine, the policy's tokenizer)."""
     torch.set_num_threads(systems.threads)  # of each process; the job has a core for all of theirs
     model, tokenizer = load_policy(policy, dtype=dtype, device=systems.device)
-    yield TransformersEngine(model, tokenizer, batch_rows=systems.generate_batch), tokenizer
+    rows, shares = systems.generate_batch, systems.share_prompts
+    yield TransformersEngine(model, tokenizer, batch_rows=rows, share_prompts=shares), tokenizer
 
 
 def processes(systems: SystemsParams) -> int:

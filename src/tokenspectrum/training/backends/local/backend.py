@@ -57,7 +57,13 @@ class LocalBackend:
             fused=True,
         )
         systems = job.systems
-        engine = TransformersEngine(model, tokenizer, batch_rows=systems.generate_batch, processes=systems.processes)
+        engine = TransformersEngine(
+            model,
+            tokenizer,
+            batch_rows=systems.generate_batch,
+            share_prompts=systems.share_prompts,
+            processes=systems.processes,
+        )
         # Memory that processes share is slow to come by, so it is asked for once.
         sums = gradient_sums(model, systems.processes) if systems.processes > 1 else None
         yield cls(job, model, optimizer, tokenizer, engine, sums)
