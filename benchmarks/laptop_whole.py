@@ -72,12 +72,13 @@ def stage_of(command: str) -> str:
     return " ".join(words[words.index("-m") + 1 :])[:80] if "-m" in words else Path(words[0]).name if words else ""
 
 
-def say_peak(samples: list[Sample]) -> None:
-    """Print the newest sample where it holds clearly more than any before, so that a run can be watched."""
-    *before, now = samples
-    if now.held_gib > 1.05 * max((sample.held_gib for sample in before), default=0.0):
-        held = f"{now.held_gib:.2f} GiB held, {now.greatest_gib:.2f} of them by {now.greatest}"
-        print(f"{now.preset}, {now.at - samples[0].at:.0f} s: {held}", flush=True)
+def say_peak(now: Sample, start: float, said_gib: float) -> float:
+    """Print `now` where it holds clearly more than what was said last.  Returns what is said last then."""
+    if now.held_gib <= 1.02 * said_gib:
+        return said_gib
+    held = f"{now.held_gib:.2f} GiB held, {now.greatest_gib:.2f} of them by {now.greatest}"
+    print(f"{now.preset}, {now.at - start:.0f} s: {held}", flush=True)
+    return now.held_gib
 
 
 def rows(samples: list[Sample]) -> list[list[str]]:
@@ -109,12 +110,13 @@ def main() -> None:
     revision = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=args.folder, text=True).strip()
     samples: list[Sample] = []
     seen: dict[int, float] = {}
+    said_gib = 0.0
     command = ["make", "-C", str(args.folder), "laptop", f"DATA={args.data.resolve()}"]
     with psutil.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}) as make:
         try:
             while make.poll() is None:
                 samples.append(look(args.folder, make, seen))
-                say_peak(samples)
+                said_gib = say_peak(samples[-1], samples[0].at, said_gib)
                 time.sleep(EVERY_S)
         except KeyboardInterrupt:
             make.wait()  # Ctrl-C reached it too

@@ -99,7 +99,7 @@ def test_a_stage_of_several_processes_asks_for_a_core_each(tmp_path, monkeypatch
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
         jobs._files.cache_clear()
         alone = {name for name in jobs.SHARED if jobs.needs(name)["threads"] == 1}
-        assert alone == {"train", "sample", "evaluate", "evaluate_base", "hot_forks"}
+        assert alone == {"train", "sample", "evaluate", "evaluate_base", "hot_forks", "signals"}
     finally:
         jobs._files.cache_clear()
 
