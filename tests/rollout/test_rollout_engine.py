@@ -90,9 +90,9 @@ def test_engine_equals_one_uncached_sequence_at_a_time(family, batch_rows):
 @pytest.mark.parametrize("own", [[3], [1, 2, 5]])
 def test_prompts_that_begin_alike_are_prefilled_once_and_sampled_as_alone(own):
     model = make_model("qwen3")
-    # Of one length, and of several: then there is padding behind what they share.  The first is a beginning of the last.
+    # Of one length, and of several: then there is padding behind what they share.  The first two are equal.
     begin = tuple(range(3, 15))
-    prompts = [Prompt(f"{i:016x}", (*begin, *range(3 + i, 3 + i + n)), 0) for i, n in enumerate([0, *own, 0])]
+    prompts = [Prompt(f"{i:016x}", (*begin, *range(3 + i, 3 + i + n)), 0) for i, n in enumerate([0, 0, *own])]
     positions = []
     model.model.layers[0].register_forward_pre_hook(lambda module, given: positions.append(given[0].shape[:2].numel()))
     alone = [r for p in prompts for r in TransformersEngine(model, TOKENIZER).generate([p], SAMPLING, seed=1, step=0)]
@@ -117,7 +117,7 @@ def test_prompts_that_share_little_are_prefilled_as_without():
 
 
 def test_a_sliding_window_shares_no_prompts():
-    with pytest.raises(UserError, match="share_prompts.*sliding_attention.*false"):
+    with pytest.raises(UserError, match=r"share_prompts.*sliding_attention.*false"):
         TransformersEngine(make_model("mistral, window 6"), TOKENIZER, share_prompts=True)
 
 

@@ -1,8 +1,8 @@
 """Rollout engine for any HF causal LM: the model's own forward pass in a loop with a key-value cache.
 
 Prompts are padded on the left.  Each is prefilled once, and its cache is repeated for its samples.  With
-`share_prompts` so is what all prompts of a batch begin with; then the padding stands behind it.  Finished rows leave the
-batch.  Knows nothing of rewards, tables or training.
+`share_prompts` so is what all prompts of a batch begin with; then the padding stands behind it.  Finished rows leave
+the batch.  Knows nothing of rewards, tables or training.
 """
 
 import functools
