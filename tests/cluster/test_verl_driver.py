@@ -89,6 +89,9 @@ def test_what_happened_on_a_worker_is_one_line():
     error = ray.exceptions.RayTaskError("f", "Traceback ...\nValueError: layer 0", cause)
     assert one_line(error) == "ValueError in a worker: layer 0 sees a sliding window"
     assert one_line(ray.exceptions.RayActorError()).startswith("a worker died: ")
+    for lost in ("Read error [127.0.0.1]:30906: Connection reset by peer", "NCCL error: remote process exited"):
+        error = ray.exceptions.RayTaskError("f", "Traceback", RuntimeError(lost))
+        assert one_line(error) == f"a worker died: another one lost it: {lost}"
     said = "\x1b[36mray::vllm_server_0_0:Server.__init__()\x1b[39m (pid=7)\n  File x\nValueError: 8 tokens are too few"
     error = ray.exceptions.ActorDiedError(ray.exceptions.RayTaskError("__init__", said, ValueError("8")))
     assert one_line(error) == "vllm_server_0_0:Server did not start: ValueError: 8 tokens are too few"

@@ -18,6 +18,9 @@ from tokenspectrum.systems.progress import log_dir
 from tokenspectrum.systems.ray.launch import ADDRESS_ENV, HEARTBEAT
 from tokenspectrum.systems.sigterm import kept_handler
 
+# What gloo and NCCL say in a worker when another one is gone.  It may come before Ray's own word.
+_PARTNER_GONE = re.compile(r"connection (reset|closed) by peer|broken pipe|remote process exited", re.IGNORECASE)
+
 
 def join_ray(environment: Mapping[str, str]) -> None:
     """Connect to the cluster that launch.py brought up; `environment` is for all processes that Ray starts for us."""
@@ -69,7 +72,10 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, ray.exceptions.RayTaskError) and error.cause is not None:
-        return f"{type(error.cause).__name__} in a worker: {str(error.cause).strip().splitlines()[0]}"
+        said = str(error.cause).strip().splitlines()[0]
+        if _PARTNER_GONE.search(said):
+            return f"a worker died: another one lost it: {said}"
+        return f"{type(error.cause).__name__} in a worker: {said}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if isinstance(error, ray.exceptions.RayActorError):
         started = re.search(r"creation task, \S*?ray::(\S+)\.__init__", str(error))
