@@ -55,12 +55,31 @@ def test_a_process_uses_freed_memory_again():
         found = []
         for _ in range(3):
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            np.ones(2**25)  # 256 MiB
+            np.ones(3 * 2**20)  # 24 MiB
             found.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
         return found
 
     ((first, *others),) = side_by_side(new_pages, [0], 2)
     assert first > 50 * max(others)
+
+
+def test_a_process_keeps_no_memory_of_the_largest():
+    def kept(_: int) -> int:
+        before = psutil.Process().memory_info().rss
+        np.ones(2**25)  # 256 MiB
+        return psutil.Process().memory_info().rss - before
+
+    assert list(side_by_side(kept, [0], 2))[0] < 2**25
+
+
+def test_what_is_freed_here_is_given_back_before_others_start():
+    pieces = [np.ones(2**13) for _ in range(4000)]  # 64 KiB each, of the heap
+    last = np.ones(2**13)  # above them, so that the heap's end does not move
+    before = psutil.Process().memory_info().rss
+    del pieces
+    list(side_by_side(lambda piece: piece, [0], 2))
+    assert before - psutil.Process().memory_info().rss > 100 * 2**20
+    assert last.all()
 
 
 def test_a_mistake_in_the_work_reaches_the_user_as_it_is_and_no_process_stays():

@@ -10,7 +10,7 @@ from tokenspectrum.rollout.types import Response
 from tokenspectrum.systems.side_by_side import side_by_side
 from tokenspectrum.training.backends.local.logprobs import response_logprobs
 from tokenspectrum.training.backends.local.padded import collate
-from tokenspectrum.training.backends.local.pulls import trained
+from tokenspectrum.training.backends.local.pulls import inner, trained
 from tokenspectrum.training.backends.local.sums import each_gradient
 from tokenspectrum.training.batch import response_lengths
 
@@ -29,7 +29,7 @@ def token_norms(
             square_P = [0.0] * len(wanted)
 
             def note(i: int, gradient: torch.Tensor, square_P: list[float] = square_P) -> None:
-                square_P[i] = float(gradient.double().square().sum())
+                square_P[i] = inner(gradient, gradient)
 
             each_gradient(logprob_N[position], wanted, note, retain_graph=position != positions[-1])
             found[r, position] = math.sqrt(sum(square_P))

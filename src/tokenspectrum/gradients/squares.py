@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.systems.shared_memory import zeros_for
 from tokenspectrum.systems.side_by_side import side_by_side
-from tokenspectrum.training.backends.local.pulls import Vector, batches, held_at_once, objectives, trained
+from tokenspectrum.training.backends.local.pulls import Vector, batches, held_at_once, inner, objectives, trained
 from tokenspectrum.training.backends.local.sums import Turns, add_gradient
 
 
@@ -71,9 +71,9 @@ def products(
             yield
             if b == last_K[k]:
                 part = sums[k % few][i]
-                own_KP[k, i] = (part * part).sum()
+                own_KP[k, i] = inner(part, part)
                 if along is not None:
-                    along_KP[k, i] = (part * along[i].double()).sum()
+                    along_KP[k, i] = inner(part, along[i])
                 part.zero_()
 
     def of_piece(piece: tuple[int, int]) -> int:

@@ -19,7 +19,8 @@ from tokenspectrum.errors import UserError
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+_KEPT = 32 * 2**20  # bytes up to which a tensor's memory is kept: the most that glibc takes
 
 
 def side_by_side(work: Callable[[Piece], Result], pieces: Sequence[Piece], processes: int) -> Iterator[Result]:
@@ -31,6 +32,7 @@ def side_by_side(work: Callable[[Piece], Result], pieces: Sequence[Piece], proce
         yield from map(work, pieces)
         return
     context = multiprocessing.get_context("fork")
+    _give_back()
     forks, pipes = [], list[Connection]()
     try:
         for _ in range(min(processes, len(pieces))):
@@ -96,9 +98,16 @@ def _serve(pipe: Connection, work: Callable[[Any], Any], pieces: Sequence[Any], 
 def _keep_memory() -> None:
     """Let glibc keep what is freed.  Else each large tensor gets new pages, which the kernel clears first.
 
-    A fork ends with its work, so what it keeps does not grow for long.
+    Not that of the largest tensors: between them what is kept would fall to pieces, and grow with the work.
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
-        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT)
         libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def _give_back() -> None:
+    """Return what this process has freed to the kernel.  It holds it beside what its forks take."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)

@@ -32,7 +32,17 @@ def trained(model: PreTrainedModel) -> list[torch.nn.Parameter]:
 
 def dot(a: Vector, b: Vector) -> float:
     """Inner product, summed in float64."""
-    return float(sum((x.double() * y.double()).sum() for x, y in zip(a, b, strict=True)))
+    return sum(inner(x, y) for x, y in zip(a, b, strict=True))
+
+
+# Values that are multiplied at once: of a large policy's embedding, a copy in float64 would be much memory.
+_BLOCK = 2**20
+
+
+def inner(x: torch.Tensor, y: torch.Tensor) -> float:
+    """Inner product of two tensors of one shape, summed in float64."""
+    blocks = zip(x.flatten().split(_BLOCK), y.flatten().split(_BLOCK), strict=True)
+    return sum(float((a.double() * b.double()).sum()) for a, b in blocks)
 
 
 # Bytes of gradients that are held at once, beside the two of the update itself.
