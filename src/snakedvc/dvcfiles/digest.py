@@ -17,6 +17,7 @@ from snakedvc.dvcfiles.record import Entry
 # Files and folders that no folder's hash includes.  A project's .dvcignore has to list them too.
 # Snakemake marks folder outputs with the first; Python keeps compiled code in the second.
 IGNORED = frozenset({".snakemake_timestamp", "__pycache__"})
+_FEW = 2**22  # bytes that one thread hashes at once
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,11 @@ def listing_md5(files: dict[str, str]) -> str:
 
 def hash_files(files: dict[str, Path]) -> tuple[dict[str, str], int]:
     """MD5 of each file and the bytes of all together."""
+    size = sum(p.stat().st_size for p in files.values())
+    if size < _FEW:  # to start threads would take longer
+        return {name: file_md5(path) for name, path in files.items()}, size
     with ThreadPoolExecutor(max_workers=4) as pool:  # hashing frees the interpreter's lock
-        hashes = dict(zip(files, pool.map(file_md5, files.values()), strict=True))
-    return hashes, sum(p.stat().st_size for p in files.values())
+        return dict(zip(files, pool.map(file_md5, files.values()), strict=True)), size
 
 
 def digest(path: Path, only: list[str] | None = None) -> Digest:

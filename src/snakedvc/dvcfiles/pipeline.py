@@ -251,7 +251,13 @@ def _resolve(template: str, context: Mapping[str, Any], reader: str) -> str:
             raise ProjectError(f"{DVC_YAML}: {reader}: ${{{match.group(1)}}} is not a single value")
         return text(value)
 
-    return VARIABLE.sub(one, template)
+    return VARIABLE.sub(one, template) if "${" in template else template
+
+
+def _posix(path: str) -> str:
+    """`path` as pathlib writes it.  Most paths are so already, and pathlib takes its time."""
+    is_plain = path and not path.startswith(("/", "./")) and not path.endswith("/") and "//" not in path
+    return path if is_plain and "/./" not in f"{path}/" and path != "." else PurePosixPath(path).as_posix()
 
 
 def _in_place(value: Value, name: str) -> str | dict[str, str]:
@@ -341,7 +347,7 @@ def _concrete(
         context = {**params, "item": {axis: value.content for axis, value in zip(axes, values, strict=True)}}
 
         def path(entry: str, context: Mapping[str, Any] = context) -> str:
-            found = PurePosixPath(_resolve(entry, context, f"stage {name}")).as_posix()
+            found = _posix(_resolve(entry, context, f"stage {name}"))
             if not _ITEM.search(entry):
                 shared[entry] = found
             return found
@@ -399,12 +405,31 @@ def _texts(node: Any) -> Iterator[str]:
 
 
 def load_pipeline(dvc_yaml: Path = DVC_YAML, params_yaml: Path = PARAMS_YAML) -> Pipeline:
-    """Read and resolve both files.  A ProjectError says in one line what is wrong in them."""
-    params = load_yaml(params_yaml)
-    templates = load_yaml(dvc_yaml).get("stages", {})
+    """Read and resolve both files.  A ProjectError says in one line what is wrong in them.
+
+    The files are read each time; where all their bytes are as they were, so is what was made of them.
+    """
+    settings = load_settings()
+    read = (os.getcwd(), settings, *(_bytes(path) for path in (dvc_yaml, params_yaml)))
+    if _last.get("read") != read:
+        params = load_yaml(params_yaml)
+        _last.update(pipeline=_resolved(load_yaml(dvc_yaml), params, settings), read=read)
+    return _last["pipeline"]
+
+
+_last: dict[str, Any] = {}
+
+
+def _bytes(path: Path) -> bytes | None:
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_bytes()
+    return None
+
+
+def _resolved(document: Mapping[str, Any], params: Mapping[str, Any], settings: Settings) -> Pipeline:
+    templates = document.get("stages", {})
     stages: dict[str, Stage] = {}
     made: dict[str, str] = {}
-    settings = load_settings()
     for name, template in templates.items():
         for stage in _concrete(name, template, params, _named(name, params, settings)):
             if stage.addr in stages:

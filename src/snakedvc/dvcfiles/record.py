@@ -36,14 +36,15 @@ class Entry:
         others = {k: v for k, v in document.items() if k not in _OWN}
         return cls(document["path"], document.get("md5"), document.get("size"), document.get("nfiles"), others)
 
-    def hashed(self) -> dict[str, Any]:
+    @cached_property
+    def hashed(self) -> Mapping[str, Any]:
         """The part of the entry that is in a key."""
         return {"path": self.path, **self.others, **({} if self.md5 is None else {"md5": self.md5})}
 
     def document(self) -> dict[str, Any]:
         """The entry as DVC writes it."""
         sizes = {"size": self.size, "nfiles": self.nfiles}
-        return self.hashed() | {name: n for name, n in sizes.items() if n is not None}
+        return {**self.hashed} | {name: n for name, n in sizes.items() if n is not None}
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,12 @@ class Record:
     @cached_property
     def key(self) -> str:
         """DVC's run-cache key: the hash of the inputs and of the outputs' paths."""
-        return _sha256(self._document([e.hashed() for e in self.deps], sorted(o.path for o in self.outs)))
+        return _sha256(self._document([e.hashed for e in self.deps], sorted(o.path for o in self.outs)))
 
     @cached_property
     def name(self) -> str:
         """DVC's name of the record in the run cache: the hash of the record without sizes."""
-        return _sha256(self._document([e.hashed() for e in self.deps], [o.hashed() for o in self.outs]))
+        return _sha256(self._document([e.hashed for e in self.deps], [o.hashed for o in self.outs]))
 
     def document(self) -> dict[str, Any]:
         """The record as DVC writes it."""

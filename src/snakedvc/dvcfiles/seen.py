@@ -38,7 +38,7 @@ class Accepted:
     made: dict[str, str]
 
 
-def signature(path: Path) -> Signature | None:
+def signature(path: Path | str) -> Signature | None:
     """Bytes, number of files, and a hash over names, sizes and times of a file or folder; None if it is not there."""
     text = os.fspath(path)
     if not os.path.exists(text):
@@ -51,7 +51,7 @@ def signature(path: Path) -> Signature | None:
 
 def signatures(outs: Iterable[str]) -> dict[str, Signature | None]:
     """The signature of each output."""
-    return {out: signature(Path(out)) for out in outs}
+    return {out: signature(out) for out in outs}
 
 
 def remember(addr: str, made: Mapping[str, str | None], now: dict[str, Signature | None]) -> None:
@@ -133,7 +133,7 @@ class Tree:
         made: dict[str, str] = {}
         for out in outs:
             md5, before = known.get(out, (None, None))
-            if md5 is None or before is None or signature(Path(out)) != before:
+            if md5 is None or before is None or signature(out) != before:
                 return None
             made[out] = md5
         return Accepted(name, file, made)
