@@ -1,13 +1,15 @@
 """The reader of dvc.yaml on small files written for the purpose."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from snakedvc.dvcfiles.digest import listing_md5
 from snakedvc.dvcfiles.hashes import DepHashes
-from snakedvc.dvcfiles.pipeline import load_pipeline
+from snakedvc.dvcfiles.pipeline import _posix, load_pipeline
 from snakedvc.errors import ProjectError
 from snakedvc.planning.snake import Stages
 from snakedvc.running.inputs import data_entries
@@ -39,6 +41,21 @@ def load(tmp_path, monkeypatch):
         return load_pipeline()
 
     return pipeline
+
+
+@given(st.text(alphabet="a./", max_size=8))
+def test_paths_are_written_as_pathlib_writes_them(path):
+    assert _posix(path) == PurePosixPath(path).as_posix()
+
+
+def test_files_are_resolved_anew_as_soon_as_a_byte_of_them_changes(load, tmp_path):
+    before = load(train=TRAIN)
+    assert load_pipeline() is load_pipeline()
+    params = tmp_path / "params.yaml"
+    params.write_text(params.read_text().replace("20", "21"))
+    assert set(load_pipeline().stages) != set(before.stages)
+    params.write_text(params.read_text().replace("21", "20"))
+    assert set(load_pipeline().stages) == set(before.stages)
 
 
 def test_a_matrix_is_every_combination_in_order(load):
