@@ -161,7 +161,7 @@ def main() -> None:
                 if name in SCANNED:
                     lines.append(line(name, args.tokens, "scan", apart(scans(name), args.memory, args.threads)))
         os.chdir(ROOT)
-    save(out, lines)
+    save(out, lines, by=("question", "tokens", "asked"))
 
 
 if __name__ == "__main__":
