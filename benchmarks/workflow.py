@@ -259,6 +259,7 @@ def place(line: Mapping[str, str]) -> tuple[str, ...]:
 
 def main() -> None:
     """Make the projects, time, write."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # Python keeps compiled code for most users
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stages", type=int, nargs="*", default=[10, 100, 1000], help="about so many toy stages")
     parser.add_argument("--matrix", action=argparse.BooleanOptionalAction, default=True, help="this project's own DAG")
