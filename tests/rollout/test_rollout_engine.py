@@ -1,6 +1,7 @@
 """The transformers engine against one sequence at a time without a cache, on models of several families."""
 
 from copy import deepcopy
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,9 +20,11 @@ from transformers import (
 
 from tokenspectrum.counter import stream_key, uniforms
 from tokenspectrum.errors import UserError
+from tokenspectrum.rollout.engines.transformers import start
 from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine
 from tokenspectrum.rollout.engines.transformers.grouped import grouped_decode
 from tokenspectrum.rollout.types import Prompt, Sampling
+from tokenspectrum.systems.params import SystemsParams
 
 VOCAB, EOS = 20, 2
 TOKENIZER = SimpleNamespace(eos_token_id=EOS)
@@ -107,6 +110,14 @@ def test_prompts_that_begin_alike_are_prefilled_once_and_sampled_as_alone(own):
     # All but the last token of the shortest prompt is shared.
     assert positions[0] == len(begin) - 1
     assert positions[1] == len(prompts) * (1 + max(own)) < without
+
+
+@pytest.mark.parametrize("shares", [False, True])
+def test_params_say_whether_prompts_are_shared(monkeypatch, shares):
+    monkeypatch.setattr(start, "load_policy", lambda *_, **__: (make_model("qwen3"), TOKENIZER))
+    systems = SystemsParams(share_prompts=shares)
+    with start.start(Path("policy"), systems, dtype="float32", max_tokens=8) as (engine, _):
+        assert engine.share_prompts is shares
 
 
 def test_prompts_that_share_little_are_prefilled_as_without():
