@@ -74,7 +74,7 @@ def in_root(root: Path, work: Callable[[], T]) -> T:
 
 def plain(root: Path) -> tuple[str, ...]:
     """The words that run the same stages without the bridge: a marker file a stage, which stands for its outputs."""
-    from snakedvc.dvcfiles.pipeline import load_pipeline
+    from snakedvc.dvcfiles.load import load_pipeline
 
     stages = in_root(root, load_pipeline).stages
     makers: dict[str, list] = {}  # of each output and of each folder above one
@@ -143,7 +143,7 @@ def pretend_all_ran(root: Path) -> None:
     from snakedvc.dvcfiles.cache import Cache
     from snakedvc.dvcfiles.config import read_config
     from snakedvc.dvcfiles.hashes import DepHashes
-    from snakedvc.dvcfiles.pipeline import load_pipeline
+    from snakedvc.dvcfiles.load import load_pipeline
     from snakedvc.dvcfiles.records import fold, save_fragment
     from snakedvc.dvcfiles.seen import accept, remember, signatures
 
@@ -192,7 +192,7 @@ def matrix_rows(folder: Path, asked: Callable[[str], bool]) -> Iterator[Row]:
     """Plans of the project's own matrix, and the driver's restore of all of it: the passes that are `asked` for."""
     clone = matrix(folder)
     toy, plan = Toy(clone.root), [*SNAKEMAKE, "-n", "results/table1.csv"]
-    from snakedvc.dvcfiles.pipeline import load_pipeline
+    from snakedvc.dvcfiles.load import load_pipeline
 
     n_stages = len(in_root(clone.root, load_pipeline).stages)
     without = (*plain(clone.root), "plain/table1/table1", "-n")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kit.warm import use
 
-from snakedvc.dvcfiles.pipeline import load_pipeline
+from snakedvc.dvcfiles.load import load_pipeline
 from snakedvc.dvcfiles.records import fold, save_fragment
 from snakedvc.dvcfiles.store import Store
 from snakedvc.running.inputs import current_record

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from bridge_kit import ROOT
 
-from snakedvc.dvcfiles.pipeline import Pipeline, load_pipeline
+from snakedvc.dvcfiles.load import load_pipeline
+from snakedvc.dvcfiles.pipeline import Pipeline
 from snakedvc.dvcfiles.record import Entry
 
 # Results of the probes alone, and those that read trainings too.

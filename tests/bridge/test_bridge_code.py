@@ -7,7 +7,7 @@ from bridge_kit import ROOT
 
 from snakedvc.code.closure import closure
 from snakedvc.code.deps import drift, rewritten
-from snakedvc.dvcfiles.pipeline import load_pipeline
+from snakedvc.dvcfiles.load import load_pipeline
 from snakedvc.errors import ProjectError
 
 

@@ -12,7 +12,7 @@ from bridge_kit import ALL, ENTRIES, EVALUATE, TRAIN
 from driver_kit import BRANCH, SCORE, drive, plan, snapshot, without_outputs
 
 from snakedvc.dvcfiles.digest import digest
-from snakedvc.dvcfiles.pipeline import load_pipeline
+from snakedvc.dvcfiles.load import load_pipeline
 from snakedvc.dvcfiles.seen import Tree, signature
 
 

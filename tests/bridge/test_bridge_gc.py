@@ -15,7 +15,7 @@ from bridge_kit import new_toy, pretend
 
 from snakedvc.cli.main import main
 from snakedvc.dvcfiles.cache import Cache
-from snakedvc.dvcfiles.pipeline import load_pipeline
+from snakedvc.dvcfiles.load import load_pipeline
 from snakedvc.dvcfiles.store import Store
 from snakedvc.planning.audit import Audit
 

@@ -9,7 +9,8 @@ import pytest
 from bridge_kit import ROOT
 
 from snakedvc.code.impact import impact
-from snakedvc.dvcfiles.pipeline import Pipeline, load_pipeline
+from snakedvc.dvcfiles.load import load_pipeline
+from snakedvc.dvcfiles.pipeline import Pipeline
 
 SAMPLING = "evaluate evaluate_base hot_forks policy sample signals train"
 EVERY = (

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from bridge_kit import new_toy, pretend
 
-from snakedvc.dvcfiles.pipeline import load_pipeline
+from snakedvc.dvcfiles.load import load_pipeline
 from snakedvc.dvcfiles.remote import FolderRemote
 from snakedvc.dvcfiles.store import Store
 from snakedvc.planning.driver import Driver

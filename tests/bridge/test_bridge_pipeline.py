@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from snakedvc.dvcfiles.digest import listing_md5
 from snakedvc.dvcfiles.hashes import DepHashes
-from snakedvc.dvcfiles.pipeline import _posix, load_pipeline
+from snakedvc.dvcfiles.load import load_pipeline
+from snakedvc.dvcfiles.templates import posix
 from snakedvc.errors import ProjectError
 from snakedvc.planning.snake import Stages
 from snakedvc.running.inputs import data_entries
@@ -45,7 +46,7 @@ def load(tmp_path, monkeypatch):
 
 @given(st.text(alphabet="a./", max_size=8))
 def test_paths_are_written_as_pathlib_writes_them(path):
-    assert _posix(path) == PurePosixPath(path).as_posix()
+    assert posix(path) == PurePosixPath(path).as_posix()
 
 
 def test_files_are_resolved_anew_as_soon_as_a_byte_of_them_changes(load, tmp_path):
@@ -56,6 +57,16 @@ def test_files_are_resolved_anew_as_soon_as_a_byte_of_them_changes(load, tmp_pat
     assert set(load_pipeline().stages) != set(before.stages)
     params.write_text(params.read_text().replace("21", "20"))
     assert set(load_pipeline().stages) == set(before.stages)
+
+
+def test_files_are_resolved_anew_as_soon_as_the_code_that_a_param_names_is_there(load, tmp_path):
+    params = PARAMS | {"train": {"rate": "mypkg.rules:late"}}
+    before = load(params, train=TRAIN)
+    assert "src/mypkg" not in before.stage("train@ab-1").deps
+    (tmp_path / "src/mypkg").mkdir(parents=True)
+    assert "src/mypkg" in load_pipeline().stage("train@ab-1").deps
+    (tmp_path / "src/mypkg").rmdir()
+    assert load_pipeline().stage("train@ab-1").deps == before.stage("train@ab-1").deps
 
 
 def test_a_matrix_is_every_combination_in_order(load):

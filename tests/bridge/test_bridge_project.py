@@ -11,7 +11,7 @@ import pytest
 import yaml
 from bridge_kit import ROOT
 
-from snakedvc.dvcfiles.pipeline import load_pipeline
+from snakedvc.dvcfiles.load import load_pipeline
 from tokenspectrum.errors import UserError
 
 

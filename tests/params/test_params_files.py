@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from snakedvc.dvcfiles import seen
 from snakedvc.dvcfiles.hashes import DepHashes
-from snakedvc.dvcfiles.pipeline import load_pipeline
+from snakedvc.dvcfiles.load import load_pipeline
 from snakedvc.errors import ProjectError
 from tokenspectrum.params.files import named_files
 

@@ -15,7 +15,7 @@ import pytest
 from matplotlib.image import imread
 from results_fixtures import save_params, write_base
 
-from snakedvc.dvcfiles.pipeline import load_pipeline
+from snakedvc.dvcfiles.load import load_pipeline
 from tokenspectrum.cli import draw
 from tokenspectrum.cli import results as command
 from tokenspectrum.errors import UserError

@@ -13,7 +13,7 @@ import pytest
 
 import tokenspectrum
 from snakedvc.code.impact import readers
-from snakedvc.dvcfiles.pipeline import load_pipeline
+from snakedvc.dvcfiles.load import load_pipeline
 from tokenspectrum.weighting.code import rule_code
 from tokenspectrum.weighting.registry import RULES
 

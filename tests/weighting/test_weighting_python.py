@@ -13,7 +13,8 @@ from test_weighting_matched import make_batch
 
 from snakedvc.code.freeze import frozen_copy
 from snakedvc.code.impact import impact
-from snakedvc.dvcfiles.pipeline import Stage, load_pipeline
+from snakedvc.dvcfiles.load import load_pipeline
+from snakedvc.dvcfiles.pipeline import Stage
 from snakedvc.running.inputs import RefusedError, check_keyed_code, keyed_files
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import parse_section

@@ -6,7 +6,7 @@ from snakedvc.errors import ProjectError
 
 
 def _run(args: argparse.Namespace) -> None:
-    from snakedvc.dvcfiles.pipeline import load_pipeline
+    from snakedvc.dvcfiles.load import load_pipeline
     from snakedvc.dvcfiles.store import Store
     from snakedvc.planning.accept import ACCEPTED, accept
 

@@ -7,7 +7,7 @@ from snakedvc.errors import ProjectError
 
 def _run(args: argparse.Namespace) -> None:
     from snakedvc.code.deps import drift, note_if_exact, write_deps
-    from snakedvc.dvcfiles.pipeline import load_pipeline
+    from snakedvc.dvcfiles.load import load_pipeline
 
     if args.check:
         if lines := drift(load_pipeline()):

@@ -35,7 +35,7 @@ def _show(found: "Plan") -> None:
 def _run(args: argparse.Namespace) -> None:
     from contextlib import nullcontext
 
-    from snakedvc.dvcfiles.pipeline import load_pipeline
+    from snakedvc.dvcfiles.load import load_pipeline
     from snakedvc.dvcfiles.store import Store
     from snakedvc.planning.gc import delete, is_shared, nothing_runs, plan
 

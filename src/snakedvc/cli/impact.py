@@ -14,7 +14,7 @@ def _counts(stages: list[Any]) -> str:
 
 def _run(args: argparse.Namespace) -> None:
     from snakedvc.code.impact import impact
-    from snakedvc.dvcfiles.pipeline import load_pipeline
+    from snakedvc.dvcfiles.load import load_pipeline
 
     table = Table(box=None)
     for heading in ("file", "runs again", "below, if their inputs' bytes change"):

@@ -5,7 +5,7 @@ import argparse
 
 def _run(args: argparse.Namespace) -> None:
     from snakedvc.dvcfiles.dvc_remote import push
-    from snakedvc.dvcfiles.pipeline import load_pipeline
+    from snakedvc.dvcfiles.load import load_pipeline
     from snakedvc.dvcfiles.store import Store
 
     store = Store()

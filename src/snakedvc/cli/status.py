@@ -54,7 +54,7 @@ def _disk(pipeline: "Pipeline") -> str:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from snakedvc.dvcfiles.pipeline import load_pipeline
+    from snakedvc.dvcfiles.load import load_pipeline
     from snakedvc.dvcfiles.store import Store
     from snakedvc.planning.devices import mixtures
     from snakedvc.planning.status import STANDS, status

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from snakedvc.dvcfiles.pipeline import DVC_YAML
+from snakedvc.dvcfiles.templates import DVC_YAML
 from snakedvc.errors import ProjectError
 from snakedvc.settings import under
 

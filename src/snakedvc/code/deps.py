@@ -23,9 +23,11 @@ from ruamel.yaml import YAML
 
 from snakedvc.code.closure import Modules, closure, module_file
 from snakedvc.dvcfiles.digest import IGNORED, file_md5
-from snakedvc.dvcfiles.pipeline import DVC_YAML, VARIABLE, Pipeline, load_pipeline
+from snakedvc.dvcfiles.load import load_pipeline
+from snakedvc.dvcfiles.pipeline import Pipeline
 from snakedvc.dvcfiles.record import CODE_ROOT
 from snakedvc.dvcfiles.records import write_atomically
+from snakedvc.dvcfiles.templates import DVC_YAML, VARIABLE
 from snakedvc.errors import ProjectError
 from snakedvc.settings import Settings, load_settings, under
 

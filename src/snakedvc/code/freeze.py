@@ -13,8 +13,9 @@ from typing import Any
 import yaml
 
 from snakedvc.dvcfiles.digest import digest, files_under
-from snakedvc.dvcfiles.pipeline import DVC_YAML, Stage
+from snakedvc.dvcfiles.pipeline import Stage
 from snakedvc.dvcfiles.record import CODE_ROOT, Entry
+from snakedvc.dvcfiles.templates import DVC_YAML
 from snakedvc.errors import ProjectError
 
 FROZEN = Path(".dvc/tmp/frozen")

@@ -2,7 +2,8 @@
 
 from pathlib import Path, PurePosixPath
 
-from snakedvc.dvcfiles.pipeline import DVC_YAML, PARAMS_YAML, Pipeline, Stage
+from snakedvc.dvcfiles.pipeline import Pipeline, Stage
+from snakedvc.dvcfiles.templates import DVC_YAML, PARAMS_YAML
 from snakedvc.errors import ProjectError
 
 

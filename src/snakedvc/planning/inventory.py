@@ -15,9 +15,10 @@ from typing import Any
 import yaml
 
 from snakedvc.dvcfiles.cache import Cache
-from snakedvc.dvcfiles.pipeline import VARIABLE, Pipeline, Stage
+from snakedvc.dvcfiles.pipeline import Pipeline, Stage
 from snakedvc.dvcfiles.record import Record
 from snakedvc.dvcfiles.store import Store
+from snakedvc.dvcfiles.templates import VARIABLE
 from snakedvc.errors import ProjectError
 from snakedvc.planning.audit import Audit, differences
 from snakedvc.running.journal import RUNNER_LOG

@@ -22,8 +22,10 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from snakedvc.dvcfiles.pipeline import DVC_YAML, Pipeline, Stage, load_pipeline
+from snakedvc.dvcfiles.load import load_pipeline
+from snakedvc.dvcfiles.pipeline import Pipeline, Stage
 from snakedvc.dvcfiles.seen import Given
+from snakedvc.dvcfiles.templates import DVC_YAML
 from snakedvc.errors import ProjectError
 from snakedvc.planning.internals import directory, plans, report
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from snakedvc.code.freeze import code_entries
 from snakedvc.dvcfiles.cache import Cache, DamagedObjectError, MissingObjectError
 from snakedvc.dvcfiles.digest import digest, files_under, hash_files, listing_md5
-from snakedvc.dvcfiles.pipeline import DVC_YAML, Pipeline, Stage
+from snakedvc.dvcfiles.pipeline import Pipeline, Stage
 from snakedvc.dvcfiles.record import Entry, Record
 from snakedvc.dvcfiles.store import Store
+from snakedvc.dvcfiles.templates import DVC_YAML
 from snakedvc.errors import ProjectError
 from snakedvc.settings import load_settings
 

@@ -23,8 +23,9 @@ from pathlib import Path
 
 from snakedvc.code.freeze import code_entries, frozen_copy
 from snakedvc.dvcfiles.digest import digest
+from snakedvc.dvcfiles.load import load_pipeline
 from snakedvc.dvcfiles.locks import exclusive, stage_lock, writing
-from snakedvc.dvcfiles.pipeline import Pipeline, Stage, load_pipeline
+from snakedvc.dvcfiles.pipeline import Pipeline, Stage
 from snakedvc.dvcfiles.record import Record
 from snakedvc.dvcfiles.records import save_fragment
 from snakedvc.dvcfiles.seen import accept, remember, signatures

@@ -11,8 +11,8 @@ from tokenspectrum.errors import UserError
 def write() -> None:
     """Bring dvc.yaml up to date, and say whether anything changed."""
     from snakedvc.code.deps import note_if_exact, rewritten
-    from snakedvc.dvcfiles.pipeline import DVC_YAML
     from snakedvc.dvcfiles.records import write_atomically
+    from snakedvc.dvcfiles.templates import DVC_YAML
     from tokenspectrum.results.discover import results
     from tokenspectrum.results.dvcfile import with_results
 
@@ -27,7 +27,8 @@ def write() -> None:
 def check() -> None:
     """UserError with a line for whatever `write` would change."""
     from snakedvc.code.deps import drift
-    from snakedvc.dvcfiles.pipeline import DVC_YAML, load_pipeline
+    from snakedvc.dvcfiles.load import load_pipeline
+    from snakedvc.dvcfiles.templates import DVC_YAML
     from tokenspectrum.results.discover import results
     from tokenspectrum.results.dvcfile import drifted
 

@@ -16,7 +16,7 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 def _run(args: argparse.Namespace) -> None:
     from snakedvc.dvcfiles.config import read_config
-    from snakedvc.dvcfiles.pipeline import load_pipeline
+    from snakedvc.dvcfiles.load import load_pipeline
     from snakedvc.site import checks, slurm_checks
     from tokenspectrum.cli import checks as own
     from tokenspectrum.cli.arithmetic import arithmetic
