@@ -137,6 +137,30 @@ def test_hot_forks_has_every_setting(go, home):
     assert of("others", 2.0, narrow) != of("others", 2.0)
 
 
+def test_a_problem_of_two_benchmarks_is_answered_once_and_counts_in_both(go, home, tmp_path):
+    write_questions(home / "twice", {"easy": sums(6, 20), "hard": sums(2, 41) + sums(1, 20)}, "test")
+    (home / "benchmarks").rename(home / "once")
+    (home / "twice").rename(home / "benchmarks")
+    try:
+        rows = heat(go)
+    finally:
+        (home / "benchmarks").rename(home / "twice")
+        (home / "once").rename(home / "benchmarks")
+
+    def of(benchmark):
+        return {
+            (r["heated"], r["temperature"], r["prompt_id"], r["sample"]): (r["correct"], r["n_tokens"])
+            for r in rows
+            if r["benchmark"] == benchmark
+        }
+
+    hard, easy = of("hard"), of("easy")
+    both = hard.keys() & easy.keys()
+    assert len(both) == 2 * 3 * 3
+    assert len(hard) == 2 * 3 * 3 * 3
+    assert all(hard[row] == easy[row] for row in both)
+
+
 def test_several_processes_sample_the_same(go):
     read = ("tokens", "benchmarks", "policy")
     one, three = (go(hot_forks, FORKS, read, "--base", str(BASE), processes=processes) for processes in (1, 3))

@@ -4,6 +4,7 @@ Draws are the same under every setting: a hash of problem, sample and position. 
 """
 
 import argparse
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ from tokenspectrum.tokenlog.writer import write_manifest, write_step
 
 DOMAIN = "forks"
 FORKS, OTHERS = "forks", "others"
-# What is heated, T', the benchmark, and the questions that go to the engine at once.
-Piece = tuple[str, float, str, list[Question]]
+# A setting, and the questions that go to the engine at once.
+Piece = tuple[Heat, list[Question]]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -64,21 +65,26 @@ def main(argv: list[str] | None = None) -> None:
     columns: dict[str, list[Any]] = {name: [] for name in hot_forks.SCHEMA.names}
     how = {"dtype": dtype.root, "max_tokens": evaluate.max_prompt_tokens + evaluate.max_response_tokens}
     at_once = prompts_at_once(evaluate.engine, systems, params.samples)
-    pieces: list[Piece] = [
-        (heated, t, benchmark, questions[first : first + at_once])
+    settings = {
+        (heated, t): Heat(threshold, t, 1.0) if heated == FORKS else Heat(threshold, 1.0, t)
         for heated in (FORKS, OTHERS)
         for t in params.temperatures
-        for benchmark, questions in chosen.items()
-        for first in range(0, len(questions), at_once)
+    }
+    # Each problem once, though two benchmarks may have it; each heat once, though at T' = 1 two settings are one.
+    asked = list({question.prompt_id: question for part in chosen.values() for question in part}.values())
+    pieces: list[Piece] = [
+        (heat, asked[first : first + at_once])
+        for heat in dict.fromkeys(settings.values())
+        for first in range(0, len(asked), at_once)
     ]
+    found: dict[tuple[Heat, str], list[Response]] = {}
     with (
         make_engine(evaluate.engine, args.policy, systems, **how) as (engine, tokenizer),
         Progress("hot_forks", total=len(pieces)) as progress,
     ):
 
         def answer(piece: Piece) -> list[Response]:
-            heated, t, _, part = piece
-            heat = Heat(threshold, t, 1.0) if heated == FORKS else Heat(threshold, 1.0, t)
+            heat, part = piece
             sampling = Sampling(1.0, params.top_p, evaluate.max_response_tokens, params.samples, heat)
             prompts = encode_questions(part, tokenizer, evaluate.max_prompt_tokens)
             answers = engine.generate(prompts, sampling, args.base, 0, domain=DOMAIN)
@@ -86,15 +92,18 @@ def main(argv: list[str] | None = None) -> None:
             return answers
 
         each = side_by_side(answer, pieces, processes_of(evaluate.engine, systems))
-        for done, ((heated, t, benchmark, part), answers) in enumerate(zip(pieces, each, strict=True), 1):
-            texts = response_texts(tokenizer, [one.token_ids for one in answers])
-            for i, (one, text) in enumerate(zip(answers, texts, strict=True)):
-                asked = part[i // params.samples]
-                verdict = verify(text, asked.ground_truth, asked.data_source, reward.integer_sources)
+        for done, ((heat, _), answers) in enumerate(zip(pieces, each, strict=True), 1):
+            for one in answers:
+                found.setdefault((heat, one.prompt_id), []).append(one)
+            progress.update(done)
+    for ((heated, t), heat), (benchmark, part) in itertools.product(settings.items(), chosen.items()):
+        for question in part:
+            answers = found[heat, question.prompt_id]
+            for one, text in zip(answers, response_texts(tokenizer, [one.token_ids for one in answers]), strict=True):
+                verdict = verify(text, question.ground_truth, question.data_source, reward.integer_sources)
                 row = (heated, t, threshold, benchmark, one.prompt_id, one.sample, verdict.correct)
                 for name, value in zip(columns, (*row, len(one.token_ids)), strict=True):
                     columns[name].append(value)
-            progress.update(done)
     write_step(args.out, "hot_forks", hot_forks.SCHEMA, columns, run=BASE, seed=args.base, step=0)
     write_manifest(args.out)
 
