@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from tokenspectrum.systems.shared_memory import zeros_for
+from tokenspectrum.systems.shared_memory import keep_shared, zeros_for
 from tokenspectrum.systems.side_by_side import side_by_side
 from tokenspectrum.training.backends.local.sums import Turns, add_gradient
 
@@ -65,3 +65,33 @@ def test_what_a_fork_writes_is_seen_here(dtype):
     list(side_by_side(lambda row: held[row].fill_(row + 1).sum().item(), [0, 1], 2))
     assert held[:, 0].tolist() == [1.0, 2.0]
     assert zeros_for(2, torch.empty(0, 5)).shape == (0, 5)
+
+
+def test_weights_and_moments_are_shared_and_a_step_is_the_same():
+    def trained(shared: bool) -> tuple[torch.nn.Linear, torch.optim.Optimizer]:
+        model = torch.nn.Linear(3, 2)
+        with torch.no_grad():
+            model.weight.copy_(torch.arange(6.0).view(2, 3))
+            model.bias.fill_(0.5)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+        if shared:
+            keep_shared(model, optimizer)
+        for step in range(3):
+            for parameter in model.parameters():
+                parameter.grad = torch.full_like(parameter, step + 1.0)
+            optimizer.step()
+        return model, optimizer
+
+    (model, optimizer), (other, its) = trained(True), trained(False)
+    held = [
+        tensor
+        for parameter in model.parameters()
+        for tensor in (parameter.detach(), *(v for v in optimizer.state[parameter].values() if v.numel() > 1))
+    ]
+    assert len(held) == 2 * 3
+    for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+        for name, value in its.state[theirs].items():
+            assert torch.equal(optimizer.state[ours][name], value)
+    list(side_by_side(lambda i: held[i].fill_(i).sum().item(), range(len(held)), 2))
+    assert all(bool((tensor == i).all()) for i, tensor in enumerate(held))

@@ -19,6 +19,7 @@ from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine
 from tokenspectrum.rollout.measure import measure_responses
 from tokenspectrum.rollout.statistics import Statistics
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
+from tokenspectrum.systems.shared_memory import keep_shared
 from tokenspectrum.tokenlog.writer import sha256
 from tokenspectrum.training.backends.local.pulls import cosine_to_full
 from tokenspectrum.training.backends.local.tensors import read_tensors, restore, tensors_of, write_tensors
@@ -64,8 +65,11 @@ class LocalBackend:
             share_prompts=systems.share_prompts,
             processes=systems.processes,
         )
-        # Memory that processes share is slow to come by, so it is asked for once.
-        sums = gradient_sums(model, systems.processes) if systems.processes > 1 else None
+        sums = None
+        if systems.processes > 1:
+            keep_shared(model, optimizer)
+            # Memory that processes share is slow to come by, so it is asked for once.
+            sums = gradient_sums(model, systems.processes)
         yield cls(job, model, optimizer, tokenizer, engine, sums)
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, step: int) -> Sequence[Response]:
