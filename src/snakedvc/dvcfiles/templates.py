@@ -57,6 +57,8 @@ def text(value: Any) -> str:
 
 
 def resolve(template: str, context: Mapping[str, Any], reader: str) -> str:
+    """`template` with each `${...}` as its value in `context`.  What is no single value is a ProjectError."""
+
     def one(match: re.Match[str]) -> str:
         value = lookup(context, match.group(1), reader)
         if isinstance(value, (dict, list)) or value is None:
@@ -78,6 +80,7 @@ def in_place(value: Value, name: str) -> str | dict[str, str]:
 
 
 def matrix(name: str, template: Mapping[str, Any], params: Mapping[str, Any]) -> Axes:
+    """The values of each axis of a stage's matrix.  An empty list and a value that stands twice are a ProjectError."""
     axes: Axes = {}
     for axis, values in template.get("matrix", {}).items():
         where = f"{DVC_YAML}: stage {name}: matrix {axis}"
@@ -119,10 +122,12 @@ def _value(where: str, axis: str, i: int, value: Any, key: str | None) -> Value:
 
 
 def is_scalar(value: Any) -> bool:
+    """Whether `value` can stand in a path or a command."""
     return isinstance(value, (str, int, float))
 
 
 def paths(name: str, entries: list[Any]) -> Iterator[str]:
+    """The entries of deps, params or outs of stage `name`, which must be plain texts."""
     for entry in entries:
         if isinstance(entry, str):
             yield entry
