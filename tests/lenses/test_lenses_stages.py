@@ -137,7 +137,7 @@ def test_hot_forks_has_every_setting(go, home):
     assert of("others", 2.0, narrow) != of("others", 2.0)
 
 
-def test_a_problem_of_two_benchmarks_is_answered_once_and_counts_in_both(go, home, tmp_path):
+def test_a_problem_of_two_benchmarks_is_answered_once_and_counts_in_both(go, home):
     write_questions(home / "twice", {"easy": sums(6, 20), "hard": sums(2, 41) + sums(1, 20)}, "test")
     (home / "benchmarks").rename(home / "once")
     (home / "twice").rename(home / "benchmarks")
