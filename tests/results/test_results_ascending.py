@@ -2,6 +2,7 @@
 
 import hashlib
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,6 +12,8 @@ from scipy.stats import rankdata
 
 from tokenspectrum.results import ascending
 from tokenspectrum.results.ascending import in_order, keys, order, together
+from tokenspectrum.results.block_tokens import in_responses
+from tokenspectrum.results.quadrants.result import above_median
 from tokenspectrum.results.scatter import ranks
 from tokenspectrum.results.scatter.ranks import Ranks
 from tokenspectrum.results.scatter.result import bins
@@ -35,6 +38,25 @@ def test_tokens_are_in_the_order_of_numpys_stable_sort(responses, most):
     assert np.array_equal(
         np.concatenate(found), np.concatenate([s + of for s, of in zip(start_R, wanted, strict=True)])
     )
+
+
+near = st.integers(0, 3).map(lambda i: float(np.float32(0.1) + i * np.spacing(np.float32(0.1))))
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(near | st.floats(0, 8, width=32), min_size=1, max_size=9), min_size=1, max_size=6))
+def test_a_token_is_above_the_median_where_duckdb_says_so(responses):
+    """Also where the mean of the two in the middle is rounded to one of them."""
+    ids = np.repeat(np.arange(len(responses)), [len(of) for of in responses])
+    columns = {"response_id": ids, "position": np.concatenate([np.arange(len(of)) for of in responses])}
+    value_N = np.concatenate(responses).astype(np.float32)
+    rows = pa.table({**columns, "value": value_N})
+    wanted = duckdb.execute(
+        "SELECT value > median(value) OVER (PARTITION BY response_id) AS above FROM rows ORDER BY response_id, position"
+    ).fetchall()
+    where, _ = in_responses(columns)
+    assert above_median(value_N, where).tolist() == [above for (above,) in wanted]
+    assert rows.num_rows == len(wanted)
 
 
 def test_rows_come_by_response_and_position():

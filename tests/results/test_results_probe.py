@@ -14,7 +14,8 @@ from results_fixtures import BASES, LAYERS, WORDS, save_params
 from scipy import stats
 from statsmodels.api import OLS
 
-from tokenspectrum.results import statistics
+from tokenspectrum.errors import UserError
+from tokenspectrum.results import blocks, statistics
 from tokenspectrum.results.bases.page import Separation, findings, quoted, separates
 from tokenspectrum.results.discover import results
 from tokenspectrum.results.pattern.result import steps
@@ -223,6 +224,41 @@ def test_quadrants_are_cut_at_each_responses_medians(artifacts, params):
                 assert int(row["tokens"]) == inside
                 close(row["over"], where[place, row["token"]] / (everywhere * inside / 78))
             assert all(n <= 2 for n in Counter((r["predictive"], r["attention"]) for r in own).values())
+
+
+@pytest.mark.parametrize("block", [1, 30, 1000])
+def test_quadrants_are_the_same_in_blocks_of_any_size(artifacts, params, monkeypatch, block):
+    whole = make(artifacts, params, "quadrants")
+    monkeypatch.setattr(blocks, "BLOCK", block)
+    assert make(artifacts, params, "quadrants") == whole
+
+
+def test_quadrants_refuse_tokens_of_another_probe(artifacts, params):
+    save_params(params)
+    path = next(Path(f"{artifacts}/tokens/{BASES[0]}").rglob("*.parquet"))
+    rows = pq.read_table(path)
+    for changed, told in (
+        (rows.slice(1), "hold different tokens; run the tokens stage again"),
+        (rows.slice(0, len(rows) - 1), "hold different tokens; run the tokens stage again"),
+        (
+            rows.set_column(
+                rows.schema.get_field_index("token_id"), "token_id", pa.array([99] * len(rows), pa.int32())
+            ),
+            "token 99 is not in the vocabulary; run the vocab stage again",
+        ),
+        (
+            rows.set_column(
+                rows.schema.get_field_index("predictive_entropy"),
+                "predictive_entropy",
+                pa.array([float("nan")] * len(rows), pa.float32()),
+            ),
+            f"base {BASES[0]}: holds scores that are no numbers; run the tokens stage again",
+        ),
+    ):
+        pq.write_table(changed, path)
+        write_manifest(Path(f"{artifacts}/tokens/{BASES[0]}"))
+        with pytest.raises(UserError, match=told):
+            make(artifacts, params, "quadrants")
 
 
 def test_bases_say_what_partitions_are_made_of(artifacts, params):

@@ -103,13 +103,13 @@ class Tables:
             answer = connection.sql(query_text(sql, self.package), params=values).to_arrow_table()
         return {name: _array(column) for name, column in zip(answer.column_names, answer.columns, strict=True)}
 
-    def over(self, sql: str, **given: "pa.Table") -> list[dict[str, Any]]:
-        """Rows of the SQL file over tables that were made in memory, by name."""
+    def over(self, sql: str, *, values: Mapping[str, Any] | None = None, **given: "pa.Table") -> list[dict[str, Any]]:
+        """Rows of the SQL file over tables that were made in memory, by name; `values` are its `$parameters`."""
         with duckdb.connect(config={"threads": 1}) as connection:
             for name, table in given.items():
                 connection.register(name, table)
             try:
-                return _rows(connection.execute(query_text(sql, self.package)))
+                return _rows(connection.execute(query_text(sql, self.package), values))
             except _OF_THE_QUERY as e:
                 raise UserError(f"{self._path(sql)}: {one_line(e)}") from None
 

@@ -13,29 +13,10 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 
-from tokenspectrum.results.ascending import in_order, keys, ordered, together
+from tokenspectrum.results.ascending import keys, ordered, together
+from tokenspectrum.results.block_tokens import Responses
 
 PARTS, MEASURES = ("anchors", "explorers", "all"), ("support_80", "distance", "local_mass")
-
-
-@dataclass(frozen=True)
-class Responses:
-    """Where the tokens of a block stand: responses ascending, and positions ascending within them."""
-
-    id_R: np.ndarray
-    start_R: np.ndarray
-    n_R: np.ndarray
-    k_R: np.ndarray
-    position_N: np.ndarray
-
-    def sums(self, value_N: np.ndarray) -> np.ndarray:
-        """Sum over the tokens of each response."""
-        return np.add.reduceat(value_N, self.start_R, dtype=np.int64 if value_N.dtype == bool else None)
-
-    def same(self, other: "Responses") -> bool:
-        """Whether both are of the same tokens."""
-        pairs = ((self.id_R, other.id_R), (self.n_R, other.n_R), (self.position_N, other.position_N))
-        return all(np.array_equal(a, b) for a, b in pairs)
 
 
 @dataclass(frozen=True)
@@ -50,25 +31,14 @@ class Ranking:
     rank_N: np.ndarray
 
 
-def in_responses(columns: Mapping[str, np.ndarray], p: float) -> tuple[Responses, dict[str, np.ndarray]]:
-    """The responses of a block, and its other columns in the order of their tokens.
-
-    k = max(1, floor(p n + 0.5)) of the n tokens of each response.
-    """
-    given = in_order(columns)
-    id_R, start_R, n_R = np.unique(given.pop("response_id"), return_index=True, return_counts=True)
-    k_R = np.maximum(1, np.floor(p * n_R + 0.5)).astype(np.int64)
-    return Responses(id_R, start_R, n_R, k_R, given.pop("position")), given
-
-
-def ranking(score_N: np.ndarray, responses: Responses) -> Ranking:
-    """The places of the tokens by one score, float32."""
-    n = len(score_N)
+def ranking(score_N: np.ndarray, responses: Responses, p: float) -> Ranking:
+    """The places of the tokens by one score, float32; a fraction p of a response is in a partition."""
+    n, k_R = len(score_N), responses.sizes(p)
     found = Ranking(np.empty(n, bool), np.empty(n, bool), np.empty(n))
     for some, at in together(responses.n_R):
         n_R = responses.n_R[some]
         start_N = np.repeat(np.cumsum(n_R) - n_R, n_R)
-        n_N, k_N = np.repeat(n_R, n_R), np.repeat(responses.k_R[some], n_R)
+        n_N, k_N = np.repeat(n_R, n_R), np.repeat(k_R[some], n_R)
         key_N, token_N = ordered(keys(score_N[at]), n_R)
         place_N = np.arange(len(token_N)) - start_N
         # A tie is a run of equal keys: its places are those from its first to its last.
@@ -86,7 +56,8 @@ def compared(base: int, responses: Responses, rankings: Mapping[int, Ranking]) -
     The correlation is null where one of the two is the same score throughout.
     """
     square_R = {layer: responses.sums(one.rank_N * one.rank_N) for layer, one in rankings.items()}
-    same = {"response_id": responses.id_R.astype(np.int32), "n": responses.n_R, "k": responses.k_R}
+    k_R = responses.sums(next(iter(rankings.values())).anchor_N)
+    same = {"response_id": responses.id_R.astype(np.int32), "n": responses.n_R, "k": k_R}
     for b, e in combinations(sorted(rankings), 2):
         one, other = rankings[b], rankings[e]
         size_R = np.sqrt(square_R[b] * square_R[e])
@@ -103,10 +74,11 @@ def compared(base: int, responses: Responses, rankings: Mapping[int, Ranking]) -
 
 def parts(base: int, layer: int, responses: Responses, by: Ranking, columns: Mapping[str, np.ndarray]) -> pa.Table:
     """A row a response, part of its tokens and measure: the mean over the tokens that have it, in their order."""
-    places = {"anchors": np.flatnonzero(by.anchor_N), "explorers": np.flatnonzero(by.explorer_N), "all": slice(None)}
+    masks = {"anchors": by.anchor_N, "explorers": by.explorer_N, "all": None}
     found = []
-    for part, at in places.items():
-        n_R = responses.n_R if part == "all" else responses.k_R
+    for part, mask_N in masks.items():
+        n_R = responses.n_R if mask_N is None else responses.sums(mask_N)
+        at = slice(None) if mask_N is None else np.flatnonzero(mask_N)
         start_R = np.cumsum(n_R) - n_R
         for measure in MEASURES:
             value_K = columns[measure][at]

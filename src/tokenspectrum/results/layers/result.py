@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.results.block_tokens import check_numbers, in_responses
 from tokenspectrum.results.blocks import blocks
 from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
 from tokenspectrum.results.declare import Answer
 from tokenspectrum.results.given import Given
-from tokenspectrum.results.layers.rankings import MEASURES, PARTS, compared, in_responses, parts, ranking
+from tokenspectrum.results.layers.rankings import MEASURES, PARTS, compared, parts, ranking
 from tokenspectrum.results.layers.words import AgreementSpec
 from tokenspectrum.results.statistics import t_interval
 from tokenspectrum.results.tables import Tables
@@ -61,24 +62,18 @@ def compute(tables: Tables, given: Given) -> Answer:
         )
     found: list[pa.Table] = []
     own: dict[tuple[int, int], list[pa.Table]] = {(base, layer): [] for base in layers for layer in layers[base]}
-    for block in blocks(tables.arrays("responses.sql", of=["attention"])):
+    for block in blocks(tables.arrays("responses.sql", of=["attention", "tokens"])):
         base, deepest = block["base"], block.pop("deepest")
-        where, predicted = in_responses(tables.arrays("predictive.sql", of=["tokens"], **block), given.own.p)
+        where, predicted = in_responses(tables.arrays("predictive.sql", of=["tokens"], **block))
         rankings = {}
         for layer in layers[base]:
             asked: dict[str, Any] = block | {"layer": layer, "score": given.own.score}
-            here, columns = in_responses(tables.arrays("scores.sql", of=["attention"], **asked), given.own.p)
-            if not here.same(where):
-                raise UserError(
-                    f"{attention}: its layers and {tokens} hold different tokens; run the tokens stage again"
-                )
-            if not np.isfinite(np.ma.filled(columns["value"], np.nan)).all():
-                raise UserError(
-                    f"{attention}: layer {layer} has scores that are no numbers; run the tokens stage again"
-                )
-            rankings[layer] = ranking(columns.pop("value"), where)
+            here, columns = in_responses(tables.arrays("scores.sql", of=["attention"], **asked))
+            where.check_same(here, attention, tokens)
+            value_N = check_numbers(columns.pop("value"), f"{attention}: layer {layer}")
+            rankings[layer] = ranking(value_N, where, given.own.p)
             own[base, layer].append(parts(base, layer, where, rankings[layer], columns))
-        rankings[deepest + 1] = ranking(predicted["value"], where)
+        rankings[deepest + 1] = ranking(predicted["value"], where, given.own.p)
         found += compared(base, where, rankings)
     pairs = tables.over("means.sql", compared=pa.concat_tables(found))
     each = [row for of in own.values() for row in tables.over("each.sql", by_response=pa.concat_tables(of))]

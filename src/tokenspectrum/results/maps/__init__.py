@@ -53,7 +53,7 @@ RESULT = Result(
     others={"policy": PolicyParams, "tokens.alignment": Alignment},
     figure=True,
     lacks=lacks,
-    resources={"mem_mb": 8000, "runtime": 30},
+    resources={"mem_mb": 4000, "runtime": 30},
     local=False,
     overturned="Rows that look alike.",
 )

@@ -1,11 +1,13 @@
 -- The attention rows of one anchor and one explorer of a response of each base policy, over the tokens that they see.
+-- Only responses that have rows are ranked: they are few, and a probe may have millions.
 WITH ranked AS (
     SELECT
         seed, response_id, position, entropy_norm,
         row_number() OVER (PARTITION BY seed, response_id ORDER BY entropy_norm, position) AS place,
         count(*) OVER (PARTITION BY seed, response_id) AS n
     FROM attention
-    WHERE layer = $layer
+    WHERE
+        layer = $layer AND response_id IN (SELECT response_id FROM attention_rows WHERE attention_rows.layer = $layer)
 ),
 parted AS (
     SELECT

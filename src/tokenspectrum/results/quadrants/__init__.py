@@ -32,8 +32,7 @@ RESULT = Result(
         Column("tokens", int, "tokens of the quadrant"),
     ),
     params=QuadrantsParams,
-    query="query.sql",
-    resources={"mem_mb": 8000, "runtime": 30},
+    resources={"mem_mb": 4000, "runtime": 30},
     local=False,
     overturned="Quadrants with the same tokens.",
 )
