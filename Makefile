@@ -100,7 +100,7 @@ endef
 test: setup setup-laptop
 	@$(MAKE) setup-browser || \
 		$(skip) 'make test: the pages of spectrum view were not opened' 'chromium cannot be installed; apt-get says why above'
-	python -m pytest -n 2 --dist loadfile
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-cluster: export PATH := $(CLUSTER_BIN):$(SEARCH)
 test-cluster:

@@ -121,6 +121,27 @@ def test_completions_of_trl_earn_the_sum_of_their_rewards(project, checkpoint, c
     assert {row["finish_reason"] for row in rows} == {"stop"}
 
 
+def test_chats_that_end_in_the_same_turn_are_prompts_of_their_own(project, checkpoint):
+    """Two worked examples, each before the same question: an advantage compares answers to one of them."""
+    rows = []
+    for sum_ in ("2+3", "4+4"):
+        before = [{"role": "user", "content": sum_}, {"role": "assistant", "content": "5"}]
+        chat = [*before, {"role": "user", "content": "1+1"}]
+        rows += [{"prompt": chat, "response": text, "answer": "2"} for text in TEXTS[:2]]
+    rows += [{"prompt": "1+2", "response": text, "answer": "3"} for text in TEXTS[:2]]
+    (project / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    main(["import", "pairs", "chats.jsonl", "--policy", str(checkpoint), "--name", "chats"])
+    found = read_table(score("chats", probe=False), "responses").sort_by("response_id").to_pylist()
+    assert [row["text"] for row in found] == [*TEXTS[:2]] * 3
+    assert len({row["prompt_id"] for row in found}) == 3
+    problems = [
+        json.loads(line)["problem"] for line in Path("data/imported/chats/problems.jsonl").read_text().splitlines()
+    ]
+    assert "1+2" in problems
+    assert len(set(problems)) == 3
+    assert sum("2+3" in problem for problem in problems) == sum("4+4" in problem for problem in problems) == 1
+
+
 @pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.parquet"])
 def test_pairs_without_rewards_are_judged_here(project, checkpoint, name):
     words = [

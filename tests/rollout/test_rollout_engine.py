@@ -90,6 +90,15 @@ def test_engine_equals_one_uncached_sequence_at_a_time(family, batch_rows):
     assert min(len(r.token_ids) for r in responses) < 10
 
 
+@pytest.mark.parametrize(("most", "sizes"), [(6, [5, 5, 5, 5]), (7, [6, 7, 7]), (16, [10, 10]), (20, [20]), (99, [20])])
+def test_batches_are_of_equal_size(monkeypatch, most, sizes):
+    engine, found = TransformersEngine(make_model("qwen3"), TOKENIZER, batch_rows=most), []
+    decode = engine._decode
+    monkeypatch.setattr(engine, "_decode", lambda *given, **more: found.append(len(given[1])) or decode(*given, **more))
+    assert len(engine.generate(PROMPTS, SAMPLING, seed=1, step=0)) == 20
+    assert found == sizes
+
+
 @pytest.mark.parametrize("own", [[3], [1, 2, 5]])
 def test_prompts_that_begin_alike_are_prefilled_once_and_sampled_as_alone(own):
     model = make_model("qwen3")

@@ -35,6 +35,19 @@ def test_a_gradient_is_added_and_none_is_left_behind():
         add_gradient(objective, [first, second, unused], sums)
 
 
+def test_the_first_gradient_takes_the_place_of_what_was_there():
+    first, second, unused = parameters()
+    objective = (first.exp() * second - 0.0 * first).sum()
+    want = torch.autograd.grad(objective, [first, second], retain_graph=True)
+    sums = [torch.full((4, 3), float("nan")) for _ in range(3)]
+    add_gradient(objective, [first, second, unused], sums, retain_graph=True, first=True)
+    zeros = [torch.zeros(4, 3) for _ in range(3)]
+    add_gradient(objective, [first, second, unused], zeros)
+    for total, added, gradient in zip(sums, zeros, [*want, torch.zeros(4, 3)], strict=True):
+        assert torch.equal(total, gradient)
+        assert total.numpy().tobytes() == added.numpy().tobytes()  # the signs of zeros too
+
+
 @pytest.mark.parametrize("processes", [2, 3, 6])
 def test_the_first_adds_first_however_late_it_comes(processes):
     first, second, unused = parameters()

@@ -108,6 +108,8 @@ def test_memory_that_is_used_again_holds_nothing_of_before(policy) -> None:
     for want, once, twice in zip(*found, strict=True):
         assert want.equal(once)
         assert want.equal(twice)
+    accumulate_gradient(policy, replace(batch, advantage_N=0 * batch.advantage_N), CLIP, 2, sums=sums)
+    assert not any(parameter.grad.any() for parameter in policy.parameters())
 
 
 def test_denominators_differ(policy) -> None:

@@ -45,6 +45,10 @@ class Encoder:
         ids = self._response(record.response)
         return Tokenised(problem, prompt_ids, ids, exact, bool(ids) and ids[-1] in self.ends)
 
+    def whole(self, prompt_ids: Sequence[int]) -> str:
+        """All of a prompt as text, with what the chat template writes around its turns."""
+        return cast(str, self.tokenizer.decode(list(prompt_ids)))
+
     def _prompt(self, record: Record) -> tuple[str, tuple[int, ...], bool]:
         prompt = record.prompt
         if isinstance(prompt, str):

@@ -8,7 +8,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -62,12 +62,7 @@ def of_step(records: Iterable[Record], step: int | None) -> list[Record]:
 def gather(records: Sequence[Record], encoder: Encoder, name: str, n: int | None) -> Imported:
     """What is to be written, checked.  `n`: responses a prompt; None: the most frequent number."""
     groups: dict[str, list[tuple[Record, Tokenised]]] = {}
-    for record in records:
-        if not record.response:
-            raise UserError(f"{record.where}: an empty response; leave the row out")
-        tokenised = encoder.encode(record)
-        if not tokenised.problem.strip():
-            raise UserError(f"{record.where}: an empty prompt; leave the row out")
+    for record, tokenised in zip(records, _told_apart([_encoded(r, encoder) for r in records], encoder), strict=True):
         problem = Problem(name, tokenised.problem.strip(), UNKNOWN)
         groups.setdefault(problem.prompt_id, []).append((record, tokenised))
     golds = {prompt_id: _gold(group) for prompt_id, group in groups.items()}
@@ -93,6 +88,30 @@ def gather(records: Sequence[Record], encoder: Encoder, name: str, n: int | None
         ],
         table=as_table(SCHEMA, {key: [row[key] for row in rows] for key in SCHEMA.names}),
     )
+
+
+def _encoded(record: Record, encoder: Encoder) -> Tokenised:
+    if not record.response:
+        raise UserError(f"{record.where}: an empty response; leave the row out")
+    tokenised = encoder.encode(record)
+    if not tokenised.problem.strip():
+        raise UserError(f"{record.where}: an empty prompt; leave the row out")
+    return tokenised
+
+
+def _told_apart(every: Sequence[Tokenised], encoder: Encoder) -> list[Tokenised]:
+    """The same, but that prompts of other tokens are other problems.
+
+    Chats may end in the same user's turn behind other system prompts or earlier turns: then the whole prompt is the
+    problem.  A group's advantages compare answers to one prompt.
+    """
+    prompts: dict[str, set[tuple[int, ...]]] = {}
+    for one in every:
+        prompts.setdefault(one.problem.strip(), set()).add(one.prompt_ids)
+    return [
+        one if len(prompts[one.problem.strip()]) == 1 else replace(one, problem=encoder.whole(one.prompt_ids))
+        for one in every
+    ]
 
 
 def write_import(imported: Imported, folder: Path, preset: Path, text: str) -> None:

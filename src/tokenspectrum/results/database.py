@@ -52,16 +52,18 @@ def find(place: Place) -> Found:
         return Found(place, {}, str(e).removeprefix(f"{place.folder}: "))
     files: dict[str, list[str]] = {}
     wanted = [f"run={place.run}"] * (place.run is not None) + [f"seed={place.seed}"] * (place.seed is not None)
-    folder = place.folder.as_posix()
+    keys, folder = [f"/{key}/" for key in wanted], place.folder.as_posix()
     for name in sorted(manifest["files"]):  # of a long run there are a hundred thousand: names stay text
-        parts = name.split("/")
         if not name.endswith(".parquet"):
             continue
-        if not set(wanted) <= set(parts):
-            return Found(place, {}, f"{name} is not of {' '.join(wanted)}; run its stage again")
+        path = f"{folder}/{name}"
+        for key in keys:
+            if path.find(key, len(folder)) < 0:
+                return Found(place, {}, f"{name} is not of {' '.join(wanted)}; run its stage again")
         # Hive trees begin with the table's name; plain folders hold the one table of their place.
-        table = parts[0] if parts[0] in TABLES else place.tables[0]
-        files.setdefault(table, []).append(f"{folder}/{name}")
+        first = name.partition("/")[0]
+        table = first if first in TABLES else place.tables[0]
+        files.setdefault(table, []).append(path)
     return Found(place, files)
 
 

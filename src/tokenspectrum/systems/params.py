@@ -110,7 +110,7 @@ class SystemsParams(Frozen):
     generate_batch: int = Field(
         default=1024,
         ge=1,
-        description="sequences that the rollout engine decodes at once; about as many are kept as a part",
+        description="most sequences that the rollout engine decodes at once; about as many are kept as a part",
     )
     device: Literal["cpu", "cuda"] = Field(
         default="cpu", description="where the tokens stage and engine: transformers run; trainer: local is on the CPU"

@@ -76,7 +76,7 @@ class TransformersEngine:
     def __init__(
         self, model: Any, tokenizer: Any, *, batch_rows: int = 256, share_prompts: bool = False, processes: int = 1
     ) -> None:
-        """`batch_rows`: responses decoded at once; it bounds memory.
+        """`batch_rows`: the most responses that are decoded at once; it bounds memory.
 
         With `share_prompts`, what the prompts of a batch begin with is prefilled once.  Both change samples by float
         noise only.  `processes` share the batches and change nothing.
@@ -111,7 +111,9 @@ class TransformersEngine:
         # Sort by length, so that a batch needs little padding.
         order = sorted(range(len(prompts)), key=lambda p: len(prompts[p].token_ids))
         rows = [(p, i) for p in order for i in range(sampling.n)]
-        batches = [rows[start : start + self.batch_rows] for start in range(0, len(rows), self.batch_rows)]
+        # Batches of equal size: a last one of few rows would cost as many passes as a full one.
+        count = -(-len(rows) // self.batch_rows)
+        batches = [rows[i * len(rows) // count : (i + 1) * len(rows) // count] for i in range(count)]
         decode = functools.partial(self._decode, prompts, sampling=sampling, seed=seed, step=step, domain=domain)
         out: dict[int, Response] = {}
         training = self.model.training

@@ -53,22 +53,28 @@ def add_gradient(
     sums: Sequence[torch.Tensor],
     turn: Turn = no_turns,
     retain_graph: bool = False,
+    first: bool = False,
 ) -> None:
     """sums[i] += d objective / d parameters[i].  Every sum has its turn, also where `objective` does not depend on it.
 
+    With `first` the sums are taken for zeros, whatever they hold: to fill a whole model's with zeros takes its time.
     The parameters' own `.grad` must be None, else ValueError, and is None afterwards.
     """
     left = set(range(len(parameters)))
 
     def add(i: int, gradient: torch.Tensor) -> None:
         with turn(i):
-            sums[i].add_(gradient)
+            if first:
+                torch.add(gradient, 0.0, out=sums[i])  # no copy: 0 + -0 is 0
+            else:
+                sums[i].add_(gradient)
         left.discard(i)
 
     each_gradient(objective, parameters, add, retain_graph)
     for i in sorted(left):
         with turn(i):
-            pass
+            if first:
+                sums[i].zero_()
 
 
 def each_gradient(

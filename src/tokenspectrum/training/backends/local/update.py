@@ -57,7 +57,7 @@ def accumulate_gradient(
     ratio_N, loss_N = torch.empty_like(batch.old_logprob_N), torch.empty_like(batch.old_logprob_N)
     parameters = list(model.parameters())
     model.zero_grad()
-    sums = gradient_sums(model, processes) if sums is None else [part.zero_() for part in sums]
+    sums = gradient_sums(model, processes) if sums is None else sums
     # If w A is 0 for every token of a response, it adds exactly 0 to the gradient.  Only the log needs its ratios.
     owner_N = torch.arange(len(lengths_R)).repeat_interleave(lengths_R)
     pulls_R = torch.zeros(len(lengths_R)).index_add(0, owner_N, (batch.weight_N * batch.advantage_N).abs()) != 0
@@ -67,6 +67,9 @@ def accumulate_gradient(
         for learns in (True, False)
     )
     every = learning + other
+    if not learning:
+        for part in sums:
+            part.zero_()
     turns = Turns(1, len(parameters)) if processes > 1 else None
 
     def of_batch(b: int) -> tuple[np.ndarray, np.ndarray]:
@@ -78,7 +81,7 @@ def accumulate_gradient(
             term_N = clipped_loss(logprob_N, old_logprob_N, advantage_N, clip)
         if learns:
             turn = functools.partial(turns.of, 0, b) if turns else no_turns
-            add_gradient(weighted_loss(term_N, batch.factor_N[at_N], total), parameters, sums, turn)
+            add_gradient(weighted_loss(term_N, batch.factor_N[at_N], total), parameters, sums, turn, first=b == 0)
         return importance_ratio(logprob_N.detach(), old_logprob_N).numpy(), term_N.detach().numpy()
 
     for padded, (ratio_n, loss_n) in zip(every, side_by_side(of_batch, range(len(every)), processes), strict=True):
