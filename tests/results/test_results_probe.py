@@ -233,7 +233,10 @@ def test_quadrants_are_the_same_in_blocks_of_any_size(artifacts, params, monkeyp
     assert make(artifacts, params, "quadrants") == whole
 
 
-def test_quadrants_refuse_tokens_of_another_probe(artifacts, params):
+@pytest.mark.parametrize("block", [1, 1000])
+def test_quadrants_refuse_tokens_of_another_probe(artifacts, params, monkeypatch, block):
+    """Also where a block has none of them."""
+    monkeypatch.setattr(blocks, "BLOCK", block)
     save_params(params)
     path = next(Path(f"{artifacts}/tokens/{BASES[0]}").rglob("*.parquet"))
     rows = pq.read_table(path)
@@ -244,7 +247,7 @@ def test_quadrants_refuse_tokens_of_another_probe(artifacts, params):
             rows.set_column(
                 rows.schema.get_field_index("token_id"), "token_id", pa.array([99] * len(rows), pa.int32())
             ),
-            "token 99 is not in the vocabulary; run the vocab stage again",
+            "token 99 is not in the vocabulary; run the policy stage again",
         ),
         (
             rows.set_column(

@@ -33,10 +33,8 @@ def compute(tables: Tables, given: Given) -> Answer:
     for block in blocks(tables.arrays("responses.sql", of=["attention", "tokens"])):
         base = block["base"]
         where, columns = in_responses(tables.arrays("tokens.sql", of=["tokens"], **block))
-        if columns["token_id"].max() >= ids:
-            raise UserError(
-                f"{tokens}: token {columns['token_id'].max()} is not in the vocabulary; run the vocab stage again"
-            )
+        if (largest := columns["token_id"].max(initial=-1)) >= ids:
+            raise UserError(f"{tokens}: token {largest} is not in the vocabulary; run the policy stage again")
         predicted_N = above_median(check_numbers(columns["value"], f"{tokens}: base {base}"), where)
         for layer in (row["layer"] for row in layers if row["base"] == base):
             here, at_layer = in_responses(tables.arrays("scores.sql", of=["attention"], layer=layer, **block))
