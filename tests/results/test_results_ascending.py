@@ -51,9 +51,10 @@ def test_a_token_is_above_the_median_where_duckdb_says_so(responses):
     columns = {"response_id": ids, "position": np.concatenate([np.arange(len(of)) for of in responses])}
     value_N = np.concatenate(responses).astype(np.float32)
     rows = pa.table({**columns, "value": value_N})
-    wanted = duckdb.execute(
-        "SELECT value > median(value) OVER (PARTITION BY response_id) AS above FROM rows ORDER BY response_id, position"
-    ).fetchall()
+    with duckdb.connect() as connection:
+        wanted = connection.execute(
+            "SELECT value > median(value) OVER (PARTITION BY response_id) FROM rows ORDER BY response_id, position"
+        ).fetchall()
     where, _ = in_responses(columns)
     assert above_median(value_N, where).tolist() == [above for (above,) in wanted]
     assert rows.num_rows == len(wanted)
