@@ -15,7 +15,7 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.gradients.pull import dots
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.rollout.measure import measure_responses
-from tokenspectrum.rollout.padded import in_order, lay_out, micro_batches
+from tokenspectrum.rollout.padded import lay_out, micro_batches
 from tokenspectrum.training.backends.local.pulls import pulls
 from tokenspectrum.training.backends.local.update import accumulate_gradient
 from tokenspectrum.training.dapo import Clip
@@ -73,11 +73,28 @@ def test_a_row_holds_a_prompt_once_and_its_responses_behind_it(groups, alike) ->
 
 def test_responses_of_a_prompt_are_next_to_one_another_and_a_row_is_cut_at_the_size() -> None:
     responses = answers()
-    order = [responses[i].prompt_id for i in in_order(responses, share_prompts=True)]
+    parts = micro_batches(responses, 2, share_prompts=True)
+    order = [responses[i].prompt_id for index in parts for i in index]
     assert [a for a, b in zip(order, [None, *order], strict=False) if a != b] == list(dict.fromkeys(order))
-    batches = [lay_out(responses, index, CPU, True) for index in micro_batches(responses, 2, share_prompts=True)]
+    batches = [lay_out(responses, index, CPU, True) for index in parts]
     assert sorted(i for batch in batches for i in batch.index) == list(range(len(responses)))
     assert max(len(batch.index) for batch in batches) == 2
+
+
+def test_micro_batches_of_rows_without_padding_have_even_work() -> None:
+    lengths = [(9, (t, 1)) for t in (30, 1, 2, 20, 3, 21, 4, 29)]
+    for alike in (ALIKE, 0):
+        responses = answers(lengths, alike)
+        batches = micro_batches(responses, 8, share_prompts=True)
+        assert sorted(i for index in batches for i in index) == list(range(16))
+        work = [sum(len(responses[i].token_ids) for i in index) for index in batches]
+        assert (max(work) - min(work) <= 4) == (alike == ALIKE), work
+
+
+def test_a_micro_batch_alone_has_the_order_that_it_has_among_others() -> None:
+    responses = answers([(9, (t, 1)) for t in (30, 1, 2, 20, 3, 21, 4, 29)], ALIKE)
+    for index in micro_batches(responses, 8, share_prompts=True):
+        assert micro_batches([responses[i] for i in index], 8, share_prompts=True) == [list(range(8))]
 
 
 def test_prompts_that_begin_alike_share_a_row_where_it_saves_a_fifth() -> None:

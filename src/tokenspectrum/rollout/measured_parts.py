@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import load, save
 
-from tokenspectrum.rollout.padded import in_order
+from tokenspectrum.rollout.padded import micro_batches
 from tokenspectrum.rollout.parts import Codec, Place, in_parts
 from tokenspectrum.rollout.statistics import AttentionStatistics, Statistics
 from tokenspectrum.rollout.types import Response
@@ -54,11 +54,12 @@ def measure_in_parts(
         "rows": list(rows),
         "responses": [[r.prompt_id, r.sample, r.prompt_token_ids, r.token_ids] for r in responses],
     }
+    every = micro_batches(responses, micro_batch, share_prompts)
     parts = in_parts(
         place,
         decided,
-        in_order(responses, share_prompts),
-        micro_batch,
+        [r for index in every for r in index],
+        len(every[0]) if every else micro_batch,
         make,
         _CODEC,
         report,

@@ -12,7 +12,7 @@ Knows token ids.  Knows no model.
 Legend: R responses of a micro-batch, B its rows, T positions of the longest row, n response tokens of all R.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -84,25 +84,39 @@ class MicroBatch:
         return first_R.repeat_interleave(length_R) + within_n
 
 
-def in_order(responses: Sequence[Response], share_prompts: bool = False) -> list[int]:
-    """Indices of the responses, shortest first with their prompts; equal ones in order.
-
-    With `share_prompts` the responses of a prompt are next to one another, and prompts go by their longest response.
-    """
-    total = [len(r.prompt_token_ids) + len(r.token_ids) for r in responses]
-    if not share_prompts:
-        return sorted(range(len(responses)), key=lambda i: (total[i], i))
-    longest: dict[tuple[int, ...], int] = {}
-    for response, length in zip(responses, total, strict=True):
-        longest[response.prompt_token_ids] = max(length, longest.get(response.prompt_token_ids, 0))
-    prompt = {ids: (length, place) for place, (ids, length) in enumerate(longest.items())}
-    return sorted(range(len(responses)), key=lambda i: (prompt[responses[i].prompt_token_ids], i))
-
-
 def micro_batches(responses: Sequence[Response], size: int, share_prompts: bool = False) -> list[list[int]]:
-    """Indices of at most `size` responses each, of similar lengths, so that padding is least."""
-    order = in_order(responses, share_prompts)
+    """Indices of at most `size` responses each; only the last micro-batch may have fewer than the others.
+
+    The shortest with their prompts come first, equal ones in order, so that padding is least.  With `share_prompts` the
+    responses of a prompt are next to one another, and prompts go by their longest response.  Where prompts share rows
+    nothing is padded; then all micro-batches have equal work, so that processes which share them end together.
+    """
+    if not share_prompts:
+        total = [len(r.prompt_token_ids) + len(r.token_ids) for r in responses]
+        return _cut(sorted(range(len(responses)), key=lambda i: (total[i], i)), size)
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, response in enumerate(responses):
+        groups.setdefault(response.prompt_token_ids, []).append(i)
+    ascending = sorted(groups, key=lambda ids: len(ids) + max(len(responses[i].token_ids) for i in groups[ids]))
+    count = -(-len(responses) // size)
+    own = {ids: len(ids) + sum(len(responses[i].token_ids) for i in groups[ids]) for ids in ascending}
+    if count > 1 and _share_rows(own, count):
+        size = -(-len(responses) // count)
+        # There and back: who got the most work of one round gets the least of the next.
+        turns = [*range(count), *reversed(range(count))]
+        turn = {ids: turns[i % len(turns)] for i, ids in enumerate(sorted(own, key=lambda ids: own[ids]))}
+        ascending = sorted(ascending, key=lambda ids: turn[ids])
+    return _cut([i for ids in ascending for i in groups[ids]], size)
+
+
+def _cut(order: list[int], size: int) -> list[list[int]]:
     return [order[first : first + size] for first in range(0, len(order), size)]
+
+
+def _share_rows(own: Mapping[tuple[int, ...], int], count: int) -> bool:
+    """Whether prompts would share rows in `count` micro-batches; `own` has each one's tokens with its responses."""
+    common, each, in_one = common_beginning(list(own)), sum(own.values()) // len(own), len(own) // count
+    return is_worth(common, common + in_one * (each - common), in_one * each)
 
 
 def lay_out(

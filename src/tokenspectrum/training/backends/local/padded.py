@@ -9,7 +9,7 @@ from typing import Self
 
 import torch
 
-from tokenspectrum.rollout.padded import in_order, lay_out
+from tokenspectrum.rollout.padded import lay_out, micro_batches
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.batch import flat_tokens, response_lengths
 
@@ -41,12 +41,11 @@ class Padded:
 def padded_batches(
     responses: Sequence[Response], rows: torch.Tensor, size: int, share_prompts: bool = False
 ) -> Iterator[Padded]:
-    """The responses `rows` (indices) in micro-batches of at most `size` and of similar lengths."""
+    """The responses `rows` (indices) in micro-batches of at most `size`."""
     lengths_R = response_lengths(responses)
     chosen = [responses[r] for r in rows.tolist()]
-    order = rows[torch.tensor(in_order(chosen, share_prompts), dtype=torch.int64)]
-    for part in order.split(size) if len(order) else ():
-        yield collate(responses, part, lengths_R, share_prompts)
+    for index in micro_batches(chosen, size, share_prompts):
+        yield collate(responses, rows[index], lengths_R, share_prompts)
 
 
 def collate(
