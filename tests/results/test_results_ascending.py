@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from tokenspectrum.results import ascending
-from tokenspectrum.results.ascending import in_order, keys, order, together
+from tokenspectrum.results.ascending import in_order, keys, order, sizes, together
 from tokenspectrum.results.block_tokens import in_responses
 from tokenspectrum.results.quadrants.result import above_median
 from tokenspectrum.results.scatter import ranks
@@ -20,6 +20,7 @@ from tokenspectrum.results.scatter.result import bins
 from tokenspectrum.results.support.md5 import of_places
 from tokenspectrum.results.support.parts import by_chance
 from tokenspectrum.results.tables import _array
+from tokenspectrum.weighting.rules._masks import kept_count
 
 # Few values, so that most are ties; signed zeros, numbers below the normal ones, and no numbers of both signs.
 VALUES = [-np.inf, -1.5, -1e-42, -0.0, 0.0, 1e-42, 0.25, 0.5, np.inf, np.nan, float(np.copysign(np.nan, -1))]
@@ -38,6 +39,11 @@ def test_tokens_are_in_the_order_of_numpys_stable_sort(responses, most):
     assert np.array_equal(
         np.concatenate(found), np.concatenate([s + of for s, of in zip(start_R, wanted, strict=True)])
     )
+
+
+@given(st.lists(st.integers(1, 10**6), min_size=1), st.floats(0, 1))
+def test_partitions_have_the_sizes_of_the_weighting_rules(lengths, p):
+    assert sizes(np.array(lengths), p).tolist() == kept_count(np.array(lengths), p).tolist()
 
 
 near = st.integers(0, 3).map(lambda i: float(np.float32(0.1) + i * np.spacing(np.float32(0.1))))

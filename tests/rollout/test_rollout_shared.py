@@ -91,10 +91,17 @@ def test_micro_batches_of_rows_without_padding_have_even_work() -> None:
         assert (max(work) - min(work) <= 4) == (alike == ALIKE), work
 
 
-def test_a_micro_batch_alone_has_the_order_that_it_has_among_others() -> None:
-    responses = answers([(9, (t, 1)) for t in (30, 1, 2, 20, 3, 21, 4, 29)], ALIKE)
-    for index in micro_batches(responses, 8, share_prompts=True):
-        assert micro_batches([responses[i] for i in index], 8, share_prompts=True) == [list(range(8))]
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.lists(st.integers(1, 9), min_size=1, max_size=5)), min_size=1),
+    st.integers(1, 7),
+    st.sampled_from([0, ALIKE]),
+    st.booleans(),
+)
+def test_a_micro_batch_alone_is_the_one_that_it_is_among_others(groups, size, alike, share) -> None:
+    """Also where a prompt's responses are in two of them."""
+    responses = answers(groups, alike)
+    for index in micro_batches(responses, size, share):
+        assert micro_batches([responses[i] for i in index], size, share) == [list(range(len(index)))]
 
 
 def test_prompts_that_begin_alike_share_a_row_where_it_saves_a_fifth() -> None:

@@ -12,7 +12,7 @@ import torch
 
 from tokenspectrum.checking.found import Report
 from tokenspectrum.errors import UserError
-from tokenspectrum.policy.vocab import TYPES
+from tokenspectrum.tables.vocab import TYPES
 from tokenspectrum.tokenlog.reader import read_file
 from tokenspectrum.tokenlog.writer import step_path
 from tokenspectrum.weighting.apply import apply
@@ -24,7 +24,7 @@ TOLERANCE = 1e-6  # of a float32 weight
 
 
 def numbered_types(vocab: pa.Table) -> np.ndarray:
-    """int64 V: a number for the type of each token id, as training numbers them."""
+    """int64 V: the number of the type of each token id."""
     return np.array([TYPES.index(name) for name in vocab["type"].to_pylist()])
 
 

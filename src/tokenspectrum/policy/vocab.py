@@ -7,10 +7,9 @@ from typing import Any, cast
 
 from transformers import PreTrainedTokenizerBase
 
-from tokenspectrum.tables.vocab import SCHEMA
+from tokenspectrum.tables.vocab import SCHEMA, TYPES
 from tokenspectrum.tokenlog.writer import write_file, write_manifest
 
-TYPES = ("special", "digit", "operator", "punctuation", "whitespace", "word")
 # Signs that do arithmetic or build LaTeX; Unicode's own mathematical signs (category Sm) join them.
 _OPERATORS = frozenset("+-*/=<>^_|~\\{}$&%")
 

@@ -46,6 +46,11 @@ def ordered(key_N: np.ndarray, n_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return packed_N >> low, (packed_N & np.uint64((1 << int(low)) - 1)).astype(np.int64)
 
 
+def sizes(n_R: np.ndarray, p: float) -> np.ndarray:
+    """int64 R: tokens of a partition of responses of `n_R`, k = max(1, floor(p n + 0.5)), as the weighting rules say."""
+    return np.maximum(1, np.floor(p * n_R + 0.5)).astype(np.int64)
+
+
 def in_order(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The same rows, by response and then by position.  Tables are written in that order: mostly nothing is sorted."""
     response_N, position_N = columns["response_id"], columns["position"]

@@ -26,10 +26,6 @@ class Responses:
         """Sum over the tokens of each response."""
         return np.add.reduceat(value_N, self.start_R, dtype=np.int64 if value_N.dtype == bool else None)
 
-    def sizes(self, p: float) -> np.ndarray:
-        """int64 R: tokens of a partition of each response, k = max(1, floor(p n + 0.5))."""
-        return np.maximum(1, np.floor(p * self.n_R + 0.5)).astype(np.int64)
-
     def check_same(self, other: "Responses", attention: Path, tokens: Path) -> None:
         """UserError where `other`, of a layer in `attention`, is not of the same tokens as this, of `tokens`."""
         pairs = ((self.id_R, other.id_R), (self.n_R, other.n_R), (self.position_N, other.position_N))

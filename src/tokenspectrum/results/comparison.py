@@ -87,8 +87,8 @@ def compare(
     d_R = [a - b for a, b in zip(a_R, b_R, strict=True)]
     bases = [replicate.base for replicate in replicates]
     means = {base: float(np.mean([d for d, b in zip(d_R, bases, strict=True) if b == base])) for base in bases}
-    errors = [error_over_problems(scores, run, against, seed, names) for seed in seeds]
-    noise = {base: _of_mean([e for e, b in zip(errors, bases, strict=True) if b == base]) for base in bases}
+    on = {base: [s for s, b in zip(seeds, bases, strict=True) if b == base] for base in bases}
+    noise = {base: error_over_problems(scores, run, against, of_base, names) for base, of_base in on.items()}
     confidence = 1 - params.alpha
     test = statistics.paired_t(a_R, b_R, confidence)
     interval = None
@@ -111,19 +111,20 @@ def compare(
     )
 
 
-def error_over_problems(scores: Scores, run: str, against: str, seed: int, names: Sequence[str]) -> float:
-    """Standard error of a replicate's difference of Avg over the choice of problems, points.
+def error_over_problems(
+    scores: Scores, run: str, against: str, seeds: Sequence[int], names: Sequence[str]
+) -> float:
+    """Standard error of the difference of Avg, mean over `seeds`, over the choice of problems, points.
 
-    Differences are paired by problem, and benchmarks are independent: the root of sum(var / problems) / benchmarks.
+    Seeds answer the same problems, so a problem's difference is its mean over them.  Differences are paired by problem,
+    and benchmarks are independent: the root of sum(var / problems) / benchmarks.
     """
-    d_BP = [scores.accuracy[run, seed][name] - scores.accuracy[against, seed][name] for name in names]
+    d_BP = [
+        np.mean([scores.accuracy[run, seed][name] - scores.accuracy[against, seed][name] for seed in seeds], axis=0)
+        for name in names
+    ]
     variances = [float(np.var(d_P, ddof=1)) / len(d_P) if len(d_P) > 1 else 0.0 for d_P in d_BP]
     return 100 * float(np.sqrt(sum(variances))) / len(names)
-
-
-def _of_mean(errors: Sequence[float]) -> float:
-    """Standard error of the mean of independent replicates."""
-    return float(np.sqrt(sum(e * e for e in errors))) / len(errors)
 
 
 def averages(scores: Scores, run: str, seeds: Sequence[int], benchmarks: Sequence[str] | None = None) -> list[float]:

@@ -12,7 +12,7 @@ Knows token ids.  Knows no model.
 Legend: R responses of a micro-batch, B its rows, T positions of the longest row, n response tokens of all R.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -90,23 +90,34 @@ def micro_batches(responses: Sequence[Response], size: int, share_prompts: bool 
     The shortest with their prompts come first, equal ones in order, so that padding is least.  With `share_prompts` the
     responses of a prompt are next to one another, and prompts go by their longest response.  Where prompts share rows
     nothing is padded; then all micro-batches have equal work, so that processes which share them end together.
+
+    The responses of one micro-batch, given alone and in its order, are that micro-batch again.
     """
+    every = range(len(responses))
     if not share_prompts:
         total = [len(r.prompt_token_ids) + len(r.token_ids) for r in responses]
-        return _cut(sorted(range(len(responses)), key=lambda i: (total[i], i)), size)
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for i, response in enumerate(responses):
-        groups.setdefault(response.prompt_token_ids, []).append(i)
-    ascending = sorted(groups, key=lambda ids: len(ids) + max(len(responses[i].token_ids) for i in groups[ids]))
+        return _cut(sorted(every, key=lambda i: total[i]), size)
+    groups = _by_prompt(responses, every)
     count = -(-len(responses) // size)
-    own = {ids: len(ids) + sum(len(responses[i].token_ids) for i in groups[ids]) for ids in ascending}
+    own = {ids: len(ids) + sum(len(responses[i].token_ids) for i in group) for ids, group in groups.items()}
     if count > 1 and _share_rows(own, count):
         size = -(-len(responses) // count)
         # There and back: who got the most work of one round gets the least of the next.
         turns = [*range(count), *reversed(range(count))]
         turn = {ids: turns[i % len(turns)] for i, ids in enumerate(sorted(own, key=lambda ids: own[ids]))}
-        ascending = sorted(ascending, key=lambda ids: turn[ids])
-    return _cut([i for ids in ascending for i in groups[ids]], size)
+        groups = dict(sorted(groups.items(), key=lambda item: turn[item[0]]))
+    parts = _cut([i for group in groups.values() for i in group], size)
+    # A cut may leave a prompt less than its longest response.
+    return [[i for group in _by_prompt(responses, part).values() for i in group] for part in parts]
+
+
+def _by_prompt(responses: Sequence[Response], index: Iterable[int]) -> dict[tuple[int, ...], list[int]]:
+    """The responses `index` of each prompt; prompts by their longest response among them, equal ones in order."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i in index:
+        groups.setdefault(responses[i].prompt_token_ids, []).append(i)
+    longest = {ids: len(ids) + max(len(responses[i].token_ids) for i in group) for ids, group in groups.items()}
+    return dict(sorted(groups.items(), key=lambda item: longest[item[0]]))
 
 
 def _cut(order: list[int], size: int) -> list[list[int]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from tokenspectrum.policy.load import load_tokenizer
-from tokenspectrum.policy.vocab import TYPES, vocab_columns
+from tokenspectrum.policy.vocab import vocab_columns
 from tokenspectrum.rollout.statistics import Statistics
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.training.dapo import Clip, clipped_loss

@@ -13,6 +13,7 @@ import torch
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.tables.vocab import SCHEMA as VOCAB
+from tokenspectrum.tables.vocab import TYPES
 from tokenspectrum.tokenlog.reader import check_file, read_file, read_manifest, read_table
 from tokenspectrum.weighting.apply import Weights
 from tokenspectrum.weighting.assemble import token_batch
@@ -114,8 +115,8 @@ class Probe:
         return torch.from_numpy(np.repeat(np.abs(_numpy(self.responses, "advantage")), self.lengths))
 
     def token_types(self) -> torch.Tensor:
-        """Types numbered in the order of their names."""
-        return torch.from_numpy(np.unique(self.types_N, return_inverse=True)[1])
+        """The places of the tokens' types in TYPES, as in training."""
+        return torch.tensor([TYPES.index(name) for name in self.types_N.tolist()], dtype=torch.int64)
 
     def table(self, method: str, weights: Weights) -> dict[str, Any]:
         """Columns of the table `weights`."""

@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 
-from tokenspectrum.results.ascending import keys, ordered, together
+from tokenspectrum.results.ascending import keys, ordered, sizes, together
 from tokenspectrum.results.block_tokens import Responses
 
 PARTS, MEASURES = ("anchors", "explorers", "all"), ("support_80", "distance", "local_mass")
@@ -33,7 +33,7 @@ class Ranking:
 
 def ranking(score_N: np.ndarray, responses: Responses, p: float) -> Ranking:
     """The places of the tokens by one score, float32; a fraction p of a response is in a partition."""
-    n, k_R = len(score_N), responses.sizes(p)
+    n, k_R = len(score_N), sizes(responses.n_R, p)
     found = Ranking(np.empty(n, bool), np.empty(n, bool), np.empty(n))
     for some, at in together(responses.n_R):
         n_R = responses.n_R[some]

@@ -1,7 +1,6 @@
 """Five lenses: pairs of signals, their agreement within responses, and the figure."""
 
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from tokenspectrum.params.layers import resolve_layer
+from tokenspectrum.results.ascending import sizes
 from tokenspectrum.results.canvas import LINE_HEIGHT, blank, caption_lines
 from tokenspectrum.results.declare import Answer
 from tokenspectrum.results.given import Given
@@ -46,7 +46,7 @@ def compared(tokens: Sequence[Row], one: str, other: str, own: Any) -> Row:
         x, y = ([token[name] for token in group] for name in (one, other))
         if len(set(x)) > 1 and len(set(y)) > 1:
             correlations.append(float(stats.spearmanr(x, y).statistic))
-        k = max(1, math.floor(own.p * len(group) + 0.5))
+        k = int(sizes(np.array(len(group)), own.p))
         overlaps.append(len(top(group, one, k) & top(group, other, k)) / k)
         chances.append(k / len(group))
     excess = [a - b for a, b in zip(overlaps, chances, strict=True)]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from tokenspectrum.results.ascending import in_order, keys, order, together
+from tokenspectrum.results.ascending import in_order, keys, order, sizes, together
 from tokenspectrum.results.blocks import blocks
 from tokenspectrum.results.support.md5 import of_places
 from tokenspectrum.results.tables import Tables
@@ -94,7 +94,7 @@ def of_responses(
             continue
         all_R = np.bincount(response_N[at_M], minlength=len(id_R))
         own_R, m_R = id_R[all_R > 0], all_R[all_R > 0]
-        k_R = np.maximum(1, np.floor(p * m_R + 0.5)).astype(np.int64)
+        k_R = sizes(m_R, p)
         lowest, highest = ends(order(keys(value_N[at_M]), m_R), m_R, k_R)
         found = [means(at_M[lowest], k_R), means(at_M[highest], k_R)]
         if there_N is None and common:
