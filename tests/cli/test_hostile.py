@@ -96,7 +96,7 @@ CASES = {
     "steps as a float": (params("steps: 40 ", "steps: 1e20 "), ["plan"], "train.steps: must be a whole number"),
     "problems past counting": (params(" n: 4000", " n: 100000000000"), ["status"], ".n: must be"),
     "problems past memory": (params(" n: 4000", " n: 2000000000"), ["status"], ".n: must be"),
-    "a layer twice": (params("layers: all", "layers: [mid, 1, mid]"), ["status"], "layer mid is given twice"),
+    "a layer twice": (params("layers: all", "layers: [mid, 1, mid]"), ["status"], "mid is given twice"),
     "a binary dvc.lock": (put("dvc.lock", b"schema: \x00\x01\n"), ["status"], "dvc.lock"),
     "a dvc.lock of noise": (put("dvc.lock", b"\x00\xff\xfe"), ["status"], "or delete it: the cache is read without it"),
     "no such preset": (nothing, ["preset", "tinny"], "did you mean tiny?"),

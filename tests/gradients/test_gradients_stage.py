@@ -136,6 +136,17 @@ def test_every_option_changes_what_it_should(make):
     assert [row["dot"] for row in none] == [row["dot"] for row in each]
 
 
+def test_a_layer_with_two_names_is_one_layer(make):
+    found, _ = make(by_layer={"layers": ["shallow", 0], "p": 0.3}, sparse=None, norms=0)
+    assert [name for name, _ in found if name.endswith("_l0")] == ["anchors_l0"] * 2 + ["explorers_l0"] * 2
+
+
+def test_a_control_of_a_rule_by_loss_is_a_subset(make):
+    of = {"kind": "loss-high", "p": 0.5}
+    found, _ = make(subsets={"loss": of, "chance": {"kind": "type-matched", "of": of}}, matched={}, sparse=None, norms=0)
+    assert found["chance", "all"]["tokens"] == found["loss", "all"]["tokens"]
+
+
 def test_the_batch_may_be_the_responses_of_some_prompts(make, home):
     everything, each = make()
     assert make(prompts=12) == (everything, each)

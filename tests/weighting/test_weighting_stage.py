@@ -15,6 +15,7 @@ from tokenspectrum.stages.weights import main
 from tokenspectrum.tables import attention, responses, tokens, vocab
 from tokenspectrum.tokenlog.reader import read_table
 from tokenspectrum.tokenlog.writer import write_file, write_manifest, write_step
+from tokenspectrum.weighting.probe import Probe
 from tokenspectrum.weighting.registry import read_rule
 from tokenspectrum.weighting.rules._soft import solve_tau
 
@@ -123,6 +124,13 @@ def test_a_ranked_rule_is_written_and_realised(made):
         assert found["by_type"][name]["tokens"] == of_type.sum()
         assert found["by_type"][name]["kept_fraction"] == chosen[of_type].mean()
         assert found["by_type"][name]["mean_score"] == pytest.approx(ENTROPY[2][of_type].mean(), rel=1e-6)
+
+
+def test_types_have_the_numbers_that_they_have_in_training(made):
+    probe = Probe(*(made / name for name in ("rollouts", "tokens", "attention", "vocab")))
+    assert probe.token_types().tolist() == [vocab.TYPES.index(TYPES[token]) for token in TOKEN]
+    few = Probe(*(made / name for name in ("rollouts", "tokens", "attention", "vocab")), rows=[1])
+    assert few.token_types().tolist() == [vocab.TYPES.index(TYPES[token]) for token in TOKEN[RESPONSE == 1]]
 
 
 def test_predictive_entropy_comes_from_the_tokens(made):

@@ -47,15 +47,15 @@ def subsets_of(params: GradientsParams, scores: Probe, n_layers: int, alignment:
 
 
 def of_rule(name: str, rule: Rule, scores: Probe) -> Subset:
-    """The tokens as a rule weighs them at its first step.
+    """The tokens as a rule weighs them at the step of the batch, which is 0 for the base policy's probe.
 
     A rule by loss ranks |A|, which is |l_t| at ratio 1.  UserError where a rule takes the policy of a later step.
     """
-    if rule.needs_current and getattr(rule, "score", None) != "loss_magnitude":
+    if rule.needs_current and (rule.looks_at is None or rule.looks_at.name != "loss_magnitude"):
         raise UserError(f"gradients.subsets.{name}: entropy_of current is of a policy in training; use old")
     batch = scores.batch(rule)
     layer = rule.layers[0] if len(rule.layers) == 1 else None
-    return Subset(name, layer, apply(rule.fitted(batch), batch).weight_N)
+    return Subset(name, layer, apply(rule, batch).weight_N)
 
 
 def of_deciles(score: Score, scores: Probe) -> list[Subset]:
@@ -69,7 +69,7 @@ def of_layers(asked: LayerSubsets, scores: Probe, n_layers: int, alignment: Alig
     """Of each layer asked for, the k tokens of every response with the lowest score, and those with the highest."""
     named = [] if asked.layers == "all" else [resolve_layer(layer, n_layers) for layer in asked.layers]
     layers = scores.layers() if asked.layers == "all" else named
-    for layer in layers:
+    for layer in dict.fromkeys(layers):  # shallow is layer 0 too
         value_N = scores.attention(Score(asked.score, layer, alignment))
         low, high = [], []
         for part in value_N.split(scores.lengths.tolist()):

@@ -47,7 +47,7 @@ class SparseParams(Frozen):
     """Random masks of a small batch: how far the gradient of the kept tokens is from that of all of them."""
 
     prompts: int = Field(default=4, ge=1, description="prompts of the small batch, chosen by hash, with all responses")
-    p: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+    p: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], AfterValidator(once)] = Field(
         default=(0.05, 0.1, 0.2, 0.4, 0.8), description="fractions of tokens that a mask keeps"
     )
     draws: int = Field(default=16, ge=2, description="masks of each fraction")
@@ -79,6 +79,12 @@ class GradientsParams(Frozen):
 
     @model_validator(mode="after")
     def _names(self) -> Self:
+        for name, rule in self.subsets.items():
+            of = getattr(rule, "of", rule)
+            if getattr(of, "tau", None) == "auto":
+                raise ValueError(f"subsets.{name}: tau auto is found in the stage weights, of methods alone; give tau")
+            if of.memory is not None:
+                raise ValueError(f"subsets.{name}: {of.kind} follows what a run measured, and a subset has none; use low2high")
         for name, control in self.matched.items():
             if name in self.subsets:
                 raise ValueError(f"matched.{name}: there is a subset of this name already; choose another")

@@ -3,20 +3,21 @@
 The paper writes "31, the final layer" of a 36-layer model; here deep = 35 there, and an explicit index asks for 31.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
 
 from tokenspectrum.errors import UserError
 
 Layer = Annotated[int, Field(ge=0)] | Literal["shallow", "mid", "deep"]
+Value = TypeVar("Value")
 
 
-def once(layers: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """`layers`, each of which must be there once; ValueError names one that is not."""
-    if twice := [layer for i, layer in enumerate(layers) if layer in layers[:i]]:
-        raise ValueError(f"layer {twice[0]} is given twice; name each once")
-    return layers
+def once(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    """`values`, each of which must be there once; ValueError names one that is not."""
+    if twice := [value for i, value in enumerate(values) if value in values[:i]]:
+        raise ValueError(f"{twice[0]} is given twice; name each once")
+    return values
 
 
 # One layer, several, or all: where a score of several is meant, it is the mean over them.

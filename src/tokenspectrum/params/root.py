@@ -97,6 +97,7 @@ class Params(Frozen):
         yield from self._length_problems()
         yield from self._step_problems()
         yield from self._probe_problems()
+        yield from self._correction_problems()
         yield from self._system_problems()
         for result in results().values():
             yield from result.disagrees(self)
@@ -261,8 +262,25 @@ class Params(Frozen):
                     f"run_gradients.steps.{i}: the batch of step {step} was sampled by the policy after step "
                     f"{step - 1}, which is not kept; add {step - 1} to train.keep_steps"
                 )
+        for i, method in enumerate(asked.methods if asked.steps else ()):
+            rule = self.rules.get(method)
+            logged = getattr(getattr(rule, "of", rule), "alignment", None) or "decision"
+            if rule is not None and logged != self.tokens.alignment:
+                yield (
+                    f"run_gradients.methods.{i}: {method} reads no attention, so its run logs alignment {logged}, and "
+                    f"tokens.alignment is {self.tokens.alignment}; leave it out, or set that to {logged}"
+                )
         if asked.steps and (train.token_log.tokens == "none" or train.token_log.attention == "none"):
             yield "run_gradients.steps: takes tokens and attention of the run; train.token_log leaves them out"
+
+    def _correction_problems(self) -> Iterator[str]:
+        """A correction for arithmetic compares log-probabilities of one temperature."""
+        heat = self.sampling.temperature
+        if self.train.rollout_is_threshold is not None and self.train.trainer == "local" and heat != 1:
+            yield (
+                f"train.rollout_is_threshold: corrects for arithmetic, but the sampler reports at sampling.temperature "
+                f"{heat:g} and training is at 1; leave it out, or sample at 1"
+            )
 
     def _system_problems(self) -> Iterator[str]:
         """What runs on verl or vLLM has its machines described, and they divide the work."""

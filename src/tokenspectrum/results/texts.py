@@ -11,3 +11,11 @@ def shown(token: str) -> str:
 def policies(count: int) -> str:
     """`1 base policy`, `3 base policies`."""
     return f"{count} base {'policy' if count == 1 else 'policies'}"
+
+
+def logged_alignment(asked: str) -> str:
+    """The alignment of training runs' attention under `tokens.alignment`.
+
+    A rule that reads no attention names no alignment; its run logs the default one.
+    """
+    return asked if asked == "decision" else f"{asked} (decision where the rule reads no attention)"

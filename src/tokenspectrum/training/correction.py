@@ -1,6 +1,6 @@
 """Truncated importance sampling: sampler and trainer hold the same weights and differ in arithmetic.
 
-    rho_t = min(exp(logprob_t - rollout_logprob_t), C)
+    rho_t = min(exp(logprob_t - rollout_logprob_t), C)      both at temperature 1
 
 multiplies the loss of each token and has no gradient.  The denominator D stays that of the weights alone.  It is verl's
 `rollout_is: token` with `rollout_is_threshold: C`.  Knows log-probabilities.  Knows no sampler and no trainer.

@@ -1,6 +1,7 @@
 """How far the sampler's probabilities are from the trainer's, of the tokens that were sampled.
 
-Both are of the same weights, so all that they differ in is arithmetic: another kernel, batch or precision.
+Both are of the same weights, so all that they differ in is arithmetic: another kernel, batch or precision.  The
+transformers engine reports at its temperature: where that is not 1, they differ by it too.
 Knows log-probabilities; knows no sampler and no trainer.
 """
 

@@ -10,6 +10,7 @@ from tokenspectrum.results.figures import FigureSpec, training_curve
 from tokenspectrum.results.given import Given
 from tokenspectrum.results.lines import panels
 from tokenspectrum.results.tables import Tables
+from tokenspectrum.results.texts import logged_alignment
 
 
 def compute(tables: Tables, given: Given) -> Answer:
@@ -21,10 +22,7 @@ def specs(given: Given) -> list[FigureSpec]:
     """What each panel shows.  Attention entropy is that of the first logged layer."""
     layers = given["train.token_log.layers"]
     layer = "none" if not layers else "read by each rule" if layers[0] == "rule" else str(layers[0])
-    alignment = given["tokens.alignment"]
-    if alignment == "token":
-        # A rule that reads no attention entropy names no alignment; its run logs the default one.
-        alignment = "token (decision where the rule reads no attention entropy)"
+    alignment = logged_alignment(given["tokens.alignment"])
     return [training_curve(m, len(given.replicates), layer, alignment, given.own.smooth) for m in given.own.metrics]
 
 

@@ -14,6 +14,7 @@ from tokenspectrum.results.dynamics import SCORES
 from tokenspectrum.results.given import Given
 from tokenspectrum.results.outcome.rows import spread
 from tokenspectrum.results.tables import Tables
+from tokenspectrum.results.texts import logged_alignment
 
 Row = dict[str, Any]
 COLOURS = {"anchor": "C0", "explorer": "C3", "all": "0.45"}
@@ -77,7 +78,7 @@ def draw(rows: Sequence[Row], given: Given) -> Figure:
     sampled = "All scores" if given.own.sampled else "Top-k and fixed-K"
     captions = caption_lines(
         [
-            f"Attention entropy of layer {shown_layer(given)}, alignment {given['tokens.alignment']}. Anchors and "
+            f"Attention entropy of layer {shown_layer(given)}, alignment {logged_alignment(given['tokens.alignment'])}. Anchors and "
             f"explorers: the first and last {given.own.p:g} of each response by {given.own.score}, ranked anew at each "
             f"step. Line: mean of n = {len(given.replicates)} replicates; band: one standard deviation within the "
             f"group. {sampled}: sampled responses, on the steps where rows were sampled."

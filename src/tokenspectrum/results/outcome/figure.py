@@ -12,11 +12,12 @@ from tokenspectrum.results.figures import FigureSpec, held_out_curve, training_c
 from tokenspectrum.results.given import Given
 from tokenspectrum.results.lines import panels
 from tokenspectrum.results.outcome.declare import HELD_OUT
+from tokenspectrum.results.texts import logged_alignment
 
 
 def specs(rows: Sequence[dict[str, Any]], given: Given) -> list[FigureSpec]:
     """What each panel shows, in the order of the options."""
-    own, alignment = given.own, given["tokens.alignment"]
+    own, alignment = given.own, logged_alignment(given["tokens.alignment"])
     layers = given["train.token_log.layers"]
     layer = "none" if not layers else "read by each rule" if layers[0] == "rule" else str(layers[0])
     accuracies = {row["metric"]: row["of"] for row in rows if row["what"] == "curve" and row["of"] is not None}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tokenspectrum.params.base import LEFT_OUT
 from tokenspectrum.weighting.rule import Seen
@@ -50,6 +50,13 @@ class Adaptive(SoftRule):
     )
     w_low: ClassVar[Ends] = (1.0, 0.0)
     w_high: ClassVar[Ends] = (0.0, 1.0)
+
+    @field_validator("collapse_length")
+    @classmethod
+    def _bounds_hold_one(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= bounds[0] < 1 < bounds[1]:
+            raise ValueError(f"{list(bounds)} are not a bound below 1 and one above it: every length would be a collapse")
+        return bounds
 
     @model_validator(mode="after")
     def _bound_of_a_probe(self) -> "Adaptive":
