@@ -93,13 +93,19 @@ def test_a_stage_of_several_processes_asks_for_a_core_each(tmp_path, monkeypatch
     jobs._files.cache_clear()
     try:
         assert {jobs.needs(name)["threads"] for name in jobs.SHARED} == {3}
+        # A stage that runs the same module shares as well.
+        stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+        module = {name: (stage.get("do") or stage)["cmd"].split()[2] for name, stage in stages.items()}
+        shared = {module[name] for name in jobs.SHARED}
+        assert {name for name in module if module[name] in shared} == set(jobs.SHARED)
         assert jobs.needs("weights")["threads"] == 1
         params["train"]["trainer"] = "verl"
         params["rollouts"]["engine"] = params["evaluate"]["engine"] = "vllm"
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
         jobs._files.cache_clear()
         alone = {name for name in jobs.SHARED if jobs.needs(name)["threads"] == 1}
-        assert alone == {"train", "sample", "evaluate", "evaluate_base", "hot_forks", "signals"}
+        sampling = {"sample", "evaluate", "evaluate_more", "evaluate_base", "hot_forks", "signals"}
+        assert alone == sampling | {"train", "train_more"}
     finally:
         jobs._files.cache_clear()
 

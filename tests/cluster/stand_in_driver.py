@@ -1,7 +1,8 @@
 """In the place of verl's driver: an actor with a child of its own on every GPU, then what the words ask for.
 
-python stand_in_driver.py FOLDER work | hang | silent | error
+python stand_in_driver.py FOLDER work | nothing | hang | silent | error
   work    touches the heartbeat until SIGTERM comes, then exits with 75
+  nothing the same, and the launcher is told that no checkpoint was written
   hang    says that all is up, and nothing after that
   silent  never says that all is up
   error   ends with a line that says why
@@ -51,6 +52,7 @@ def main(folder: Path, what: str) -> None:
         "address": os.environ["TOKENSPECTRUM_RAY_ADDRESS"],
         "mode": oct(token.stat().st_mode & 0o777),
         "token": token.read_text(),
+        "job": ray.get_runtime_context().get_job_id(),
     }
     if what == "error":
         print("error: the disk of the driver is full", flush=True)
@@ -62,7 +64,7 @@ def main(folder: Path, what: str) -> None:
     temporary.rename(folder / "seen.json")
     while not stop:
         time.sleep(0.2)
-        if what == "work":
+        if what in ("work", "nothing"):
             heartbeat.touch()
     sys.exit(STOPPED)
 

@@ -16,7 +16,7 @@ DRIVER = Path(__file__).with_name("stand_in_driver.py")
 def main() -> None:
     folder, systems = Path(sys.argv[1]), VerlSystems.model_validate_json(sys.argv[2])
     command = [sys.executable, str(DRIVER), str(folder), *sys.argv[3:]]
-    supervise(command, systems, folder / HEARTBEAT, folder / "logs")
+    supervise(command, systems, folder / HEARTBEAT, folder / "logs", lambda: sys.argv[3] != "nothing")
 
 
 if __name__ == "__main__":

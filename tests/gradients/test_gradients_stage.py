@@ -143,7 +143,9 @@ def test_a_layer_with_two_names_is_one_layer(make):
 
 def test_a_control_of_a_rule_by_loss_is_a_subset(make):
     of = {"kind": "loss-high", "p": 0.5}
-    found, _ = make(subsets={"loss": of, "chance": {"kind": "type-matched", "of": of}}, matched={}, sparse=None, norms=0)
+    found, _ = make(
+        subsets={"loss": of, "chance": {"kind": "type-matched", "of": of}}, matched={}, sparse=None, norms=0
+    )
     assert found["chance", "all"]["tokens"] == found["loss", "all"]["tokens"]
 
 

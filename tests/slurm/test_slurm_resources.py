@@ -9,17 +9,20 @@ from tokenspectrum.params.presets import read_preset
 from tokenspectrum.systems.resources import cluster_resources
 
 
+CARDS = {"nodes": 1, "gres": "gpu:8", "tasks_per_gpu": 0, "gpu_jobs": 1}
+
+
 @pytest.mark.parametrize(
     ("stage", "asked"),
     [
-        ("train", {"nodes": 4, "gres": "gpu:8", "mpi": "srun", "tasks": 4, "tasks_per_gpu": 0}),
-        ("sample", {"nodes": 1, "gres": "gpu:8"}),
-        ("evaluate", {"nodes": 1, "gres": "gpu:8"}),
-        ("evaluate_base", {"nodes": 1, "gres": "gpu:8"}),
-        ("tokens", {"nodes": 1, "gres": "gpu:1"}),
-        ("gradients", {"nodes": 1, "gres": "gpu:1"}),
-        ("signals", {"nodes": 1, "gres": "gpu:8"}),
-        ("hot_forks", {"nodes": 1, "gres": "gpu:8"}),
+        ("train", CARDS | {"nodes": 4, "mpi": "srun", "tasks": 4}),
+        ("sample", CARDS),
+        ("evaluate", CARDS),
+        ("evaluate_base", CARDS),
+        ("tokens", CARDS | {"gres": "gpu:1"}),
+        ("gradients", CARDS | {"gres": "gpu:1"}),
+        ("signals", CARDS),
+        ("hot_forks", CARDS),
     ],
 )
 def test_nodes_and_gpus_follow_the_params(stage, asked):

@@ -15,7 +15,7 @@ from kit.files import tree
 from kit.jobs import TRAIN, run
 
 from tokenspectrum.params.train import TrainParams
-from tokenspectrum.systems.sigterm import STOPPED
+from tokenspectrum.systems.sigterm import NOTHING_NEW
 from tokenspectrum.tokenlog.reader import check_folder, read_table
 from tokenspectrum.training import logwriter, loop
 from tokenspectrum.training.backends import trainer_names
@@ -119,7 +119,7 @@ def test_stopped_before_its_first_step_it_leaves_no_checkpoint(toy_job) -> None:
     job = toy_job("a")
     with pytest.raises(SystemExit) as stopped:
         loop.train(job, terminated)
-    assert stopped.value.code == STOPPED
+    assert stopped.value.code == NOTHING_NEW
     assert list(job.checkpoints.glob("step=*")) == []
     assert train(job) == train(toy_job("b"))
 

@@ -204,7 +204,11 @@ def test_a_control_is_the_rule_that_it_matches_but_for_the_choice(kind, matches)
         ({"kind": "anchor", "floor": 0.5}, {}, "rules.full.floor: unknown key"),
         ({"kind": "adaptive", "s_warm": 9}, {}, "rules.full.s_warm: unknown key"),
         ({"kind": "adaptive", "cosine": 0.1}, {}, "probe_every above 0 and cosine belong together"),
-        ({"kind": "adaptive", "collapse_length": [1.6, 0.5]}, {}, "[1.6, 0.5] are not a bound below 1 and one above it"),
+        (
+            {"kind": "adaptive", "collapse_length": [1.6, 0.5]},
+            {},
+            "[1.6, 0.5] are not a bound below 1 and one above it",
+        ),
         ({"kind": "adaptive", "collapse_length": [1.1, 2.0]}, {}, "every length would be a collapse"),
         ({"kind": "adaptive", "probe_every": 2, "cosine": 1.5}, {}, "must be less than or equal to 1 (got 1.5)"),
     ],

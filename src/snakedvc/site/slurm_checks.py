@@ -6,6 +6,7 @@ Slurm itself gives all answers: `sbatch --test-only` says whether it would accep
 import ast
 import json
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -42,7 +43,7 @@ def _plain(value: Any) -> str | None:
     try:
         found = ast.literal_eval(value)
     except (ValueError, SyntaxError):
-        return value if value.replace("-", "").replace("_", "").isalnum() else None
+        return value if re.fullmatch(r"[\w:-]+", value) else None  # such as gpu:8
     return str(found)
 
 

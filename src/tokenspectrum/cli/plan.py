@@ -26,7 +26,14 @@ from tokenspectrum.params.root import Params, load_params
 from tokenspectrum.params.sampling import SamplingParams
 from tokenspectrum.policy.shape import shape_of, weights
 from tokenspectrum.systems import memory
-from tokenspectrum.systems.volume import checkpoint_bytes, driver_bytes, log_rows, policy_bytes, sample_tokens
+from tokenspectrum.systems.volume import (
+    checkpoint_bytes,
+    driver_bytes,
+    log_rows,
+    policy_bytes,
+    policy_width,
+    sample_tokens,
+)
 from tokenspectrum.tables import attention, tokens
 from tokenspectrum.tokenlog.reader import read_manifest
 from tokenspectrum.tokenlog.writer import MANIFEST
@@ -139,9 +146,16 @@ def volume_table(params: Params, count: int, response_tokens: int) -> Table:
         each, most = EVALUATED_BYTES
         add("tokens of evaluation samples", n, each * n, most * n, f"{each:g}; {most:g} allowed")
     kept = checkpoint_bytes(count, CHECKPOINTS_KEPT)
-    add("checkpoints while it trains", None, kept, None, f"12 a weight, the newest {CHECKPOINTS_KEPT} kept")
-    add("policies that it leaves", None, policy_bytes(params.train, count, 4), None, "4 a weight")
-    table.caption = f"bytes a row: {MEASURED}, of the tiny policy; the allowed ones: benchmarks/trainer.py"
+    add("checkpoints while it trains", None, kept, None, f"12 a weight, {CHECKPOINTS_KEPT} and a new one")
+    add(
+        "policies that it leaves",
+        None,
+        policy_bytes(params.train, count),
+        None,
+        f"{policy_width(params.train)} a weight",
+    )
+    table.caption = f"bytes a row: {MEASURED}, of the tiny policy; the allowed ones: benchmarks/trainer.py.  What a "
+    table.caption += "run leaves also lies in DVC's cache: twice as much, unless the file system shares blocks."
     return table
 
 

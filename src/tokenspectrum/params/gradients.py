@@ -84,7 +84,9 @@ class GradientsParams(Frozen):
             if getattr(of, "tau", None) == "auto":
                 raise ValueError(f"subsets.{name}: tau auto is found in the stage weights, of methods alone; give tau")
             if of.memory is not None:
-                raise ValueError(f"subsets.{name}: {of.kind} follows what a run measured, and a subset has none; use low2high")
+                raise ValueError(
+                    f"subsets.{name}: {of.kind} follows what a run measured, and a subset has none; use low2high"
+                )
         for name, control in self.matched.items():
             if name in self.subsets:
                 raise ValueError(f"matched.{name}: there is a subset of this name already; choose another")

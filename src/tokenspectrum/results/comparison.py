@@ -111,9 +111,7 @@ def compare(
     )
 
 
-def error_over_problems(
-    scores: Scores, run: str, against: str, seeds: Sequence[int], names: Sequence[str]
-) -> float:
+def error_over_problems(scores: Scores, run: str, against: str, seeds: Sequence[int], names: Sequence[str]) -> float:
     """Standard error of the difference of Avg, mean over `seeds`, over the choice of problems, points.
 
     Seeds answer the same problems, so a problem's difference is its mean over them.  Differences are paired by problem,

@@ -38,9 +38,12 @@ def cluster_resources(stage: str, params: Mapping[str, Any]) -> dict[str, int | 
 def _allocation(device: str, nodes: int, gpus_per_node: int) -> dict[str, int | str]:
     asked: dict[str, int | str] = {"nodes": nodes}
     if nodes > 1:
-        # One task for each node; the stage starts them itself.  Without tasks_per_gpu the plugin would ask for `tasks`
-        # for each GPU too.
-        asked |= {"mpi": "srun", "tasks": nodes, "tasks_per_gpu": 0}
+        # One task for each node; the stage starts them itself.
+        asked |= {"mpi": "srun", "tasks": nodes}
+    if nodes > 1 or device == "cuda":
+        # Else the plugin would ask for a task a GPU, each with the job's cores.
+        asked["tasks_per_gpu"] = 0
     if device == "cuda":
-        asked["gres"] = f"gpu:{gpus_per_node}"
+        # On one machine they would all take the same GPUs: the local profile runs one of them at a time.
+        asked |= {"gres": f"gpu:{gpus_per_node}", "gpu_jobs": 1}
     return asked

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 STOPPED = 75  # EX_TEMPFAIL: not finished, no error; start it again to go on
+# As a killed process.  A job that stops before it has kept anything new fails, and does not go back into a queue for
+# ever.
+NOTHING_NEW = 128 + signal.SIGTERM
 
 
 @contextmanager
@@ -28,12 +31,11 @@ def stop_signal() -> Iterator[threading.Event]:
 def exit_at_once(went_on: Callable[[], bool]) -> Iterator[None]:
     """SIGTERM raises SystemExit: with STOPPED if `went_on` says that a part was kept since the start.
 
-    Otherwise with 143, as a killed process.  So a job whose first part never fits its time limit fails, and does not go
-    back into a queue for ever.
+    Otherwise with NOTHING_NEW.
     """
 
-    def leave(number: int, _: object) -> None:
-        raise SystemExit(STOPPED if went_on() else 128 + number)
+    def leave(*_: object) -> None:
+        raise SystemExit(STOPPED if went_on() else NOTHING_NEW)
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -39,13 +39,21 @@ def sample_tokens(evaluate: EvaluateParams, problems: int, response_tokens: int)
 
 
 def checkpoint_bytes(weights: int, kept: int) -> int:
-    """Resumable checkpoints of one run while it trains: float32 weights and AdamW's two moments, `kept` of them."""
-    return 12 * weights * kept
+    """Resumable checkpoints of one run while it trains: float32 weights and AdamW's two moments.
+
+    `kept` of them, and a new one before the oldest goes.
+    """
+    return 12 * weights * (kept + 1)
 
 
-def policy_bytes(train: TrainParams, weights: int, width: int) -> int:
+def policy_width(train: TrainParams) -> int:
+    """Bytes of a weight of a policy that a run leaves: the local trainer writes float32, verl its own type."""
+    return 2 if train.trainer == "verl" and train.dtype == "bfloat16" else 4
+
+
+def policy_bytes(train: TrainParams, weights: int) -> int:
     """Policies that a run leaves: the final one and those of train.keep_steps."""
-    return weights * width * len({*train.keep_steps, train.steps})
+    return weights * policy_width(train) * len({*train.keep_steps, train.steps})
 
 
 # A token id and a log-probability of a sampled response, as Python objects with their places in a tuple.

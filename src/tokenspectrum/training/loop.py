@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from tokenspectrum.systems.board import Board
 from tokenspectrum.systems.progress import Progress, log_dir
-from tokenspectrum.systems.sigterm import STOPPED, stop_signal
+from tokenspectrum.systems.sigterm import NOTHING_NEW, STOPPED, stop_signal
 from tokenspectrum.training.backend import Backend
 from tokenspectrum.training.checkpoint import resume, save
 from tokenspectrum.training.dynamic import collect
@@ -62,8 +62,8 @@ def run(backend: Backend, job: TrainJob, inputs: Inputs, work: Workspace, stop: 
         StepLog(job, inputs.layers, work, board, progress, behind=backend.overlaps) as log,
     ):
         if stop.is_set() and done < steps:
-            _log.info("%s: stopped by SIGTERM before step %d; run it again to go on", label, done + 1)
-            raise SystemExit(STOPPED)
+            _log.info("%s: stopped by SIGTERM before step %d, so nothing is new since it started", label, done + 1)
+            raise SystemExit(NOTHING_NEW)
         for step in range(done + 1, steps + 1):
             sample = sampler(job, inputs.tokenizer, cut, functools.partial(backend.generate, step=step))
             rollouts = collect(job, step, inputs.questions, inputs.order, inputs.tokenizer, sample, backend.reward)

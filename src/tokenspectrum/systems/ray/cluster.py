@@ -28,6 +28,7 @@ _STOP_S = 20.0  # until a node must have ended after its stdin was closed
 _STARTS = 3  # times that a Ray which breaks as it starts is started
 _AGAIN_S = 1.0  # between two questions to a Ray that does not answer yet
 _ASK_S = 90.0  # until a question that has no answer is put anew
+_IDS = 2000  # of Ray's job ids, one of which a training takes by chance
 _LOOK_S = 0.5  # between two looks at the nodes while a question waits
 
 
@@ -36,16 +37,19 @@ class NoAnswerError(UserError):
 
 
 def check_census(systems: VerlSystems, seen: Sequence[Mapping[str, Any]]) -> None:
-    """Raise UserError where Ray sees fewer nodes, or fewer GPUs on a node, than systems.verl asks for."""
+    """Raise UserError where Ray sees fewer nodes than systems.verl asks for, or too few that have its GPUs.
+
+    A node without GPUs, such as the head of a cluster that is joined, is one more and does no harm.
+    """
     if len(seen) < systems.nodes:
         there = ", ".join(one["ip"] for one in seen)
         raise UserError(f"Ray sees {len(seen)} of the {systems.nodes} nodes of systems.verl.nodes: {there}")
-    for one in seen:
-        if one["gpus"] < systems.gpus_per_node:
-            raise UserError(
-                f"Ray sees {one['gpus']} GPUs on node {one['ip']}, but systems.verl.gpus_per_node is "
-                f"{systems.gpus_per_node}; ask for as many GPUs in the profile, or set it to what is there"
-            )
+    lacking = [one for one in seen if one["gpus"] < systems.gpus_per_node]
+    if len(seen) - len(lacking) < systems.nodes:
+        raise UserError(
+            f"Ray sees {lacking[0]['gpus']} GPUs on node {lacking[0]['ip']}, but systems.verl.gpus_per_node is "
+            f"{systems.gpus_per_node}; ask for as many GPUs in the profile, or set it to what is there"
+        )
 
 
 class Node:
@@ -118,6 +122,7 @@ class Cluster:
         self.name = secrets.token_hex(4)
         self.nodes: list[Node] = []
         self._token = node.new_token()
+        self._skipped = secrets.randbelow(_IDS)
         one_machine = all(p.ip is not None and p.ip.startswith("127.") for p in self.places)
         given = {key: value for key, value in os.environ.items() if key not in DROPPED}
         self.environment = given | variables(systems, one_machine=one_machine)
@@ -164,7 +169,7 @@ class Cluster:
             while not stopped():
                 left = max(1.0, until - time.monotonic())
                 try:
-                    return count(self.systems, self.address, environment, min(left, _ASK_S), look)
+                    return count(self.systems, self.address, environment, min(left, _ASK_S), look, self._skipped)
                 except NoAnswerError:
                     if time.monotonic() > until:
                         raise
@@ -263,12 +268,14 @@ def count(
     environment: Mapping[str, str],
     seconds: float,
     look: Callable[[], None] = lambda: None,
+    skipped: int = 0,
 ) -> None:
     """Ask Ray itself for its nodes and their GPUs.  UserError if there are too few; NoAnswerError if it is silent.
 
-    A Ray whose raylet has died may never answer.  So `look` is called meanwhile, and what it raises ends the wait.
+    `skipped` of Ray's job ids are left out then (census.py).  A Ray whose raylet has died may never answer.  So `look` is called meanwhile, and what it raises ends the wait.
     """
     command = [sys.executable, "-m", "tokenspectrum.systems.ray.census", address, str(systems.nodes), str(_COUNT_S)]
+    command.append(str(skipped))
     until = time.monotonic() + seconds + _COUNT_S
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -11,14 +11,14 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.systems.params import VerlSystems
 from tokenspectrum.systems.ray.cluster import Cluster, JoinedCluster
 from tokenspectrum.systems.ray.watchdog import Watchdog
-from tokenspectrum.systems.sigterm import STOPPED, stop_signal
+from tokenspectrum.systems.sigterm import NOTHING_NEW, STOPPED, stop_signal
 
 ADDRESS_ENV = "TOKENSPECTRUM_RAY_ADDRESS"
 JOIN_ENV = "RAY_ADDRESS"  # Ray's own variable for a cluster to join
@@ -28,11 +28,14 @@ _BLAME_S = 3.0  # to look for a dead node, which explains better why the driver 
 _log = logging.getLogger(__name__)
 
 
-def supervise(command: Sequence[str], systems: VerlSystems, heartbeat: Path, logs: Path) -> None:
+def supervise(
+    command: Sequence[str], systems: VerlSystems, heartbeat: Path, logs: Path, went_on: Callable[[], bool]
+) -> None:
     """Run `command` as the driver of a new Ray cluster until it or any part ends.  Then the cluster is removed.
 
     If RAY_ADDRESS names a cluster, that one is joined instead and is not ended.
-    Raises UserError with one line on what went wrong, and SystemExit(STOPPED) if SIGTERM came first.
+    Raises UserError with one line on what went wrong.  If SIGTERM came first, raises SystemExit: with STOPPED if
+    `went_on` says that a checkpoint was written since the start, otherwise with NOTHING_NEW.
     """
     logs.mkdir(parents=True, exist_ok=True)
     with stop_signal() as stop:
@@ -49,7 +52,9 @@ def supervise(command: Sequence[str], systems: VerlSystems, heartbeat: Path, log
             # What stops a job may also stop its parts, so a lost part is no error now.  The last checkpoint is valid.
             _log.warning("stopped by SIGTERM, and %s", e)
         if stop.is_set():
-            raise SystemExit(STOPPED)
+            if not went_on():
+                _log.warning("stopped by SIGTERM before a checkpoint was written, so nothing is new since it started")
+            raise SystemExit(STOPPED if went_on() else NOTHING_NEW)
 
 
 def _drive(

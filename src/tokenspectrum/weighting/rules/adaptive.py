@@ -55,7 +55,9 @@ class Adaptive(SoftRule):
     @classmethod
     def _bounds_hold_one(cls, bounds: tuple[float, float]) -> tuple[float, float]:
         if not 0 <= bounds[0] < 1 < bounds[1]:
-            raise ValueError(f"{list(bounds)} are not a bound below 1 and one above it: every length would be a collapse")
+            raise ValueError(
+                f"{list(bounds)} are not a bound below 1 and one above it: every length would be a collapse"
+            )
         return bounds
 
     @model_validator(mode="after")

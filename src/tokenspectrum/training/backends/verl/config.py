@@ -44,6 +44,8 @@ UNUSED = {
     f"{ROLLOUT}.multi_turn": "there is no agent loop",
     f"{ROLLOUT}.val_kwargs": "evaluation is a stage of its own",
 }
+# Prefixes of keys under which the run would end without what it trained.
+LOST = {f"{MODEL}.lora": "adapters are not exported, so the trained policy would be the base policy"}
 _VERL_DTYPE = {"float32": "fp32", "bfloat16": "bf16"}
 
 
@@ -77,6 +79,9 @@ def config_of(
             raise UserError(f"train.verl_overrides: {key} is set by {ours[key][0]}; change that instead")
         if key in fixed:
             raise UserError(f"train.verl_overrides: {key} is set by the trainer itself and must stay {fixed[key]!r}")
+        for part, why in LOST.items():
+            if key.startswith(part):
+                raise UserError(f"train.verl_overrides: {key} cannot be used: {why}")
         for part, why in UNUSED.items():
             if key not in speed and (key == part or key.startswith(f"{part}.")):
                 raise UserError(f"train.verl_overrides: {key} would change nothing: {why}")

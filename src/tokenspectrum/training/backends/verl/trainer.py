@@ -18,6 +18,7 @@ from tokenspectrum.systems.params import SystemsParams
 from tokenspectrum.systems.progress import log_dir
 from tokenspectrum.systems.ray.launch import HEARTBEAT, supervise
 from tokenspectrum.tokenlog.writer import write_json
+from tokenspectrum.training.checkpoint import checkpoints
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.weighting.registry import rule_of
 
@@ -36,7 +37,11 @@ def train(job: TrainJob) -> None:
     file = job.checkpoints / "job.json"
     save_job(job, file)
     command = [sys.executable, "-m", "tokenspectrum.training.backends.verl.driver", "--job", str(file.resolve())]
-    supervise(command, systems, job.checkpoints / HEARTBEAT, log_dir() or job.checkpoints / "logs")
+    before = set(checkpoints(job.checkpoints))
+    logs = log_dir() or job.checkpoints / "logs"
+    supervise(
+        command, systems, job.checkpoints / HEARTBEAT, logs, lambda: not before.issuperset(checkpoints(job.checkpoints))
+    )
 
 
 def save_job(job: TrainJob, file: Path) -> None:
