@@ -260,7 +260,7 @@ VERL = {"train.trainer": "verl"}
         ({"systems.vllm.shards": 0}, "systems.vllm.shards"),
         (
             {"methods": ["full"], "tokens.alignment": "token", "run_gradients": {"methods": ["full"], "steps": [1]}},
-            "run_gradients.methods.0: full reads no attention, so its run logs alignment decision, and tokens.alignment",
+            "run_gradients.methods.0: full reads no attention, so its run logs alignment decision, and tokens.align",
         ),
         (
             {"train.rollout_is_threshold": 2.0, "sampling.temperature": 0.7},

@@ -12,7 +12,7 @@ from tokenspectrum.policy.chat import encode_prompt
 from tokenspectrum.policy.tokenizer import build_tokenizer
 from tokenspectrum.policy.vocab import token_type, vocab_columns, write_vocab
 from tokenspectrum.prompts import synthetic
-from tokenspectrum.tables.vocab import SCHEMA
+from tokenspectrum.tables.vocab import SCHEMA, TYPES
 from tokenspectrum.tokenlog.reader import check_folder
 
 TOKENIZER = build_tokenizer()

@@ -8,7 +8,6 @@ from slurm_kit import wait_for
 from tokenspectrum.params.presets import read_preset
 from tokenspectrum.systems.resources import cluster_resources
 
-
 CARDS = {"nodes": 1, "gres": "gpu:8", "tasks_per_gpu": 0, "gpu_jobs": 1}
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from transformers import PreTrainedTokenizerBase
 
-from tokenspectrum.tables.vocab import SCHEMA, TYPES
+from tokenspectrum.tables.vocab import SCHEMA
 from tokenspectrum.tokenlog.writer import write_file, write_manifest
 
 # Signs that do arithmetic or build LaTeX; Unicode's own mathematical signs (category Sm) join them.

@@ -47,7 +47,7 @@ def ordered(key_N: np.ndarray, n_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def sizes(n_R: np.ndarray, p: float) -> np.ndarray:
-    """int64 R: tokens of a partition of responses of `n_R`, k = max(1, floor(p n + 0.5)), as the weighting rules say."""
+    """int64 R: tokens of a partition of responses of `n_R`, k = max(1, floor(p n + 0.5)), as in the weighting rules."""
     return np.maximum(1, np.floor(p * n_R + 0.5)).astype(np.int64)
 
 

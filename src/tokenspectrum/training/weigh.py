@@ -14,6 +14,7 @@ from tokenspectrum.policy.load import load_tokenizer
 from tokenspectrum.policy.vocab import vocab_columns
 from tokenspectrum.rollout.statistics import Statistics
 from tokenspectrum.rollout.types import Response
+from tokenspectrum.tables.vocab import TYPES
 from tokenspectrum.training.dapo import Clip, clipped_loss
 from tokenspectrum.training.job import TrainJob
 from tokenspectrum.training.record import Rollouts

@@ -24,7 +24,7 @@ class TokenBatch:
     prompt_ids      R strings;  samples_R int64: which of the prompt's n samples this is
     minibatch_R     int64, the mini-batch that will train on the response; all equal where there is only one
     scores          name -> float tensor N: the score that the rule looks at, at its layer and alignment
-    token_type_N    int64, each token's type, by its place in tables.vocab.TYPES; None where the rule does not look at it
+    token_type_N    int64, place of each token's type in tables.vocab.TYPES; None where the rule does not look at it
     memory          what a rule that looks back knows of the steps before; None for other rules, and for the base probe
 
     Raises ValueError where the shapes do not fit together (the caller's mistake, not the user's).

@@ -76,10 +76,10 @@ def draw(rows: Sequence[Row], given: Given) -> Figure:
     """A row a score, a column a method: the groups' means, and bands of their deviation."""
     labels = given["analysis.table1.labels"]
     sampled = "All scores" if given.own.sampled else "Top-k and fixed-K"
+    alignment = logged_alignment(given["tokens.alignment"])
     captions = caption_lines(
         [
-            f"Attention entropy of layer {shown_layer(given)}, alignment {logged_alignment(given['tokens.alignment'])}. Anchors and "
-            f"explorers: the first and last {given.own.p:g} of each response by {given.own.score}, ranked anew at each "
+            f"Attention entropy of layer {shown_layer(given)}, alignment {alignment}. Anchors and explorers: the first and last {given.own.p:g} of each response by {given.own.score}, ranked anew at each "
             f"step. Line: mean of n = {len(given.replicates)} replicates; band: one standard deviation within the "
             f"group. {sampled}: sampled responses, on the steps where rows were sampled."
         ]

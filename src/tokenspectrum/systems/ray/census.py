@@ -11,9 +11,8 @@ import json
 import sys
 import time
 
-import ray._private.state
-
 import ray
+import ray._private.state
 
 
 def main(argv: list[str]) -> None:

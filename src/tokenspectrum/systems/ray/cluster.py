@@ -272,7 +272,8 @@ def count(
 ) -> None:
     """Ask Ray itself for its nodes and their GPUs.  UserError if there are too few; NoAnswerError if it is silent.
 
-    `skipped` of Ray's job ids are left out then (census.py).  A Ray whose raylet has died may never answer.  So `look` is called meanwhile, and what it raises ends the wait.
+    A Ray whose raylet has died may never answer.  So `look` is called meanwhile, and what it raises ends the wait.
+    `skipped` of Ray's job ids are left out then (census.py).
     """
     command = [sys.executable, "-m", "tokenspectrum.systems.ray.census", address, str(systems.nodes), str(_COUNT_S)]
     command.append(str(skipped))
