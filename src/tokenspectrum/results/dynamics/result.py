@@ -79,9 +79,10 @@ def draw(rows: Sequence[Row], given: Given) -> Figure:
     alignment = logged_alignment(given["tokens.alignment"])
     captions = caption_lines(
         [
-            f"Attention entropy of layer {shown_layer(given)}, alignment {alignment}. Anchors and explorers: the first and last {given.own.p:g} of each response by {given.own.score}, ranked anew at each "
-            f"step. Line: mean of n = {len(given.replicates)} replicates; band: one standard deviation within the "
-            f"group. {sampled}: sampled responses, on the steps where rows were sampled."
+            f"Attention entropy of layer {shown_layer(given)}, alignment {alignment}. Anchors and explorers: the first "
+            f"and last {given.own.p:g} of each response by {given.own.score}, ranked anew at each step. Line: mean of "
+            f"n = {len(given.replicates)} replicates; band: one standard deviation within the group. {sampled}: "
+            f"sampled responses, on the steps where rows were sampled."
         ]
     )
     scores = [score for score in SCORES if any(row["score"] == score for row in rows)]
