@@ -46,6 +46,19 @@ def test_the_paper_presets_are_the_papers_set_up(preset, nodes):
     assert (sampling.temperature, sampling.top_p, params.evaluate.top_p) == (1.0, 0.95, 0.7)
 
 
+@pytest.mark.parametrize("path", PRESETS, ids=lambda p: p.stem)
+def test_k_and_the_first_tokens_go_by_the_policys_size(path):
+    """k, K and first_n: 256, 256, 512 of what extends qwen3-8b; 16, 32, 24 of the tiny policy; laptops have their own."""
+    params = read_preset(path.stem, path.parent).params
+    found = (params.tokens.top_k, params.tokens.fixed_k, params.analysis.support.first_n)
+    of_kind = {"hub": {(256, 256, 512)}, "tiny": {(16, 32, 24)}, "gguf": {(64, 64, 24), (32, 32, 24)}}
+    assert found in of_kind[params.policy.root.kind]
+    rows = params.train.token_log.row_stats
+    assert (rows.top_k, rows.fixed_k) == found[:2] or params.policy.root.kind == "gguf"
+    # As many tokens as any response may have are all of them.
+    assert found[2] < params.sampling.max_response_tokens
+
+
 def test_params_yaml_is_a_preset_as_committed():
     text = (ROOT / "params.yaml").read_text()
     name = load_yaml(ROOT / "params.yaml")["preset"]

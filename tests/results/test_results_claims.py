@@ -166,6 +166,22 @@ def test_span_is_not_the_axis_if_its_gap_changes_sign_between_scores():
     assert said("A8", support(ALL | {"distance by raw": 1.0})) == "undecided"
 
 
+@pytest.mark.parametrize("claim", ["A7", "A8"])
+def test_a_claim_on_four_scores_is_undecided_on_three(claim):
+    """What the three say, for or against, is not what is claimed; the note names the fourth."""
+    for sign in (1.0, -1.0):
+        distances = {f"distance by {score}": sign for score in ALL} | {"distance by raw": -1.0}
+        rows = support(dict.fromkeys(ALL, sign) | distances, bases=(1, 2, 3)).tables["support"]
+        assert said(claim, Facts({"support": rows})) in ("holds", "fails")
+        for bases in ((1, 2, 3), (2,)):
+            of_three = [row for row in rows if row["score"] != "top-k" or row["base"] not in bases]
+            found = DECIDE[claim](Facts({"support": of_three}))
+            assert (found.p_for, found.p_against, found.n) == (None, None, 0)
+            assert found.note == "results/support.csv has no rows by top-k of layer 0; set tokens.top_k"
+    found = DECIDE[claim](Facts({"support": rows}, layer=1))
+    assert found.note == "results/support.csv has no row of layer 1"
+
+
 def test_shuffled_parts_of_support_hold_nothing():
     rng, held = np.random.default_rng(0), {"A7": 0, "A8": 0}
     for _ in range(200):

@@ -86,6 +86,17 @@ def test_a_rule_that_says_otherwise_is_told(claim, method, field, value, text, e
     assert told(claim, given, n_layers) == [text]
 
 
+@pytest.mark.parametrize(("claim", "section"), [("A19", "transfer"), ("F6", "scaling")])
+def test_a_difference_from_another_method_is_told_of_its_claim_alone(claim, section, evidence):
+    given, n_layers = evidence
+    given[f"analysis.{section}"]["methods"] = ["random20", "full", "low2high_mid", "pred_high20"]
+    text = f"analysis.{section}.methods.0 is random20, the claim means full"
+    assert [c.id for c in CLAIMS if told(c.id, given, n_layers)] == [claim]
+    assert told(claim, given, n_layers) == [text]
+    del given[f"analysis.{section}"]["methods"]
+    assert told(claim, given, n_layers) == []
+
+
 def test_a_claim_that_leaves_a_field_open_takes_any(evidence):
     given, n_layers = evidence
     given["rules"]["pred_high20"]["denominator"] = "selected"

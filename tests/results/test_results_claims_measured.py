@@ -48,6 +48,20 @@ def test_a_base_policys_probe_has_no_slope():
     assert (found.of, found.note) == ("base policies", "fewer than 3 probe steps of full")
 
 
+@pytest.mark.parametrize(("steps", "verdict"), [(1, "undecided"), (2, "undecided"), (3, "holds")])
+def test_a_spread_over_too_few_steps_decides_nothing(steps, verdict):
+    """Three steps were probed; where anchors' cosine is known at fewer, the spread is of fewer."""
+    for facts in (geometry(TRUE, steps=steps), geometry(TRUE, steps=3)):
+        rows = [
+            dict(row) | {"cosine": None} if row["subset"] == "anchor20" and row["step"] > steps else row
+            for row in facts.tables["geometry"]
+        ]
+        assert said("A12", Facts({"geometry": rows})) == verdict
+        assert (DECIDE["A10"](Facts({"geometry": rows})).p_for is None) == (steps < 3)
+    assert said("A12", geometry(FALSE, steps=2)) == "undecided"
+    assert DECIDE["A12"](geometry(TRUE, steps=2)).note == "fewer than 3 probe steps of full"
+
+
 def deciles(shares, replicates=4, noise=0.01) -> Facts:
     """shares[step] = (D0-2, D3-6, D7-9)."""
     rng, rows = np.random.default_rng(0), []
@@ -72,19 +86,14 @@ def test_update_is_spread_and_moves():
     assert said("A11", deciles(MOVING[:1])) == "undecided"
 
 
-def estimability(ratio, noise, batches=6) -> Facts:
+def estimability(ratio, noise, replicates=6, run="full", steps=(1, 8, 15)) -> Facts:
+    """Rows of one run: a base policy and a seed each replicate, whose steps differ by the noise alone."""
     rng = np.random.default_rng(0)
     rows = [
-        {
-            "run": "base",
-            "base": b,
-            "seed": None,
-            "step": 0,
-            "estimator": e,
-            "p": p,
-            "ratio": ratio + rng.normal(0, noise),
-        }
-        for b in range(batches)
+        {"run": run, "base": b, "seed": None if run == "base" else b, "step": s, "estimator": e, "p": p}
+        | {"ratio": ratio + rng.normal(0, noise)}
+        for b in range(replicates)
+        for s in steps
         for e in ("expected", "selected")
         for p in (0.1, 0.5)
     ]
@@ -92,11 +101,42 @@ def estimability(ratio, noise, batches=6) -> Facts:
 
 
 @pytest.mark.parametrize(
-    ("ratio", "noise", "batches", "verdict"),
-    [(1.0, 0.02, 6, "holds"), (1.5, 0.02, 6, "fails"), (1.05, 0.5, 6, "undecided"), (1.0, 0.02, 1, "undecided")],
+    ("ratio", "noise", "replicates", "verdict"),
+    [(1.0, 0.02, 6, "holds"), (1.5, 0.02, 6, "fails"), (1.05, 1.0, 6, "undecided"), (1.0, 0.02, 1, "undecided")],
 )
-def test_error_is_predicted(ratio, noise, batches, verdict):
-    assert said("A18", estimability(ratio, noise, batches)) == verdict
+def test_error_is_predicted(ratio, noise, replicates, verdict):
+    facts = estimability(ratio, noise, replicates)
+    assert said("A18", facts) == verdict
+    found = DECIDE["A18"](facts)
+    assert (found.n, found.of, found.bases) == (replicates, "replicates", replicates)
+
+
+def test_no_other_run_and_no_other_step_is_a_replicate_of_the_error():
+    """Methods share the batch of step 1, and steps share a run: of 3 replicates there are 3 values, each a mean."""
+    full = estimability(1.0, 0.1, replicates=3)
+    rows = [
+        dict(row) | {"run": run, "seed": None if run == "base" else row["seed"]}
+        for run in ("base", "full", "anchor20")
+        for row in full.tables["estimability"]
+    ]
+    found, alone = DECIDE["A18"](Facts({"estimability": rows})), DECIDE["A18"](full)
+    assert found == alone
+    means = [
+        np.mean([row["ratio"] for row in full.rows("estimability", base=base, estimator=found.part.split(":")[0])])
+        for base in range(3)
+    ]
+    assert found.value == pytest.approx(np.mean(means) - 1)
+    assert found.spread == pytest.approx(np.std(means, ddof=1))
+    probes = DECIDE["A18"](estimability(1.0, 0.02, 4, run="base", steps=(0,)))
+    assert (probes.n, probes.of, probes.bases, probes.note) == (4, "base policies", 4, "")
+
+
+def test_a_ratio_that_no_gradient_gives_is_left_out():
+    rows = [
+        dict(row) | {"ratio": None if row["base"] == 2 else row["ratio"]}
+        for row in estimability(1.0, 0.02).tables["estimability"]
+    ]
+    assert DECIDE["A18"](Facts({"estimability": rows})).n == 5
 
 
 def dynamics(end, sd=0.01, n=3) -> Facts:

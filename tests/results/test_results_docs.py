@@ -3,14 +3,17 @@
 import re
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
-from results_fixtures import BASES, WANTED
+from results_fixtures import BASES, METHODS, SEEDS, STEPS, WANTED, write_scores
 
 from tokenspectrum.results.database import rebuild
 from tokenspectrum.results.readonly import check_query, open_locked
 from tokenspectrum.results.sources import SOURCES
 from tokenspectrum.results.sql import query_text
 from tokenspectrum.tables.registry import MODULES
+from tokenspectrum.tokenlog.writer import write_manifest
 
 PAGE = (Path(__file__).parents[2] / "docs/sql.md").read_text()
 QUERIES = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
@@ -61,6 +64,41 @@ def test_the_queries_of_the_page_are_answered(artifacts):
     for base in BASES:
         assert sum(row[-1] for row in types if row[0] == base) == 78
     assert {row[0] for row in runs} == {"full", "explorer20"}
+
+
+def test_accuracy_of_the_final_policy_is_that_of_the_last_checkpoint(artifacts):
+    """An earlier checkpoint that answers nothing changes nothing."""
+    wanted = {}
+    for method in METHODS:
+        own = []
+        for seed in SEEDS:
+            folder = artifacts / f"evaluate/{method}-s{seed}"
+            right = [row["correct"] for path in folder.rglob("*.parquet") for row in pq.read_table(path).to_pylist()]
+            own.append(np.mean(right))
+            write_scores(folder, method, seed, STEPS - 2, {"easy": np.zeros((6, 4)), "hard": np.zeros((5, 4))})
+            write_manifest(folder)
+        wanted[method] = 100 * np.mean(own)
+    rebuild(DATABASE, artifacts, WANTED)
+    rows = open_locked(DATABASE, [Path("artifacts")]).execute(check_query(QUERIES[3]).query).fetchall()
+    assert {row[0]: row[-1] for row in rows} == pytest.approx(wanted, abs=0.006)
+
+
+def test_the_page_says_in_which_tables_the_seed_of_base_is_a_base_policy(artifacts):
+    rebuild(DATABASE, artifacts, WANTED)
+    connection = open_locked(DATABASE, [Path("artifacts")])
+    seeds = {}
+    for module in MODULES:
+        name = module.__name__.rpartition(".")[2]
+        if {"run", "seed"} <= set(module.SCHEMA.metadata[b"key"].decode().split(",")):
+            rows = connection.execute(f"SELECT DISTINCT seed FROM {name} WHERE run = 'base'").fetchall()
+            seeds[name] = {seed for (seed,) in rows}
+    of_probe = {name for name, found in seeds.items() if found == set(BASES)}
+    (text,) = re.findall(r"in all tables of its\s+probe: (.*?)\. In `rescored` it is that", PAGE, re.DOTALL)
+    # The fixture has no table `sampled`.
+    assert of_probe == {*re.findall(r"`(\w+)`", text), "rescored"} - {"sampled"}
+    assert {name for name, found in seeds.items() if found == set(SEEDS)} == {"scores", "evaluated"}
+    scorers = "SELECT DISTINCT base, seed FROM rescored WHERE run = 'base'"
+    assert set(connection.execute(scorers).fetchall()) == {(base, scorer) for base in BASES for scorer in BASES}
 
 
 def test_the_reconciliation_is_a_query_that_spectrum_sql_takes(artifacts):

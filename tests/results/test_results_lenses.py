@@ -116,7 +116,9 @@ def test_forktemp_is_a_mean_over_problems(artifacts, params):
 
 def test_what_was_not_asked_for_is_said_in_one_line():
     params = SimpleNamespace(preset="tiny", methods=("full",), replicates=(None,), signals=None, hot_forks=None)
-    params.gradients, params.tokens = SimpleNamespace(sparse=None), SimpleNamespace(rows=0)
+    params.gradients, params.tokens = SimpleNamespace(sparse=None), SimpleNamespace(rows=0, layers="all")
+    params.policy, own = SimpleNamespace(num_layers=3), SimpleNamespace(layer="mid")
+    params.analysis = SimpleNamespace(lenses=own, maps=own)
     names = ("estimability", "forktemp", "lenses", "maps")
     assert refused({name: results()[name] for name in names}, params) == {
         "estimability": "results/estimability: cannot be made of preset tiny: gradients.sparse is null, so no random"

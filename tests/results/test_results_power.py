@@ -7,13 +7,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from results_fixtures import save_params
+from results_fixtures import STEPS, random_right, save_params, write_scores
 from scipy import stats
+from table1_kit import by_key
+from table1_kit import make as make_table1
 
+from tokenspectrum.errors import UserError
 from tokenspectrum.results.components import components
 from tokenspectrum.results.power.result import needed
 from tokenspectrum.results.statistics import minimum_detectable_difference
 from tokenspectrum.stages import result as stage
+from tokenspectrum.tokenlog.writer import write_manifest
 
 CSV = Path("results/power.csv")
 
@@ -158,6 +162,51 @@ def test_the_paper_is_set_beside_what_could_be_found(artifacts, params):
         manifest.write_text(manifest.read_text().replace("run=explorer20", "run=pred_high20"))
     (row,) = of(make(artifacts, params), what="paper")
     assert (row["method"], row["seeds"], float(row["effect"]), row["shown"]) == ("pred_high20", "2", -0.04, "no")
+    params["prompts"]["benchmarks"][0]["source"] = {"kind": "file", "path": "mine.jsonl", "format": "simple"}
+    assert of(make(artifacts, params), what="paper") == []  # the papers say nothing of one's own benchmark
+
+
+def test_the_scores_are_those_that_table_1_averages(artifacts, params):
+    """Two checkpoints: a sample's value is its mean over them, of the difference too."""
+    rng = np.random.default_rng(5)
+    methods = ("full", "explorer20")
+    for method in methods:
+        for seed in (1, 2):
+            folder = artifacts / f"evaluate/{method}-s{seed}"
+            write_scores(folder, method, seed, STEPS - 2, random_right(rng, 0.5))
+            write_manifest(folder)
+    last = make(artifacts, params)
+    params["analysis"]["table1"]["last_checkpoints"] = 2
+    rows = make(artifacts, params)
+
+    def mean_of(method, seed) -> dict[str, np.ndarray]:
+        steps = [
+            samples_of(artifacts / f"evaluate/{method}-s{seed}/scores/run={method}/seed={seed}/step={step}")
+            for step in (STEPS - 2, STEPS)
+        ]
+        return {b: np.mean([of[b] for of in steps], axis=0) for b in ("easy", "hard")}
+
+    table1, _ = make_table1(artifacts, params)
+    for method in methods:
+        found = [float(row["mean"]) for row in of(rows, what="interval", method=method)]
+        assert found == pytest.approx([100 * np.mean([mean_of(method, s)[b] for s in (1, 2)]) for b in ("easy", "hard")])
+        assert np.mean(found) == pytest.approx(float(by_key(table1)[method, "all"]["Avg"]), abs=1e-4)
+        assert found != [float(row["mean"]) for row in of(last, what="interval", method=method)]
+    each = [
+        {b: 100 * (mean_of("explorer20", s)[b] - mean_of("full", s)[b]) for b in ("easy", "hard")} for s in (1, 2)
+    ]
+    part = components(
+        {b: np.stack([d[b].mean(axis=1) for d in each]) for b in ("easy", "hard")},
+        {b: np.stack([d[b].var(axis=1, ddof=1) for d in each]) for b in ("easy", "hard")},
+        4,
+    )
+    for row in of(rows, what="detectable", method="explorer20"):
+        sd = math.sqrt(part.of_design(int(row["problems"]) / 11, int(row["samples"])))
+        assert float(row["sd"]) == pytest.approx(sd, abs=1e-3)
+        assert float(row["mdd"]) == pytest.approx(minimum_detectable_difference(sd, int(row["seeds"])), rel=1e-3)
+    params["analysis"]["table1"]["last_checkpoints"] = 3
+    with pytest.raises(UserError, match=r"-s[12]: 2 evaluated checkpoints, analysis.table1.last_checkpoints asks for 3"):
+        make(artifacts, params)
 
 
 def test_every_option_changes_the_designs(artifacts, params):

@@ -15,7 +15,7 @@ from scipy import stats
 from statsmodels.api import OLS
 
 from tokenspectrum.results import statistics
-from tokenspectrum.results.bases.page import Separation, findings, quoted, separates
+from tokenspectrum.results.bases.page import Separation, about, findings, quoted, separates
 from tokenspectrum.results.discover import results
 from tokenspectrum.results.pattern.result import steps
 from tokenspectrum.results.statistics import group_sums, resampled_correlations, t_interval
@@ -269,6 +269,15 @@ def test_the_page_of_bases_counts_signs_as_table_1_does():
     assert said(1.0, -1.0, 0.1)[0].startswith(
         "**a against b: the sign differs**: above on base 0, below on base 1, within noise on base 2. No kind of token"
     )
+
+
+@pytest.mark.parametrize(("last", "text"), [(1, "percent, of the final policies;"), (5, "percent, mean over the last 5 checkpoints;")])
+def test_the_page_of_bases_says_which_checkpoints_are_averaged(last, text):
+    class Asked(dict):
+        replicates = (None, None)
+
+    given = Asked({"analysis.table1": SimpleNamespace(last_checkpoints=last)})
+    assert text in about(given, [1, 2])
 
 
 def test_a_half_decade_without_tokens_is_drawn_as_zero():

@@ -7,6 +7,8 @@ import pytest
 from scipy import stats
 from table1_kit import MD, by_key, make, plant
 
+from tokenspectrum.results.comparison import error_over_problems
+from tokenspectrum.results.measured import Scores
 from tokenspectrum.results.statistics import holm
 
 
@@ -88,6 +90,46 @@ def test_a_base_counts_by_the_mean_of_its_replicates_and_its_part_stands_beside_
     assert float(row["sd_bases"]) == pytest.approx(step * math.sqrt((between - within) / 2), abs=1e-3)
     assert "| sd bases | sd seeds |" in page
     assert "Replicates on one base policy are not independent where base policies differ" in page
+
+
+def scores_of(d_SP: dict[str, np.ndarray], rng: np.random.Generator) -> Scores:
+    """Two benchmarks: d_SP[benchmark][seed] is how much `one` is above `other` on each problem."""
+    accuracy = {}
+    for seed in range(len(next(iter(d_SP.values())))):
+        other = {name: rng.random(of.shape[1]) for name, of in d_SP.items()}
+        accuracy["other", seed] = other
+        accuracy["one", seed] = {name: other[name] + of[seed] for name, of in d_SP.items()}
+    return Scores(accuracy, 1, 0, 0, 0)
+
+
+def test_seeds_that_agree_on_each_problem_have_the_noise_of_one():
+    """What problems add is the same for seeds that answer them alike; it does not shrink with their number."""
+    rng = np.random.default_rng(0)
+    own = {name: rng.normal(0, 1, (1, n)) for name, n in (("easy", 6), ("hard", 11))}
+    alone = error_over_problems(scores_of(own, rng), "one", "other", [0], ["easy", "hard"])
+    twice = {name: np.repeat(d, 2, axis=0) for name, d in own.items()}
+    both = error_over_problems(scores_of(twice, rng), "one", "other", [0, 1], ["easy", "hard"])
+    assert both == pytest.approx(alone)
+    by_hand = math.sqrt(sum(stats.sem(d[0]) ** 2 for d in own.values())) / 2
+    assert alone == pytest.approx(100 * by_hand)
+
+
+def test_noise_of_independent_seeds_is_the_spread_over_drawn_problems():
+    """Problems drawn anew 4,000 times: what they share between seeds and what a seed adds to each."""
+    rng, n, names = np.random.default_rng(1), {"easy": 40, "hard": 60}, ["easy", "hard"]
+    shared, alone = 0.3, 0.4
+
+    def drawn(times: int) -> dict[str, np.ndarray]:
+        """times x seeds x problems."""
+        return {b: rng.normal(0, shared, (times, 1, k)) + rng.normal(0, alone, (times, 2, k)) for b, k in n.items()}
+
+    averages = np.mean([d.mean(axis=(1, 2)) for d in drawn(4000).values()], axis=0)
+    found = [
+        error_over_problems(scores_of({b: d[i] for b, d in of.items()}, rng), "one", "other", [0, 1], names)
+        for of in [drawn(200)]
+        for i in range(200)
+    ]
+    assert math.sqrt(np.mean(np.square(found))) == pytest.approx(100 * averages.std(ddof=1), rel=0.05)
 
 
 def test_one_base_speaks_of_no_other_and_has_no_sign(artifacts, params):

@@ -4,8 +4,9 @@ Reads the scores and metrics of the given methods and replicates, and checks tha
 Knows no row, test or file that is written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -54,12 +55,7 @@ def read_scores(
     text = query_text("queries/accuracy.sql")
     of = [source for source in ("evaluate", "evaluate_more") if source in tables.roots]
     rows = tables.ask(text, of=of, checkpoints=checkpoints) if tables.wanted.methods else []
-    for row in rows:
-        if row["checkpoints"] != checkpoints:
-            raise UserError(
-                f"{tables.roots['evaluate'] / '{run}-s{seed}'.format(**row)}: {row['checkpoints']} evaluated"
-                f" checkpoints, {asked} asks for {checkpoints}; add steps to evaluate, or lower it"
-            )
+    check_checkpoints(rows, tables, checkpoints, asked)
     rows += tables.ask(text, of=["evaluate_base"], checkpoints=1)
     problems: dict[tuple[str, int], dict[str, dict[str, float]]] = {}
     for row in rows:
@@ -75,6 +71,18 @@ def read_scores(
         sum(row[name] for row in rows) for name in ("checkpoints", "n_right", "disagreements")
     )
     return Scores(accuracy, samples, n_right, samples * n_checkpoints, disagreements)
+
+
+def check_checkpoints(
+    rows: Sequence[Mapping[str, Any]], tables: Tables, wanted: int, asked: str = "analysis.table1.last_checkpoints"
+) -> None:
+    """UserError where a row is of fewer `checkpoints` of its training run than `asked` asks for."""
+    for row in rows:
+        if row["checkpoints"] != wanted:
+            raise UserError(
+                f"{tables.roots['evaluate'] / '{run}-s{seed}'.format(**row)}: {row['checkpoints']} evaluated"
+                f" checkpoints, {asked} asks for {wanted}; add steps to evaluate, or lower it"
+            )
 
 
 def _same_problems(problems: dict[tuple[str, int], dict[str, dict[str, float]]], benchmarks: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from tokenspectrum.params.policy import PolicyParams
 from tokenspectrum.params.values import Alignment
 from tokenspectrum.results.benchmarks import BenchmarkNames
 from tokenspectrum.results.declare import Column, Result
+from tokenspectrum.results.layer_asked import unmeasured
 from tokenspectrum.results.options import AskedOfTable1
 
 
@@ -56,6 +57,7 @@ RESULT = Result(
     },
     figure=True,
     page=True,
+    lacks=unmeasured("bases"),
     resources={"mem_mb": 8000, "runtime": 30},
     local=False,
     overturned="Partitions that are made of the same tokens on every base policy, beside outcomes that still differ.",

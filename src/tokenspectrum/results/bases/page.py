@@ -39,9 +39,11 @@ def about(given: Given, bases: Sequence[int]) -> str:
     """What is compared, and how much that can say."""
     if len(bases) == 1:
         return "One base policy: nothing here speaks of another."
+    last = given["analysis.table1"].last_checkpoints
+    averaged = "of the final policies" if last == 1 else f"mean over the last {last} checkpoints"
     return (
         f"{len(bases)} base policies, {len(given.replicates)} replicates. Avg is the arithmetic mean of the benchmarks,"
-        " percent, of the final policies; a difference is in points."
+        f" percent, {averaged}; a difference is in points."
     )
 
 

@@ -1,5 +1,6 @@
 """Claims on attention entropy itself, from the probe: what it is not, and how widely tokens look."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -9,7 +10,8 @@ from tokenspectrum.results.claims.judge import Finding, every, mean_of, opposite
 UNRELATED = 0.3
 VARIANTS = ("entropy_norm", "entropy_raw", "entropy_topk", "entropy_fixed")
 MASSES = ("50 %", "80 %", "90 %", "95 %")
-SCORES = ("normalised", "raw", "first n", "top-k")
+TOPK = "top-k"
+SCORES = ("normalised", "raw", "first n", TOPK)
 
 
 def entropies_are_unrelated(facts: Facts) -> Finding:
@@ -30,19 +32,22 @@ def entropies_are_unrelated(facts: Facts) -> Finding:
 
 def anchors_need_fewer(facts: Facts) -> Finding:
     """Anchors need fewer positions than explorers at every mass, under each score, on every base policy."""
-    parts = {}
-    for base, score, mass in product(facts.bases("support"), SCORES, MASSES):
-        if gap := gap_of(facts, base, score, mass):
-            parts[f"{mass} by {score}, base {base}"] = gap
+    gaps = gaps_of(facts, MASSES)
+    if isinstance(gaps, Finding):
+        return gaps
+    parts = {f"{mass} by {score}, base {base}": gap for (base, score, mass), gap in gaps.items()}
     return _named(parts, facts, "support")
 
 
 def span_is_not_the_axis(facts: Facts) -> Finding:
     """Explorers less anchors in distance is above 0 by one score and below 0 by another, on every base policy."""
+    gaps = gaps_of(facts, ("distance",))
+    if isinstance(gaps, Finding):
+        return gaps
     parts = {}
     for base in facts.bases("support"):
-        gaps = {s: gap for s in SCORES if (gap := gap_of(facts, base, s, "distance"))}
-        ends = {"above": some(gaps), "below": some({name: opposite(gap) for name, gap in gaps.items()})}
+        of = {score: gaps[base, score, "distance"] for score in SCORES}
+        ends = {"above": some(of), "below": some({name: opposite(gap) for name, gap in of.items()})}
         parts[f"base {base}"] = every(ends)
     return _named(parts, facts, "support")
 
@@ -58,6 +63,18 @@ def separation_survives(facts: Facts) -> Finding:
         end = rows[-1]  # of the same replicates as the first step, so each is held against itself
         parts[score] = mean_of(end["mean"], end["sd"], end["n"], "replicates")
     return replace(every(parts), bases=max((row["bases"] for row in facts.tables["dynamics"]), default=0))
+
+
+def gaps_of(facts: Facts, statistics: Sequence[str]) -> dict[tuple[int, str, str], Finding] | Finding:
+    """(base policy, score, statistic) -> gap; a finding that decides nothing where one of them was not measured."""
+    keys = list(product(facts.bases("support"), SCORES, statistics))
+    found = {key: gap for key in keys if (gap := gap_of(facts, *key))}
+    if not found:
+        return _named({}, facts, "support")
+    if lacks := list(dict.fromkeys(score for base, score, of in keys if (base, score, of) not in found)):
+        hint = "; set tokens.top_k" if lacks == [TOPK] else ""
+        return Finding(note=f"results/support.csv has no rows by {' and '.join(lacks)} of layer {facts.layer}{hint}")
+    return found
 
 
 def gap_of(facts: Facts, base: int, score: str, statistic: str) -> Finding | None:

@@ -78,7 +78,7 @@ MEASURED = (
         ANCHOR,
         "eq. 8 to 10",
         "The error of a gradient from few tokens follows from the token gradients.",
-        "measured over predicted error, mean over fractions, of each batch; both estimators",
+        "measured over predicted error, mean over probe steps and fractions; both estimators",
         "within 0.1 of 1 by two one-sided tests",
         "gradients",
         results=("estimability",),

@@ -39,13 +39,17 @@ def column(rows: Sequence[Row], subset: str, name: str, denominator: str = "all"
 
 
 def compared(
-    facts: Facts, one: str, other: str, name: str, denominator: str, at: Callable[[list[float]], float]
+    facts: Facts, one: str, other: str, name: str, denominator: str, at: Callable[[list[float]], float], steps: int = 1
 ) -> list[float]:
-    """Of each replicate: a column of one subset less that of another, at what `at` makes of their steps."""
+    """Of each replicate: a column of one subset less that of another, at what `at` makes of their steps.
+
+    A replicate that has either subset's cosine at fewer than `steps` is left out.
+    """
     found = []
     for rows in traces(facts, "geometry").values():
         a, b = (column(rows, subset, name, denominator) for subset in (one, other))
-        if a and b:
+        known = min(len(column(rows, subset, "cosine", denominator)) for subset in (one, other))
+        if a and b and known >= steps:
             found.append(at(a) - at(b))
     return found
 
@@ -75,8 +79,8 @@ def slopes(facts: Facts) -> list[float]:
     """Of each replicate with enough probe steps: the slope of the anchors' cosine a step."""
     found = []
     for rows in traces(facts, "geometry").values():
-        if steps_of(rows) >= STEPS:
-            of = [r for r in rows if (r["subset"], r["denominator"]) == (ANCHORS, "all") and r["cosine"] is not None]
+        of = [r for r in rows if (r["subset"], r["denominator"]) == (ANCHORS, "all") and r["cosine"] is not None]
+        if len(of) >= STEPS:
             found.append(float(stats.linregress([r["step"] for r in of], [r["cosine"] for r in of]).slope))
     return found
 
@@ -86,7 +90,7 @@ def update_is_spread(facts: Facts) -> Finding:
     lowest, changes = [], []
     for rows in traces(facts, "deciles").values():
         by = {band: [r for r in rows if r["band"] == band and r["proj_ratio"] is not None] for band in BANDS}
-        if steps_of(rows) < STEPS or not all(by.values()):
+        if any(len(of) < STEPS for of in by.values()):
             continue
         lowest.append(max(min(row["proj_ratio"] for row in of) for of in by.values()))
         orders = {tuple(row["rank"] for row in sorted(of, key=lambda row: row["step"])) for of in by.values()}
@@ -112,30 +116,33 @@ def anchors_vary_most(facts: Facts) -> Finding:
 
 
 def _deviation(facts: Facts, one: str, other: str) -> list[float]:
-    return compared(facts, one, other, "online_std", "all", last)
+    return compared(facts, one, other, "online_std", "all", last, STEPS)
 
 
 def error_is_predicted(facts: Facts) -> Finding:
-    """Measured over predicted error is 1 within TOLERANCE, by both estimators; a value a batch, mean over fractions."""
+    """Measured over predicted error is 1 within TOLERANCE, by both estimators; mean over probe steps and fractions."""
     parts = {}
     for estimator in ("expected", "selected"):
-        rows = [row for row in facts.rows("estimability", estimator=estimator) if row["ratio"] is not None]
-        batches = dict.fromkeys((row["run"], row["base"], row["seed"], row["step"]) for row in rows)
-        ratios = [
-            mean([r["ratio"] for r in rows if (r["run"], r["base"], r["seed"], r["step"]) == batch])
-            for batch in batches
-        ]
+        ratios = []
+        for rows in traces(facts, "estimability").values():
+            known = [row["ratio"] for row in rows if row["estimator"] == estimator and row["ratio"] is not None]
+            if known:
+                ratios.append(mean(known))
         parts[f"{estimator}: ratio less 1"] = within([ratio - 1 for ratio in ratios], TOLERANCE)
-    return replace(every(parts), of="batches", bases=len(facts.bases("estimability")))
+    return _over(facts, "estimability", every(parts))
+
+
+def _over(facts: Facts, table: str, found: Finding) -> Finding:
+    """The finding with what its values are over."""
+    own = bool(facts.rows(table, run=FULL))
+    return replace(found, of="replicates" if own else "base policies", bases=len(facts.bases(table)))
 
 
 def _of(facts: Facts, table: str, found: Finding) -> Finding:
-    """The finding with what it is over, and why nothing is known where too few steps were probed."""
-    rows = traces(facts, table)
-    few = any(steps_of(of) < STEPS for of in rows.values())
-    own = bool(facts.rows(table, run=FULL))
+    """The same, and why nothing is known where too few steps were probed."""
+    few = any(steps_of(rows) < STEPS for rows in traces(facts, table).values())
     note = f"fewer than {STEPS} probe steps of {FULL}" if few else found.note
-    return replace(found, of="replicates" if own else "base policies", bases=len(facts.bases(table)), note=note)
+    return replace(_over(facts, table, found), note=note)
 
 
 DECIDE = {

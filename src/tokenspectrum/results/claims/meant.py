@@ -18,7 +18,8 @@ from tokenspectrum.results.claims.claim import Claim
 ALPHA = 0.05  # claims read intervals of 95 %
 OWN = "analysis.claims.layer"  # the layer that claims on attention speak of
 
-# Claim -> options of results that it reads, below `analysis`, and the values that its words mean.
+# Claim -> options of results that it reads, below `analysis`, and the values that its words mean.  A number is a place
+# in a list: methods.0 is what the other methods are set against.
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "A3": {"explorers.reference": "full"},
     "A4": {"explorers.reference": "full"},
@@ -26,10 +27,11 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "A7": {"support.p": 0.2},
     "A8": {"support.p": 0.2},
     "A9": {"dynamics.p": 0.2, "dynamics.layer": OWN},
-    "A19": {"table1.alpha": ALPHA},
+    "A19": {"table1.alpha": ALPHA, "transfer.methods.0": "full"},
     "F1": {"pattern.alpha": ALPHA, "pattern.certain": 0.01},
     "F2": {"forktemp.alpha": ALPHA},
     "F3": {"overlap.p": 0.2},
+    "F6": {"scaling.methods.0": "full"},
     "R1": {"isolation.alpha": ALPHA, "isolation.p": 0.2},
     "N1": {"lenses.alpha": ALPHA, "lenses.p": 0.2, "lenses.layer": OWN},
 }
@@ -106,9 +108,10 @@ def differences(claim: Claim, given: Mapping[str, Mapping[str, Any]], layer: Any
     in a policy of `n_layers`.
     """
     for name, meant in OPTIONS.get(claim.id, {}).items():
-        section, option = name.split(".")
+        section, option, *place = name.split(".")
         means = layer if meant == OWN else meant
-        found = given[f"analysis.{section}"].get(option, means)
+        found = given[f"analysis.{section}"].get(option, [means] if place else means)
+        found = found[int(place[0])] if place else found
         if option == "alpha" and found != means:
             yield f"claims read 95 % intervals; analysis.{name} is {found}"
         elif not same(option, found, means, n_layers):

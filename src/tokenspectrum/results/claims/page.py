@@ -17,7 +17,6 @@ ONE = {
     "seeds": "seed",
     "responses": "response",
     "problems": "problem",
-    "batches": "batch",
     "base policies": "base policy",
 }
 VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_RUN)

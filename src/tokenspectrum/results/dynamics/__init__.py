@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import Frozen
-from tokenspectrum.params.layers import Layer, resolve_layer
+from tokenspectrum.params.layers import Layer
 from tokenspectrum.params.policy import PolicyParams
 from tokenspectrum.params.values import Alignment, Labels
 from tokenspectrum.results.declare import Column, Result
+from tokenspectrum.results.layer_asked import unmeasured
 from tokenspectrum.results.outcome.declare import missing_methods
 
 SCORES = ("entropy_norm", "entropy_raw", "entropy_topk", "entropy_fixed")
@@ -50,12 +50,7 @@ def lacks(params: Any) -> Iterator[str]:
         yield "train.token_log.attention is none; set it to streaming"
     elif log.row_stats is None:
         yield "train.token_log.row_stats is null, so there is no top-k and fixed-K entropy; set it"
-    try:
-        logged = {resolve_layer(layer, params.policy.num_layers) for layer in log.layers if layer != "rule"}
-        if resolve_layer(own.layer, params.policy.num_layers) not in logged:
-            yield f"layer {own.layer} of analysis.dynamics.layer is not in train.token_log.layers; add it there"
-    except UserError as e:
-        yield str(e)
+    yield from unmeasured("dynamics", "train.token_log.layers")(params)
 
 
 RESULT = Result(

@@ -22,6 +22,7 @@ from tokenspectrum.params.layers import Layer
 from tokenspectrum.params.policy import PolicyParams
 from tokenspectrum.params.values import Alignment
 from tokenspectrum.results.declare import Column, Result
+from tokenspectrum.results.layer_asked import unmeasured
 
 
 class LensesShown(Frozen):
@@ -33,9 +34,10 @@ class LensesShown(Frozen):
 
 
 def lacks(params: Any) -> Iterator[str]:
-    """The lenses that take model passes, which `signals` asks for."""
+    """The lenses that take model passes, which `signals` asks for, and a layer that was measured."""
     if params.signals is None:
         yield "signals is null, so no token was looked at; give it responses, tokens and rollouts"
+    yield from unmeasured("lenses")(params)
 
 
 RESULT = Result(

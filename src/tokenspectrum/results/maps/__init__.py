@@ -15,6 +15,7 @@ from tokenspectrum.params.layers import Layer
 from tokenspectrum.params.policy import PolicyParams
 from tokenspectrum.params.values import Alignment
 from tokenspectrum.results.declare import Column, Result
+from tokenspectrum.results.layer_asked import unmeasured
 
 
 class MapsParams(Frozen):
@@ -26,9 +27,10 @@ class MapsParams(Frozen):
 
 
 def lacks(params: Any) -> Iterator[str]:
-    """Rows, which `tokens.rows` asks for."""
+    """Rows, which `tokens.rows` asks for, of a layer that was measured."""
     if not params.tokens.rows:
         yield "tokens.rows is 0, so no attention rows were kept; set it to some"
+    yield from unmeasured("maps")(params)
 
 
 RESULT = Result(

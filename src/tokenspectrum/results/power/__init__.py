@@ -12,6 +12,9 @@ seed by problem and of the sample, and not of the problem.  With S seeds, f time
 
 of one paired difference.  The smallest difference that the test finds follows from the noncentral t distribution.
 
+Scores are those that table 1 averages: of the last `analysis.table1.last_checkpoints` of a training run.  A problem's
+sample k is drawn under the same seed at each, so its value is its mean over them, and K counts the samples of one.
+
 An interval of accuracy on a benchmark takes its problems for independent draws.  A mean over a problem's samples varies
 less than a coin with the same chance (Hoeffding 1956), so the exact binomial interval (Clopper and Pearson, scipy) is
 on the safe side at 30 problems too.  Beside it stands a bootstrap interval over problems (BCa, scipy).

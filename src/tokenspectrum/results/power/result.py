@@ -10,7 +10,7 @@ from scipy import stats
 from tokenspectrum.results.components import Components, components
 from tokenspectrum.results.declare import Answer
 from tokenspectrum.results.given import Given
-from tokenspectrum.results.measured import BASE
+from tokenspectrum.results.measured import BASE, check_checkpoints
 from tokenspectrum.results.power import RESULT
 from tokenspectrum.results.published import published
 from tokenspectrum.results.statistics import minimum_detectable_difference
@@ -23,14 +23,16 @@ EMPTY: Row = dict.fromkeys(column.name for column in RESULT.columns)
 
 def compute(tables: Tables, given: Given) -> Answer:
     """Variance, then designs, then the paper's effects, then intervals; methods in order."""
-    rows = tables.query("query.sql", reference=given["analysis.table1"].reference)
+    asked = given["analysis.table1"]
+    rows = tables.query("query.sql", reference=asked.reference, checkpoints=asked.last_checkpoints)
+    check_checkpoints([row for row in rows if row["run"] != BASE], tables, asked.last_checkpoints)
     names = [benchmark.name for benchmark in given["prompts.benchmarks"]]
     runs = (BASE, *given.methods)
     by = {run: [row for row in rows if row["run"] == run] for run in runs}
     samples = {row["samples"] for row in rows}
     count = min(samples)
     own = {run: found(of, names, given.seeds, "accuracy", "sample_variance", count) for run, of in by.items()}
-    reference = given["analysis.table1"].reference
+    reference = asked.reference
     compared = [run for run in runs if run != reference and reference in given.methods]
     pairs = {run: found(by[run], names, given.seeds, "difference", "difference_variance", count) for run in compared}
     sizes = {name: own[BASE][0][name].shape[1] for name in names}
@@ -121,7 +123,12 @@ def needed(sd: float, effect: float, most: int, params: Any) -> int | None:
 def papers(
     tables: Tables, given: Given, parts: Mapping[str, Components], reference: str, problems: int
 ) -> Iterator[Row]:
-    """Of each method with a published difference of Avg: whether the replicates here could have shown it."""
+    """Of each method with a published difference of Avg: whether the replicates here could have shown it.
+
+    None beside a benchmark of the user's own, of whose Avg the papers say nothing.
+    """
+    if any(benchmark.is_own for benchmark in given["prompts.benchmarks"]):
+        return
     params = given["analysis.table1"]
     for (method, which), cited in published(tables).items():
         full = cited["published_full_avg"]

@@ -12,6 +12,7 @@ from tokenspectrum.params.layers import Layer
 from tokenspectrum.params.policy import PolicyParams
 from tokenspectrum.params.values import Alignment
 from tokenspectrum.results.declare import Column, Result
+from tokenspectrum.results.layer_asked import unmeasured
 
 
 class ScatterParams(Frozen):
@@ -43,6 +44,7 @@ RESULT = Result(
     params=ScatterParams,
     others={"policy": PolicyParams, "tokens.alignment": Alignment},
     figure=True,
+    lacks=unmeasured("scatter"),
     resources={"mem_mb": 16000, "runtime": 60},
     local=False,
     overturned="A correlation near 1 or -1: then one entropy stands for the other.",

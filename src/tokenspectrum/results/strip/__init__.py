@@ -12,6 +12,7 @@ from tokenspectrum.params.layers import Layer
 from tokenspectrum.params.policy import PolicyParams
 from tokenspectrum.params.values import Alignment
 from tokenspectrum.results.declare import Column, Result
+from tokenspectrum.results.layer_asked import unmeasured
 
 
 class StripParams(Frozen):
@@ -41,6 +42,7 @@ RESULT = Result(
     params=StripParams,
     others={"policy": PolicyParams, "tokens.alignment": Alignment},
     figure=True,
+    lacks=unmeasured("strip"),
     resources={"mem_mb": 8000, "runtime": 30},
     local=False,
     overturned="High attention entropy on any kind of token alike.",
