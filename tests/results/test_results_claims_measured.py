@@ -245,6 +245,9 @@ def test_asymmetry_survives():
     assert said("R1", isolation({1: (0.2, 0.5), 2: (0.1, 0.6)}, half=0.12)) == "undecided"
     turned = DECIDE["R1"](isolation({1: (0.2, 0.5), 2: (-0.3, 0.6)}))
     assert turned.note == "its sign differs between base policies"
+    rows = isolation({1: (0.2, 0.5), 2: (0.3, 0.6)}).tables["isolation"]
+    unknown = [row | {"value": None, "ci_low": None, "ci_high": None} if row["base"] == 2 else row for row in rows]
+    assert "sign" not in DECIDE["R1"](Facts({"isolation": unknown})).note  # nothing is known of base 2
 
 
 def forktemp(hot, cold, half=1.0, temperatures=(0.5, 1.0, 1.5)) -> Facts:

@@ -57,6 +57,13 @@ def highest(entropy_N: np.ndarray, p: float, per_response: bool) -> set[int]:
     return chosen
 
 
+def by_chance(p, per_response) -> float:
+    """Percent of the chosen places that as many of the same part, chosen blindly, would hit."""
+    sizes = LENGTHS if per_response else [N]
+    chosen = [max(1, int(np.floor(p * n + 0.5))) for n in sizes]
+    return 100 * sum(k * k / n for k, n in zip(chosen, sizes, strict=True)) / sum(chosen)
+
+
 @pytest.mark.parametrize("options", [{}, {"p": 0.4}, {"scope": "response"}])
 def test_overlap_against_plain_loops(artifacts, params, options):
     rows = make(artifacts, params, **options)
@@ -70,7 +77,7 @@ def test_overlap_against_plain_loops(artifacts, params, options):
                 shares.append(100 * len(before & highest(after, p, per_response)) / len(before))
             (row,) = of(rows, what="overlap", method=method, step=str(step))
             assert float(row["mean"]) == pytest.approx(np.mean(shares), abs=1e-3)
-            assert float(row["chance"]) == 100 * p
+            assert float(row["chance"]) == pytest.approx(by_chance(p, per_response), abs=1e-3)
             assert (row["n"], row["bases"], row["tokens"]) == ("2", "2", str(2 * N))
     (among,) = of(rows, what="overlap", method="base")
     assert (among["n"], among["ci_low"]) == ("2", "")

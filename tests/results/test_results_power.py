@@ -189,12 +189,12 @@ def test_the_scores_are_those_that_table_1_averages(artifacts, params):
     table1, _ = make_table1(artifacts, params)
     for method in methods:
         found = [float(row["mean"]) for row in of(rows, what="interval", method=method)]
-        assert found == pytest.approx([100 * np.mean([mean_of(method, s)[b] for s in (1, 2)]) for b in ("easy", "hard")])
+        assert found == pytest.approx(
+            [100 * np.mean([mean_of(method, s)[b] for s in (1, 2)]) for b in ("easy", "hard")]
+        )
         assert np.mean(found) == pytest.approx(float(by_key(table1)[method, "all"]["Avg"]), abs=1e-4)
         assert found != [float(row["mean"]) for row in of(last, what="interval", method=method)]
-    each = [
-        {b: 100 * (mean_of("explorer20", s)[b] - mean_of("full", s)[b]) for b in ("easy", "hard")} for s in (1, 2)
-    ]
+    each = [{b: 100 * (mean_of("explorer20", s)[b] - mean_of("full", s)[b]) for b in ("easy", "hard")} for s in (1, 2)]
     part = components(
         {b: np.stack([d[b].mean(axis=1) for d in each]) for b in ("easy", "hard")},
         {b: np.stack([d[b].var(axis=1, ddof=1) for d in each]) for b in ("easy", "hard")},
@@ -205,7 +205,9 @@ def test_the_scores_are_those_that_table_1_averages(artifacts, params):
         assert float(row["sd"]) == pytest.approx(sd, abs=1e-3)
         assert float(row["mdd"]) == pytest.approx(minimum_detectable_difference(sd, int(row["seeds"])), rel=1e-3)
     params["analysis"]["table1"]["last_checkpoints"] = 3
-    with pytest.raises(UserError, match=r"-s[12]: 2 evaluated checkpoints, analysis.table1.last_checkpoints asks for 3"):
+    with pytest.raises(
+        UserError, match=r"-s[12]: 2 evaluated checkpoints, analysis.table1.last_checkpoints asks for 3"
+    ):
         make(artifacts, params)
 
 

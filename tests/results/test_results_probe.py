@@ -271,7 +271,9 @@ def test_the_page_of_bases_counts_signs_as_table_1_does():
     )
 
 
-@pytest.mark.parametrize(("last", "text"), [(1, "percent, of the final policies;"), (5, "percent, mean over the last 5 checkpoints;")])
+@pytest.mark.parametrize(
+    ("last", "text"), [(1, "percent, of the final policies;"), (5, "percent, mean over the last 5 checkpoints;")]
+)
 def test_the_page_of_bases_says_which_checkpoints_are_averaged(last, text):
     class Asked(dict):
         replicates = (None, None)

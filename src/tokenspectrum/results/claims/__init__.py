@@ -14,6 +14,10 @@ decides.  A verdict that needs spread is undecided with one replicate.  Where th
 tokens of one base policy, it speaks of that base policy alone: `of` and `bases` say so.  Where another result gives
 only an interval, the p-value is that of Student's t with the same end towards the threshold.  Holm's method takes the
 claims of a family that have a p-value.  A3 and A4 take seeds for independent, though several share a base policy.
+`detectable` is before Holm and of the deciding part alone, as the interval is.
+
+A2 counts a seed as collapsed by the rule of table 1, first steps against last.  A3 and A4 count it in any of the three
+modes of results/explorers, which also see what came and went.
 """
 
 from collections.abc import Iterator

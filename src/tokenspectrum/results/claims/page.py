@@ -40,7 +40,8 @@ def to_markdown(rows: Sequence[Row], given: Given, hardest: str | None) -> str:
         " so it decides nothing. Otherwise it is *undecided*, and *could have seen* is the"
         " smallest distance from the threshold, in the unit of the value, that these data show with a power of"
         f" {own.power:g}. A claim of several parts holds if all do, and fails if one does; its numbers are those of the"
-        " part that decides. The interval covers 95 %, before Holm and of the deciding part alone.",
+        " part that decides. The interval covers 95 %, before Holm and of the deciding part alone; so is what could"
+        " have been seen.",
         "A verdict speaks of this policy and of these runs. *Undecided* is no evidence that there is no effect.",
         "Sources: " + "; ".join(f"{name}: {about}" for name, about in SOURCES.items()) + ".",
     ]

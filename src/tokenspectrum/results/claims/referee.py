@@ -17,11 +17,12 @@ def asymmetry_survives(facts: Facts) -> Finding:
             size = (row["value"], row["ci_low"], row["ci_high"], row["responses"], "responses")
             name = f"{what}, base {row['base']}"
             parts[name] = Finding(note="no variance") if row["value"] is None else apart(*size, margin)
-            signs.add((what, (row["value"] or 0) > 0))
+            if row["value"] is not None:
+                signs.add((what, row["value"] > 0))
     if not parts:
         return Finding(note=f"results/isolation.csv has no row of layer {facts.layer}")
     found = every(parts)
-    told = TURNS if len(signs) > len(NEGLIGIBLE) else found.note
+    told = TURNS if len(signs) > len({what for what, _ in signs}) else found.note
     return replace(found, bases=len(facts.bases("isolation")), note=told)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tokenspectrum.results.claims.facts import AVG, BASE, FULL, HARDEST, Facts, less, values
-from tokenspectrum.results.claims.judge import Finding, above, below, counted, differs, every, none_of
+from tokenspectrum.results.claims.judge import Finding, Paired, above, below, counted, differs, every, none_of
 
 KEPT = 0.95
 HALF = 0.5
@@ -38,7 +38,7 @@ def survivors_beat_full(facts: Facts) -> Finding:
     """Explorer20 less full on the hardest benchmark, over the seeds that did not collapse."""
     rows = facts.rows("explorers", what="run", method="explorer20", metric=HARDEST, collapsed=0)
     paired = [row for row in rows if row["difference"] is not None]
-    found = above([row["difference"] for row in paired])
+    found = above(Paired.of([row["difference"] for row in paired], [row["base"] for row in paired]))
     few = f"{len(paired)} survived beside a full-token run of the same seed; two are needed" if len(paired) < 2 else ""
     return replace(found, of="survivors", bases=len({row["base"] for row in paired}), note=few or found.note)
 

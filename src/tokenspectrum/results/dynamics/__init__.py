@@ -3,7 +3,8 @@
 At each step, the tokens of each response are ranked by a score: the first fraction p are anchors, the last explorers.
 Of each group the CSV has the mean of four entropies, normalised, raw, top-k and fixed-K, and the standard deviation
 within the group.  Beside them stands the gap: the explorers' mean less the anchors', of each replicate.  And what is
-kept of it: the gap less half of the same replicate's at its first step, so above 0 where more than half is left.
+kept of it: the gap less half of the same replicate's at its first step, so above 0 where more than half is left.  Where
+the first gap is below 0, both are turned round.
 
 Normalised and raw are of every token of a step; top-k and fixed-K are of the responses whose whole rows were sampled,
 on the steps where they were.

@@ -1,5 +1,6 @@
 """Entropy over training: groups by SQL, replicates and the gap here, and the panels that show them."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,7 +63,7 @@ def compute(tables: Tables, given: Given) -> Answer:
                     )
                 pairs = zip(parts["explorer"], parts["anchor"], strict=True)
                 gaps = [e["mean"] - a["mean"] for e, a in pairs]
-                kept = [gap - first.setdefault(r.seed, gap) / 2 for gap, r in zip(gaps, there, strict=True)]
+                kept = [_kept(gap, first.setdefault(r.seed, gap)) for gap, r in zip(gaps, there, strict=True)]
                 rest = {
                     "within": None,
                     "tokens": sum(row["tokens"] for p in ("anchor", "explorer") for row in parts[p]),
@@ -70,6 +71,11 @@ def compute(tables: Tables, given: Given) -> Answer:
                 for group, values_R in (("gap", gaps), ("kept", kept)):
                     rows.append(head | {"group": group, "step": step} | spread(values_R, there) | rest)
     return Answer(rows)
+
+
+def _kept(gap: float, first: float) -> float:
+    """The gap less half of the first.  A score that ranks no tokens may begin with a gap below 0: both are turned."""
+    return math.copysign(1.0, first) * (gap - first / 2)
 
 
 def draw(rows: Sequence[Row], given: Given) -> Figure:

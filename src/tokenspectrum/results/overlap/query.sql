@@ -34,6 +34,7 @@ SELECT
     count(*) AS tokens,
     sum(high_before::INTEGER)::BIGINT AS high,
     sum((high_before AND high_after)::INTEGER)::BIGINT AS shared,
+    sum(high_before::INTEGER * partition_size($p, n) / n ORDER BY place) AS by_chance,
     avg(after::DOUBLE - before::DOUBLE ORDER BY place) AS change,
     avg(abs(after::DOUBLE - before::DOUBLE) ORDER BY place) AS absolute
 FROM placed

@@ -50,7 +50,8 @@ def overlap(
 ) -> Row:
     """The share of the base's places that are the scoring policy's too, percent."""
     values = [100 * sum(b["shared"] for b in bins) / sum(b["high"] for b in bins) for bins in of]
-    row = EMPTY | {"what": "overlap", "method": method, "step": step, "chance": 100 * given.own.p}
+    high, by_chance = (sum(b[name] for bins in of for b in bins) for name in ("high", "by_chance"))
+    row = EMPTY | {"what": "overlap", "method": method, "step": step, "chance": 100 * by_chance / high}
     row |= spread(values, at) | {"tokens": sum(b["tokens"] for bins in of for b in bins)}
     return row | (ends(values, "ci") if interval else {})
 
@@ -111,12 +112,13 @@ def draw(rows: Sequence[Row], given: Given) -> Figure:
     labels = given["analysis.table1.labels"]
     own = given.own
     among = next((row for row in rows if (row["what"], row["method"]) == ("overlap", BASE)), None)
+    chance = next((row["chance"] for row in rows if row["what"] == "overlap"), 100 * own.p)
     captions = caption_lines(
         [
             f"left: share of the base's {100 * own.p:g} % of tokens of highest predictive entropy, of each "
             f"{'response' if own.scope == 'response' else 'probe'}, that are the trained policy's too; the same "
             f"responses; mean of n = {len(given.replicates)} replicates, band from the lowest to the highest. Dotted: "
-            f"chance, {100 * own.p:g} %."
+            f"chance, {chance:.3g} %."
             + (f" Dashed: two base policies, mean of {among['n']} ordered pairs." if among else ""),
             "right: change of each token's predictive entropy at the last kept step, nats, mean in each bin by the "
             "rank of its entropy under the base policy.",
