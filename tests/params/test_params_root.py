@@ -48,7 +48,7 @@ def test_the_paper_presets_are_the_papers_set_up(preset, nodes):
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda p: p.stem)
 def test_k_and_the_first_tokens_go_by_the_policys_size(path):
-    """k, K and first_n: 256, 256, 512 of what extends qwen3-8b; 16, 32, 24 of the tiny policy; laptops have their own."""
+    """k, K and first_n: 256, 256, 512 of what extends qwen3-8b; 16, 32, 24 of the tiny one; laptops have their own."""
     params = read_preset(path.stem, path.parent).params
     found = (params.tokens.top_k, params.tokens.fixed_k, params.analysis.support.first_n)
     of_kind = {"hub": {(256, 256, 512)}, "tiny": {(16, 32, 24)}, "gguf": {(64, 64, 24), (32, 32, 24)}}

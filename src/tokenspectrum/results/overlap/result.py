@@ -138,7 +138,7 @@ def draw(rows: Sequence[Row], given: Given) -> Figure:
         last = [row for row in rows if (row["what"], row["method"], row["step"]) == ("change", method, steps[-1])]
         middle = [(row["low_percentile"] + row["high_percentile"]) / 2 for row in last]
         right.plot(middle, [row["mean"] for row in last], "o-", color=f"C{i}", markersize=3)
-    left.axhline(100 * own.p, color="0.5", linestyle=":", linewidth=1)
+    left.axhline(chance, color="0.5", linestyle=":", linewidth=1)
     if among:
         left.axhline(among["mean"], color="0.5", linestyle="--", linewidth=1)
     right.axhline(0, color="0.5", linewidth=0.8)
