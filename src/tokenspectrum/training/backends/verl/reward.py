@@ -1,7 +1,7 @@
 """Our reward as verl's reward manager: verl finds the number that `judge` finds.
 
-verl runs it in reward workers of its own, off the main thread.  The verifier is pure string work, without signals and
-state.  Knows verl's batch fields.  Knows no trainer.
+verl runs it in reward workers of its own, off the main thread.  The verifier needs no signals and keeps caches alone: it
+compares strings, and a task of reasoning-gym goes to a scorer of that library which does the same.  Knows verl's batch fields.  Knows no trainer.
 """
 
 from collections.abc import Sequence
