@@ -27,8 +27,8 @@ def find_policy(source: str, revision: str | None) -> tuple[dict[str, Any], Path
     """(the preset's policy section, the folder) of a folder, or of a hub id at a commit."""
     from tokenspectrum.params.base import validate
     from tokenspectrum.params.policy import HubPolicy
+    from tokenspectrum.policy.config import read_config
     from tokenspectrum.policy.hub import fetch_checkpoint
-    from tokenspectrum.policy.load import read_config
 
     section = {"source": source, "revision": revision, "num_layers": 1}
     try:
