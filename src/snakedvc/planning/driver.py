@@ -131,7 +131,7 @@ class Driver:
                 jobs |= {addr} | {s.addr for s in self._pipeline.upstream(stage) if self.state(s.addr) in UNAVAILABLE}
         return jobs
 
-    def make_room(self, addrs: Collection[str]) -> None:
+    def save_edits(self, addrs: Collection[str]) -> None:
         """Set aside edited outputs of stages that are jobs, before Snakemake removes them."""
         for stage in map(self._pipeline.stage, addrs):
             if self._write and self._reserved.isdisjoint(stage.outs) and any(map(os.path.exists, stage.outs)):

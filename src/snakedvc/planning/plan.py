@@ -84,4 +84,4 @@ class Plan:
             outs = self._pipeline.stage(addr).outs
             if any(map(os.path.exists, outs)):  # without outputs Snakemake gives a better reason itself
                 self._snakemake.force(outs)
-        self._driver.make_room(new)
+        self._driver.save_edits(new)
