@@ -128,6 +128,42 @@ def test_an_output_edited_by_hand_is_set_aside_and_brought_back(toy):
     assert (toy.text(path), toy.text(".dvc/tmp/altered/0/" + path)) == (old, edited)
 
 
+def test_an_edited_output_of_a_stage_that_runs_anew_is_set_aside(toy):
+    rule, realised = (f"artifacts/t/weights/anchor/{name}.json" for name in ("rule", "realised"))
+    (toy.root / realised).write_text("edited")
+    toy.edit("params.yaml", "anchor: {p: 0.2}", "anchor: {p: 0.4}")
+    before = snapshot(toy.root)
+    assert plan(toy)[0]["weights"] == 1
+    assert snapshot(toy.root) == before
+    ran, how, text = drive(toy)
+    assert (ran["weights"], how["weights@anchor"]) == (1, "ran")
+    aside = f".dvc/tmp/altered/0/{realised}"
+    assert f"{realised} is not what stage weights@anchor made: it is now {aside}" in text
+    assert toy.text(aside) == "edited"
+    assert "0.4" in toy.text(rule)
+    assert "edited" not in toy.text(realised)
+    assert [p.name for p in (toy.root / ".dvc/tmp/altered").rglob("*") if p.is_file()] == ["realised.json"]
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_an_edited_output_is_set_aside_below_a_stage_that_runs_and_where_it_is_forced(toy, forced):
+    (toy.root / SCORE / "mine.txt").write_text("a note")
+    if not forced:  # then the key of evaluate is not known before train has run
+        toy.edit("params.yaml", "rate: 1e-3", "rate: 1e-2")
+    drive(toy, *(("-R", "evaluate") if forced else ()))
+    assert toy.text(f".dvc/tmp/altered/0/{SCORE}/mine.txt") == "a note"
+    assert not (toy.root / SCORE / "mine.txt").exists()
+    assert len(list((toy.root / ".dvc/tmp/altered").iterdir())) == 1
+
+
+def test_what_the_last_run_made_is_no_edit_though_the_cache_lost_it(toy):
+    for path in toy.objects():
+        path.unlink()
+    toy.edit("params.yaml", "rows: 4", "rows: 5")
+    assert "ran" in drive(toy)[1].values()
+    assert not (toy.root / ".dvc/tmp/altered").exists()
+
+
 @pytest.mark.parametrize("when_ns", [0, -(10**15), 10**15], ids=["old time", "clock set back", "from the future"])
 def test_an_output_edited_under_any_time_is_seen(toy, when_ns):
     path = toy.root / "artifacts/t/source/rows.json"

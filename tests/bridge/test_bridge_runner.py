@@ -87,6 +87,21 @@ def test_an_input_edited_by_hand_is_refused_named_and_made_anew(toy):
     assert toy.text(path) == old
 
 
+@pytest.mark.parametrize("rows", [4, 5])
+def test_a_run_sets_an_edit_of_its_own_output_aside(toy, rows):
+    path = "artifacts/t/source/rows.json"
+    (toy.root / path).write_text("[9, 9]\n")
+    toy.edit("params.yaml", "rows: 4", f"rows: {rows}")
+    done = toy.run("source")
+    assert toy.last() == ("source", "restored" if rows == 4 else "ran")
+    assert (
+        "artifacts/t/source is not what stage source made: it is now .dvc/tmp/altered/0/artifacts/t/source"
+        in done.stderr
+    )
+    assert toy.text(".dvc/tmp/altered/0/" + path) == "[9, 9]\n"
+    assert toy.text(path) == f"{list(range(rows))}\n"
+
+
 def test_a_record_from_elsewhere_does_not_condemn_what_was_made_here(toy):
     # A colleague's dvc.lock, from a machine where source came out differently.
     lock = yaml.safe_load(toy.text("dvc.lock"))

@@ -1,5 +1,6 @@
 """`spectrum plan`: the arithmetic against hand counts, every preset planned, and one line for what cannot fit."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tokenspectrum.cli.main import main
+from tokenspectrum.cli.plan import find_shape
 from tokenspectrum.cli.prices import (
     by_claim,
     by_result,
@@ -311,3 +313,47 @@ def test_a_budget_is_held_against_the_rows(monkeypatch, capsys):
     fast = plan(monkeypatch, capsys, "qwen3-8b", "--response-tokens", 1500, "--gpu-tflops", 2000)
     assert "2000 TFLOP/s" in fast
     assert "GPU-hours by" not in plan(monkeypatch, capsys, "tiny")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--gpu-hours", "5"), "--gpu-hours: preset tiny asks for no GPU; give --step-seconds too"),
+        (("--verl-config",), "--verl-config: preset tiny trains with local, not with verl"),
+    ],
+)
+def test_an_option_that_says_nothing_of_a_preset_is_refused(monkeypatch, capsys, words, said):
+    with pytest.raises(SystemExit, match=said):
+        plan(monkeypatch, capsys, "tiny", *words)
+    assert capsys.readouterr().out == ""
+    assert "yes" in plan(monkeypatch, capsys, "tiny", "--step-seconds", 2, "--gpu-hours", 10**6)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ('{"hidden_size": 8', "not valid JSON"),
+        ("[]", "no JSON object"),
+        ({"hidden_size": "x"}, "hidden_size is 'x', which is no size"),
+        ({"hidden_size": None}, "no hidden_size"),
+        ({"hidden_size": 2**40}, "hidden_size is 1099511627776, which is no size"),
+        ({"num_attention_heads": 0}, "num_attention_heads is 0, which is no size"),
+        ({"num_attention_heads": 65}, "head_dim is 0, which is no size"),
+        ({"num_key_value_heads": -1}, "num_key_value_heads is -1, which is no size"),
+        ({"head_dim": [8]}, r"head_dim is \[8\], which is no size"),
+        ({"intermediate_size": True}, "intermediate_size is True, which is no size"),
+        ({"vocab_size": 99.5}, "vocab_size is 99.5, which is no size"),
+    ],
+)
+def test_a_damaged_config_of_a_local_policy_is_one_line(tmp_path, monkeypatch, config, said):
+    sizes = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128, "vocab_size": 99}
+    text = config if isinstance(config, str) else json.dumps(sizes | config)
+    params = read("one-gpu", policy={"kind": "hub", "source": str(tmp_path), "num_layers": 2})
+    (tmp_path / "config.json").write_text(text)
+    monkeypatch.chdir(tmp_path)  # without artifacts
+    with pytest.raises(UserError, match=f"^{tmp_path}/config.json: {said}") as caught:
+        find_shape(params)
+    assert "\n" not in str(caught.value)
+    (tmp_path / "config.json").write_text(json.dumps(sizes))
+    found = find_shape(params)[0]
+    assert (found.kv_heads, found.head_dim) == (4, 16)

@@ -187,6 +187,33 @@ def test_a_policy_inside_the_project_is_named_by_its_path_from_there(project, ch
     assert yaml.safe_load(Path("presets/x.yaml").read_text())["policy"]["source"] == str(checkpoint)
 
 
+def test_a_folder_is_taken_from_where_the_caller_stands(project, checkpoint, monkeypatch):
+    inside = project / "sub/ck"
+    inside.parent.mkdir()
+    inside.symlink_to(checkpoint)
+    write_pairs(project / "sub/p.jsonl", answer="2")
+    monkeypatch.chdir(project / "sub")
+    for said in ("./ck", "ck", "../sub/ck", str(inside)):
+        main(["import", "pairs", "p.jsonl", "--policy", said, "--name", "x", "--force"])
+        assert Path.cwd() == project
+        assert yaml.safe_load(Path("presets/x.yaml").read_text())["policy"]["source"] == "./sub/ck"
+        monkeypatch.chdir(project / "sub")
+    with pytest.raises(SystemExit, match=r"\./sub/sub/ck: no such folder"):
+        main(["import", "pairs", "p.jsonl", "--policy", "./sub/ck", "--name", "y"])
+
+
+def test_theirs_wants_a_reward_of_every_response(project, checkpoint, capsys):
+    dump = lines(project / "a.jsonl", VERL, VERL | {"score": None}, VERL | {"score": None})
+    refused("verl", dump, checkpoint, r"--rewards theirs: .*a\.jsonl line 2 has no reward", "--rewards", "theirs")
+    take("verl", dump, checkpoint)
+    assert "rewards: by the verifier here: 2 of 3 responses have none" in capsys.readouterr().out
+
+
+def test_a_reward_column_that_is_named_twice_is_refused(project, checkpoint):
+    columns = ["--reward-column", "right", "--reward-column", "right"]
+    refused("trl", trl(project / "a.parquet"), checkpoint, "--reward-column right: given twice", *columns)
+
+
 def test_help_names_every_kind(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])

@@ -142,6 +142,17 @@ def test_chats_that_end_in_the_same_turn_are_prompts_of_their_own(project, check
     assert sum("2+3" in problem for problem in problems) == sum("4+4" in problem for problem in problems) == 1
 
 
+def test_prompts_that_differ_in_case_or_blanks_alone_are_all_kept(project, checkpoint, capsys):
+    asked = ["1+1", "1 + 1", "$1+1$", "\uff11+1"]
+    rows = [{"prompt": prompt, "response": text, "answer": "2"} for prompt in asked for text in TEXTS[:2]]
+    (project / "alike.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    main(["import", "pairs", "alike.jsonl", "--policy", str(checkpoint), "--name", "alike"])
+    assert "8 responses, 2 to each of 4 prompts" in capsys.readouterr().out
+    out = score("alike", probe=False)
+    assert [row["extra_info"]["problem"] for row in read_table_of_prompts(out)] == asked
+    assert len(read_table(out, "responses").to_pylist()) == 8
+
+
 @pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.parquet"])
 def test_pairs_without_rewards_are_judged_here(project, checkpoint, name):
     words = [

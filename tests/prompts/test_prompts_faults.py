@@ -186,12 +186,33 @@ def test_nothing_may_follow_an_array(tmp_path, more):
         assert refusal(path) == f"{path} line 2: not valid JSON (more than one value)"
 
 
-@pytest.mark.parametrize(
-    "rest", ["", "[1]}", "[]}", '["7"],"tolerance":"x"}', '["7"],"tolerance":-1}', '["7"],"unit":3}', '"7"}', "{}}"]
-)
+HALF = ["", "[1]}", "[]}", '"7"}', "{}}", '["7"],"tolerance":"x"}', '["7"],"tolerance":-1}']
+HALF += [f'["7"],"{key}":{value}}}' for key in ("unit", "gym") for value in ("0", "3", "false", "[]", "{}")]
+HALF += ['["7"],"gym":"x"}', '["7"],"gym":"{}"}', '["7"],"gym":"[1]"}', '["7"],"gym":""}']
+
+
+@pytest.mark.parametrize("rest", HALF)
 def test_a_gold_that_is_half_a_list_of_answers_is_one_line(tmp_path, rest):
     path = written(tmp_path, json.dumps({"problem": "a", "answer": '{"answers":' + rest}))
-    assert refusal(path).startswith(f"{path} line 1: the gold begins like JSON of several answers")
+    message = refusal(path)
+    assert message.startswith(f"{path} line 1: the gold begins like JSON of several answers")
+    assert all(f"{key} must be" in message for key in ("tolerance", "unit", "gym") if f'"{key}"' in rest)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"dataset": "n_queens"}, "reasoning-gym's n_queens is refused"),
+        ({"dataset": "chain_sums"}, "reasoning-gym has no dataset 'chain_sums'"),
+        ({"options": {"max_terms": "many"}}, "reasoning-gym's chain_sum refuses its options"),
+        ({}, "reasoning-gym's chain_sum: task 0 has another answer here"),
+    ],
+)
+def test_a_gold_whose_task_cannot_be_made_is_one_line(tmp_path, changed, message):
+    task = {"dataset": "chain_sum", "index": 0, "levels": {}, "options": {}, "seed": 1, "size": 1} | changed
+    gold = json.dumps({"answers": ["no sum"], "gym": json.dumps(task)}, separators=(",", ":"))
+    path = written(tmp_path, json.dumps({"problem": "a", "answer": gold}))
+    assert refusal(path).startswith(f"{path} line 1: the gold's task: {message}")
 
 
 def test_what_is_no_file(tmp_path):

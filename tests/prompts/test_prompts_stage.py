@@ -114,6 +114,19 @@ def test_decontamination_can_be_turned_off(own, stage):
     assert "what is 3+3 ?" in texts(stage(section(own, decontaminate=False)))
 
 
+def test_without_decontamination_only_exact_repeats_are_dropped(own, stage):
+    alike = ["What is A?", "what is a?", "What is $A$?", "What  is A?", "What is A?"]
+    (own / "more.jsonl").write_text("".join(json.dumps({"problem": p, "answer": "1"}) + "\n" for p in alike))
+    train = [{"name": name, "source": file_source("more.jsonl")} for name in ("more", "again")]
+
+    def texts(**changed):
+        out = stage(section(own, train=train, **changed))
+        return [row["extra_info"]["problem"] for row in rows(out / "train/train.parquet")]
+
+    assert texts() == alike[:1]
+    assert texts(decontaminate=False) == alike[:4]
+
+
 def test_decontamination_is_against_the_whole_benchmark(own, stage):
     limited = [{"name": "Bench", "source": file_source("bench.jsonl"), "limit": 1}]
     out = stage(section(own, benchmarks=limited))

@@ -134,3 +134,9 @@ def test_a_licence_is_asked_for_where_texts_are_not_ours(tmp_path, monkeypatch):
     assert not Path("log").exists()
     with pytest.raises(SystemExit, match="--model nobody: methods has full"):
         main(["export", "log", "--model", "nobody"])
+    for words in (["--seed", "1"], ["--step", "3"]):
+        with pytest.raises(SystemExit, match=f"export: {words[0]}: it goes with --model"):
+            main(["export", "log", *words])
+    for words in (["--run", "full"], ["--tables", "tokens"]):
+        with pytest.raises(SystemExit, match=f"export: {words[0]}: --model writes a policy, not the log"):
+            main(["export", "log", "--model", "full", *words])

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import webbrowser
 from pathlib import Path
 from urllib.parse import quote
@@ -23,6 +24,7 @@ from tokenspectrum.policy.chat import encode_prompt
 from tokenspectrum.policy.tokenizer import build_tokenizer
 from tokenspectrum.view.filters import SORTS, Brush, Filters
 from tokenspectrum.view.sealed import checked, open_sealed
+from tokenspectrum.view.strip import attention, strip
 
 FIRST = {"sort": "logged", "down": False, "limit": 50, "offset": 0}
 
@@ -40,6 +42,42 @@ def test_the_page_and_its_files_are_served_behind_the_token(address):
         assert not re.search(r"<script(?![^>]* src=)|\son\w+=|style=|https?://(?!www\.w3\.org)", body)
     status, headers, _ = ask(address, f"/{TOKEN}")
     assert (status, headers["location"]) == (307, f"/{TOKEN}/")
+
+
+def moving(store, known: dict) -> dict:
+    """`known`, but that another thread adds to it, as the reader does, whenever it is gone through."""
+
+    class Moving(dict):
+        def values(self):
+            for value in super().values():
+                self.add()
+                yield value
+
+        def items(self):
+            for item in super().items():
+                self.add()
+                yield item
+
+        def add(self):
+            def read():
+                with store.turn():
+                    self[f"new {len(self)}"] = next(iter(known.values()))
+
+            thread = threading.Thread(target=read)
+            thread.start()
+            thread.join(0.2)
+
+    return Moving(known)
+
+
+def test_steps_that_arrive_during_a_question_are_no_mistake(tmp_path):
+    store = ready_store(write_preset(tmp_path / "small"))
+    key = ("base", 0, 0)
+    before = store.state(), attention(store, key, 0, 0)
+    store.steps, store._parts = moving(store, store.steps), moving(store, store._parts)
+    assert attention(store, key, 0, 0) == before[1]
+    assert store.state()["runs"] == before[0]["runs"]
+    assert strip(store, key, 0)["values"]
 
 
 @pytest.mark.parametrize(
@@ -292,6 +330,12 @@ def test_a_browser_that_is_not_there_is_no_mistake(monkeypatch):
         (["--export", "page.html", "--run", "base", "--limit", "9" * 60], "--limit is a whole number from 1 to"),
         (["--export", "page.html", "--run", "base", "--step", "9" * 60], "--step is a whole number from 0 to"),
         (["--export", "page.html", "--run", "base", "--seed", "9" * 60], "--seed is a whole number from 0 to"),
+        (["--run", "base"], "view: --run goes with --export; leave it out"),
+        (["--seed", "1"], "view: --seed goes with --export; leave it out"),
+        (["--step", "0"], "view: --step goes with --export; leave it out"),
+        (["--prompt", "p"], "view: --prompt goes with --export; leave it out"),
+        (["--limit", "32"], "view: --limit goes with --export; leave it out"),
+        (["--export", "page.html", "--run", "base", "--port", "0"], "view: --port serves the page, and --export writes"),
         (["--threads", "0"], "--threads is a whole number from 1 to 256 (got 0)"),
         (["--threads", "9" * 60], "--threads is a whole number from 1 to 256 (got 9"),
     ],

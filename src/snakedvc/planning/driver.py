@@ -27,7 +27,7 @@ from snakedvc.dvcfiles.seen import Tree, accept, remember, signature, signatures
 from snakedvc.dvcfiles.store import Store, ask_remote, remove, say
 from snakedvc.planning.mixed import put_away
 from snakedvc.running import journal
-from snakedvc.running.inputs import set_aside
+from snakedvc.running.inputs import keep_edits, keep_uncached
 
 # right: its outputs are in place.  restored: they were brought back, or would be in a dry run.  run: it has to run, and
 # the hashes of its outputs are not known.  For the other states the hashes are known, but the outputs cannot be brought
@@ -131,6 +131,14 @@ class Driver:
                 jobs |= {addr} | {s.addr for s in self._pipeline.upstream(stage) if self.state(s.addr) in UNAVAILABLE}
         return jobs
 
+    def save_edits(self, addrs: Collection[str]) -> None:
+        """Set aside edited outputs of stages that are jobs, before Snakemake removes them."""
+        for stage in map(self._pipeline.stage, addrs):
+            if self._write and self._reserved.isdisjoint(stage.outs) and any(map(os.path.exists, stage.outs)):
+                with patient(stage.addr, 0) as held:
+                    if held:  # who holds it now writes them
+                        keep_edits(stage, self._store)
+
     def with_readers(self, addrs: Collection[str]) -> set[str]:
         """The settled stages among `addrs`, and all that are below one of them."""
         found: set[str] = set()
@@ -230,6 +238,7 @@ class Driver:
         """
         with patient(stage.addr, 0) as held:
             if held:
+                keep_edits(stage, self._store)
                 mark(stage.addr)
                 for out in map(Path, stage.outs):
                     out.parent.mkdir(parents=True, exist_ok=True)
@@ -238,10 +247,7 @@ class Driver:
     def _make_room(self, outs: list[str], in_place: dict[str, str]) -> None:
         """Remove outputs from the working tree.  Outputs that the cache lacks were made by hand and are kept."""
         for out in filter(os.path.exists, outs):
-            md5 = in_place.get(out)
-            if md5 and not self._store.cache.object_path(md5).exists():
-                addr = self._pipeline.producers[out].addr
-                say(f"{out} is not what stage {addr} made: it is now {set_aside(Path(out))}")
+            keep_uncached(self._pipeline.producers[out].addr, {out: in_place.get(out)}, self._store.cache)
         remove(outs)
 
     def _accept(self, stage: Stage, record: Record) -> None:

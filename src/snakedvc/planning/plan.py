@@ -75,7 +75,8 @@ class Plan:
                 for out in self._pipeline.stage(addr).outs:
                     self._snakemake.is_there(out)
         self._snakemake.keep_locks_folder()
-        self._jobs |= self._driver.jobs()
+        new = self._driver.jobs() - self._jobs
+        self._jobs |= new
         self._lead_to_jobs = self._driver.with_readers(self._jobs)
         if self._jobs and not self._snakemake.dryrun:
             self._driver.check_writable()
@@ -83,3 +84,4 @@ class Plan:
             outs = self._pipeline.stage(addr).outs
             if any(map(os.path.exists, outs)):  # without outputs Snakemake gives a better reason itself
                 self._snakemake.force(outs)
+        self._driver.save_edits(new)

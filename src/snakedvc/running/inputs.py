@@ -7,14 +7,18 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from snakedvc.code.freeze import code_entries
 from snakedvc.dvcfiles.cache import Cache, DamagedObjectError, MissingObjectError
 from snakedvc.dvcfiles.digest import digest, files_under, hash_files, listing_md5
+from snakedvc.dvcfiles.locks import half_written
 from snakedvc.dvcfiles.pipeline import Pipeline, Stage
 from snakedvc.dvcfiles.record import Entry, Record
-from snakedvc.dvcfiles.store import Store
+from snakedvc.dvcfiles.seen import Tree
+from snakedvc.dvcfiles.store import Store, say
 from snakedvc.dvcfiles.templates import DVC_YAML
 from snakedvc.errors import ProjectError
 from snakedvc.settings import load_settings
@@ -76,9 +80,30 @@ def set_aside(path: Path) -> Path:
         target = ALTERED / str(i) / path
         if not (ALTERED / str(i)).exists():
             target.parent.mkdir(parents=True)
-            path.rename(target)
+            shutil.move(path, target)  # they may lie on another disk
             return target
     raise ProjectError(f"{ALTERED}: full of altered outputs; delete it")
+
+
+def keep_uncached(addr: str, found: Mapping[str, str | None], cache: Cache) -> None:
+    """Set aside the outputs with these hashes that the cache lacks: somebody made them by hand."""
+    for out, md5 in found.items():
+        if md5 and not cache.object_path(md5).exists():
+            say(f"{out} is not what stage {addr} made: it is now {set_aside(Path(out))}")
+
+
+def keep_edits(stage: Stage, store: Store) -> None:
+    """Set aside what was edited among the outputs of a stage that is about to run: its run removes them.
+
+    Half-written outputs are nobody's edits, and neither are those of the last run that the cache has lost.  The caller
+    holds the stage's lock.
+    """
+    if half_written(stage.addr) or not any(map(os.path.exists, stage.outs)):
+        return
+    found = Tree(write=False).hashes(stage.addr, stage.outs)
+    last = store.last(stage)
+    made = last.made if last else {}
+    keep_uncached(stage.addr, {out: md5 for out, md5 in found.items() if md5 != made.get(out)}, store.cache)
 
 
 def check_inputs(pipeline: Pipeline, stage: Stage, store: Store) -> None:

@@ -33,7 +33,14 @@ from snakedvc.dvcfiles.store import Store, remove, say
 from snakedvc.errors import ProjectError
 from snakedvc.running import journal
 from snakedvc.running.command import STOPPED, StoppedError, execute
-from snakedvc.running.inputs import RefusedError, check_inputs, check_keyed_code, data_entries, keyed_files
+from snakedvc.running.inputs import (
+    RefusedError,
+    check_inputs,
+    check_keyed_code,
+    data_entries,
+    keep_edits,
+    keyed_files,
+)
 from snakedvc.settings import Systems, load_settings
 from snakedvc.site import slurm
 
@@ -100,9 +107,8 @@ def run_and_store(run: Started, log: Path, lock: int, store: Store) -> Record:
     return record
 
 
-def make(stage: Stage, pipeline: Pipeline, log: Path, lock: int) -> tuple[journal.How, str]:
+def make(stage: Stage, pipeline: Pipeline, store: Store, log: Path, lock: int) -> tuple[journal.How, str]:
     """Restore or run `stage`.  Returns which of the two was done, and the run-cache key."""
-    store = Store()
     systems = load_settings().systems(stage.data, pipeline.params)
     beside = (*systems.code, *keyed_files(stage))
     with frozen_copy(stage, pipeline.values(stage), systems.params, beside) as frozen:
@@ -127,20 +133,25 @@ def make(stage: Stage, pipeline: Pipeline, log: Path, lock: int) -> tuple[journa
 
 
 def locked_run(addr: str, log: Path | None) -> tuple[journal.How, str]:
-    """Restore or run the stage at `addr` under its own lock.  After any failure its outputs are removed."""
+    """Restore or run the stage at `addr` under its own lock.  After any failure its outputs are removed.
+
+    Outputs that were edited are set aside first.
+    """
     load_pipeline().stage(addr)  # first, so that an unknown address makes no lock file
     # A job of a killed driver may still run this stage.  Then queue behind it instead of holding nodes while waiting.
     if (other := slurm.holder(stage_lock(addr))) and slurm.requeue(after=other):
         raise StoppedError(f"{addr}: job {other} is at it: back into the queue until it has ended")
-    with exclusive(stage_lock(addr)) as lock, writing(addr):
+    with exclusive(stage_lock(addr)) as lock:
         slurm.sign(lock)
         pipeline = load_pipeline()  # read again, because another run may have held the lock for a long time
-        stage = pipeline.stage(addr)
-        try:
-            return make(stage, pipeline, log or stage.log_dir / "output.log", lock)
-        except BaseException:
-            remove(stage.outs)
-            raise
+        stage, store = pipeline.stage(addr), Store()
+        keep_edits(stage, store)
+        with writing(addr):
+            try:
+                return make(stage, pipeline, store, log or stage.log_dir / "output.log", lock)
+            except BaseException:
+                remove(stage.outs)
+                raise
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -35,7 +35,17 @@ def about(args: argparse.Namespace) -> dict[str, str]:
     }
 
 
+def _check_options(args: argparse.Namespace) -> None:
+    """A UserError for the first option that would do nothing."""
+    unused = ("run", "tables") if args.model is not None else ("seed", "step")
+    for name in unused:
+        if getattr(args, name) is not None:
+            what = "--model writes a policy, not the log" if args.model is not None else "it goes with --model"
+            raise UserError(f"export: --{name}: {what}; leave one of them out")
+
+
 def _run(args: argparse.Namespace) -> None:
+    _check_options(args)
     facts = about(args)
     artifacts = Path("artifacts") / facts["preset"]
     if args.model is not None:

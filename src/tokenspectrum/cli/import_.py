@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,8 +27,8 @@ def find_policy(source: str, revision: str | None) -> tuple[dict[str, Any], Path
     """(the preset's policy section, the folder) of a folder, or of a hub id at a commit."""
     from tokenspectrum.params.base import validate
     from tokenspectrum.params.policy import HubPolicy
+    from tokenspectrum.policy.config import read_config
     from tokenspectrum.policy.hub import fetch_checkpoint
-    from tokenspectrum.policy.load import read_config
 
     section = {"source": source, "revision": revision, "num_layers": 1}
     try:
@@ -53,14 +54,21 @@ def _run(args: argparse.Namespace) -> None:
         raise UserError(f"{target}: is there already; give another --name, or --force")
     if args.reward_column and args.kind != "trl":
         raise UserError("--reward-column: for trl alone; the other kinds have one reward")
+    if twice := [name for name, times in Counter(args.reward_column or []).items() if times > 1]:
+        raise UserError(f"--reward-column {twice[0]}: given twice; name each column once, as its reward counts once")
     read = partial(trl.read, named=args.reward_column) if args.reward_column else KINDS[args.kind]
     records = of_step(read(args.files), args.step)
-    policy, checkpoint = find_policy(args.policy, args.revision)
+    policy, checkpoint = find_policy(_named(args.policy), args.revision)
     tokenizer = load_tokenizer(checkpoint)
     encoder = Encoder(tokenizer, stop_ids_in(checkpoint, tokenizer), args.max_response_tokens)
     folder = FOLDER / args.name
     imported = gather(records, encoder, args.name, args.samples)
     theirs = imported.rewards == imported.responses
+    if args.rewards == "theirs" and not theirs:
+        raise UserError(
+            f"--rewards theirs: {imported.unrewarded} has no reward; give it one, leave the row out, or take "
+            "--rewards ours"
+        )
     if not theirs and imported.golds < imported.prompts:
         raise UserError(
             f"import: {imported.responses - imported.rewards} responses have no reward, and "
@@ -79,19 +87,28 @@ def _run(args: argparse.Namespace) -> None:
             f"{imported.inexact} prompts do not fit the policy's chat template: their whole text is taken for the "
             "user's turn, so their tokens are not those that the policy saw"
         )
-    print(f"rewards: {'as dumped' if theirs else 'by the verifier here'}")
+    without = imported.responses - imported.rewards
+    why = f": {without} of {imported.responses} responses have none" if 0 < without < imported.responses else ""
+    print(f"rewards: {'as dumped' if theirs else f'by the verifier here{why}'}")
     print(f"next: spectrum preset {args.name}, then snakemake --profile local results/scatter.csv")
 
 
-def _policy(text: str) -> str:
+def _policy(text: str) -> str | Path:
+    """A hub id as it is; a folder by its whole path, from where the caller stands."""
+    if not Path(text).is_dir() and not text.startswith(("/", ".")):
+        return text
+    return Path(os.path.abspath(text))
+
+
+def _named(policy: str | Path) -> str:
     """A hub id as it is; a folder inside the project by its path from there, which travels, another by its whole path.
 
     The command runs in the project's root.
     """
-    if not Path(text).is_dir() and not text.startswith(("/", ".")):
-        return text
-    path, root = Path(os.path.abspath(text)), Path.cwd()
-    return f"./{path.relative_to(root).as_posix()}" if path.is_relative_to(root) else path.as_posix()
+    if isinstance(policy, str):
+        return policy
+    root = Path.cwd()
+    return f"./{policy.relative_to(root).as_posix()}" if policy.is_relative_to(root) else policy.as_posix()
 
 
 def _count(text: str) -> int:

@@ -8,7 +8,6 @@ if it cannot fit.
 import argparse
 import csv
 import importlib.util
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from tokenspectrum.params.policy import HubShape
 from tokenspectrum.params.presets import read_preset
 from tokenspectrum.params.root import Params, load_params
 from tokenspectrum.params.sampling import SamplingParams
+from tokenspectrum.policy.config import read_config
 from tokenspectrum.policy.shape import shape_of, weights
 from tokenspectrum.systems import memory
 from tokenspectrum.systems.volume import (
@@ -59,7 +59,7 @@ def find_shape(params: Params) -> tuple[HubShape, str]:
         folders.append(Path(policy.source))
     for folder in folders:
         if os.path.isfile(file := folder / "config.json"):
-            return shape_of(json.loads(file.read_text()), str(file)), str(file)
+            return shape_of(read_config(folder), str(file)), str(file)
     if policy.kind == "tiny":
         s = policy.shape
         sizes = {"hidden": s.hidden, "heads": s.heads, "kv_heads": s.kv_heads, "head_dim": s.head_dim}
@@ -262,6 +262,12 @@ def plan(params: Params, args: argparse.Namespace, console: Console) -> None:
     shape, source = find_shape(params)
     layers, gpu_bytes = params.policy.num_layers, args.gpu_memory * GIB
     count = weights(shape, layers)
+    response = args.response_tokens or params.sampling.max_response_tokens
+    priced = price_tables(params, count, response, args)
+    if args.gpu_hours is not None and not priced:
+        raise UserError(f"--gpu-hours: preset {params.preset} asks for no GPU; give --step-seconds too, as measured")
+    if args.verl_config and params.train.trainer != "verl":
+        raise UserError(f"--verl-config: preset {params.preset} trains with {params.train.trainer}, not with verl")
     console.print(f"preset {params.preset}: {params.policy.root.name}, {count / 1e6:,.1f} M weights (sizes: {source})")
     problems: list[str] = []
     if params.train.trainer == "verl":
@@ -269,7 +275,7 @@ def plan(params: Params, args: argparse.Namespace, console: Console) -> None:
     else:
         console.print("trainer local: one process; no GPU memory is planned")
     problems += plan_vllm(params, shape, gpu_bytes, console)
-    console.print(volume_table(params, count, args.response_tokens or params.sampling.max_response_tokens))
+    console.print(volume_table(params, count, response))
     held = driver_bytes(params.train, params.sampling, tokens.SCHEMA, attention.SCHEMA)
     console.print(f"the trainer's own process: {held / GIB:.1f} GiB of responses and tables, two steps at the limit")
     if dynamic := params.train.dynamic_sampling:
@@ -282,8 +288,7 @@ def plan(params: Params, args: argparse.Namespace, console: Console) -> None:
         console.print(
             f"{unit}-hours at {args.step_seconds:g} s a step: {hours:,.1f} a run, {hours * runs:,.1f} of {runs} runs"
         )
-    response = args.response_tokens or params.sampling.max_response_tokens
-    for table in price_tables(params, count, response, args):
+    for table in priced:
         console.print(table)
     if problems:
         raise UserError(problems[0])

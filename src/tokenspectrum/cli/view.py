@@ -9,6 +9,7 @@ from pathlib import Path
 from tokenspectrum.errors import UserError
 
 PORT = 8765
+LIMIT = 32  # responses of a page
 MOST = 2**31 - 1  # as large as numbers of the tables are
 MOST_THREADS = 256
 CHECKPOINTS = Path(".ckpt")
@@ -30,6 +31,7 @@ def _artifacts(folder: Path | None) -> Path:
 def _run(args: argparse.Namespace) -> None:
     from tokenspectrum.view.store import Store
 
+    _check_options(args)
     _check_numbers(args)
     store = Store(_artifacts(args.folder), CHECKPOINTS, threads=args.threads)
     if args.export is not None:
@@ -37,7 +39,7 @@ def _run(args: argparse.Namespace) -> None:
 
         if args.run is None and args.prompt is None:
             raise UserError("view: --export wants --run, --prompt or both, to choose the responses")
-        wanted = Wanted(args.run or [], args.seed or [], args.step, args.prompt or "", args.limit)
+        wanted = Wanted(args.run or [], args.seed or [], args.step, args.prompt or "", args.limit or LIMIT)
         n = export(store, wanted, args.export)
         print(f"{args.export}: {n} responses", file=sys.stderr)
         return
@@ -54,6 +56,15 @@ def _run(args: argparse.Namespace) -> None:
             print("no browser could be opened here; open the address above", file=sys.stderr)
 
     serve(store, token, listener, ready)
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """A UserError for the first option that would do nothing."""
+    unused = ("port",) if args.export is not None else ("run", "seed", "step", "prompt", "limit")
+    for name in unused:
+        if getattr(args, name) is not None:
+            what = "serves the page, and --export writes it" if args.export is not None else "goes with --export"
+            raise UserError(f"view: --{name} {what}; leave it out")
 
 
 def _check_numbers(args: argparse.Namespace) -> None:
@@ -85,5 +96,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, action="append", help="with --export: of this seed; may be given again")
     parser.add_argument("--step", type=int, help="with --export: of this step")
     parser.add_argument("--prompt", help="with --export: of the problem with this prompt_id")
-    parser.add_argument("--limit", type=int, default=32, help="with --export: at most so many responses (default 32)")
+    parser.add_argument("--limit", type=int, help=f"with --export: at most so many responses (default {LIMIT})")
     parser.set_defaults(func=_run)

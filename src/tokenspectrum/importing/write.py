@@ -41,6 +41,7 @@ class Imported:
     inexact: int  # prompts whose chat template was not found in their text
     golds: int
     rewards: int
+    unrewarded: str | None  # file and line of the first response without a reward
     problems: Sequence[Mapping[str, str]]
     table: pa.Table  # given
 
@@ -82,6 +83,7 @@ def gather(records: Sequence[Record], encoder: Encoder, name: str, n: int | None
         inexact=sum(not group[0][1].exact for group in kept.values()),
         golds=sum(golds[prompt_id] is not None for prompt_id in kept),
         rewards=sum(row["reward"] is not None for row in rows),
+        unrewarded=next((r.where for group in kept.values() for r, _ in group if r.reward is None), None),
         problems=[
             {"problem": group[0][1].problem, "answer": golds[prompt_id] or UNKNOWN, "data_source": name}
             for prompt_id, group in kept.items()

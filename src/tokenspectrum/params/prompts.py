@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, StringConstraints, model_validator
+from pydantic import Field, JsonValue, StringConstraints, field_validator, model_validator
 
 from tokenspectrum.params.base import LEFT_OUT, Frozen
+from tokenspectrum.params.gym import refusal
 
 Format = Literal[
     "aime24",
@@ -113,6 +114,13 @@ class GymSource(Frozen):
     seed: int = Field(..., ge=0, description="Seed of the tasks")
     levels: dict[str, int] = Field(default={}, description="Level of each difficulty that its curriculum knows by name")
     options: dict[str, JsonValue] = Field(default={}, description="Options of its own, by name; they win over levels")
+
+    @field_validator("dataset")
+    @classmethod
+    def _scored(cls, value: str) -> str:
+        if (reason := refusal(value)) is not None:
+            raise ValueError(reason)
+        return value
 
 
 Source = Annotated[SyntheticSource | StandInSource | FileSource | HubSource | GymSource, Field(discriminator="kind")]

@@ -25,9 +25,10 @@ from transformers import AddedToken, AutoConfig, AutoTokenizer, PreTrainedTokeni
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.policy import GgufPolicy, HubPolicy
+from tokenspectrum.policy.config import read_config, read_object
 from tokenspectrum.policy.files import CONFIGS, INDEX, SINGLE, TOKENIZER
 from tokenspectrum.policy.gguf import dequantise
-from tokenspectrum.policy.load import load_tokenizer, read_config, read_object
+from tokenspectrum.policy.load import load_tokenizer
 from tokenspectrum.policy.neutral import neutralise
 from tokenspectrum.policy.save import strip_provenance
 from tokenspectrum.policy.shape import shape_of

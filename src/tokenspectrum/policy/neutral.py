@@ -12,7 +12,7 @@ from typing import Any
 
 from transformers import GenerationConfig
 
-from tokenspectrum.policy.load import read_object
+from tokenspectrum.policy.config import read_object
 
 _TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 # The entries of a generation config that do not say how to sample.

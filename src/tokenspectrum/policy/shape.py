@@ -4,24 +4,32 @@ from collections.abc import Mapping
 from typing import Any
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.params.base import LARGEST
 from tokenspectrum.params.policy import HubShape
 
 
 def shape_of(config: Mapping[str, Any], where: str) -> HubShape:
-    """The sizes in a decoder's config; one that lacks any is a UserError that starts with `where`."""
-    try:
-        heads = config["num_attention_heads"]
-        return HubShape(
-            hidden=config["hidden_size"],
-            heads=heads,
-            kv_heads=config.get("num_key_value_heads") or heads,
-            head_dim=config.get("head_dim") or config["hidden_size"] // heads,
-            intermediate=config["intermediate_size"],
-            vocabulary=config["vocab_size"],
-            tied=bool(config.get("tie_word_embeddings", True)),
-        )
-    except KeyError as e:
-        raise UserError(f"{where}: no {e.args[0]}; only decoders with such a config can be planned") from None
+    """The sizes in a decoder's config; one that lacks any, or is no size, is a UserError that starts with `where`."""
+
+    def size(name: str, default: int | None = None) -> int:
+        value = config.get(name)
+        if value is None and default is None:
+            raise UserError(f"{where}: no {name}; only decoders with such a config can be planned")
+        value = default if value is None else value
+        if type(value) is not int or not 1 <= value <= LARGEST:
+            raise UserError(f"{where}: {name} is {value!r:.40}, which is no size; fetch the checkpoint again")
+        return value
+
+    hidden, heads = size("hidden_size"), size("num_attention_heads")
+    return HubShape(
+        hidden=hidden,
+        heads=heads,
+        kv_heads=size("num_key_value_heads", heads),
+        head_dim=size("head_dim", hidden // heads),
+        intermediate=size("intermediate_size"),
+        vocabulary=size("vocab_size"),
+        tied=bool(config.get("tie_word_embeddings", True)),
+    )
 
 
 def layer_weights(shape: HubShape) -> int:

@@ -7,7 +7,7 @@ Knows no files.
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tokenspectrum.prompts.golds import contradiction, contradicts
@@ -40,15 +40,21 @@ class Clean:
 
 
 def clean(
-    problems: Sequence[Problem], benchmarks: Mapping[str, Sequence[Problem]], seen: dict[str, Problem] | None = None
+    problems: Sequence[Problem],
+    benchmarks: Mapping[str, Sequence[Problem]],
+    seen: dict[str, Problem] | None = None,
+    alike: Callable[[str], str] = normalised_text,
 ) -> Clean:
-    """`problems` without those in a benchmark and those in `seen`, to which the ones kept are added by their text."""
+    """`problems` without those in a benchmark and those in `seen`, to which the ones kept are added by their text.
+
+    Two texts are the same if `alike` makes the same of them.
+    """
     seen = {} if seen is None else seen
-    texts = {name: {normalised_text(p.text) for p in members} for name, members in benchmarks.items()}
+    texts = {name: {alike(p.text) for p in members} for name, members in benchmarks.items()}
     by_benchmark, kept, duplicates, contaminated = dict.fromkeys(texts, 0), [], 0, 0
     contradictions: list[str] = []
     for problem in problems:
-        text = normalised_text(problem.text)
+        text = alike(problem.text)
         found = [name for name, members in texts.items() if text in members]
         for name in found:
             by_benchmark[name] += 1

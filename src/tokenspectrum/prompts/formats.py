@@ -21,6 +21,7 @@ from tokenspectrum.prompts.problem import Problem
 from tokenspectrum.prompts.row import Row
 from tokenspectrum.reward.boxed import last_boxed
 from tokenspectrum.reward.gold import decode_gold
+from tokenspectrum.reward.gym import find
 
 _UNBRACED_BOX = re.compile(r"\\boxed\s+([^\s${}]+)")
 
@@ -235,8 +236,18 @@ def parse(row: Row, format_name: str, dataset: str, columns: Columns | None = No
     else:
         parser, data_source = FORMATS[format_name]
         problem = parser(row, data_source or dataset)
+    if problem is not None:
+        _check_gold(row, problem.answer)
+    return problem
+
+
+def _check_gold(row: Row, answer: str) -> None:
     try:
-        decode_gold(problem.answer if problem is not None else "")
+        gold = decode_gold(answer)
     except (ValueError, RecursionError) as e:
         raise UserError(f"{row.where}: the gold begins like JSON of several answers, but is not ({e})") from None
-    return problem
+    if gold.gym is not None:
+        try:
+            find(gold.gym, gold.answers[0])
+        except UserError as e:
+            raise UserError(f"{row.where}: the gold's task: {e}") from None

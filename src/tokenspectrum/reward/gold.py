@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 _MARK = '{"answers":'
+# What names a task of reasoning-gym (reward/gym.py).
+_TASK = {"dataset": str, "index": int, "levels": dict, "options": dict, "seed": int, "size": int}
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,22 @@ def decode_gold(ground_truth: str) -> Gold:
     if not ground_truth.startswith(_MARK):
         return Gold((ground_truth,))
     values = json.loads(ground_truth)
-    answers, tolerance = values["answers"], values.get("tolerance")
-    texts = [*answers, values.get("unit") or "", values.get("gym") or ""] if isinstance(answers, list) else []
-    if not texts or not answers or not all(isinstance(text, str) for text in texts):
-        raise ValueError("answers must be a list of texts, unit and gym texts")
+    answers, unit, tolerance, gym = (values.get(key) for key in ("answers", "unit", "tolerance", "gym"))
+    if not isinstance(answers, list) or not answers or not all(isinstance(text, str) for text in answers):
+        raise ValueError("answers must be a list of texts")
+    if unit is not None and not isinstance(unit, str):
+        raise ValueError(f"unit must be a text, found {json.dumps(unit):.40}")
     if tolerance is not None and (type(tolerance) not in (int, float) or not 0 <= tolerance < math.inf):
         raise ValueError("tolerance must be a number that is not below 0")
-    return Gold(tuple(answers), values.get("unit"), tolerance, values.get("gym"))
+    if gym is not None and not _is_task(gym):
+        raise ValueError(f"gym must be a task of reasoning-gym as JSON in a text, found {json.dumps(gym):.40}")
+    return Gold(tuple(answers), unit, tolerance, gym)
+
+
+def _is_task(gym: object) -> bool:
+    """Whether `gym` has the form of reward/gym.py's task."""
+    try:
+        values = json.loads(gym) if isinstance(gym, str) else None
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(values, dict) and {key: type(value) for key, value in values.items()} == _TASK

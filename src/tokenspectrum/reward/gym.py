@@ -1,9 +1,12 @@
 """Tasks of reasoning-gym: made by its generators, and answers scored by them.
 
 A task is named by (dataset, seed, size, levels, options, index) and made again from that wherever it is scored.  So
-whatever a generator knows of its task is there, and only text travels.  Knows no prompt and no box.
+whatever a generator knows of its task is there, and only text travels.  A scorer gets a copy of the task, so that no
+answer can change what the next is scored by.  Datasets whose scorers run an answer, or may never end, are refused
+(params/gym.py).  Knows no prompt and no box.
 """
 
+import copy
 import difflib
 import json
 import re
@@ -13,7 +16,11 @@ from functools import lru_cache
 from typing import Any
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.params.gym import refusal
 
+# A longer answer is a policy running on; some scorers take the square of its length.
+_MAX_CHARACTERS = 2000
+_MAX_GOLDS = 4
 _WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
 
 
@@ -59,10 +66,13 @@ def _config(name: str, seed: int, size: int, levels: Mapping[str, int], options:
 def generator(spec: str) -> Any:
     """The dataset that `spec` names: JSON of dataset, seed, size, levels and options.
 
-    Raises UserError for a package that is not here, and for a name, a level or an option that reasoning-gym refuses.
+    Raises UserError for a package that is not here, for a dataset that is refused here, and for a name, a level or an
+    option that reasoning-gym refuses.
     """
     given = json.loads(spec)
     name = given["dataset"]
+    if (reason := refusal(name)) is not None:
+        raise UserError(reason)
     try:
         from reasoning_gym.factory import DATASETS
     except ImportError as e:
@@ -81,15 +91,23 @@ def generator(spec: str) -> Any:
 
 @lru_cache(maxsize=65536)
 def entry(spec: str, index: int) -> dict[str, Any]:
-    """Question, answer and metadata of one task."""
-    return generator(spec)[index]
+    """Question, answer and metadata of one task.  Raises UserError where it cannot be made."""
+    made = generator(spec)
+    try:
+        return made[index]
+    except Exception as e:  # a generator that cannot meet its options raises one of many
+        reason = (str(e).splitlines() or [type(e).__name__])[0]
+        raise UserError(
+            f"reasoning-gym's {json.loads(spec)['dataset']} fails at task {index} ({reason:.160}); "
+            "change its options or its seed"
+        ) from None
 
 
-def score(task: str, answer: str, oracle: str) -> float:
-    """reasoning-gym's score of `answer`, 0 to 1.  `task` is JSON of a spec's fields and `index`.
+def find(task: str, oracle: str) -> tuple[str, dict[str, Any]]:
+    """The spec and the entry of that task.  Not for changing: every scoring of it begins with the same.
 
-    What a scorer cannot read scores 0.  Raises UserError where the task made here has another answer than `oracle`:
-    then another version of reasoning-gym wrote it.
+    Raises UserError where the task cannot be made here, or has another answer than `oracle`: then another version of
+    reasoning-gym wrote it.
     """
     given = json.loads(task)
     index = given.pop("index")
@@ -100,10 +118,23 @@ def score(task: str, answer: str, oracle: str) -> float:
             f"reasoning-gym's {given['dataset']}: task {index} has another answer here than in the prompts; "
             "another version is installed than the one that made them: run the prompts stage again"
         )
+    return spec, made
+
+
+def score(task: str, answer: str, oracle: str) -> float:
+    """reasoning-gym's score of `answer`, 0 to 1.  `task` is JSON of a spec's fields and `index`.
+
+    What a scorer cannot read scores 0, and so does an answer over 2,000 characters and four times the gold.  Raises
+    UserError for a task that is not here (`find`).
+    """
+    spec, made = find(task, oracle)
+    if len(answer) > max(_MAX_CHARACTERS, _MAX_GOLDS * len(oracle)):
+        return 0.0
     # LaTeX's way to write a word in a box.
     wrapped = _WRAPPED.fullmatch(answer.strip())
+    asked = (wrapped.group(1) if wrapped else answer).strip()
     try:
-        found = float(generator(spec).score_answer((wrapped.group(1) if wrapped else answer).strip(), made))
+        found = float(generator(spec).score_answer(asked, copy.deepcopy(made)))
     except Exception:  # a scorer parses what a model wrote, and fails in as many ways
         return 0.0
     return min(max(found, 0.0), 1.0) if found == found else 0.0

@@ -66,8 +66,8 @@ def choose_training(
 ) -> tuple[list[Problem], dict[str, Any]]:
     """The training problems of all sources and the report's counts.
 
-    Each source is decontaminated against the whole benchmarks.  Then problems that repeat an earlier one are removed.
-    Then the source is limited.
+    Each source is decontaminated against the whole benchmarks.  Then problems that repeat an earlier one are removed:
+    up to typesetting, or word for word where nothing is to be decontaminated.  Then the source is limited.
     """
     problems: list[Problem] = []
     report: dict[str, Any] = {}
@@ -75,7 +75,10 @@ def choose_training(
     for dataset in params.train:
         loaded = load(dataset, params.folder)
         of_level = of_levels(loaded.problems, dataset.levels, dataset.name)
-        cleaned = clean(of_level, benchmarks if params.decontaminate else {}, seen)
+        if params.decontaminate:
+            cleaned = clean(of_level, benchmarks, seen)
+        else:
+            cleaned = clean(of_level, {}, seen, alike=str)
         chosen = by_hash(cleaned.problems, dataset)
         problems += chosen
         report[dataset.name] = _counts(dataset.name, loaded, chosen, cleaned.contradictions) | {

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
-from tokenspectrum.policy.load import check_vocab, load_tokenizer, read_config
+from tokenspectrum.policy.config import read_config
+from tokenspectrum.policy.load import check_vocab, load_tokenizer
 from tokenspectrum.rollout.questions import Question, read_questions
 from tokenspectrum.training.data import PromptOrder
 from tokenspectrum.training.job import TrainJob

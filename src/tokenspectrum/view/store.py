@@ -173,9 +173,15 @@ class Store:
 
     def columns(self) -> list[Column]:
         """Every column that some token has a value in."""
-        parts = {table: sorted(p, key=_natural) for table, p in self._parts.items()}
-        every = columns(parts)
-        return [column for column in every if column.field not in self._empty.get(column.table, set())]
+        with self._lock:
+            parts = {table: sorted(p, key=_natural) for table, p in self._parts.items()}
+            every = columns(parts)
+            return [column for column in every if column.field not in self._empty.get(column.table, set())]
+
+    def files(self, table: str) -> list[Path]:
+        """The files of a table, of all steps that were read so far."""
+        with self._lock:
+            return [path for step in self.steps.values() for path in step.files.get(table, [])]
 
     def column(self, name: str) -> Column:
         return find_column(self.columns(), name)
@@ -185,6 +191,10 @@ class Store:
         with self.turn() as db:
             _, runs = rows(db, checked(("facets.sql",)), {})
             _, sources = rows(db, checked(("sources.sql",)), {})
+            return self._state(runs, sources)
+
+    def _state(self, runs: list[Any], sources: list[Any]) -> dict[str, Any]:
+        """Who asks holds the lock: more may be read at any time."""
         live = {step.key[:2] for step in self.steps.values() if step.live}
         return {
             "version": self.version,

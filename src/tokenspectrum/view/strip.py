@@ -5,6 +5,7 @@ Numbers travel as little-endian float32 or int32 in base64: exact, and small.  K
 
 import base64
 import math
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def _facts(store: Store, key: Key, response_id: int) -> tuple[Step, dict[str, An
     with store.turn() as db:
         values = {"run": run, "seed": seed, "step": step, "response_id": response_id}
         head, found = rows(db, checked(("response.sql",)), values)
-        shown = store.steps.get(key)
+        shown = copy(store.steps.get(key))  # its files may be others by the next line
     if not found or shown is None:
         raise UserError(f"run {run} seed {seed} step {step}: no response {response_id} is shown here")
     return shown, dict(zip(head, found[0], strict=True))
@@ -124,10 +125,9 @@ def _logged_rows(step: Step, response_id: int) -> dict[str, list[int]]:
 
 def _prompt_ids(store: Store, facts: dict[str, Any]) -> list[int] | None:
     logged = None
-    for step in store.steps.values():
-        for path in step.files.get("prompt_tokens", []):
-            found = _prompt_tokens(path).get(facts["prompt_id"])
-            logged = found if logged is None else logged
+    for path in store.files("prompt_tokens"):
+        found = _prompt_tokens(path).get(facts["prompt_id"])
+        logged = found if logged is None else logged
     return store.problems.prompt_ids(facts["prompt_id"], facts["n_prompt"], logged)
 
 

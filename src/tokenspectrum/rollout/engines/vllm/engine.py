@@ -15,7 +15,8 @@ from typing import Self
 
 from tokenspectrum.counter import stream_key
 from tokenspectrum.errors import UserError
-from tokenspectrum.policy.load import check_vocab, load_tokenizer, read_config
+from tokenspectrum.policy.config import read_config
+from tokenspectrum.policy.load import check_vocab, load_tokenizer
 from tokenspectrum.rollout.engines.vllm.shard import EngineOptions, Request, Sampled, environment
 from tokenspectrum.rollout.stop import stop_ids_in
 from tokenspectrum.rollout.types import Prompt, Response, Sampling
