@@ -1,4 +1,4 @@
-"""`spectrum check` on imported presets: nothing is wrong with what was really imported, and a changed value is named."""
+"""`spectrum check` on imported presets: nothing is wrong with what was imported, and a changed value is named."""
 
 import json
 import os
@@ -31,9 +31,7 @@ def made(tmp_path_factory, checkpoint) -> Path:
     (root / "presets").mkdir()
     shutil.copy(ROOT / "presets/tiny.yaml", root / "presets")
     shutil.copy(ROOT / "dvc.yaml", root)
-    rows = [
-        {"prompt": p, "response": t, "reward": r} for p in PROMPTS for t, r in zip(TEXTS, REWARDS, strict=True)
-    ]
+    rows = [{"prompt": p, "response": t, "reward": r} for p in PROMPTS for t, r in zip(TEXTS, REWARDS, strict=True)]
     (root / "group.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_pairs(root / "single.jsonl", reward=0.5)
     write_pairs(root / "ours.jsonl", reward=0.5, answer="2")
@@ -71,9 +69,7 @@ def check(made, tmp_path, monkeypatch):
             column = read[field].to_pylist()
             column[row] = value(column[row])
             kind = read.schema.field(field)
-            pq.write_table(
-                read.set_column(read.schema.get_field_index(field), kind, pa.array(column, kind.type)), path
-            )
+            pq.write_table(read.set_column(read.schema.get_field_index(field), kind, pa.array(column, kind.type)), path)
             write_manifest(root / FOLDER[table])
         checked = Checked(root, load_params())
         checked.everything()

@@ -12,13 +12,16 @@ import pyarrow as pa
 import torch
 
 from tokenspectrum.checking.found import Report
-from tokenspectrum.checking.given import FLOAT32, Given
+from tokenspectrum.checking.given import Given
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.reward.boxed import share
 from tokenspectrum.reward.rewarded import reward_response
 from tokenspectrum.rollout.advantage import group_advantages
 from tokenspectrum.rollout.questions import Question
+
+# Of a float32 column against float64.
+FLOAT32 = 2e-6
 
 
 def check_responses(
