@@ -14,6 +14,7 @@ import pytest
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.systems.side_by_side import side_by_side
+from tokenspectrum.systems.sigterm import exit_at_once
 
 PROGRAM = """
 import os, signal, sys, time
@@ -26,6 +27,18 @@ def work(piece):
 
 with exit_at_once(lambda: True):
     list(side_by_side(work, range(4), 2))
+"""
+# The signal comes between two results, not while one is awaited.
+BETWEEN = """
+import os, signal, time
+from tokenspectrum.systems.side_by_side import side_by_side
+from tokenspectrum.systems.sigterm import exit_at_once
+
+with exit_at_once(lambda: True):
+    for pid in side_by_side(lambda piece: os.getpid(), range(100), 2):
+        print(pid, flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
 """
 
 
@@ -108,6 +121,34 @@ def test_a_process_that_is_killed_is_told_with_what_to_set(size):
     with pytest.raises(UserError, match=r"processes that share the work was killed.*systems\.processes"):
         list(side_by_side(work, range(5), 2))
     assert list(side_by_side(lambda piece: piece, range(3), 2)) == [0, 1, 2]
+
+
+def test_stopped_between_two_results_it_ends_with_its_processes():
+    done = subprocess.run([sys.executable, "-c", BETWEEN], stdout=subprocess.PIPE, text=True, timeout=30)
+    assert done.returncode == 75
+    assert not psutil.pid_exists(int(done.stdout))
+
+
+def cleaned_up(ended: list[bool]) -> None:
+    """Told to end; what cleans up behind it is told so again."""
+    try:
+        with exit_at_once(lambda: True):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+        ended.append(True)
+
+
+def test_a_second_sigterm_does_not_cut_the_end_short():
+    ended: list[bool] = []
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit, match="75"), exit_at_once(lambda: False):
+            cleaned_up(ended)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 75)])

@@ -85,6 +85,9 @@ def test_a_stage_without_an_entry_is_named(monkeypatch):
 def test_a_stage_of_several_processes_asks_for_a_core_each(tmp_path, monkeypatch):
     from tokenspectrum.cli import jobs
 
+    def shares(dep: str) -> bool:
+        return dep.endswith(".py") and "import side_by_side\n" in (ROOT / dep).read_text()
+
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["systems"] |= {"processes": 3}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
@@ -98,6 +101,9 @@ def test_a_stage_of_several_processes_asks_for_a_core_each(tmp_path, monkeypatch
         module = {name: (stage.get("do") or stage)["cmd"].split()[2] for name, stage in stages.items()}
         shared = {module[name] for name in jobs.SHARED}
         assert {name for name in module if module[name] in shared} == set(jobs.SHARED)
+        # What can share work does so, but for the few samples of a policy's check, and for what only reads shards.
+        using = {name for name, stage in stages.items() if any(map(shares, (stage.get("do") or stage)["deps"]))}
+        assert using - {"policy", "rollouts"} == set(jobs.SHARED)
         assert jobs.needs("weights")["threads"] == 1
         params["train"]["trainer"] = "verl"
         params["rollouts"]["engine"] = params["evaluate"]["engine"] = "vllm"

@@ -31,11 +31,14 @@ def vowels(completions, **columns):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("trl"))
+
+
+def train(root: Path, limit: int = 12, **options):
     """Two steps of the page's trainer on a policy of two layers; the trainer, its batches, and the output folder."""
     from datasets import Dataset
     from trl import GRPOConfig
 
-    root = tmp_path_factory.mktemp("trl")
     model, tokenizer = load_policy(write_letters(root / "policy"))
     trainer_class, batches = example("TRL")["WeightedGRPOTrainer"], []
 
@@ -49,7 +52,7 @@ def trained(tmp_path_factory):
         output_dir=str(root / "out"),
         per_device_train_batch_size=4,
         num_generations=4,
-        max_completion_length=12,
+        max_completion_length=limit,
         max_steps=2,
         learning_rate=1e-2,
         logging_steps=1,
@@ -59,6 +62,7 @@ def trained(tmp_path_factory):
         save_strategy="no",
         bf16=False,
         seed=1,
+        **options,
     )
     trainer = Watched(
         model=model,
@@ -72,8 +76,7 @@ def trained(tmp_path_factory):
     return trainer, batches, root / "out", before
 
 
-def test_a_fifth_of_each_response_s_tokens_teaches(trained):
-    trainer, batches, _, before = trained
+def check_a_fifth_teaches(batches):
     assert len(batches) == 2
     for batch in batches:
         mask, advantages = batch["completion_mask"].bool(), batch["advantages"]
@@ -83,8 +86,30 @@ def test_a_fifth_of_each_response_s_tokens_teaches(trained):
             teaching = int((row != 0).sum())
             assert teaching in (0, max(1, int(0.2 * n + 0.5)))  # 0: a group of equal rewards
             assert not row[~kept].any()
+
+
+def test_a_fifth_of_each_response_s_tokens_teaches(trained):
+    trainer, batches, _, before = trained
+    check_a_fifth_teaches(batches)
     after = trainer.model.state_dict()
     assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_completions_that_trl_masks_whole_teach_nothing(trained, tmp_path):
+    _, batches, *_ = train(tmp_path, limit=40, mask_truncated_completions=True)
+    check_a_fifth_teaches(batches)
+    tokens = [int(n) for batch in batches for n in batch["completion_mask"].sum(1)]
+    assert 0 in tokens
+    assert any(tokens)
+    # Which others there are changes nothing.
+    trainer, (batch, _), *_ = trained
+    weights = trainer.weights(batch)
+    for masked in ([0], [1, 3], [0, 1, 2, 3]):
+        mask = batch["completion_mask"].clone()
+        mask[masked] = 0
+        wanted = weights.clone()
+        wanted[masked] = 0
+        assert torch.equal(trainer.weights(batch | {"completion_mask": mask}), wanted)
 
 
 def test_what_trl_logs_can_be_imported(trained):

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tokenspectrum.entropy import attention_entropy, chunked
+from tokenspectrum.entropy import attention_entropy, attention_rows, chunked
 
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 1e-3, torch.float16: 1e-3}
 
@@ -159,6 +159,23 @@ def test_no_rows_wanted_gives_empty_results():
     q, k = random_qk([9], 2, 1, 16)
     result = attention_entropy(q, k, query_start=4, query_stop=4, **EVERYTHING)
     assert result.raw.shape == result.visible.shape == result.distance.shape == result.support_50.shape == (0,)
+
+
+@pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize("lse", [False, True])
+def test_no_sequences_give_what_no_rows_give(backend, lse):
+    q, k = torch.zeros(0, 5, 4, 8), torch.zeros(0, 5, 2, 8)
+    none = attention_entropy(q.new_zeros(1, 5, 4, 8), k.new_zeros(1, 5, 2, 8), query_stop=0, **EVERYTHING)
+    batched = attention_entropy(q, k, lse=torch.zeros(0, 4, 5) if lse else None, backend=backend, **EVERYTHING)
+    packed_lse = torch.zeros(4, 0) if lse else None
+    packed = attention_entropy(
+        q.flatten(0, 1), k.flatten(0, 1), cu_seqlens=[0], lse=packed_lse, backend=backend, **EVERYTHING
+    )
+    for name, value in vars(none).items():
+        if isinstance(value, torch.Tensor):
+            for found in (getattr(batched, name), getattr(packed, name)):
+                assert (found.shape, found.dtype) == (value.shape, value.dtype)
+    assert attention_rows(q, k, []) == []
 
 
 def test_every_element_is_written():

@@ -146,3 +146,8 @@ def test_any_shape(lengths, key_heads, groups, dim, seed):
         result = run(q, k, cu_seqlens=offsets(lengths), **EVERYTHING)
     assert_close(result, oracle(q, k, lengths, [0] * len(lengths), lengths), 2e-5, support_slack=1)
     assert_in_range(result)
+
+
+def test_no_sequences_give_empty_results():
+    result = run(torch.zeros(0, 5, 4, 8), torch.zeros(0, 5, 2, 8), **EVERYTHING)
+    assert result.raw.shape == result.visible.shape == result.distance.shape == result.support_50.shape == (0,)

@@ -1,10 +1,16 @@
-"""Dumps in the formats of other trainers, small: three prompts, four responses each, of the policy of `boxes`."""
+"""Dumps in the formats of other trainers, small: three prompts, four responses each, of the policy of `boxes`.
+
+And the stages that score what was imported.
+"""
 
 import json
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from tokenspectrum.cli.preset import choose
+from tokenspectrum.stages import policy, prompts, rollouts, sample, tokens
 
 PROMPTS = ("1+1", "2+3", "4+4")
 TEXTS = ("1\\boxed{2}", "\\boxed{5}", "12345678", "\\boxed{8}")
@@ -71,3 +77,20 @@ def write_pairs(path: Path, **extra) -> Path:
     else:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+def score(name: str, *, probe: bool = True) -> Path:
+    """The stages of the probe under preset `name`, as dvc.yaml calls them; the folder of the rollouts."""
+    choose(name, force=True)
+    root = Path("artifacts") / name
+    base = ["--base", "1"]
+    prompts.main(["--out", str(root / "prompts")])
+    at = ["--out", str(root / "policy/1"), "--vocab", str(root / "vocab/1"), "--report", str(root / "report.json")]
+    policy.main(["--benchmarks", str(root / "prompts/benchmarks"), *base, *at])
+    given = ["--prompts", str(root / "prompts/train"), "--policy", str(root / "policy/1"), *base]
+    sample.main([*given, "--shard", "1", "--out", str(root / "sample/1/1")])
+    rollouts.main([*given, "--samples", str(root / "sample/1"), "--out", str(root / "rollouts/1")])
+    if probe:
+        words = ["--rollouts", str(root / "rollouts/1"), "--policy", str(root / "policy/1")]
+        tokens.main([*words, "--out", str(root / "tokens/1"), "--attention", str(root / "attention/1")])
+    return root / "rollouts/1"

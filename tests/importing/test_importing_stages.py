@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from importing_kit import GOLDS, PROMPTS, TEXTS, write_pairs, write_prime, write_trl, write_verl
+from importing_kit import GOLDS, PROMPTS, TEXTS, score, write_pairs, write_prime, write_trl, write_verl
 from kit.policy import boxes
 
 from tokenspectrum.cli.main import main
 from tokenspectrum.cli.preset import choose
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.files import named_files
-from tokenspectrum.stages import policy, prompts, result, rollouts, sample, tokens
+from tokenspectrum.stages import result
 from tokenspectrum.tokenlog.reader import read_table
 
 TOKENIZER = boxes()
@@ -21,23 +21,6 @@ TOKENIZER = boxes()
 
 def encode(text: str) -> list[int]:
     return TOKENIZER.encode(text, add_special_tokens=False)
-
-
-def score(name: str, *, probe: bool = True) -> Path:
-    """The stages of the probe under preset `name`, as dvc.yaml calls them; the folder of the rollouts."""
-    choose(name, force=True)
-    root = Path("artifacts") / name
-    base = ["--base", "1"]
-    prompts.main(["--out", str(root / "prompts")])
-    at = ["--out", str(root / "policy/1"), "--vocab", str(root / "vocab/1"), "--report", str(root / "report.json")]
-    policy.main(["--benchmarks", str(root / "prompts/benchmarks"), *base, *at])
-    given = ["--prompts", str(root / "prompts/train"), "--policy", str(root / "policy/1"), *base]
-    sample.main([*given, "--shard", "1", "--out", str(root / "sample/1/1")])
-    rollouts.main([*given, "--samples", str(root / "sample/1"), "--out", str(root / "rollouts/1")])
-    if probe:
-        words = ["--rollouts", str(root / "rollouts/1"), "--policy", str(root / "policy/1")]
-        tokens.main([*words, "--out", str(root / "tokens/1"), "--attention", str(root / "attention/1")])
-    return root / "rollouts/1"
 
 
 def test_a_dump_of_verl_is_scored_and_gives_results_without_training(project, checkpoint, capsys):

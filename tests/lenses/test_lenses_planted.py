@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import statistics
 
 import numpy as np
 import pytest
@@ -118,6 +119,27 @@ def test_a_cut_is_the_same_whatever_other_cuts_there_are(answers):
     assert some[1] == other[1]
 
 
+class Short(PlantedEngine):
+    """Refuses, as every engine does, what the policy has no positions for."""
+
+    def __init__(self, positions: int) -> None:
+        self.positions, self.calls = positions, 0
+
+    def generate(self, prompts, sampling, *where, **how):
+        self.calls += 1
+        assert max(len(prompt.token_ids) for prompt in prompts) + sampling.max_tokens <= self.positions
+        return super().generate(prompts, sampling, *where, **how)
+
+
+@pytest.mark.parametrize(("spare", "calls"), [(0, LENGTH), (1, 5), (3, 3), (LENGTH - 1, 1), (100, 1)])
+def test_a_policy_that_has_positions_for_a_response_has_them_for_its_continuations(answers, spare, calls):
+    cuts = range(LENGTH + 1)
+    plain = successes(PlantedEngine(), answers[0], cuts, SAMPLING, 3, right(0))
+    engine = Short(N_PROMPT + SAMPLING.max_tokens + spare)
+    assert successes(engine, answers[0], cuts, SAMPLING, 3, right(0), engine.positions) == plain
+    assert engine.calls == calls
+
+
 def test_a_continuation_ends_where_the_response_would(answers):
     """Cut off before its answer, no continuation is right."""
     short = Sampling(1.0, 1.0, ANSWER, 5)
@@ -139,12 +161,12 @@ def test_variance_is_unbiased():
     assert total == pytest.approx((a - b) ** 2, abs=1e-12)
 
 
-def by_eigenvalues(x: np.ndarray, y: np.ndarray, sigma: float) -> float:
-    """tr(R_x R_y) from the eigenvectors of both centred kernels."""
+def by_eigenvalues(x: np.ndarray, y: np.ndarray, *sigmas: float) -> float:
+    """tr(R_x R_y) from the eigenvectors of both centred kernels, of one width or of one each."""
     n = len(x)
     centre = np.eye(n) - 1 / n
     parts = []
-    for v in (x, y):
+    for v, sigma in zip((x, y), (sigmas[0], sigmas[-1]), strict=True):
         kernel = np.array([[math.exp(-((a - b) ** 2) / (2 * sigma**2)) for b in v] for a in v])
         value, vector = np.linalg.eigh(centre @ kernel @ centre)
         parts.append(vector @ np.diag(value / (value + EPSILON * n)) @ vector.T)
@@ -173,6 +195,9 @@ def test_information_is_its_definition_and_finds_planted_states():
         assert found == pytest.approx([by_eigenvalues(row, y, sigma) for row in x], rel=1e-6)
         assert set(ranked(found.tolist())[:2]) == set(planted)
     median = hsic(x, y, None)
+    width = [statistics.median(abs(a - b) for a, b in itertools.combinations(v, 2)) for v in (*x, y)]
+    own = [by_eigenvalues(row, y, width[i], width[-1]) for i, row in enumerate(x)]
+    assert median == pytest.approx(own, rel=1e-6)
     assert set(ranked(median.tolist())[:2]) == set(planted)
     # The states' scale is the kernel's width's.
     assert hsic(3 * x, 3 * y, None) == pytest.approx(median, rel=1e-6)

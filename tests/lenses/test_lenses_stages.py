@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,16 @@ def test_signals_found_by_several_processes_are_the_same(go, tmp_path, monkeypat
     pids = {path.name for path in tmp_path.glob("pid*")}
     assert len(pids) == 2
     assert f"pid{os.getpid()}" not in pids
+
+
+def test_signals_need_no_more_positions_than_the_probe(go, home, tmp_path):
+    rows = look(go)
+    short = shutil.copytree(home / "policy", tmp_path / "short")
+    config = json.loads((short / "config.json").read_text())
+    config["max_position_embeddings"] = 16  # the longest prompt and response; a continuation of 10 tokens has no room
+    (short / "config.json").write_text(json.dumps(config))
+    found = go(signals, SIGNALS, ("rollouts", "prompts", "policy"), "--policy", str(short))
+    assert [row["variance"] for row in found] == [row["variance"] for row in rows]
 
 
 def heat(go, **changes):

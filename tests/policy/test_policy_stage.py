@@ -1,6 +1,9 @@
 """The policy stage end to end on a micro policy: outputs, determinism, held-out problems, the check, the hub kind."""
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from tokenspectrum.params.base import PARAMS_ENV
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.prompts.synthetic import STAND_INS, make_benchmark
 from tokenspectrum.stages import policy
+from tokenspectrum.stages.entry import run
+from tokenspectrum.systems.sigterm import NOTHING_NEW
 from tokenspectrum.tables.vocab import SCHEMA as VOCAB
 from tokenspectrum.tokenlog.reader import check_folder, read_file
 
@@ -186,3 +191,30 @@ def test_the_hub_kind_takes_a_folder_as_it_is(
     assert report["source"] == "policy"
     assert report["reserved_tokens"] == 0
     assert str(micro) not in (out / "report.json").read_text()
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_stage_leaves_at_most_one_unfinished_policy(
+    benchmarks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: signal.Signals
+) -> None:
+    """Stopped between the policy and its vocabulary, more than once, and then run to its end."""
+
+    def stop(*_: Any) -> None:
+        os.kill(os.getpid(), by)
+        time.sleep(60)
+
+    def stopped() -> int:
+        if child := os.fork():
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        policy.write_vocab = stop
+        try:
+            run(lambda: run_stage(tmp_path, monkeypatch, benchmarks, MICRO))
+        except SystemExit as e:
+            os._exit(int(e.code or 0))
+        os._exit(99)
+
+    assert {stopped() for _ in range(2)} == {NOTHING_NEW if by == signal.SIGTERM else -by}
+    left = [path for path in (tmp_path / "out").iterdir() if (path / "policy/model.safetensors").exists()]
+    assert len(left) == (0 if by == signal.SIGTERM else 1)
+    out = run_stage(tmp_path, monkeypatch, benchmarks, MICRO)
+    assert sorted(path.name for path in out.iterdir()) == ["policy", "report.json", "vocab"]

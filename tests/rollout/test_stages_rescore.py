@@ -1,16 +1,19 @@
 """The stages rescore and rescore_base as a user runs them: the same responses under other policies."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from kit.files import tree
 from kit.policy import write_boxes
-from kit.stages import BASE, run_rollouts, write_params
+from kit.stages import BASE, PARAMS, run_rollouts, write_params
 from kit.tables import sums, write_questions
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.load import load_policy
+from tokenspectrum.rollout import measure
 from tokenspectrum.rollout.measure import measure_responses
 from tokenspectrum.rollout.probed import Probed
 from tokenspectrum.stages import rescore, rescore_base, tokens
@@ -99,3 +102,32 @@ def test_any_base_policy_scores_the_probe_of_one(home, tmp_path, monkeypatch):
     assert np.abs(by_place(rows_of(99)) - own).max() > 0.1
     with pytest.raises(UserError, match="policies/7: no such folder; run the policy stage of base 7"):
         rows_of(7)
+
+
+def test_several_processes_share_both_stages_to_the_same_bytes(home, tmp_path, monkeypatch):
+    monkeypatch.delenv("SNAKEDVC_LOG_DIR", raising=False)
+
+    def scored(processes: int) -> dict[str, str]:
+        root = tmp_path / f"{processes}"
+        root.mkdir()
+        systems = PARAMS["systems"] | {"micro_batch": 3, "processes": processes}
+        give(root, monkeypatch, rescore={"methods": ["full"], "steps": "kept"}, systems=systems)
+
+        def noted(*args, of=predictive):
+            (root / f"{stage.__name__}.{os.getpid()}").touch()
+            return of(*args)
+
+        monkeypatch.setattr(measure, "_predictive", noted)
+        words = ["--rollouts", f"{home}/rollouts"]
+        stage = rescore
+        rescore.main([*words, "--policy", f"{home}/run", "--out", f"{root}/run", "--run", "full", "--seed", "3"])
+        stage = rescore_base
+        rescore_base.main([*words, "--policy", f"{home}/policies/99", "--out", f"{root}/base", "--other", "99"])
+        return tree(root / "run") | tree(root / "base")
+
+    predictive = measure._predictive
+    assert scored(2) == scored(1)
+    for stage, policies in ((rescore, 2), (rescore_base, 1)):
+        pids = {path.suffix for path in (tmp_path / "2").glob(f"{stage.__name__}.*")}
+        assert len(pids) == 2 * policies
+        assert f".{os.getpid()}" not in pids

@@ -42,15 +42,21 @@ class Report:
         self.findings.append(Finding(file, row, name, what))
 
     def same(self, kind: str, file: Path, name: str, logged: Values, wanted: Values, tolerance: float = 0.0) -> None:
-        """Compare a column with what it should be; `tolerance` is absolute and relative to what it should be."""
+        """Compare a column with what it should be, which may be NaN.
+
+        `tolerance` is absolute and relative to what it should be.
+        """
         logged_n, wanted_n = np.asarray(logged), np.asarray(wanted)
         self.compared[kind] += len(logged_n)
+        if logged_n.shape != wanted_n.shape:
+            self.wrong(file, None, name, f"{len(logged_n)} rows, should be {len(wanted_n)}")
+            return
         if tolerance:
             apart_n = np.abs(logged_n.astype(float) - wanted_n.astype(float))
             bad_n = ~(apart_n <= tolerance * (1 + np.abs(wanted_n.astype(float))))
-            bad_n &= ~(np.isnan(logged_n.astype(float)) & np.isnan(wanted_n.astype(float)))
         else:
             bad_n = logged_n != wanted_n
+        bad_n &= ~((logged_n != logged_n) & (wanted_n != wanted_n))  # NaN, of any type
         self._rows(file, name, bad_n, lambda i: f"{_text(logged[i])}, should be {_text(wanted[i])}")
 
     def within(self, kind: str, file: Path, name: str, logged: Any, low: Any, high: Any) -> None:

@@ -5,6 +5,7 @@ What is not made yet is left out.  What is compared is said in the summary.
 
 import json
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 
 from tokenspectrum.checking.folders import check_folder, check_unlisted
 from tokenspectrum.checking.found import Report
+from tokenspectrum.checking.given import Given, check_given, given_of
 from tokenspectrum.checking.means import check_means
 from tokenspectrum.checking.responses import check_responses, check_scores
 from tokenspectrum.checking.steps import check_steps
@@ -84,6 +86,11 @@ class Checked:
             self.report.wrong(path, None, "columns", str(e).removeprefix(f"{path}: "))
             return None
 
+    @cached_property
+    def _given(self) -> Given | None:
+        """The file that the probe came from, if it was sampled elsewhere."""
+        return given_of(self.params.rollouts.given, self.report)
+
     def _questions(self, folder: str) -> dict[str, dict[str, Question]]:
         """Problems by file and id; none where the folder is not made or is damaged, which its manifest tells."""
         try:
@@ -98,27 +105,33 @@ class Checked:
         responses = self._read(path, "responses")
         if responses is None:
             return {}
+        given = self._given if run == BASE else None
         if self._prompts:
             golds = {i: q for of_file in self._prompts.values() for i, q in of_file.items()}
             limit = self.params.sampling.max_response_tokens
-            check_responses(path, responses, golds, self.params.reward, limit, self.report)
+            check_responses(path, responses, golds, self.params.reward, limit, self.report, given)
         path = step_path(tables or root, "tokens", run, seed, step)
         tokens = self._read(path, "tokens")
-        if tokens is None or not check_tokens(path, tokens, responses, self._vocabulary, self.report):
+        if tokens is None:
             return {"responses": responses}
-        return {"responses": responses, "tokens": tokens}
+        fits = check_tokens(path, tokens, responses, self._vocabulary, self.report, given is not None)
+        return {"responses": responses} | ({"tokens": tokens} if fits else {})
 
     def _base(self, base: int) -> None:
         rollouts = self.root / f"rollouts/{base}"
         found = self._step(rollouts, BASE, base, 0, self.root / f"tokens/{base}")
-        path = step_path(self.root / f"attention/{base}", "attention", BASE, base, 0)
+        drawn = step_path(rollouts, "sampled", BASE, base, 0)
+        sampled = self._read(drawn, "sampled")
+        if self._given is not None and sampled is not None and "responses" in found:
+            path, limit = step_path(rollouts, "responses", BASE, base, 0), self.params.sampling.max_response_tokens
+            check_given(path, found["responses"], drawn, sampled, self._given, limit, self.report)
         if "tokens" not in found:
             return
+        path = step_path(self.root / f"attention/{base}", "attention", BASE, base, 0)
         if attention := self._read(path, "attention"):
             check_attention(path, attention, found["tokens"], found["responses"], self.report)
             self._update(base, found, attention)
-        drawn = step_path(rollouts, "sampled", BASE, base, 0)
-        if sampled := self._read(drawn, "sampled"):
+        if sampled is not None:
             for name in sampled.column_names:
                 tokens = found["tokens"][name].to_numpy()
                 self.report.same("tokens", drawn, name, sampled[name].to_numpy(), tokens)

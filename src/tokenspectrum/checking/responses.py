@@ -12,6 +12,7 @@ import pyarrow as pa
 import torch
 
 from tokenspectrum.checking.found import Report
+from tokenspectrum.checking.given import Given
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.reward import RewardParams
 from tokenspectrum.reward.boxed import share
@@ -24,9 +25,18 @@ FLOAT32 = 2e-6
 
 
 def check_responses(
-    path: Path, table: pa.Table, questions: Mapping[str, Question], params: RewardParams, limit: int, report: Report
+    path: Path,
+    table: pa.Table,
+    questions: Mapping[str, Question],
+    params: RewardParams,
+    limit: int,
+    report: Report,
+    given: Given | None = None,
 ) -> None:
-    """One step's table `responses`, in the order of its rows; `limit` is the longest response allowed, tokens."""
+    """One step's table `responses`, in the order of its rows; `limit` is the longest response allowed, tokens.
+
+    `given` is the file that the responses came from, if they did.
+    """
     rows = table.to_pylist()
     report.same("responses", path, "response_id", table["response_id"].to_pylist(), range(len(rows)))
     report.within("responses", path, "n_tokens", table["n_tokens"].to_pylist(), 1, limit)
@@ -36,15 +46,27 @@ def check_responses(
         if question is None:
             report.wrong(path, i, "prompt_id", f"{row['prompt_id']!r} is not among the prompts")
             return
+        if given is not None and given.params.rewards == "theirs":
+            if not given.rows:  # the file is not there, which is said of it
+                break
+            try:
+                wanted.append(given.earned(row))
+            except UserError as e:
+                report.wrong(path, i, "reward", str(e))
+                return
+            continue
         gold, source = question.ground_truth, question.data_source
         wanted.append(reward_response(row["text"], row["n_tokens"], gold, source, params, limit))
-    for name in ("answer", "correct"):
+    for name in ("answer", "correct") if wanted else ():
         report.same("rewards", path, name, [row[name] for row in rows], [getattr(w, name) for w in wanted])
-    for name in ("reward", "reward_raw"):
+    for name in ("reward", "reward_raw") if wanted else ():
         logged = [row[name] for row in rows]
         report.same("rewards", path, name, logged, [getattr(w, name) for w in wanted], FLOAT32)
     try:
-        advantages = group_advantages(torch.tensor([row["reward"] for row in rows]), _groups(rows)).tolist()
+        if given is not None and given.params.n == 1:  # nothing to be compared with
+            advantages = [0.0] * len(rows)
+        else:
+            advantages = group_advantages(torch.tensor([row["reward"] for row in rows]), _groups(rows)).tolist()
     except UserError as e:
         report.wrong(path, None, "advantage", str(e))
         return

@@ -18,8 +18,13 @@ def _column(table: pa.Table, name: str) -> np.ndarray:
     return table[name].to_numpy()
 
 
-def check_tokens(path: Path, tokens: pa.Table, responses: pa.Table, vocabulary: int, report: Report) -> bool:
-    """One step's table `tokens`, sorted by response and position; whether it holds just the responses' tokens."""
+def check_tokens(
+    path: Path, tokens: pa.Table, responses: pa.Table, vocabulary: int, report: Report, given: bool = False
+) -> bool:
+    """One step's table `tokens`, sorted by response and position; whether it holds just the responses' tokens.
+
+    Where they were sampled elsewhere (`given`), the sampler's log-probabilities may be unknown: NaN.
+    """
     lengths = _column(responses, "n_tokens").astype(int)
     ids = np.repeat(_column(responses, "response_id"), lengths)
     positions = np.arange(len(ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -35,7 +40,10 @@ def check_tokens(path: Path, tokens: pa.Table, responses: pa.Table, vocabulary: 
     )
     report.within("tokens", path, "token_id", _column(tokens, "token_id"), 0, vocabulary - 1)
     for name in ("logprob", "rollout_logprob"):
-        report.within("tokens", path, name, _column(tokens, name), -math.inf, SLACK)
+        value = _column(tokens, name)
+        if given and name == "rollout_logprob":
+            value = np.where(np.isnan(value), 0.0, value)
+        report.within("tokens", path, name, value, -math.inf, SLACK)
     entropy = _column(tokens, "predictive_entropy")
     report.within("tokens", path, "predictive_entropy", entropy, -SLACK, math.log(vocabulary) + SLACK)
     return fits

@@ -18,6 +18,8 @@ RESOURCES = Path("workflow/resources.yaml")
 # Stages whose work systems.processes share, and the param that must have such a value for that, if any.
 SHARED = {
     "tokens": None,
+    "rescore": None,
+    "rescore_base": None,
     "gradients": None,
     "run_gradients": None,
     "train": ("train", "trainer", "local"),

@@ -49,12 +49,13 @@ class Problem:
     def positions(self) -> Tensor:
         """(Q,) int64: position of every row wanted, within its sequence."""
         spans = [torch.arange(a, b) for a, b in zip(self.start, self.stop, strict=True)]
-        return torch.cat(spans).to(self.q_NHD.device)
+        return torch.cat([torch.arange(0), *spans]).to(self.q_NHD.device)  # there may be no sequence
 
     def sequences(self) -> Tensor:
         """(Q,) int64: sequence of every row wanted."""
         counts = [b - a for a, b in zip(self.start, self.stop, strict=True)]
-        return torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(self.q_NHD.device)
+        repeats = torch.tensor(counts, dtype=torch.int64)
+        return torch.repeat_interleave(torch.arange(len(counts)), repeats).to(self.q_NHD.device)
 
 
 def make_problem(
@@ -162,7 +163,7 @@ def _offsets(cu_seqlens: Tensor | Sequence[int] | None, tokens: int) -> tuple[in
     if cu_seqlens is None:
         return (0, tokens)
     values = cu_seqlens.tolist() if isinstance(cu_seqlens, Tensor) else list(cu_seqlens)
-    if len(values) < 2 or values[0] != 0 or values[-1] != tokens or sorted(values) != values:
+    if not values or values[0] != 0 or values[-1] != tokens or sorted(values) != values:
         raise ValueError(f"cu_seqlens must rise from 0 to the {tokens} tokens of q, got {values[:8]}")
     return tuple(values)
 

@@ -20,7 +20,11 @@ EPSILON = 1e-5
 
 
 def hsic(x_TD: np.ndarray, y_D: np.ndarray, sigma: float | None) -> np.ndarray:
-    """float64 T: the normalised HSIC of each row of x with y.  `sigma` None: the median distance of both together."""
+    """float64 T: the normalised HSIC of each row of x with y.
+
+    `sigma` None: each state has a width of its own, the median distance between two of its coordinates (1 where that is
+    0).
+    """
     y_DD = _smoothed(y_D, _width(y_D, sigma))
     return np.array([float((_smoothed(x_D, _width(x_D, sigma)) * y_DD.T).sum()) for x_D in x_TD])
 

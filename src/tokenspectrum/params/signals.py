@@ -17,7 +17,8 @@ class SignalsParams(Frozen):
     sigma: float | None = Field(
         default=50.0,
         gt=0,
-        description="width of the Gaussian kernel, 50 as in the code of arXiv 2506.02867; null: median distance",
+        description="width of the Gaussian kernel, 50 as in the code of arXiv 2506.02867; null: the median distance "
+        "between the state's own coordinates",
     )
     rollouts: int = Field(default=8, ge=2, description="continuations sampled from before and after each token")
 

@@ -1,6 +1,7 @@
 """The rewards that responses earned elsewhere, in the place of the verifier's.  Knows the rows of the table `given`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -21,10 +22,15 @@ def given_rewards(rows: Rows, tokenizer: PreTrainedTokenizerBase) -> Reward:
         found = []
         texts = response_texts(tokenizer, [response.token_ids for response in responses])
         for response, text in zip(responses, texts, strict=True):
-            reward = rows[response.prompt_id][response.sample]["reward"]
-            if reward is None:
-                raise UserError(f"prompt {response.prompt_id}: no reward was given; set rollouts.given.rewards to ours")
-            found.append(Rewarded(boxed.last_boxed(text), reward > 0, reward, reward))
+            found.append(earned(rows[response.prompt_id][response.sample], text))
         return found
 
     return rewards
+
+
+def earned(row: Mapping[str, Any], text: str) -> Rewarded:
+    """What the response in a row of the file earned there; `text` is the response.  UserError if it is unknown."""
+    reward = row["reward"]
+    if reward is None:
+        raise UserError(f"prompt {row['prompt_id']}: no reward was given; set rollouts.given.rewards to ours")
+    return Rewarded(boxed.last_boxed(text), reward > 0, reward, reward)

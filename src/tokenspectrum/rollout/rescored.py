@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.rollout.columns import token_keys
@@ -16,12 +17,12 @@ from tokenspectrum.tokenlog.writer import write_step
 
 def write_rescored(out: Path, probe: Probed, policy: Path, systems: SystemsParams, name: str, **where: Any) -> Path:
     """The table `rescored` of one scoring policy, in a file of its own; `where` has its run, seed and step."""
+    torch.set_num_threads(systems.threads)  # of each process; the job has a core for all of theirs
     model, _ = load_policy(policy, device=systems.device)
     # No layer is asked for, so the alignment and the window enter nothing.
     options: dict[str, Any] = {"layers": (), "alignment": "decision", "local_window": 1}
-    measured = measure_responses(
-        model, probe.responses, micro_batch=systems.micro_batch, share_prompts=systems.share_prompts, **options
-    )
+    batches = systems.model_dump(include={"micro_batch", "share_prompts", "processes"})
+    measured = measure_responses(model, probe.responses, **batches, **options)
     keys = token_keys(probe.responses)
     columns = keys | {
         "base": np.full(len(keys["position"]), probe.seed, np.int32),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.systems.progress import log_dir
+from tokenspectrum.systems.sigterm import exit_at_once
 
 
 def _configure_logging() -> None:
@@ -32,6 +33,8 @@ def _threads(text: str) -> int:
 def run(main: Callable[[], None], *, computes: bool = True) -> None:
     """Run a stage's main.  A UserError or a full disk gives one line and exit code 1.  A bug shows its traceback.
 
+    SIGTERM ends it as an error would, so that its folders of unfinished work are removed.
+
     `computes` is False for a stage that never loads PyTorch.  For all others PyTorch is loaded here, if their module
     has not loaded it yet: its threads and its portable kernels must be set before it computes anything.
     """
@@ -45,7 +48,8 @@ def run(main: Callable[[], None], *, computes: bool = True) -> None:
         torch.set_num_threads(_threads(os.environ.get("OMP_NUM_THREADS", "")))
         install()
     try:
-        main()
+        with exit_at_once(lambda: False):
+            main()
     except UserError as e:
         sys.exit(f"error: {e}")
     except OSError as e:

@@ -6,7 +6,6 @@ A policy outside the ranges in params leaves no output at all.
 
 import argparse
 import logging
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -51,7 +50,8 @@ def main(argv: list[str] | None = None) -> None:
     benchmarks = read_benchmarks(args.benchmarks)
     if params.check is not None:
         require_benchmarks(params.check, benchmarks)
-    work = args.out.parent / f".policy-stage.{args.base}.{os.getpid()}"
+    # Always of one name, so that the next start removes what a killed one has left.  No two run at once.
+    work = args.out.parent / f".policy-stage.{args.base}"
     shutil.rmtree(work, ignore_errors=True)
     try:
         if isinstance(params, TinyPolicy):

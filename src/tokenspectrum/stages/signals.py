@@ -64,7 +64,10 @@ def main(argv: list[str] | None = None) -> None:
     layer = resolve_layer(params.layer, model.config.get_text_config().num_hidden_layers)
     chosen = choose(probed.responses, tokenizer, params, probed.seed)
     how = Sampling(sampling.temperature, sampling.top_p, sampling.max_response_tokens, params.rollouts)
+    room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    # A continuation may be as long as a response, where the policy has the positions for it.
     longest = sampling.max_prompt_tokens + 2 * sampling.max_response_tokens
+    longest = longest if room is None else min(longest, room)
     columns: dict[str, list[Any]] = {name: [] for name in signals.SCHEMA.names}
     with (
         make_engine(engine_name.root, args.policy, systems, dtype=dtype.root, max_tokens=longest) as (engine, _),
@@ -82,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
 
             positions = chosen_positions(response, params.tokens, probed.seed)
             cuts = sorted({cut for t in positions for cut in (t, t + 1)})
-            found = outcomes(r, positions, successes(engine, response, cuts, how, probed.seed, right))
+            found = outcomes(r, positions, successes(engine, response, cuts, how, probed.seed, right, room))
             gold = decode_gold(question.ground_truth).answers[0]
             answer = tokenizer.encode(f"\\boxed{{{gold}}}", add_special_tokens=False)
             prompt, own = response.prompt_token_ids, response.token_ids

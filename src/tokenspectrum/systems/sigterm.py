@@ -1,5 +1,5 @@
-"""How a long stage obeys SIGTERM.  Training finishes its step, saves, and exits with STOPPED.  A stage whose parts are
-kept exits at once, and loses only the part that it is at.  Knows a signal.
+"""How a long stage obeys SIGTERM.  Training finishes its step, saves, and exits with STOPPED.  Any other stage exits
+at once, and removes what is no output; one whose parts are kept loses only the part that it is at.  Knows a signal.
 """
 
 import signal
@@ -31,10 +31,15 @@ def stop_signal() -> Iterator[threading.Event]:
 def exit_at_once(went_on: Callable[[], bool]) -> Iterator[None]:
     """SIGTERM raises SystemExit: with STOPPED if `went_on` says that a part was kept since the start.
 
-    Otherwise with NOTHING_NEW.
+    Otherwise with NOTHING_NEW.  From then on SIGTERM is ignored: who ends a job may send it twice, and a second one
+    would leave behind what the blocks around this one remove.
     """
+    left = False
 
     def leave(*_: object) -> None:
+        nonlocal left
+        left = True
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise SystemExit(STOPPED if went_on() else NOTHING_NEW)
 
     if threading.current_thread() is not threading.main_thread():
@@ -44,7 +49,8 @@ def exit_at_once(went_on: Callable[[], bool]) -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if not left:
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
