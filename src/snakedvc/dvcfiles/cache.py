@@ -2,7 +2,7 @@
 
 Reads and writes the same files as DVC 3 without importing it; a test compares them with DVC's own.  Restored files are
 hashed again.  An object whose bytes do not match its name is deleted and reported, and never used.  The same holds for
-a run record; its name does not cover sizes, which decide nothing.
+a run record; its name does not cover the sizes of deps and outputs, which decide nothing.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from pathlib import Path
 import yaml
 
 from snakedvc.dvcfiles.digest import Digest, file_md5, files_under, listing_bytes, listing_md5
-from snakedvc.dvcfiles.record import Record, name_of
+from snakedvc.dvcfiles.record import Record, fits
 from snakedvc.dvcfiles.records import write_atomically
 from snakedvc.errors import ProjectError
 from snakedvc.yamlfile import Loader
@@ -60,7 +60,7 @@ def read_record(content: bytes, name: str) -> Record | None:
         except (yaml.YAMLError, ValueError):
             raise DamagedRecordError from None
     try:
-        sound = name_of(document) == name
+        sound = fits(document, name)
     except TypeError:  # YAML has dates and keys that are no texts
         sound = False
     if not sound:

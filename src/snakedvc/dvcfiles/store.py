@@ -70,7 +70,8 @@ class Store:
             said = "it is made again" if self._mend else "a run makes it again"
             say(f"{stage.addr}: run record {name[:8]} in the cache is damaged: {said}")
 
-        yield from _fitting(wanted, [*self.cache.records(wanted.key, damaged), *([last] if last else [])])
+        cached = [record for key in wanted.keys for record in self.cache.records(key, damaged)]
+        yield from _fitting(wanted, [*cached, *([last] if last else [])])
 
     def elsewhere(self, wanted: Record) -> Iterator[Record]:
         """Results of exactly these inputs in the remote."""
@@ -79,7 +80,8 @@ class Store:
             def damaged(name: str) -> None:
                 say(f"run record {name[:8]} in the remote is damaged and is not used")
 
-            yield from _fitting(wanted, ask_remote(self.remote.records, wanted.key, damaged, default=[]))
+            for key in wanted.keys:
+                yield from _fitting(wanted, ask_remote(self.remote.records, key, damaged, default=[]))
 
     def save(self, record: Record) -> None:
         """Note a result, whose objects are in the cache."""
