@@ -108,8 +108,8 @@ class Record:
     def keys(self) -> tuple[str, ...]:
         """The keys under which results of these inputs may lie: the bridge's, and DVC's if it is another one.
 
-        DVC leaves out of its key what is called `size` or `nfiles`, also a param, which may decide a result.  So results
-        of other params may lie under that key, and the bridge writes nothing there.
+        DVC leaves out of its key what is called `size` or `nfiles`, also a param, which may decide a result.  So
+        results of other params may lie under that key, and the bridge writes nothing there.
         """
         if _without_sizes(self.params) == self.params:
             return (self.key,)

@@ -20,7 +20,8 @@ from snakedvc.dvcfiles.record import Record
 from snakedvc.dvcfiles.store import Store
 from snakedvc.dvcfiles.templates import VARIABLE
 from snakedvc.errors import ProjectError
-from snakedvc.planning.audit import Audit, differences
+from snakedvc.planning.audit import Audit
+from snakedvc.planning.differences import differences
 from snakedvc.running.journal import RUNNER_LOG
 from snakedvc.yamlfile import Loader, load_yaml
 

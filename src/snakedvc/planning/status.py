@@ -8,8 +8,9 @@ from snakedvc.dvcfiles.pipeline import Pipeline, Stage
 from snakedvc.dvcfiles.record import Record
 from snakedvc.dvcfiles.seen import Tree
 from snakedvc.dvcfiles.store import Store
-from snakedvc.planning.audit import Audit, differences
+from snakedvc.planning.audit import Audit
 from snakedvc.planning.devices import device
+from snakedvc.planning.differences import differences
 
 State = Literal["in place", "cached", "stale", "missing"]
 STANDS: tuple[State, ...] = ("in place", "cached")
