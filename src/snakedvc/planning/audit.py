@@ -3,6 +3,7 @@
 The hashes of inputs follow from the results of the stages above.  So no file that a stage made is read.
 """
 
+from snakedvc.dvcfiles.cache import DamagedObjectError, MissingObjectError
 from snakedvc.dvcfiles.hashes import DepHashes
 from snakedvc.dvcfiles.pipeline import Pipeline, Stage
 from snakedvc.dvcfiles.record import Record
@@ -12,9 +13,10 @@ from snakedvc.dvcfiles.store import Store
 class Audit:
     """What is known of each stage's result.  It is found once for every stage, producers before readers."""
 
-    def __init__(self, pipeline: Pipeline, store: Store) -> None:
-        self._pipeline, self._store = pipeline, store
-        self._hashes = DepHashes(pipeline, self._made, lambda _, md5: store.cache.listing(md5))
+    def __init__(self, pipeline: Pipeline, store: Store, far: bool = False) -> None:
+        """With `far`, the remote is asked for what is not here."""
+        self._pipeline, self._store, self._far = pipeline, store, far
+        self._hashes = DepHashes(pipeline, self._made, self._listing)
         self._wanted: dict[str, Record] = {}
         self._results: dict[str, Record | None] = {}
         self._by_outs: dict[tuple[str, ...], list[Record]] | None = None
@@ -22,6 +24,14 @@ class Audit:
     def _made(self, out: str) -> str | None:
         result = self.result(self._pipeline.producers[out])
         return result.made[out] if result else None
+
+    def _listing(self, _: str, md5: str) -> dict[str, str]:
+        try:
+            return self._store.cache.listing(md5)
+        except (MissingObjectError, DamagedObjectError):
+            if not self._far:
+                raise
+        return self._store.listing_elsewhere(md5)
 
     def wanted(self, stage: Stage) -> Record:
         """The record that a run would have before it starts.  An input that is not known yet has no hash."""
@@ -46,8 +56,14 @@ class Audit:
         if stage.addr not in self._results:
             wanted = self.wanted(stage)
             known = all(d.md5 for d in wanted.deps)
-            self._results[stage.addr] = next(self._store.here(wanted, stage), None) if known else None
+            self._results[stage.addr] = self._find(stage, wanted) if known else None
         return self._results[stage.addr]
+
+    def _find(self, stage: Stage, wanted: Record) -> Record | None:
+        found = next(self._store.here(wanted, stage), None)
+        if found is None and self._far and self._store.reachable:
+            found = next(self._store.elsewhere(wanted), None)
+        return found
 
     def take(self, stage: Stage, record: Record) -> None:
         """Use `record` as the result of `stage` from now on."""
