@@ -77,6 +77,12 @@ def test_status_knows_what_is_in_the_cache_though_something_else_ran_meanwhile(t
 def test_status_tells_restorable_from_missing(toy):
     shutil.rmtree(toy.root / "artifacts/t/source")
     assert states(toy)["source"] == ("cached", "")
+    md5 = json.loads(toy.text(".dvc/tmp/lock.json"))["stages"]["source"]["outs"][0]["md5"]
+    listing = toy.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    listing.chmod(0o644)
+    listing.write_bytes(b"rotten")
+    assert states(toy)["source"][0] == "missing"
+    assert listing.exists()
     shutil.rmtree(toy.root / ".dvc/cache/files")
     assert states(toy)["source"] == ("missing", "artifacts/t/source: neither here nor in the cache")
 

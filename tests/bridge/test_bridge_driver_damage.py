@@ -173,9 +173,13 @@ cache.clone = clone
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("ENOSPC", "the disk is full"), ("EDQUOT", "the disk is full"), ("EROFS", "can only be read")]
+    ("name", "said", "fetched"),
+    [
+        ("ENOSPC", "the disk is full", False),
+        ("EDQUOT", "the disk is full", True),
+        ("EROFS", "this disk can only be read", True),
+    ],
 )
-@pytest.mark.parametrize("fetched", [False, True])
 def test_a_full_disk_during_a_restore_is_one_line_and_computes_nothing(toy, tmp_path, fetched, name, said):
     with_remote(toy, tmp_path / "remote")
     without_outputs(toy)

@@ -209,9 +209,15 @@ class Cache:
         return {name for md5 in hashes for name in (md5, *self._inside(md5))}
 
     def missing(self, hashes: Iterable[str]) -> list[str]:
-        """Names of the objects that the cache lacks for a restore of `hashes`."""
-        needed = [name for md5 in hashes for name in (*self._inside(md5), md5)]  # a damaged listing is dropped first
-        return [name for name in needed if not self.object_path(name).exists()]
+        """Names of the objects that the cache lacks for a restore of `hashes`.  A damaged listing is lacking too."""
+        absent: list[str] = []
+        for md5 in hashes:
+            try:
+                needed = [*self.listing(md5).values(), md5] if md5.endswith(".dir") else [md5]
+                absent += [name for name in needed if not self.object_path(name).exists()]
+            except (MissingObjectError, DamagedObjectError):
+                absent.append(md5)
+        return absent
 
     def _restore_file(self, md5: str, target: Path) -> None:
         source = self.object_path(md5)

@@ -211,8 +211,7 @@ class Driver:
         if absent and store.remote is None:
             return "lost"
         if not self._write:
-            asked = [*absent, *damaged]  # in a dry run what is damaged still lies there
-            lost = asked and store.remote and ask_remote(store.remote.missing, asked, default=asked)
+            lost = absent and store.remote and ask_remote(store.remote.missing, absent, default=absent)
             return ("damaged" if damaged else "lost") if lost else "restored"
         began = time.time()
         with patient(stage.addr, PATIENCE_S if not absent else 0) as held:
