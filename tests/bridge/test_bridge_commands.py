@@ -5,7 +5,9 @@ import re
 import shutil
 import time
 
+import pytest
 from bridge_kit import EVALUATE, THREE, TRAIN, TWO, Toy
+from driver_kit import snapshot
 
 from snakedvc.dvcfiles.locks import exclusive
 
@@ -75,8 +77,46 @@ def test_status_knows_what_is_in_the_cache_though_something_else_ran_meanwhile(t
 def test_status_tells_restorable_from_missing(toy):
     shutil.rmtree(toy.root / "artifacts/t/source")
     assert states(toy)["source"] == ("cached", "")
+    md5 = json.loads(toy.text(".dvc/tmp/lock.json"))["stages"]["source"]["outs"][0]["md5"]
+    listing = toy.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    listing.chmod(0o644)
+    listing.write_bytes(b"rotten")
+    assert states(toy)["source"][0] == "missing"
+    assert listing.exists()
     shutil.rmtree(toy.root / ".dvc/cache/files")
     assert states(toy)["source"] == ("missing", "artifacts/t/source: neither here nor in the cache")
+
+
+@pytest.mark.parametrize("pushed_by", ["snakedvc", "dvc"])
+def test_status_of_a_fresh_clone_looks_into_the_remote(toy, tmp_path, pushed_by):
+    toy.command("dvc", "remote", "add", "-d", "store", str(tmp_path / "remote"))
+    toy.command(pushed_by, "push")
+    clone = toy.clone(tmp_path / "clone")
+    if pushed_by == "snakedvc":
+        (clone.root / "dvc.lock").unlink()  # then nothing but the remote has the records
+    before = snapshot(clone.root)
+    assert set(states(clone).values()) == {("cached", "in the remote")}
+    assert clone.snakedvc("status").returncode == 0
+    assert snapshot(clone.root) == before
+    rows = toy.outputs()["artifacts/t/source/rows.json"]
+    (path,) = [p for p in (tmp_path / "remote/files").rglob("*") if p.is_file() and p.read_bytes() == rows]
+    path.unlink()
+    found = states(clone)
+    assert found.pop("source") == ("missing", "artifacts/t/source: neither here nor in the cache nor in the remote")
+    assert set(found.values()) == {("cached", "in the remote")}
+    clone.edit("params.yaml", "samples: 2", "samples: 3")
+    assert states(clone)["train@full-1"] == ("cached", "in the remote")
+    assert states(clone)["evaluate@full-1"][0] in ("missing", "stale")
+    assert clone.snakedvc("status", check=False).returncode == 2
+
+
+def test_status_asks_a_remote_that_cannot_be_reached_once(toy):
+    toy.command("dvc", "remote", "add", "-d", "store", "ssh://nobody@127.0.0.1:1/nowhere")
+    assert "did not answer" not in toy.snakedvc("status").stderr  # all is here
+    shutil.rmtree(toy.root / "artifacts")
+    shutil.rmtree(toy.root / ".dvc/cache/files")
+    done = toy.snakedvc("status", check=False)
+    assert (done.returncode, done.stderr.count("the DVC remote did not answer")) == (2, 1)
 
 
 def test_impact_of_code_queries_data_and_documents(toy):

@@ -208,6 +208,33 @@ def test_the_file_is_in_the_key_of_the_methods_that_use_it_and_of_no_other(tmp_p
     assert [stage.addr for stage in impact(pipeline, "src/mypkg/parts.py")[0]] == ["weights@mine"]
 
 
+def test_what_it_imports_from_beside_its_package_is_in_the_key_too_and_what_dvc_yaml_lists_is_not(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.yaml").write_text(DVC_YAML)
+    rules = {"mine": {"kind": "alone:rule"}}
+    Path("params.yaml").write_text(json.dumps({"methods": list(rules), "rules": rules}))
+    for name, text in {
+        "pkg/__init__.py": "",
+        "alone.py": "import torch, helper\nfrom pkg import parts\n\ndef rule(batch):\n    from far.off import away\n",
+        "helper.py": "import alone\n",
+        "far/__init__.py": "",
+        "far/off.py": "import importlib\nimportlib.import_module('deep.down')\nfrom .off import helper\n",
+        "deep/down.py": "no Python\n",
+        "off.py": "",
+        "unused.py": "",
+    }.items():
+        Path("src", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("src", name).write_text(text)
+    stage = load_pipeline().stage("weights@mine")
+    assert set(stage.deps) == {"src/pkg", "src/alone.py", "src/helper.py", "src/far", "src/deep"}
+    with frozen_copy(stage, {}, {}) as frozen:
+        assert (frozen / "src/helper.py").exists()
+    Path("src/helper.py").write_text("import unused\n")  # the pipeline is read again where an import came
+    assert "src/unused.py" in load_pipeline().stage("weights@mine").deps
+
+
 def test_training_calls_it_and_logs_what_it_gave(source, tmp_path):
     policy = write_letters(tmp_path / "policy")
     job = make_job(tmp_path, write_prompts(tmp_path / "prompts", 8), policy, rule=parse(kind=PATH), train={"steps": 1})

@@ -2,7 +2,7 @@
 
 Reads and writes the same files as DVC 3 without importing it; a test compares them with DVC's own.  Restored files are
 hashed again.  An object whose bytes do not match its name is deleted and reported, and never used.  The same holds for
-a run record; its name does not cover sizes, which decide nothing.
+a run record; its name does not cover the sizes of deps and outputs, which decide nothing.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from pathlib import Path
 import yaml
 
 from snakedvc.dvcfiles.digest import Digest, file_md5, files_under, listing_bytes, listing_md5
-from snakedvc.dvcfiles.record import Record, name_of
+from snakedvc.dvcfiles.record import Record, fits
 from snakedvc.dvcfiles.records import write_atomically
 from snakedvc.errors import ProjectError
 from snakedvc.yamlfile import Loader
@@ -60,7 +60,7 @@ def read_record(content: bytes, name: str) -> Record | None:
         except (yaml.YAMLError, ValueError):
             raise DamagedRecordError from None
     try:
-        sound = name_of(document) == name
+        sound = fits(document, name)
     except TypeError:  # YAML has dates and keys that are no texts
         sound = False
     if not sound:
@@ -209,9 +209,15 @@ class Cache:
         return {name for md5 in hashes for name in (md5, *self._inside(md5))}
 
     def missing(self, hashes: Iterable[str]) -> list[str]:
-        """Names of the objects that the cache lacks for a restore of `hashes`."""
-        needed = [name for md5 in hashes for name in (*self._inside(md5), md5)]  # a damaged listing is dropped first
-        return [name for name in needed if not self.object_path(name).exists()]
+        """Names of the objects that the cache lacks for a restore of `hashes`.  A damaged listing is lacking too."""
+        absent: list[str] = []
+        for md5 in hashes:
+            try:
+                needed = [*self.listing(md5).values(), md5] if md5.endswith(".dir") else [md5]
+                absent += [name for name in needed if not self.object_path(name).exists()]
+            except (MissingObjectError, DamagedObjectError):
+                absent.append(md5)
+        return absent
 
     def _restore_file(self, md5: str, target: Path) -> None:
         source = self.object_path(md5)

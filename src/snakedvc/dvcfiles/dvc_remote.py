@@ -5,13 +5,15 @@ elsewhere.  So `push` here sends the objects of all records too.
 """
 
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from snakedvc.dvcfiles.cache import Cache, DamagedRecordError, read_record
 from snakedvc.dvcfiles.record import Record
-from snakedvc.errors import ProjectError
+from snakedvc.errors import ProjectError, no_room
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -36,6 +38,26 @@ def _hashes(names: set[str]) -> set["HashInfo"]:
     return {HashInfo("md5", name) for name in names}
 
 
+@contextmanager
+def _raising() -> Iterator[None]:
+    """Raise, at the end of the block, that a disk of this machine takes nothing.  DVC only logs it, of each object."""
+    found: list[BaseException] = []
+
+    def look(record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1] and no_room(record.exc_info[1]):
+            found.append(record.exc_info[1])
+        return True
+
+    logger = logging.getLogger("dvc_data.hashfile.transfer")
+    logger.addFilter(look)
+    try:
+        yield
+    finally:
+        logger.removeFilter(look)
+    if found:
+        raise found[0]
+
+
 class DvcRemote:
     """The project's default remote."""
 
@@ -52,6 +74,9 @@ class DvcRemote:
         for path in remote.fs.find(folder) if remote.fs.exists(folder) else ():
             found.setdefault(path.split("/")[-2], []).append(path)
         return found
+
+    def answers(self) -> bool:
+        return self._keys is not None
 
     def records(self, key: str, damaged: Callable[[str], None]) -> list[Record]:
         fs = self._repo.cloud.get_remote().fs
@@ -76,9 +101,10 @@ class DvcRemote:
 
     def fetch(self, hashes: list[str], cache: Cache) -> list[str]:
         cloud = self._repo.cloud
-        cloud.pull(_hashes(set(hashes)))
-        if inside := cache.objects(hashes) - set(hashes):
-            cloud.pull(_hashes(inside))
+        with _raising():
+            cloud.pull(_hashes(set(hashes)))
+            if inside := cache.objects(hashes) - set(hashes):
+                cloud.pull(_hashes(inside))
         return []  # DVC does not look for damage; the restore does
 
 

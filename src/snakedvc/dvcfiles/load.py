@@ -1,7 +1,7 @@
 """Read dvc.yaml and params.yaml, and resolve them to a pipeline of concrete stages.
 
 Beside the deps that are written there, a stage has the files that its params name (settings.py), and the code that they
-name by a path (`named_code`).
+name by a path (named.py).
 
 Knows the two files and what lies beside them.  Knows nothing of Snakemake, of caches or of what a stage does.
 """
@@ -10,11 +10,12 @@ import contextlib
 import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from snakedvc.dvcfiles.named import listed_code, named_code
 from snakedvc.dvcfiles.pipeline import Pipeline, Stage
 from snakedvc.dvcfiles.record import CODE_ROOT
 from snakedvc.dvcfiles.templates import (
@@ -33,7 +34,6 @@ from snakedvc.errors import ProjectError
 from snakedvc.settings import Settings, load_settings
 from snakedvc.yamlfile import load_yaml
 
-NAMED_CODE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _KNOWN_KEYS = {"desc", "matrix", "cmd", "deps", "params", "outs", "meta"}
 
 
@@ -61,9 +61,9 @@ class _Loaded:
 
     def stands(self, settings: Settings) -> bool:
         """Whether params name the same files and the same code still.  That depends on what lies in the folders."""
-        params = self.pipeline.params
+        params, listed = self.pipeline.params, listed_code(self.pipeline.templates)
         return all(_named(name, params, settings) == files for name, files in self.named.items()) and all(
-            named_code(params, names) == code for names, code in self.code.items()
+            named_code(params, names, listed) == code for names, code in self.code.items()
         )
 
 
@@ -81,10 +81,11 @@ def _load(dvc_yaml: Path, params_yaml: Path, settings: Settings, read: tuple[Any
     templates = load_yaml(dvc_yaml).get("stages", {})
     named = {name: _named(name, params, settings) for name in templates}
     code: dict[tuple[str, ...], list[str]] = {}
+    listed_packages = listed_code(templates)
     stages: dict[str, Stage] = {}
     made: dict[str, str] = {}
     for name, template in templates.items():
-        for stage in _concrete(name, template, params, named[name], code):
+        for stage in _concrete(name, template, params, named[name], code, listed_packages):
             if stage.addr in stages:
                 raise ProjectError(f"{DVC_YAML}: two stages are called {stage.addr}; rename a value of its matrix")
             for out in stage.outs:
@@ -114,6 +115,7 @@ def _concrete(
     params: Mapping[str, Any],
     named: tuple[str, ...],
     code: dict[tuple[str, ...], list[str]],
+    listed_packages: frozenset[str],
 ) -> Iterator[Stage]:
     if unknown := set(template) - _KNOWN_KEYS:
         raise ProjectError(f"{DVC_YAML}: stage {name}: {', '.join(sorted(unknown))} is not supported by the bridge")
@@ -133,7 +135,7 @@ def _concrete(
 
         found = {key: tuple(shared[e] if e in shared else path(e) for e in es) for key, es in listed.items()}
         if found["params"] not in code:
-            code[found["params"]] = named_code(params, found["params"])
+            code[found["params"]] = named_code(params, found["params"], listed_packages)
         yield Stage(
             name=name,
             addr=f"{name}@{'-'.join(value.name for value in values)}" if values else name,
@@ -157,27 +159,3 @@ def _only(name: str, template: Mapping[str, Any], params: Mapping[str, Any]) -> 
             raise ProjectError(f"{PARAMS_YAML}: {dotted} must be a list of names or numbers for stage {name}")
         found[axis] = tuple(map(text, values))
     return found
-
-
-def named_code(params: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """Code that the named params call by its path, `package.module:function`: its package below src/, or its module.
-
-    It is in the key of the stages that have such a value among their params, and of no other.
-    """
-    found: set[str] = set()
-    for name in names:
-        with contextlib.suppress(ProjectError):  # a missing param is reported by whoever reads its value
-            for value in _texts(lookup(params, name, name)):
-                top = f"{CODE_ROOT}{value.partition(':')[0].partition('.')[0]}"
-                if NAMED_CODE.fullmatch(value):
-                    found |= {path for path in (top, f"{top}.py") if Path(path).exists()}
-    return sorted(found)
-
-
-def _texts(node: Any) -> Iterator[str]:
-    """Every text in a tree of params."""
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, (list, Mapping)):
-        for one in node.values() if isinstance(node, Mapping) else node:
-            yield from _texts(one)

@@ -8,13 +8,14 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from snakedvc.errors import ProjectError
 
 STAGE_LOCKS = Path(".dvc/tmp/run.d")
-# A stage has a file here while its outputs are written.  After a kill the file stays, so the outputs are not trusted.
+# A stage has a file here while its outputs are written.  Where that does not end the file stays, so the outputs are not
+# trusted.
 HALF_WRITTEN = Path(".dvc/tmp/writing")
 _NO_FLOCK = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
 
@@ -64,14 +65,19 @@ def stage_lock(addr: str) -> Path:
 
 
 @contextlib.contextmanager
-def writing(addr: str) -> Iterator[None]:
-    """Mark the outputs of a stage as half-written within the block."""
+def writing(addr: str, clear: Callable[[], None]) -> Iterator[None]:
+    """Mark the outputs of a stage as half-written within the block.  After a failure `clear` removes them.
+
+    After a kill the mark stays, and so it does where `clear` does not end.
+    """
     mark(addr)
     try:
         yield
-    finally:
-        # Remove the mark after a failure too, since the outputs are then removed first.  Only a kill leaves the mark.
-        (HALF_WRITTEN / addr).unlink(missing_ok=True)
+    except BaseException:
+        clear()
+        unmark(addr)
+        raise
+    unmark(addr)
 
 
 def mark(addr: str) -> None:
@@ -79,6 +85,11 @@ def mark(addr: str) -> None:
     path = HALF_WRITTEN / addr
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
+
+
+def unmark(addr: str) -> None:
+    """The outputs of a stage are whole, or gone."""
+    (HALF_WRITTEN / addr).unlink(missing_ok=True)
 
 
 def being_written() -> Iterator[str]:

@@ -13,7 +13,8 @@ from typing import Any
 
 CODE_ROOT = "src/"
 PARAMS_NAME = "params.yaml"
-_OWN = {"path", "md5", "size", "nfiles"}
+_SIZES = {"size", "nfiles"}
+_OWN = {"path", "md5", *_SIZES}
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,29 @@ class Record:
 
     @cached_property
     def key(self) -> str:
-        """DVC's run-cache key: the hash of the inputs and of the outputs' paths."""
-        return _sha256(self._document([e.hashed for e in self.deps], sorted(o.path for o in self.outs)))
+        """The run-cache key: the hash of the inputs and of the outputs' paths.
+
+        It is DVC's too, unless a param is called `size` or `nfiles` (`keys`).
+        """
+        return _sha256(self._inputs_document())
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """The keys under which results of these inputs may lie: the bridge's, and DVC's if it is another one.
+
+        DVC leaves out of its key what is called `size` or `nfiles`, also a param, which may decide a result.  So
+        results of other params may lie under that key, and the bridge writes nothing there.
+        """
+        if _without_sizes(self.params) == self.params:
+            return (self.key,)
+        return self.key, _sha256(_without_sizes(self._inputs_document()))
+
+    def _inputs_document(self) -> dict[str, Any]:
+        return self._document([e.hashed for e in self.deps], sorted(o.path for o in self.outs))
 
     @cached_property
     def name(self) -> str:
-        """DVC's name of the record in the run cache: the hash of the record without sizes."""
+        """The record's name in the run cache: the hash of the record without the sizes of its deps and outputs."""
         return _sha256(self._document([e.hashed for e in self.deps], [o.hashed for o in self.outs]))
 
     def document(self) -> dict[str, Any]:
@@ -114,14 +132,29 @@ class Record:
         return {"cmd": self.cmd, "deps": deps, **params, "outs": outs}
 
 
-def name_of(document: Any) -> str:
-    """The name that a file of the run cache with this content has to have, whoever wrote it."""
-    return _sha256(_without_sizes(document))
+def fits(document: Any, name: str) -> bool:
+    """Whether a file of the run cache with this content may have this name: the bridge's (`Record.name`), or DVC's.
+
+    They differ where a param is called `size` or `nfiles`: DVC leaves it out.
+    """
+    entries = {"deps", "outs"}
+    if isinstance(document, Mapping):
+        own = {part: _without_own_sizes(value) if part in entries else value for part, value in document.items()}
+        if _sha256(own) == name:
+            return True
+    return _sha256(_without_sizes(document)) == name
+
+
+def _without_own_sizes(entries: Any) -> Any:
+    """The entries of deps or outputs as `Entry.hashed` has them."""
+    if not isinstance(entries, list):
+        return entries
+    return [{k: v for k, v in e.items() if k not in _SIZES} if isinstance(e, Mapping) else e for e in entries]
 
 
 def _without_sizes(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: _without_sizes(one) for name, one in value.items() if name not in ("size", "nfiles")}
+        return {name: _without_sizes(one) for name, one in value.items() if name not in _SIZES}
     return [_without_sizes(one) for one in value] if isinstance(value, list) else value
 
 

@@ -17,6 +17,9 @@ from snakedvc.dvcfiles.record import Record
 class Remote(Protocol):
     """A place to which others push results."""
 
+    def answers(self) -> bool:
+        """Whether it can be reached; or an error of its own library's."""
+
     def records(self, key: str, damaged: Callable[[str], None]) -> list[Record]:
         """Its run records under `key`.  `damaged` is told the name of each damaged one."""
 
@@ -35,6 +38,9 @@ class FolderRemote:
 
     def __init__(self, folder: Path) -> None:
         self._store = Cache(folder, mend=False)
+
+    def answers(self) -> bool:
+        return True
 
     def records(self, key: str, damaged: Callable[[str], None]) -> list[Record]:
         return list(self._store.records(key, damaged))

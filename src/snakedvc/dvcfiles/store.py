@@ -4,9 +4,11 @@ Finds the results of given inputs, and brings their outputs back whole and undam
 when a stage runs.
 """
 
+import contextlib
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -15,7 +17,8 @@ from snakedvc.dvcfiles.config import read_config
 from snakedvc.dvcfiles.pipeline import Stage
 from snakedvc.dvcfiles.record import Record
 from snakedvc.dvcfiles.records import Records
-from snakedvc.dvcfiles.remote import open_remote
+from snakedvc.dvcfiles.remote import Remote, open_remote
+from snakedvc.errors import no_room
 
 T = TypeVar("T")
 Outcome = Literal["restored", "missing", "damaged"]
@@ -36,10 +39,15 @@ def remove(outs: Iterable[str]) -> None:
 
 
 def ask_remote(question: Callable[..., T], *args: Any, default: T) -> T:
-    """The remote's answer, or `default` with a warning if the remote cannot be reached."""
+    """The remote's answer, or `default` with a warning if the remote cannot be reached.
+
+    OSError if a disk of this machine takes nothing: a remote is only read, and what it has must not be computed anew.
+    """
     try:
         return question(*args)
     except Exception as e:  # each kind of remote raises its own library's errors
+        if no_room(e):
+            raise
         say(f"the DVC remote did not answer ({type(e).__name__}: {e}): going on without it")
         return default
 
@@ -70,7 +78,8 @@ class Store:
             said = "it is made again" if self._mend else "a run makes it again"
             say(f"{stage.addr}: run record {name[:8]} in the cache is damaged: {said}")
 
-        yield from _fitting(wanted, [*self.cache.records(wanted.key, damaged), *([last] if last else [])])
+        cached = [record for key in wanted.keys for record in self.cache.records(key, damaged)]
+        yield from _fitting(wanted, [*cached, *([last] if last else [])])
 
     def elsewhere(self, wanted: Record) -> Iterator[Record]:
         """Results of exactly these inputs in the remote."""
@@ -79,16 +88,34 @@ class Store:
             def damaged(name: str) -> None:
                 say(f"run record {name[:8]} in the remote is damaged and is not used")
 
-            yield from _fitting(wanted, ask_remote(self.remote.records, wanted.key, damaged, default=[]))
+            for key in wanted.keys:
+                yield from _fitting(wanted, ask_remote(self.remote.records, key, damaged, default=[]))
+
+    @cached_property
+    def reachable(self) -> Remote | None:
+        """The remote, if it answers: asked once, where many questions would each wait for it in vain."""
+        return self.remote if self.remote and ask_remote(self.remote.answers, default=False) else None
+
+    def listing_elsewhere(self, md5: str) -> dict[str, str]:
+        """The files of folder object `md5` by the remote's listing; MissingObjectError if it has none."""
+        with contextlib.suppress(FileNotFoundError, DamagedObjectError):
+            if self.reachable:
+                return self.reachable.listing(md5)
+        raise MissingObjectError([md5])
+
+    def missing_everywhere(self, hashes: Iterable[str]) -> list[str]:
+        """Names of the objects that neither the cache nor the remote has."""
+        absent = self.cache.missing(hashes)
+        return ask_remote(self.reachable.missing, absent, default=absent) if absent and self.reachable else absent
 
     def save(self, record: Record) -> None:
         """Note a result, whose objects are in the cache."""
         if not self.cache.has_record(record):
             self.cache.save_record(record)
 
-    def drop_damaged_listings(self, addr: str, hashes: Iterable[str]) -> bool:
-        """Name the damaged listings of folders among `hashes`, and drop them with `mend`; whether there were any."""
-        damaged = False
+    def drop_damaged_listings(self, addr: str, hashes: Iterable[str]) -> list[str]:
+        """Say which listings of folders among `hashes` are damaged, and drop them with `mend`.  Returns their names."""
+        damaged = []
         for md5 in hashes:
             if md5.endswith(".dir"):
                 try:
@@ -97,7 +124,7 @@ class Store:
                     pass
                 except DamagedObjectError:
                     self.say_damaged(addr, md5)
-                    damaged = True
+                    damaged.append(md5)
         return damaged
 
     def say_damaged(self, addr: str, md5: str) -> None:
@@ -132,6 +159,9 @@ class Store:
             except DamagedObjectError as e:
                 say(f"{addr}: cache object {e} is damaged and was dropped")
                 outcome = "damaged"
+            except BaseException:
+                remove(outs)
+                raise
             remove(outs)
         return outcome
 

@@ -1,7 +1,7 @@
 """Record existing outputs under new code after a pure refactor, and write down that this was done.
 
 Only code may differ.  With `wiring`, the command may differ too, and the lists of deps and params.  A changed value is
-never accepted, because the outputs were then made from something else.
+never accepted, because the outputs were then made from something else.  Nor is an input whose content is not known.
 """
 
 import json
@@ -16,7 +16,8 @@ from snakedvc.dvcfiles.record import Record
 from snakedvc.dvcfiles.records import fold, save_fragment
 from snakedvc.dvcfiles.store import Store
 from snakedvc.errors import ProjectError
-from snakedvc.planning.audit import Audit, differences
+from snakedvc.planning.audit import Audit
+from snakedvc.planning.differences import differences
 from snakedvc.running import journal
 
 # This file is committed together with the code.  The same lines go to logs/accepted.jsonl.
@@ -47,6 +48,8 @@ def _decide(stage: Stage, audit: Audit, store: Store, allowed: tuple[str, ...]) 
     if waits := audit.waits_for(stage):
         return Decision(stage, "refused", f"its input from {waits[0].addr} is not there")
     wanted, why = audit.wanted(stage), ""
+    if unknown := [dep.path for dep in wanted.deps if dep.md5 is None]:
+        return Decision(stage, "refused", audit.why_unknown(stage, unknown[0]))
     for old in older:
         more = [d.what for d in differences(old, wanted) if d.kind not in allowed]
         if more:

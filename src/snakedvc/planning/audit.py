@@ -1,63 +1,22 @@
-"""Find every stage's result for the present params, code and inputs, and how these differ from older ones.
+"""Find every stage's result for the present params, code and inputs, and its older ones.
 
 The hashes of inputs follow from the results of the stages above.  So no file that a stage made is read.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
-
+from snakedvc.dvcfiles.cache import DamagedObjectError, MissingObjectError
 from snakedvc.dvcfiles.hashes import DepHashes
 from snakedvc.dvcfiles.pipeline import Pipeline, Stage
 from snakedvc.dvcfiles.record import Record
 from snakedvc.dvcfiles.store import Store
 
-# value: something that decides a result has another value.  listed: dvc.yaml lists more of these things, or fewer.
-Kind = Literal["code", "command", "listed", "value"]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One thing that differs between two records."""
-
-    kind: Kind
-    what: str
-
-
-def param_changes(old: Any, new: Any, name: str) -> list[str]:
-    """`train.steps: 3 -> 4` for every leaf that differs below `name`."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        keys = [*old, *(k for k in new if k not in old)]
-        return [line for k in keys for line in param_changes(old.get(k), new.get(k), f"{name}.{k}")]
-    return [] if old == new else [f"{name}: {old} -> {new}"]
-
-
-def _listed(old: Mapping[str, Any], new: Mapping[str, Any], kind: Kind, word: str) -> Iterator[Difference]:
-    for name in sorted(old.keys() ^ new.keys()):
-        yield Difference(kind, f"{name} is {f'a new {word}' if name in new else f'no longer a {word}'}")
-
-
-def differences(old: Record, new: Record) -> Iterator[Difference]:
-    """What differs between the inputs of two records.  An unknown hash of `new` counts as equal."""
-    if old.cmd != new.cmd:
-        yield Difference("command", "its command in dvc.yaml changed")
-    yield from _listed(old.params, new.params, "listed", "param")
-    for name in sorted(old.params.keys() & new.params.keys()):
-        yield from (Difference("value", line) for line in param_changes(old.params[name], new.params[name], name))
-    yield from _listed(old.code, new.code, "code", "dep")
-    yield from _listed(old.data, new.data, "listed", "dep")
-    for kind, before, now in (("code", old.code, new.code), ("value", old.data, new.data)):
-        for path in sorted(before.keys() & now.keys()):
-            if now[path] is not None and now[path] != before[path]:
-                yield Difference(kind, f"{path} changed")
-
 
 class Audit:
     """What is known of each stage's result.  It is found once for every stage, producers before readers."""
 
-    def __init__(self, pipeline: Pipeline, store: Store) -> None:
-        self._pipeline, self._store = pipeline, store
-        self._hashes = DepHashes(pipeline, self._made, lambda _, md5: store.cache.listing(md5))
+    def __init__(self, pipeline: Pipeline, store: Store, far: bool = False) -> None:
+        """With `far`, the remote is asked for what is not here."""
+        self._pipeline, self._store, self._far = pipeline, store, far
+        self._hashes = DepHashes(pipeline, self._made, self._listing)
         self._wanted: dict[str, Record] = {}
         self._results: dict[str, Record | None] = {}
         self._by_outs: dict[tuple[str, ...], list[Record]] | None = None
@@ -65,6 +24,14 @@ class Audit:
     def _made(self, out: str) -> str | None:
         result = self.result(self._pipeline.producers[out])
         return result.made[out] if result else None
+
+    def _listing(self, _: str, md5: str) -> dict[str, str]:
+        try:
+            return self._store.cache.listing(md5)
+        except (MissingObjectError, DamagedObjectError):
+            if not self._far:
+                raise
+        return self._store.listing_elsewhere(md5)
 
     def wanted(self, stage: Stage) -> Record:
         """The record that a run would have before it starts.  An input that is not known yet has no hash."""
@@ -76,13 +43,27 @@ class Audit:
         """The stages above that have to run first."""
         return [up for up in self._pipeline.upstream(stage) if self.result(up) is None]
 
+    def why_unknown(self, stage: Stage, dep: str) -> str:
+        """Why the hash of a dep is not known, though no stage above has to run."""
+        makers = {self._pipeline.producers[out].name for out in self._pipeline.made_under(dep, stage)}
+        if not makers:
+            return f"{dep} is not there"
+        again = f"`snakemake -R {' '.join(sorted(makers))}`"
+        return f"the content of its input {dep} is not known, since the cache has lost a list of its files: {again}"
+
     def result(self, stage: Stage) -> Record | None:
         """The result for the present inputs; None if there is none, or if an input is not known."""
         if stage.addr not in self._results:
             wanted = self.wanted(stage)
             known = all(d.md5 for d in wanted.deps)
-            self._results[stage.addr] = next(self._store.here(wanted, stage), None) if known else None
+            self._results[stage.addr] = self._find(stage, wanted) if known else None
         return self._results[stage.addr]
+
+    def _find(self, stage: Stage, wanted: Record) -> Record | None:
+        found = next(self._store.here(wanted, stage), None)
+        if found is None and self._far and self._store.reachable:
+            found = next(self._store.elsewhere(wanted), None)
+        return found
 
     def take(self, stage: Stage, record: Record) -> None:
         """Use `record` as the result of `stage` from now on."""

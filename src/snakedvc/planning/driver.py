@@ -19,7 +19,7 @@ from typing import Literal
 from snakedvc.dvcfiles.cache import DamagedObjectError, MissingObjectError
 from snakedvc.dvcfiles.digest import files_under, hash_files
 from snakedvc.dvcfiles.hashes import DepHashes
-from snakedvc.dvcfiles.locks import attempt, half_written, mark, stage_lock, writing
+from snakedvc.dvcfiles.locks import attempt, half_written, mark, stage_lock, unmark
 from snakedvc.dvcfiles.pipeline import Pipeline, Stage
 from snakedvc.dvcfiles.record import Record
 from snakedvc.dvcfiles.records import altered_entries, fold, refresh_mirror, save_fragment
@@ -181,7 +181,7 @@ class Driver:
             if found in ("right", "restored", "busy"):
                 return Settled(found, record.made)
             state = "damaged" if found == "damaged" else state
-        if state == "damaged":
+        if state == "damaged" and self._write:
             self._hold_place(stage)
         return Settled(state, outs) if outs else Settled("run")
 
@@ -211,7 +211,8 @@ class Driver:
         if absent and store.remote is None:
             return "lost"
         if not self._write:
-            return "lost" if absent and ask_remote(store.remote.missing, absent, default=absent) else "restored"
+            lost = absent and store.remote and ask_remote(store.remote.missing, absent, default=absent)
+            return ("damaged" if damaged else "lost") if lost else "restored"
         began = time.time()
         with patient(stage.addr, PATIENCE_S if not absent else 0) as held:
             if not held:
@@ -221,9 +222,10 @@ class Driver:
                 self._accept(stage, record)
                 return "right"
             paths = [out for out, md5 in record.made.items() if in_place.get(out) != md5]
-            with writing(stage.addr):
-                room = functools.partial(self._make_room, in_place=in_place)
-                found = store.restore(record, stage.addr, paths, room)
+            room = functools.partial(self._make_room, stage.addr, in_place)
+            found = store.restore(record, stage.addr, paths, room)
+            if found == "restored" or not any(map(os.path.exists, paths)):
+                unmark(stage.addr)
             if found != "restored":
                 return "damaged" if damaged or found == "damaged" else "lost"
             remember(stage.addr, record.made, signatures(stage.outs))
@@ -244,10 +246,15 @@ class Driver:
                     out.parent.mkdir(parents=True, exist_ok=True)
                     out.touch() if out.suffix else out.mkdir(exist_ok=True)
 
-    def _make_room(self, outs: list[str], in_place: dict[str, str]) -> None:
-        """Remove outputs from the working tree.  Outputs that the cache lacks were made by hand and are kept."""
+    def _make_room(self, addr: str, in_place: dict[str, str], outs: list[str]) -> None:
+        """Remove outputs from the working tree.  Outputs that the cache lacks were made by hand and are kept.
+
+        From here on the outputs of the stage are marked as half-written: not earlier, for what is edited is no part of
+        a restore, and until now nothing was touched.
+        """
         for out in filter(os.path.exists, outs):
-            keep_uncached(self._pipeline.producers[out].addr, {out: in_place.get(out)}, self._store.cache)
+            keep_uncached(addr, {out: in_place.get(out)}, self._store.cache)
+        mark(addr)
         remove(outs)
 
     def _accept(self, stage: Stage, record: Record) -> None:

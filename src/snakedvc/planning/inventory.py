@@ -20,7 +20,8 @@ from snakedvc.dvcfiles.record import Record
 from snakedvc.dvcfiles.store import Store
 from snakedvc.dvcfiles.templates import VARIABLE
 from snakedvc.errors import ProjectError
-from snakedvc.planning.audit import Audit, differences
+from snakedvc.planning.audit import Audit
+from snakedvc.planning.differences import differences
 from snakedvc.running.journal import RUNNER_LOG
 from snakedvc.yamlfile import Loader, load_yaml
 
@@ -131,12 +132,12 @@ def take(pipeline: Pipeline, store: Store) -> Inventory:
     keys, hashes = set(), set(_tracked())
     for stage in pipeline.topological():
         for record in _present(audit, stage):
-            keys.add(record.key)
+            keys.update(record.keys)
             hashes |= {md5 for md5 in record.made.values() if md5}
     for addr, document in store.records.documents().items():
         hashes |= _hashes(document)
         if record := Record.read(document):
-            keys.add(record.key)
+            keys.update(record.keys)
         elif not _hashes(document):
             raise ProjectError(f"dvc.lock: the entry of {addr} cannot be read, so nothing says what it needs")
     return Inventory(tuple(_runs(store.cache, pipeline, keys)), frozenset(hashes), audit)

@@ -6,13 +6,20 @@ jobs of stages whose outputs are right.  Knows neither Snakemake's inside (inter
 
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from snakedvc.dvcfiles.pipeline import Pipeline, Stage
-from snakedvc.errors import ProjectError
+from snakedvc.errors import ProjectError, no_room
 from snakedvc.planning.driver import UNAVAILABLE, Driver
 from snakedvc.planning.drivers import at_work, register
 from snakedvc.planning.internals import Snakemake, ancient
+
+
+def _end(error: OSError) -> NoReturn:
+    """End in one line where a disk takes nothing; anything else is a mistake of ours."""
+    if why := no_room(error):
+        sys.exit(f"error: {why}")
+    raise error
 
 
 class Plan:
@@ -36,6 +43,8 @@ class Plan:
             )
         except ProjectError as e:
             sys.exit(f"error: {e}")
+        except OSError as e:
+            _end(e)
 
     @property
     def has_nothing_to_run(self) -> bool:
@@ -59,6 +68,8 @@ class Plan:
                 self._agree(new)
         except ProjectError as e:
             sys.exit(f"error: {e}")
+        except OSError as e:
+            _end(e)
         paths, state = self._pipeline.inputs(stage), self._driver.state
         if stage.addr in self._jobs:
             return paths
@@ -71,7 +82,8 @@ class Plan:
     def _agree(self, addrs: list[str]) -> None:
         """Show Snakemake what was settled: the outputs are there, and only jobs are forced."""
         for addr in addrs:
-            if self._driver.state(addr) in ("right", "restored"):
+            # A damaged one has empty outputs in its place, but in a dry run they are not made.
+            if self._driver.state(addr) in ("right", "restored", "damaged"):
                 for out in self._pipeline.stage(addr).outs:
                     self._snakemake.is_there(out)
         self._snakemake.keep_locks_folder()
@@ -82,6 +94,7 @@ class Plan:
             self._driver.check_writable()
         for addr in self._jobs:
             outs = self._pipeline.stage(addr).outs
-            if any(map(os.path.exists, outs)):  # without outputs Snakemake gives a better reason itself
+            # Without outputs Snakemake gives a better reason itself.
+            if self._driver.state(addr) == "damaged" or any(map(os.path.exists, outs)):
                 self._snakemake.force(outs)
         self._driver.save_edits(new)

@@ -8,8 +8,9 @@ from snakedvc.dvcfiles.pipeline import Pipeline, Stage
 from snakedvc.dvcfiles.record import Record
 from snakedvc.dvcfiles.seen import Tree
 from snakedvc.dvcfiles.store import Store
-from snakedvc.planning.audit import Audit, differences
+from snakedvc.planning.audit import Audit
 from snakedvc.planning.devices import device
+from snakedvc.planning.differences import differences
 
 State = Literal["in place", "cached", "stale", "missing"]
 STANDS: tuple[State, ...] = ("in place", "cached")
@@ -19,7 +20,8 @@ STANDS: tuple[State, ...] = ("in place", "cached")
 class StageStatus:
     """The state of one stage, and every reason for it.
 
-    in place: its result is valid and in the working tree.  cached: it is valid, and is brought back when it is needed.
+    in place: its result is valid and in the working tree.  cached: it is valid, and is brought back when it is needed,
+    from the cache or from the remote.
     stale: it was made from other inputs, and has to run.  missing: there is no result, or its objects are lost.
     """
 
@@ -37,9 +39,12 @@ def _standing(stage: Stage, result: Record, store: Store, tree: Tree) -> tuple[S
     if not wrong:
         return "in place", []
     altered = [f"{out} was altered" for out in wrong if there.get(out)]
-    if store.cache.missing(wrong.values()):
-        return "missing", [*altered, f"{', '.join(wrong)}: neither here nor in the cache"]
-    return "cached", altered
+    if not store.cache.missing(wrong.values()):
+        return "cached", altered
+    if not store.missing_everywhere(wrong.values()):
+        return "cached", [*altered, "in the remote"]
+    nor = " nor in the remote" if store.reachable else ""
+    return "missing", [*altered, f"{', '.join(wrong)}: neither here nor in the cache{nor}"]
 
 
 def _falling(stage: Stage, audit: Audit) -> tuple[State, list[str]]:
@@ -54,8 +59,8 @@ def _falling(stage: Stage, audit: Audit) -> tuple[State, list[str]]:
 
 
 def status(pipeline: Pipeline, store: Store) -> list[StageStatus]:
-    """Every concrete stage, producers before readers."""
-    audit, tree, found = Audit(pipeline, store), Tree(write=False), []
+    """Every concrete stage, producers before readers.  The remote is asked for what is not here."""
+    audit, tree, found = Audit(pipeline, store, far=True), Tree(write=False), []
     for stage in pipeline.topological():
         result = audit.result(stage)
         if result:

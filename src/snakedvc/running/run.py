@@ -12,7 +12,7 @@ stopped by SIGTERM after a checkpoint; a Slurm job puts itself back into the que
 
 import argparse
 import contextlib
-import errno
+import functools
 import itertools
 import shutil
 import signal
@@ -30,7 +30,7 @@ from snakedvc.dvcfiles.record import Record
 from snakedvc.dvcfiles.records import save_fragment
 from snakedvc.dvcfiles.seen import accept, remember, signatures
 from snakedvc.dvcfiles.store import Store, remove, say
-from snakedvc.errors import ProjectError
+from snakedvc.errors import ProjectError, no_room
 from snakedvc.running import journal
 from snakedvc.running.command import STOPPED, StoppedError, execute
 from snakedvc.running.inputs import (
@@ -146,12 +146,8 @@ def locked_run(addr: str, log: Path | None) -> tuple[journal.How, str]:
         pipeline = load_pipeline()  # read again, because another run may have held the lock for a long time
         stage, store = pipeline.stage(addr), Store()
         keep_edits(stage, store)
-        with writing(addr):
-            try:
-                return make(stage, pipeline, store, log or stage.log_dir / "output.log", lock)
-            except BaseException:
-                remove(stage.outs)
-                raise
+        with writing(addr, functools.partial(remove, stage.outs)):
+            return make(stage, pipeline, store, log or stage.log_dir / "output.log", lock)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -183,9 +179,9 @@ def main(argv: list[str] | None = None) -> None:
         how = "refused" if isinstance(e, RefusedError) else "failed"
         sys.exit(f"error: {e}")
     except OSError as e:
-        if e.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if (why := no_room(e)) is None:
             raise
-        sys.exit(f"error: {args.addr}: the disk is full: free some room (`snakedvc gc`), run again; nothing was kept")
+        sys.exit(f"error: {args.addr}: {why}")
     finally:
         journal.note(args.addr, how, key, time.time() - began)
     if how == "stopped":
