@@ -335,7 +335,10 @@ def test_a_browser_that_is_not_there_is_no_mistake(monkeypatch):
         (["--step", "0"], "view: --step goes with --export; leave it out"),
         (["--prompt", "p"], "view: --prompt goes with --export; leave it out"),
         (["--limit", "32"], "view: --limit goes with --export; leave it out"),
-        (["--export", "page.html", "--run", "base", "--port", "0"], "view: --port serves the page, and --export writes"),
+        (
+            ["--export", "page.html", "--run", "base", "--port", "0"],
+            "view: --port serves the page, and --export writes",
+        ),
         (["--threads", "0"], "--threads is a whole number from 1 to 256 (got 0)"),
         (["--threads", "9" * 60], "--threads is a whole number from 1 to 256 (got 9"),
     ],
