@@ -34,7 +34,10 @@ OWN = {
 
 def runners(path: Path) -> set[tuple[str, str]]:
     """(file, what it calls) for every such call in a file of the library."""
-    calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    text = path.read_text()
+    if not any(f"{name}(" in text for name in RUNNERS):  # some files take seconds to parse
+        return set()
+    calls = [node.func for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
     names = {call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "") for call in calls}
     return {(path.relative_to(ROOT).as_posix(), name) for name in names & RUNNERS}
 
@@ -45,7 +48,7 @@ def files(names) -> set[str]:
 
 def test_the_refused_are_those_whose_files_run_or_parse_a_text():
     found = set().union(*(runners(path) for path in ROOT.rglob("*.py"))) - OWN
-    parsed = files(set(REFUSED) - {"composite", "rubiks_cube", "rush_hour"})  # these parse nothing
+    parsed = files(set(REFUSED) - {"codeio", "composite", "rubiks_cube", "rush_hour"})  # these parse nothing
     assert {file for file, _ in found} == parsed
 
 
@@ -68,7 +71,8 @@ def task_of(name: str) -> tuple[str, str]:
 
 SHORT = ["1e999999999", "9" * 1900, "A" + "[" * 1900, "{" * 1900, "a∧b∧c∧d∧e∧f∧g∧h∧i∧j∧k∧l∧m∧n∧o∧p∧q∧r∧s∧t∧u∧v∧w"]
 SHORT += ["R999999999", "A+999999999 B-999999999", "move(" + ", " * 900, "1/" * 900, "Move disk " * 190]
-SLOW_TO_MAKE = {"arc_agi", "codeio", "group_anagrams", "rearc"}
+SHORT += ['{"a":' + "[0," * 300 + "0" + "]" * 300 + "}", "[" * 900 + "]" * 900]
+SLOW_TO_MAKE = {"arc_agi", "group_anagrams"}
 
 
 @pytest.mark.parametrize("name", sorted(set(DATASETS) - set(REFUSED) - SLOW_TO_MAKE))

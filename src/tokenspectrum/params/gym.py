@@ -13,8 +13,9 @@ REFUSED = {
     # Theirs is SymPy's parse_expr, which evaluates what it reads.
     **dict.fromkeys(("countdown", "intermediate_integration", "polynomial_multiplication"), _RUNS),
     **dict.fromkeys(("puzzle24", "simple_integration"), _RUNS),
-    # Fraction("1e999999999"), all values of as many variables as it names, and moves made 999999999 times.
-    **dict.fromkeys(("coin_flip", "propositional_logic", "rubiks_cube", "rush_hour"), _ENDLESS),
+    # Fraction("1e999999999"), the distance of nested lists, all values of as many variables as an answer names, and
+    # moves made 999999999 times.
+    **dict.fromkeys(("codeio", "coin_flip", "propositional_logic", "rubiks_cube", "rush_hour"), _ENDLESS),
     "composite": _OTHERS,
 }
 

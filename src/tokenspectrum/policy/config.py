@@ -1,4 +1,4 @@
-"""Read the JSON files of a checkpoint: an object, or one line that says what else it is.  Knows no model and no torch."""
+"""The JSON files of a checkpoint: an object, or one line that says what else it is.  Knows no model and no torch."""
 
 import json
 import os

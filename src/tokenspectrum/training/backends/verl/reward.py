@@ -1,8 +1,8 @@
 """Our reward as verl's reward manager: verl finds the number that `judge` finds.
 
-verl runs it in reward workers of its own, off the main thread.  The verifier needs no signals, and no state but caches: it
-compares strings, and hands a task of reasoning-gym to that library's scorer with a copy of the task.  Knows verl's
-batch fields.  Knows no trainer.
+verl runs it in reward workers of its own, off the main thread.  The verifier needs no signals, and no state but
+caches: it compares strings, and hands a task of reasoning-gym to that library's scorer with a copy of the task.
+Knows verl's batch fields.  Knows no trainer.
 """
 
 from collections.abc import Sequence
