@@ -12,7 +12,7 @@ def unmeasured(name: str, measured: str = "tokens.layers") -> Callable[[Any], It
     """The check of `analysis.<name>.layer` against the layers that the params list under `measured`."""
 
     def lacks(params: Any) -> Iterator[str]:
-        """A layer that the policy lacks, or that was not measured."""
+        """The layer that it shows, among those that were measured."""
         layer, n_layers = getattr(params.analysis, name).layer, params.policy.num_layers
         try:
             found = resolve_layer(layer, n_layers)
