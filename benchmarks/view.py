@@ -102,11 +102,11 @@ def interactions() -> Iterator[tuple[str, str, list[dict]]]:
     yield "list", "responses", [{"offset": 50 * i} for i in some]
     yield "list, right ones by length", "responses", [{"correct": "yes", "sort": "length", "offset": i} for i in some]
     yield "list, text", "responses", [{"text": f"word{i} word"} for i in some]
-    yield "list, brush", "responses", [axes | {"brush": f"{i},{i + 20},10,50"} for i in some]
+    yield "list, brush", "responses", [axes | {"brush": f"{i / 30:.4f}..{(i + 21) / 30:.4f},0.16..0.8"} for i in some]
     yield (
         "list, brush and filter",
         "responses",
-        [axes | {"brush": f"{i},{i + 20},10,50", "correct": "yes"} for i in some],
+        [axes | {"brush": f"{i / 30:.4f}..{(i + 21) / 30:.4f},0.16..0.8", "correct": "yes"} for i in some],
     )
     yield "cloud of all", "cloud", [axes for _ in some]
     yield "cloud, right ones", "cloud", [axes | {"correct": "yes" if i % 2 else "no"} for i in some]

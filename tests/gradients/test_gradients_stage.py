@@ -197,14 +197,42 @@ def test_anchors_of_a_layer_are_the_rules(make):
     assert raw["anchors_l0", "all"]["cosine"] != found["anchors_l0", "all"]["cosine"]
 
 
-def test_loss_is_ranked_at_ratio_1(make):
-    found, _ = make(
-        subsets={"low": {"kind": "loss-low", "p": 0.5}, "high": {"kind": "loss-high", "p": 0.5}}, matched={}
+@pytest.mark.parametrize("p", [0.3, 0.5])
+def test_loss_is_ranked_by_the_advantages_size(make, home, p):
+    """|A| is |l| at ratio 1.  Of the batch its smallest and largest; of a response, where it is one number, any k."""
+    asked = {
+        f"{end}_{scope}": {"kind": f"loss-{end}", "p": p, "scope": scope}
+        for end in ("low", "high")
+        for scope in ("minibatch", "response")
+    }
+    found, each = make(subsets=asked, matched={}, sparse=None, norms=0)
+    probed = read_table(home / "tokens", "tokens", step=0).sort_by(
+        [(n, "ascending") for n in ("response_id", "position")]
     )
-    # Within a response |A| is one number, so chance halves it.
-    assert found["low", "all"]["proj_ratio"] + found["high", "all"]["proj_ratio"] == pytest.approx(1.0, abs=0.2)
-    over_all, _ = make(subsets={"low": {"kind": "loss-low", "p": 0.5, "scope": "minibatch"}}, matched={})
-    assert over_all["low", "all"]["norm_ratio"] < found["low", "all"]["norm_ratio"]
+    advantage, response = (probed[name].to_numpy() for name in ("advantage", "response_id"))
+    size = np.abs(advantage)
+    assert len(set(size)) > 2
+    assert advantage.min() < 0 < advantage.max()
+    params = GradientsParams.model_validate_json(
+        json.dumps(GRADIENTS | {"subsets": asked, "matched": {}, "sparse": None})
+    )
+    scores = Probe(*(home / name for name in ("rollouts", "tokens", "attention", "vocab")))
+    kept = {subset.name: subset.weight_N.numpy() > 0 for subset in subsets_of(params, scores, 3, "decision")}
+    dots = np.array([row["dot"] for row in each])
+    for name in asked:
+        # What the stage measured are these tokens.
+        assert found[name, "all"]["proj_ratio"] == pytest.approx(
+            dots[kept[name]].sum() / dots.sum(), rel=1e-3, abs=1e-4
+        )
+    low, high = kept["low_minibatch"], kept["high_minibatch"]
+    assert low.sum() == high.sum() == int(p * len(size) + 0.5)
+    assert size[low].max() <= size[~low].min()
+    assert size[high].min() >= size[~high].max()
+    assert (advantage[high] < 0).any()
+    for name in ("low_response", "high_response"):
+        for r in set(response):
+            own = kept[name][response == r]
+            assert own.sum() == max(1, int(p * len(own) + 0.5))
 
 
 def test_random_masks_are_measured(make, tmp_path):

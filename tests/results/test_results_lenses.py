@@ -1,20 +1,26 @@
 """The results lenses and forktemp against plain loops over their tables."""
 
+import hashlib
 import math
 from itertools import combinations
-from statistics import mean
+from statistics import mean, stdev
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from results_fixtures import BASES, BENCHMARKS
 from scipy import stats
-from test_results_probe import close, make, probe, table
+from test_results_probe import close, make, probe, size, table
 
 from tokenspectrum.results.discover import results
 from tokenspectrum.results.lacking import refused
 from tokenspectrum.results.lenses.result import LENSES, compared
 from tokenspectrum.results.statistics import holm
+
+
+def turn(name: str):
+    """The largest first; equal ones in the order of a hash of their place."""
+    return lambda s: (-s[name], hashlib.md5(f"{s['response_id']}/{s['position']}".encode()).hexdigest())
 
 
 @pytest.mark.parametrize("p", [0.2, 0.5])
@@ -30,7 +36,7 @@ def test_lenses_agree_as_their_ranks_do(artifacts, params, p):
         own = {(row["one"], row["other"]): row for row in rows if row["base"] == str(base)}
         assert list(own) == list(combinations(LENSES, 2))
         for (one, other), row in own.items():
-            correlations, count = [], 0
+            correlations, overlaps, chances, count = [], [], [], 0
             for r in sorted({r for r, _ in seen}):
                 of = [s for (i, _), s in seen.items() if i == r and s[one] is not None and s[other] is not None]
                 if len(of) >= 5:
@@ -38,9 +44,17 @@ def test_lenses_agree_as_their_ranks_do(artifacts, params, p):
                     x, y = [s[one] for s in of], [s[other] for s in of]
                     if len(set(x)) > 1 and len(set(y)) > 1:
                         correlations.append(stats.spearmanr(x, y).statistic)
+                    k = size(p, len(of))
+                    highest = [{s["position"] for s in sorted(of, key=turn(name))[:k]} for name in (one, other)]
+                    overlaps.append(len(highest[0] & highest[1]) / k)
+                    chances.append(k / len(of))
             assert int(row["responses"]) == count
             close(row["spearman"], mean(correlations))
-            assert float(row["excess"]) == pytest.approx(float(row["overlap"]) - float(row["chance"]), abs=2e-4)
+            excess = [a - b for a, b in zip(overlaps, chances, strict=True)]
+            for name, values in (("overlap", overlaps), ("chance", chances), ("excess", excess)):
+                close(row[name], mean(values))
+            tested = stats.t.sf(mean(excess) / (stdev(excess) / count**0.5), count - 1)
+            assert float(row["p"]) == pytest.approx(tested, rel=1e-2)
         adjusted = holm([float(row["p"]) if row["p"] else None for row in own.values()])
         for row, wanted in zip(own.values(), adjusted, strict=True):
             assert row["p_holm"] == "" if wanted is None else math.isclose(float(row["p_holm"]), wanted, abs_tol=1e-3)
@@ -64,6 +78,17 @@ def signals(same: bool, seed: int = 0) -> list[dict]:
     return rows
 
 
+def top_alone() -> list[dict]:
+    """Two signals that agree on the highest fifth of a response alone."""
+    draw, rows = np.random.default_rng(1), signals(False)
+    for r in range(30):
+        own = sorted((row for row in rows if row["response_id"] == r), key=lambda row: row["a"])
+        below = [row["a"] for row in own[:16]]
+        for row, b in zip(own, [*draw.permutation(below), *(row["a"] for row in own[16:])], strict=True):
+            row["b"] = float(b)
+    return rows
+
+
 def test_a_planted_agreement_is_found_and_chance_is_not():
     found, none = (compared(signals(same), "a", "b", Own) for same in (True, False))
     assert found["chance"] == none["chance"] == pytest.approx(0.2)
@@ -71,6 +96,11 @@ def test_a_planted_agreement_is_found_and_chance_is_not():
     assert found["p"] < 1e-6
     assert none["excess_low"] < 0 < none["excess_high"]
     assert none["spearman_low"] < 0 < none["spearman_high"]
+    shared = compared(top_alone(), "a", "b", Own)
+    assert shared["overlap"] == 1
+    assert abs(shared["spearman"]) < 0.7
+    other = [row | {"a": -row["a"], "b": -row["b"]} for row in top_alone()]  # now it is the lowest that they share
+    assert compared(other, "a", "b", Own)["excess_low"] < 0.1
     ties = [row | {"b": 0.0} for row in signals(True)]
     tied = compared(ties, "a", "b", Own)
     assert tied["spearman"] is None

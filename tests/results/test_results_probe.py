@@ -301,31 +301,40 @@ def test_teachers_has_no_shares_of_no_update(artifacts, params):
     assert all(row["update"] == "" and row["accuracy"] for row in rows)
 
 
+def grouped(tokens) -> dict[tuple[str, str], list]:
+    """The tokens of every group of the result teachers, in its order."""
+    groups = {("type", name): [key for key in tokens if tokens[key]["type"] == name] for name in sorted(TYPES.values())}
+    for i, name in enumerate(FIFTHS):
+        groups["position", name] = [key for key in tokens if 5 * key[1] // tokens[key]["T"] == i]
+    for d in range(10):
+        groups["attention decile", str(d)] = []
+        for r in {r for r, _ in tokens}:
+            of = [key for key in tokens if key[0] == r]
+            order = sorted(of, key=lambda key: (tokens[key]["layers"][1]["entropy_norm"], key[1]))
+            groups["attention decile", str(d)] += order[d * len(order) // 10 : (d + 1) * len(order) // 10]
+    order = sorted(tokens, key=lambda key: (tokens[key]["predictive_entropy"], *key))
+    for d in range(10):
+        groups["predictive decile", str(d)] = order[d * len(order) // 10 : (d + 1) * len(order) // 10]
+    return {group: keys for group, keys in groups.items() if keys}
+
+
 def test_teachers_shares_sum_to_a_hundred_and_are_the_tokens_own(artifacts, params):
     rows = make(artifacts, params, "teachers")
     for base in BASES:
         tokens = probe(artifacts, base)
         found = {(t["response_id"], t["position"]): t for t in table(artifacts, "gradients", base, "token_gradients")}
         total, accuracy = (sum(t[name] for t in found.values()) for name in ("dot", "accuracy_dot"))
-        own = [row for row in rows if row["base"] == str(base)]
+        own = [row for row in rows if row["base"] == str(base) and row["kind"] != "subset"]
         for kind in ("type", "position", "attention decile", "predictive decile"):
             groups = [row for row in own if row["kind"] == kind]
             for column in ("tokens", "update", "accuracy"):
                 assert sum(float(row[column]) for row in groups) == pytest.approx(100, abs=1e-2)
-        for row in own:
-            if row["kind"] == "type":
-                keys = [key for key, t in tokens.items() if t["type"] == row["group"]]
-                close(row["update"], 100 * sum(found[key]["dot"] for key in keys) / total)
-                close(row["accuracy"], 100 * sum(found[key]["accuracy_dot"] for key in keys) / accuracy)
-            if row["kind"] == "attention decile":
-                keys = []
-                for r in {r for r, _ in tokens}:
-                    of = [key for key in tokens if key[0] == r]
-                    order = sorted(of, key=lambda key: (tokens[key]["layers"][1]["entropy_norm"], key[1]))
-                    d = int(row["group"])
-                    keys += order[d * len(order) // 10 : (d + 1) * len(order) // 10]
-                close(row["tokens"], 100 * len(keys) / 78)
-                close(row["update"], 100 * sum(found[key]["dot"] for key in keys) / total)
+        groups = grouped(tokens)
+        assert [(row["kind"], row["group"]) for row in own] == list(groups)
+        for row, keys in zip(own, groups.values(), strict=True):
+            close(row["tokens"], 100 * len(keys) / 78)
+            close(row["update"], 100 * sum(found[key]["dot"] for key in keys) / total)
+            close(row["accuracy"], 100 * sum(found[key]["accuracy_dot"] for key in keys) / accuracy)
 
 
 def test_teachers_set_what_is_predicted_beside_what_training_gave(artifacts, params):

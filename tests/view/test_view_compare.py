@@ -3,11 +3,12 @@
 import itertools
 
 import numpy as np
-from view_kit import (
-    LENGTHS,
-    token_columns,
-)
+import pytest
+from view_kit import LENGTHS, ready_store, served, token_columns, until, write_preset
 
+from tokenspectrum.tables.registry import TABLES
+from tokenspectrum.tokenlog.reader import read_file
+from tokenspectrum.tokenlog.writer import write_file, write_manifest
 from tokenspectrum.view.sealed import checked
 
 
@@ -59,6 +60,40 @@ def test_the_same_response_at_two_steps_is_aligned_and_its_difference_painted(op
     assert page.locator("#legend").text_content().startswith("difference of logprob")
     page.locator(".pane").nth(1).locator(".tok").nth(4).hover()
     assert page.locator(".pane").first.locator(".tok.pointed").get_attribute("data-i") == "4"
+
+
+@pytest.fixture
+def shifted(tmp_path):
+    """A server where full/1/2/5 is full/1/1/5 with another token before it and without the seventh: no token twice."""
+    artifacts = write_preset(tmp_path / "small")
+    root = artifacts / "train" / "full-s1" / "tokenlog"
+    start, n = sum(LENGTHS[:5]), LENGTHS[5]
+    for step, ids in ((1, list(range(n))), (2, [n, *range(7), *range(8, n)])):
+        path = root / f"tokens/run=full/seed=1/step={step}/part-0.parquet"
+        columns = read_file(path).to_pydict()
+        columns["token_id"][start : start + n] = ids
+        write_file(path, TABLES["tokens"], columns)
+    write_manifest(root)
+    with served(ready_store(artifacts)) as at:
+        yield at
+
+
+@pytest.mark.parametrize(("token", "partner"), [(0, 1), (6, 7), (7, None), (8, 8), (29, 29)])
+def test_the_chosen_token_is_ringed_with_its_partner(open_page, shifted, token, partner):
+    rings = """[...document.querySelectorAll('.pane')].map(
+        (pane) => [...pane.querySelectorAll('.tok.current')].map((token) => Number(token.dataset.i)))"""
+    wanted = [[token], [] if partner is None else [partner]]
+    page = open_page(f"sel=full/1/1/5&cmp=full/1/2/5&token={token}", at=shifted)
+    page.wait_for_selector(".panes.two .tok.current")
+    assert page.evaluate(rings) == wanted
+    for key in ("ArrowLeft", "ArrowRight") if token else ("ArrowRight", "ArrowLeft"):
+        page.keyboard.press(key)
+    assert page.evaluate(rings) == wanted
+    page.keyboard.press("t")  # painted anew
+    assert page.evaluate(rings) == wanted
+    page.keyboard.press("Escape")
+    until(page, f"JSON.stringify({rings}) === '[[],[]]'")
+    page.close()  # it would ask on when the server is gone
 
 
 def test_alignment_is_a_longest_common_subsequence(open_page):

@@ -1,6 +1,7 @@
 """The page around the strip in a real browser: list, links, themes, phone, live steps, export."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -103,7 +104,17 @@ def test_the_keys_go_on_from_a_response_far_down_the_list(open_page, tmp_path):
 
 @pytest.mark.parametrize(
     "view",
-    ["theme=xyz", "pane=xyz", "p=xyz", "brush=xyz", "token=xyz&rows=xyz", "marks=xyz&by=xyz", "layer=xyz&diff=x"],
+    [
+        "theme=xyz",
+        "pane=xyz",
+        "p=xyz",
+        "brush=xyz",
+        "brush=0,40,0,63",
+        "brush=0..1e,..",
+        "token=xyz&rows=xyz",
+        "marks=xyz&by=xyz",
+        "layer=xyz&diff=x",
+    ],
 )
 def test_a_link_with_a_word_that_means_nothing_is_no_mistake(open_page, view):
     page = open_page(f"sel=base/0/0/3&{view}")
@@ -121,7 +132,7 @@ def test_the_problem_is_text(open_page):
 def test_a_link_holds_the_whole_view(open_page):
     view = (
         f"run=full&correct=yes&sort=length&down=1&sel=full/1/2/0&cmp=full/1/1/0&diff=1&token=3&p=0.35&{CLOUD}"
-        "&marks=forks&colour=tokens.logprob&bar=attention.entropy_raw.1&by=attention.entropy_raw.1&brush=0,40,0,63"
+        "&marks=forks&colour=tokens.logprob&bar=attention.entropy_raw.1&by=attention.entropy_raw.1&brush=..0.8,.."
     )
     facts = """() => [document.querySelector('#count').textContent, document.querySelector('#list').textContent,
         Array.from(document.querySelectorAll('.panes .tok'), (token) => [token.textContent, [...token.classList].sort(),
@@ -165,22 +176,103 @@ def test_a_phone_reads_without_sideways_scrolling(open_page, pane):
         assert page.locator("#read").is_visible()
 
 
-def test_a_new_step_appears_while_a_run_trains(open_page, tmp_path):
-    artifacts = write_preset(tmp_path / "small")
+@pytest.fixture
+def training(tmp_path):
+    """A store and its address, beside the folder that run x writes its steps into; two are whole."""
     outputs = tmp_path / ".ckpt" / "train@x-1" / "key" / "outputs" / "tokenlog"
     for step in (1, 2):
         write_tables(outputs, ("x", 1, step), (1,))
-    store = ready_store(artifacts, tmp_path / ".ckpt")
+    store = ready_store(write_preset(tmp_path / "small"), tmp_path / ".ckpt")
     with served(store) as at:
-        page = open_page("sel=base/0/0/3", at=at)
-        wait_count(page, 42)
-        assert "x seed 1 at step 2 training" in page.locator("#live").text_content()
-        write_tables(outputs, ("x", 1, 3), (1,))
-        store.refresh()
-        wait_count(page, 48)
-        assert "at step 3" in page.locator("#live").text_content()
-        assert chosen(page) == "base/0/0/3"
-        page.close()  # it would ask on when the server is gone
+        yield store, at, outputs
+
+
+def grow(page, store, outputs, step: int, run: str = "x") -> None:
+    """Another step, which the page shows."""
+    write_tables(outputs, (run, 1, step), (1,))
+    store.refresh()
+    until(page, f"document.getElementById('live').textContent.includes('{run} seed 1 at step {step}')")
+
+
+def test_a_new_step_appears_while_a_run_trains(open_page, training):
+    store, at, outputs = training
+    page = open_page("sel=base/0/0/3", at=at)
+    wait_count(page, 42)
+    assert "x seed 1 at step 2 training" in page.locator("#live").text_content()
+    grow(page, store, outputs, 3)
+    wait_count(page, 48)
+    assert chosen(page) == "base/0/0/3"
+    page.close()  # it would ask on when the server is gone
+
+
+def test_a_new_step_takes_no_field_from_who_types_in_it(open_page, training):
+    store, at, outputs = training
+    page = open_page(f"sel=base/0/0/3&{CLOUD}&brush=0.4..,..", at=at)
+    for step, field in ((3, "#search"), (4, "input[name=reward_from]"), (5, "#brush-line input >> nth=1")):
+        page.locator(field).focus()
+        page.keyboard.type("0")
+        grow(page, store, outputs, step)
+        page.keyboard.type(".5")
+        assert page.evaluate("document.activeElement.value") == "0.5"
+        assert page.locator("#filter-steps").text_content() == f"step (to {step})"
+        page.keyboard.press("Enter")
+    until(page, "/reward_from=0.5.*text=0.5.*brush=0.4..0.5/.test(location.hash)")
+    # Another run is another choice of the form.
+    page.locator(".chip[data-name=run]", has_text="full").focus()
+    for step in (1, 2):
+        write_tables(outputs.parents[3] / "train@y-1" / "key" / "outputs" / "tokenlog", ("y", 1, step), (1,))
+    store.refresh()
+    page.locator(".chip[data-name=run]", has_text="y").wait_for()
+    assert page.evaluate("document.activeElement.dataset.value") == "full"
+    page.close()  # it would ask on when the server is gone
+
+
+@pytest.mark.parametrize("run", ["x", "a"])  # the new step is listed behind the reader, and before
+def test_a_new_step_leaves_a_deep_list_where_it_is(open_page, training, run):
+    store, at, outputs = training
+    one = {"x": outputs, "a": outputs.parents[3] / "train@a-1" / "key" / "outputs" / "tokenlog"}[run]
+    write_tables(outputs, ("x", 1, 3), (1,), lengths=(23, *(1,) * 699))
+    for step in (1, 2) if run == "a" else (4,):
+        write_tables(one, (run, 1, step), (1,))
+    store.refresh()
+    page = open_page("sel=base/0/0/3", at=at)
+    n = 742 + (12 if run == "a" else 6)
+    wait_count(page, n)
+    while page.locator(ROWS).count() < 650:
+        before = page.locator(ROWS).count()
+        page.evaluate("document.getElementById('list').scrollTop = 1e6")
+        until(page, f"document.querySelectorAll('{ROWS}').length > {before}")
+    top = """(() => {
+        const list = document.getElementById("list").getBoundingClientRect();
+        const at = document.elementFromPoint(list.x + 50, list.y + 5).closest(".row");
+        return [at.dataset.key, Math.round(at.getBoundingClientRect().y - list.y)];
+    })()"""
+    page.evaluate("document.getElementById('list').scrollTop = 600 * document.querySelector('.row').offsetHeight + 7")
+    place = page.evaluate(top)
+    grow(page, store, one, 5 if run == "x" else 3, run)
+    wait_count(page, n + 6)
+    until(page, f"document.querySelectorAll('{ROWS}').length > 600")
+    assert page.evaluate(top) == place
+    keys = page.eval_on_selector_all(ROWS, "rows => rows.map(row => row.dataset.key)")
+    assert len(keys) == len(set(keys)) >= 650
+    page.close()
+
+
+def test_a_new_steps_responses_are_offered_to_compare_with(open_page, training):
+    store, at, outputs = training
+    page = open_page("sel=base/0/0/3", at=at)
+    page.wait_for_selector(".pane[data-key='base/0/0/3']")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_selector(".pane[data-key='base/0/0/4']")
+    page.locator("#compare").focus()
+    grow(page, store, outputs, 3)
+    page.wait_for_selector("#compare option[value='x/1/3/4']", state="attached")  # of what is shown
+    assert page.evaluate("document.activeElement.id") == "compare"
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("ArrowUp")
+    page.wait_for_selector(".pane[data-key='base/0/0/3']")
+    assert page.locator("#compare option[value='x/1/3/4']").count() == 1  # and of what was read before
+    page.close()
 
 
 def test_a_step_whose_files_are_replaced_shows_the_new_facts_and_the_new_tokens(open_page, tmp_path):
@@ -228,9 +320,33 @@ def test_a_server_that_is_gone_is_one_line(browser, artifacts):
     with served(ready_store(artifacts)) as at:
         page.goto(at)
         page.wait_for_selector(".strip .tok")
+        shown = page.locator(".pane .tok").all_text_contents()
     page.keyboard.press("ArrowDown")
-    page.wait_for_selector("#notices p")
+    until(page, "import('./reader.js').then((reader) => reader.isBehind())")
     assert "no longer answers" in page.locator("#notices").text_content()
+    assert "sel=base/0/0/1" in page.url
+    assert page.locator(".pane .tok").all_text_contents() == shown  # what is shown stays
+    assert page.locator("#reading .note").count() == 0
+    context.close()
+
+
+ONE = re.compile(r"/api/response\?")
+
+
+def test_a_server_that_answers_again_gives_what_was_chosen_meanwhile(browser, address):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{address}#sel=base/0/0/0")
+    page.wait_for_selector(".strip .tok")
+    page.route(ONE, lambda route: route.abort())
+    page.keyboard.press("ArrowDown")
+    until(page, "import('./reader.js').then((reader) => reader.isBehind())")
+    assert chosen(page) == "base/0/0/0"
+    page.unroute(ONE)
+    page.wait_for_selector(".pane[data-key='base/0/0/1']")
+    page.goto(f"{address}#sel=base/0/0/99")  # what the server refuses is no gap
+    page.wait_for_selector("#reading .note")
+    assert "no response 99" in page.locator("#reading .note").text_content()
     context.close()
 
 

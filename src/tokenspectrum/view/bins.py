@@ -4,6 +4,7 @@ The range is the same for everything shown.  It goes from the 0.5 % to the 99.5 
 middle where the column has one.  Values beyond an end fall into the end bin.  Knows numbers alone.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ BINS = 64
 MISSING = BINS  # the bin of a token that has no value
 QUANTILES = 32  # equal shares of the tokens, by which colours can be spread evenly
 _SAMPLE = 1_000_000
+_ROUNDED = 1e-6  # of a bin: an edge that was written down is still that edge
 
 
 @dataclass(frozen=True)
@@ -52,3 +54,17 @@ def to_bins(value_N: np.ndarray, scale: Scale) -> np.ndarray:
     bin_N = np.clip(place_N, 0, BINS - 1).astype(np.uint8)
     bin_N[missing_N] = MISSING
     return bin_N
+
+
+def bins_within(low: float | None, high: float | None, scale: Scale) -> tuple[int, int]:
+    """The first and the last bin that low..high touches.  An end that is None is open, and what is past the scale is in
+    an end bin.
+    """
+
+    def place(end: float) -> float:
+        return min(2.0, max(-1.0, (end - scale.low) / (scale.high - scale.low))) * BINS
+
+    first = 0 if low is None else math.floor(place(low) + _ROUNDED)
+    last = BINS - 1 if high is None else math.ceil(place(high) - _ROUNDED) - 1
+    first = min(max(first, 0), BINS - 1)
+    return first, max(first, min(last, BINS - 1))

@@ -1,6 +1,7 @@
 """What a request asks for, read strictly from its query string: filters, order, page and brush.  Knows no SQL."""
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 from starlette.datastructures import QueryParams
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.view.bins import BINS
 
 SORTS = ("logged", "reward", "length", "advantage", "step", "hits")
 PAGE = 50
+Ends = tuple[float | None, float | None]
+_NUMBER = r"(-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)?"
+_BRUSH = re.compile(rf"{_NUMBER}\.\.{_NUMBER},{_NUMBER}\.\.{_NUMBER}")
 _ANSWERS = {"": None, "yes": True, "no": False}
 
 
@@ -42,17 +45,12 @@ class Filters:
 
 @dataclass(frozen=True)
 class Brush:
-    """A rectangle of bins of two columns; both ends are in it."""
+    """A rectangle of values of two columns, from and to; an end that is None is open."""
 
     x: str
     y: str
-    x_from: int
-    x_to: int
-    y_from: int
-    y_to: int
-
-    def values(self) -> dict[str, int]:
-        return {name: getattr(self, name) for name in ("x_from", "x_to", "y_from", "y_to")}
+    x_ends: Ends
+    y_ends: Ends
 
 
 def read_filters(query: QueryParams) -> Filters:
@@ -74,14 +72,16 @@ def read_filters(query: QueryParams) -> Filters:
 
 
 def read_brush(query: QueryParams) -> Brush | None:
-    """`x`, `y` and `brush=x_from,x_to,y_from,y_to` in bins, or None without one."""
+    """`x`, `y` and `brush=from..to,from..to` in their values, or None without one."""
     text = query.get("brush", "")
     if not text:
         return None
-    ends = list(_numbers("brush", text.split(",")))
-    if len(ends) != 4 or not all(0 <= end < BINS for end in ends):
-        raise UserError(f"brush: four bins from 0 to {BINS - 1} are wanted (got {text!r})")
-    return Brush(query.get("x", ""), query.get("y", ""), *ends)
+    if (match := _BRUSH.fullmatch(text)) is None:
+        raise UserError(f"brush: from..to,from..to is wanted, each a number or nothing (got {_short(text)})")
+    ends = [float(end) if end else None for end in match.groups()]
+    if any(end is not None and math.isinf(end) for end in ends):
+        raise UserError(f"brush: a number is too large (got {_short(text)})")
+    return Brush(query.get("x", ""), query.get("y", ""), (ends[0], ends[1]), (ends[2], ends[3]))
 
 
 def read_page(query: QueryParams) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.view.bins import MISSING, Scale, make_scale, to_bins
+from tokenspectrum.view.bins import MISSING, Scale, bins_within, make_scale, to_bins
 from tokenspectrum.view.columns import Column
 from tokenspectrum.view.read import column_values, token_keys
 from tokenspectrum.view.steps import Step
@@ -51,6 +51,10 @@ class Packed:
                 values = [np.zeros(0, np.float32), *(self._values(i, column) for i in sample)]
                 self._scales[column.id] = make_scale(np.concatenate(values), column.centre), n
             return self._scales[column.id][0]
+
+    def bins_within(self, column: Column, ends: tuple[float | None, float | None]) -> tuple[int, int]:
+        """The first and the last bin that these values touch, in the bins of a column that was loaded."""
+        return bins_within(*ends, self._bins[column.id][0])
 
     def load(self, columns: Sequence[Column]) -> bool:
         """Read these columns for the steps that they lack; whether anything was read."""

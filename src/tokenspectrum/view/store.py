@@ -216,9 +216,10 @@ class Store:
 
     def responses(self, filters: Filters, brush: Brush | None, page: dict[str, Any]) -> dict[str, Any]:
         """A page of responses in order, and how many there are in all."""
-        values = filters.values() | page | ({} if brush is None else brush.values())
+        values = filters.values() | page
         chosen = "chosen.sql" if brush is None else "chosen_brushed.sql"
         with self._packed_turn(*(() if brush is None else (brush.x, brush.y))) as (db, names):
+            values |= self._bins(brush)
             head, body = rows(db, checked(("matching.sql", chosen, "keyed.sql", "list.sql"), names), values)
             sums = body[0][-3:] if body else None
             if sums is None:
@@ -231,11 +232,22 @@ class Store:
     ) -> dict[str, int | None]:
         """Where a response stands in the list of these filters and this order, from 0; None where they leave it out."""
         of = dict(zip(("of_run", "of_seed", "of_step", "of_response"), (*key, response_id), strict=True))
-        values = filters.values() | page | of | ({} if brush is None else brush.values())
+        values = filters.values() | page | of
         chosen = "chosen.sql" if brush is None else "chosen_brushed.sql"
         with self._packed_turn(*(() if brush is None else (brush.x, brush.y))) as (db, names):
+            values |= self._bins(brush)
             _, body = rows(db, checked(("matching.sql", chosen, "keyed.sql", "place.sql"), names), values)
         return {"place": body[0][0] if body else None}
+
+    def _bins(self, brush: Brush | None) -> dict[str, int]:
+        """What a brush is in bins now.  Asked in the turn of its columns: their scales are made anew between turns."""
+        if brush is None:
+            return {}
+        x, y = (
+            self.packed.bins_within(self.column(name), ends)
+            for name, ends in ((brush.x, brush.x_ends), (brush.y, brush.y_ends))
+        )
+        return dict(zip(("x_from", "x_to", "y_from", "y_to"), (*x, *y), strict=True))
 
     def cloud(self, x: str, y: str, filters: Filters) -> dict[str, Any]:
         """Tokens of the matching responses by bin of x and of y, as three lists; bin BINS: those without a value."""

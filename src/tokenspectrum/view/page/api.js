@@ -14,7 +14,7 @@ async function ask(name, query = {}) {
   try {
     reply = await fetch(`api/${name}?${search}`);
   } catch {
-    throw new Error("spectrum view no longer answers; start it again and reload");
+    throw Object.assign(new Error("spectrum view no longer answers; start it again and reload"), { gone: true });
   }
   const kind = reply.headers.get("content-type") ?? "";
   if (!kind.startsWith("application/json")) throw new Error((await reply.text()).trim());

@@ -2,9 +2,10 @@
 // elsewhere changes the cloud.  The server counts; the chosen response's tokens, which the page has, are drawn on top.
 
 import { askCloud, embedded } from "./api.js";
-import { BINS, binOf, css, edgeOf, rampAt, theme } from "./colour.js";
+import { brushAround, brushBins, readBrush, writeBrush } from "./brush.js";
+import { BINS, binOf, css, rampAt, theme } from "./colour.js";
 import { columnSelect } from "./controls.js";
-import { byId, fill, h, number } from "./dom.js";
+import { brief, byId, fill, h, number, refill } from "./dom.js";
 import { mainPane } from "./reader.js";
 import { scaleOf } from "./scales.js";
 import { change, state } from "./state.js";
@@ -24,12 +25,17 @@ export function startCloud(tables) {
     fill(byId("cloud"), h("p", { class: "quiet" }, "This page carries its responses alone; the cloud of all tokens is in spectrum view."));
     return;
   }
+  const axes = [columnSelect("x", "across", tables.columns), columnSelect("y", "up", tables.columns, "choose")];
+  if (byId("cloud-axes")) {
+    refill(byId("cloud-axes"), axes); // a run that logs another column takes no brush from who types it
+    return;
+  }
   const canvas = h("canvas", { id: "density", width: (PLOT + SIDE) * 2, height: (PLOT + SIDE) * 2, role: "img", tabindex: 0,
     "aria-label": "density of tokens; drag to brush, or type the ends below" });
   context = canvas.getContext("2d");
   base = h("canvas", { width: canvas.width, height: canvas.height }).getContext("2d");
   base.scale(2, 2);
-  fill(byId("cloud"), h("div", { class: "line" }, columnSelect("x", "across", tables.columns), columnSelect("y", "up", tables.columns, "choose")),
+  fill(byId("cloud"), h("div", { class: "line", id: "cloud-axes" }, axes),
     canvas, h("div", { id: "axis", class: "quiet" }), h("div", { id: "brush-line", class: "line" }));
   canvas.addEventListener("pointerdown", (event) => begin(event, canvas));
   canvas.addEventListener("pointermove", (event) => drag && extend(event, canvas));
@@ -88,13 +94,18 @@ function extend(event, canvas) {
   drawCloud();
 }
 
+const scales = () => [state().x, state().y].map((column) => scaleOf(column, drawCloud));
+
+// The brush that is being drawn; none before the scales are here.
 function dragged() {
   const { from, to } = drag;
+  const [sx, sy] = scales();
+  if (!sx || !sy) return "";
   const span = (a, b) => [Math.min(a, b), Math.max(a, b)];
   const whole = [0, BINS - 1];
   const x = from.alongY ? whole : span(from.x, to.x);
   const y = from.alongX && !from.alongY ? whole : span(from.y, to.y);
-  return [...x, ...y];
+  return brushAround([...x, ...y], sx, sy);
 }
 
 function finish(event, canvas) {
@@ -102,9 +113,9 @@ function finish(event, canvas) {
   const done = drag;
   done.to = binsAt(event, canvas);
   const moved = Math.abs(done.to.x - done.from.x) + Math.abs(done.to.y - done.from.y);
-  const bins = moved ? dragged() : null;
+  const brush = moved ? dragged() : "";
   drag = null;
-  if (bins) change({ brush: bins.join(",") });
+  if (moved) change({ brush });
   else nearest(done.to);
 }
 
@@ -119,7 +130,7 @@ function nearest(at) {
 function dotsOf() {
   const pane = mainPane();
   const view = state();
-  const [sx, sy] = [scaleOf(view.x, drawCloud), scaleOf(view.y, drawCloud)];
+  const [sx, sy] = scales();
   const [vx, vy] = [pane?.response.values[view.x], pane?.response.values[view.y]];
   if (!sx || !sy || !vx || !vy) return [];
   return Array.from(vx, (v, i) => ({ i, x: binOf(sx, v), y: binOf(sy, vy[i]) })).filter((dot) => dot.x < BINS && dot.y < BINS);
@@ -174,15 +185,16 @@ export function drawCloud() {
   });
   sides(ink, cell);
   dots(cell);
-  const bins = drag?.to ? dragged() : view.brush ? view.brush.split(",").map(Number) : null;
-  if (bins) {
-    const [x0, x1, y0, y1] = bins;
+  const brush = drag?.to ? dragged() : view.brush;
+  const [sx, sy] = scales();
+  if (brush && sx && sy) {
+    const [x0, x1, y0, y1] = brushBins(brush, sx, sy);
     base.strokeStyle = ink;
     base.lineWidth = 1.5;
     base.strokeRect(x0 * cell, SIDE + PLOT - (y1 + 1) * cell, (x1 - x0 + 1) * cell, (y1 - y0 + 1) * cell);
   }
   show();
-  words(bins);
+  if (sx && sy) words(brush, sx, sy);
 }
 
 function sides(ink, cell) {
@@ -207,27 +219,40 @@ function dots(cell) {
   }
 }
 
-function words(bins) {
-  const view = state();
-  const [sx, sy] = [scaleOf(view.x, drawCloud), scaleOf(view.y, drawCloud)];
-  if (!sx || !sy) return;
+function words(brush, sx, sy) {
   byId("axis").textContent = `across ${number(sx.low)} to ${number(sx.high)}, up ${number(sy.low)} to ${number(sy.high)}; ` +
     `${number(counts.total)} tokens, shade by log count${counts.missing ? `, ${number(counts.missing)} without a value` : ""}`;
-  if (byId("brush-line").contains(document.activeElement)) return;
-  if (!bins) {
-    fill(byId("brush-line"), h("span", { class: "quiet" }, "Drag on the cloud, or on a histogram, to keep the responses with tokens there."));
+  const line = byId("brush-line");
+  if (!brush) {
+    fill(line, h("span", { class: "quiet" }, "Drag on the cloud, or on a histogram, to keep the responses with tokens there."));
     return;
   }
-  const ends = bins.map((bin, i) => edgeOf(i < 2 ? sx : sy, i % 2 ? bin + 1 : bin));
-  const inputs = ends.map((end, i) =>
-    h("input", { type: "number", step: "any", value: Number(end.toPrecision(4)), "aria-label": ["across from", "across to", "up from", "up to"][i] }));
-  for (const [i, input] of inputs.entries()) {
-    input.addEventListener("change", () => {
-      const next = [...bins];
-      const bin = binOf(i < 2 ? sx : sy, Number(input.value));
-      next[i] = i % 2 ? Math.max(next[i - 1], bin) : Math.min(next[i + 1], bin);
-      change({ brush: next.join(",") });
-    });
+  if (!line.querySelector("input")) {
+    fill(line, ["across from", "across to", "up from", "up to"].map(endInput),
+      h("button", { type: "button", class: "quiet", id: "unbrush", onclick: () => change({ brush: "" }) }, "clear brush"));
   }
-  fill(byId("brush-line"), inputs, h("button", { type: "button", class: "quiet", id: "unbrush", onclick: () => change({ brush: "" }) }, "clear brush"));
+  // One that is typed in is left to who types.
+  for (const [i, input] of line.querySelectorAll("input").entries()) {
+    input.placeholder = brief([sx.low, sx.high, sy.low, sy.high][i]);
+    if (input !== document.activeElement) showEnd(input, readBrush(brush)[i]);
+  }
+}
+
+function showEnd(input, end) {
+  input.value = end === "" ? "" : String(Number(Number(end).toPrecision(4)));
+}
+
+// An end of the brush can be typed; the other three are those of the view, whatever this line showed when it was made.
+function endInput(label, i) {
+  const input = h("input", { type: "number", step: "any", "aria-label": label });
+  input.addEventListener("change", () => {
+    const ends = readBrush(state().brush);
+    const typed = input.value === "" ? "" : Number(input.value);
+    const other = ends[i ^ 1];
+    const crossed = typed !== "" && other !== "" && (i % 2 ? typed < Number(other) : typed > Number(other));
+    ends[i] = crossed ? other : typed;
+    change({ brush: writeBrush(ends) });
+    if (crossed) showEnd(input, other);
+  });
+  return input;
 }

@@ -1,7 +1,7 @@
 // What the strip shows: colour, bar, outlines and p.  Each is one entry of the view.
 
 import { canSpread } from "./colour.js";
-import { byId, columnGroup, columnLabel, fill, h, number } from "./dom.js";
+import { byId, columnGroup, columnLabel, fill, h, number, refill } from "./dom.js";
 import { differenceScale } from "./align.js";
 import { legend, scaleOf } from "./scales.js";
 import { change, state } from "./state.js";
@@ -26,7 +26,7 @@ export function drawControls(tables) {
   const scores = tables.columns.filter((c) => c.table === "attention" && c.field.startsWith("entropy"));
   const p = h("input", { type: "range", id: "p", min: 0.01, max: 0.5, step: 0.01, value: state().p, "aria-label": "share p" });
   p.addEventListener("input", () => change({ p: p.value }));
-  fill(byId("controls"),
+  refill(byId("controls"),
     columnSelect("colour", "colour", tables.columns),
     columnSelect("bar", "bar below", tables.columns, "none"),
     scores.length ? columnSelect("by", "anchors by", scores, "first layer logged") : null,

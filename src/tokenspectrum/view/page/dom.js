@@ -21,6 +21,13 @@ export function fill(element, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
+// The same behind the reader's back: what has the focus there keeps it, by its id.
+export function refill(element, ...children) {
+  const id = element.contains(document.activeElement) ? document.activeElement.id : "";
+  fill(element, ...children);
+  if (id) byId(id)?.focus({ preventScroll: true });
+}
+
 // Numbers as a table of values wants them: short, and the same width for like values.
 export function number(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";

@@ -1,6 +1,6 @@
 // The filter form: every field is one entry of the view.
 
-import { byId, fill, h } from "./dom.js";
+import { byId, fill, h, refill } from "./dom.js";
 import { change, FILTERS, state } from "./state.js";
 
 const chosen = (name) => new Set(state()[name] ? state()[name].split(",") : []);
@@ -8,7 +8,7 @@ const chosen = (name) => new Set(state()[name] ? state()[name].split(",") : []);
 function chips(name, values, live = new Set()) {
   return h("div", { class: "chips", role: "group", "aria-label": name },
     values.map((value) => {
-      const button = h("button", { type: "button", class: "chip", "aria-pressed": chosen(name).has(String(value)) ? "true" : "false",
+      const button = h("button", { type: "button", class: "chip", id: `${name}-${value}`, "aria-pressed": chosen(name).has(String(value)) ? "true" : "false",
         data: { name, value } }, String(value), live.has(value) ? h("span", { class: "dot", title: "still training" }) : null);
       button.addEventListener("click", () => {
         const now = chosen(name);
@@ -29,35 +29,50 @@ function field(name, label, props = {}) {
   return input;
 }
 
-const range = (label, name, step) =>
-  h("div", { class: "range" }, h("span", { class: "label" }, label),
+const range = (label, name, step, id) =>
+  h("div", { class: "range" }, h("span", { class: "label", id }, label),
     field(`${name}_from`, `${label} from`, { type: "number", step, placeholder: "from" }),
     field(`${name}_to`, `${label} to`, { type: "number", step, placeholder: "to" }));
 
-export function select(name, label, options) {
-  const element = h("select", { name, "aria-label": label },
-    options.map(([value, text]) => h("option", { value, selected: state()[name] === value }, text)));
+const options = (name, of) => of.map(([value, text]) => h("option", { value, selected: state()[name] === value }, text));
+
+function select(name, label, of, id) {
+  const element = h("select", { name, id, "aria-label": label }, options(name, of));
   element.addEventListener("change", () => change({ [name]: element.value }));
   return element;
 }
 
-let drawn = "";
+// A part of the form that shows what there is, made anew when that changes.  The fields are made once: what grows behind
+// who types in one must not take it away.
+const drawn = new Map();
+function renew(id, what, make) {
+  const mark = JSON.stringify(what);
+  if (drawn.get(id) === mark) return;
+  drawn.set(id, mark);
+  refill(byId(id), make());
+}
+
 export function drawFilters(tables) {
+  if (!byId("search")) makeForm();
   const runs = [...new Set(tables.runs.map((entry) => entry.run))];
   const seeds = [...new Set(tables.runs.map((entry) => entry.seed))].sort((a, b) => a - b);
   const live = new Set(tables.runs.filter((entry) => entry.live).map((entry) => entry.run));
-  const steps = tables.runs.flatMap((entry) => entry.steps);
-  const mark = JSON.stringify([runs, seeds, [...live], tables.sources, Math.max(0, ...steps)]);
-  if (mark === drawn) return;
-  drawn = mark;
+  const last = Math.max(0, ...tables.runs.flatMap((entry) => entry.steps));
+  renew("filter-runs", [runs, [...live]], () => (runs.length ? chips("run", runs, live) : null));
+  renew("filter-seeds", seeds, () => chips("seed", seeds));
+  renew("filter-source", tables.sources, () => options("source", [["", "every source"], ...tables.sources.map((source) => [source, source])]));
+  renew("filter-steps", last, () => `step (to ${last})`);
+}
+
+function makeForm() {
   fill(byId("filters"),
     field("text", "Text in the response", { type: "search", id: "search" }),
-    runs.length ? chips("run", runs, live) : null,
-    h("div", { class: "line" }, h("span", { class: "label" }, "seed"), chips("seed", seeds)),
+    h("div", { id: "filter-runs" }),
+    h("div", { class: "line" }, h("span", { class: "label" }, "seed"), h("div", { id: "filter-seeds" })),
     h("div", { class: "line" },
       select("correct", "correct", [["", "right or wrong"], ["yes", "right"], ["no", "wrong"]]),
-      select("source", "source", [["", "every source"], ...tables.sources.map((source) => [source, source])])),
-    range(`step (to ${Math.max(0, ...steps)})`, "step", 1), range("reward", "reward", "any"), range("length", "length", 1),
+      select("source", "source", [], "filter-source")),
+    range("step", "step", 1, "filter-steps"), range("reward", "reward", "any"), range("length", "length", 1),
     h("div", { class: "line" },
       field("prompt", "prompt id"),
       h("button", { type: "button", class: "quiet", id: "clear" }, "Clear")));

@@ -5,6 +5,8 @@ import { byId, fill, h, number, percent } from "./dom.js";
 import { change, keyOf, state } from "./state.js";
 import { oneLine } from "./text.js";
 
+const PAGE = 50;
+const MOST = 500; // that the server gives at once
 let rows = [];
 let total = 0;
 let asked = 0;
@@ -28,20 +30,26 @@ function show() {
   if (!rows.length) fill(byId("list"), h("li", { class: "empty" }, "No response passes these filters."));
 }
 
-// Asks anew.  A list that only grew behind the reader keeps its place.
+// Asks anew.  With `keep`, for a list that grew behind the reader: as many rows as were here, and the same ones in view.
 export async function loadList({ keep = false } = {}) {
   const mine = (asked += 1);
   const list = byId("list");
-  const scroll = list.scrollTop;
   try {
-    const page = await askResponses(state(), 0, keep ? Math.min(500, Math.max(50, rows.length)) : 50);
+    const page = await askResponses(state(), 0, keep ? Math.min(MOST, Math.max(PAGE, rows.length)) : PAGE);
+    while (mine === asked && keep && page.rows.length < page.total && lacks(page)) {
+      const next = await askResponses(state(), page.rows.length, MOST);
+      if (!next.rows.length) break;
+      page.rows.push(...next.rows);
+    }
     if (mine !== asked) return;
+    const seen = keep ? inView() : null;
     rows = page.rows;
     total = page.total;
     byId("count").textContent =
       `${number(total)} responses · ${short(page.tokens)} tokens · ${percent(page.correct)} right`;
     show();
-    if (keep) list.scrollTop = scroll;
+    const there = seen && byId(seen.id);
+    if (there) list.scrollTop += there.getBoundingClientRect().top - seen.top;
     if (!state().sel && rows.length) change({ sel: keyOf(rows[0]) });
     mark();
   } catch (error) {
@@ -49,17 +57,33 @@ export async function loadList({ keep = false } = {}) {
   }
 }
 
+// The first row in view, where the reader has left the top of the list.
+function inView() {
+  const list = byId("list");
+  if (!list.scrollTop) return null;
+  const { top } = list.getBoundingClientRect();
+  const row = [...list.querySelectorAll(".row")].find((one) => one.getBoundingClientRect().bottom > top);
+  return row ? { id: row.id, top: row.getBoundingClientRect().top } : null;
+}
+
+// Whether a page must reach further down: to as many rows as are here, and to what is in view, which new ones may have moved.
+function lacks(page) {
+  const n = page.rows.length;
+  const seen = inView();
+  return n < rows.length || (n < rows.length + page.total - total && seen && !page.rows.some((row) => `row-${keyOf(row)}` === seen.id));
+}
+
 // The next page.  Who asks while it is on its way waits for the same one.
-function more(limit = 50) {
+function more(limit = PAGE) {
   if (!fetching && rows.length < total) fetching = append(limit).finally(() => (fetching = null));
   return fetching;
 }
 
 async function append(limit) {
-  const mine = asked;
+  const [mine, from] = [asked, rows.length];
   try {
-    const page = await askResponses(state(), rows.length, limit);
-    if (mine !== asked) return;
+    const page = await askResponses(state(), from, limit);
+    if (mine !== asked || rows.length !== from) return; // the list is another by now
     rows.push(...page.rows);
     byId("list").append(...page.rows.map(item));
   } catch (error) {
@@ -100,7 +124,7 @@ async function stepOnce(by) {
   let next = at < 0 ? 0 : at + by;
   for (let had = -1; next >= rows.length && had < rows.length; ) {
     had = rows.length;
-    await more(Math.min(500, Math.max(50, next + 1 - rows.length)));
+    await more(Math.min(MOST, Math.max(PAGE, next + 1 - rows.length)));
   }
   next = Math.min(rows.length - 1, Math.max(0, next));
   if (rows[next]) change({ sel: keyOf(rows[next]), token: "", rows: "" });

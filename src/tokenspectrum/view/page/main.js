@@ -8,7 +8,7 @@ import { byId, fill, h } from "./dom.js";
 import { drawFilters, syncFilters } from "./filters.js";
 import { startKeys } from "./keys.js";
 import { loadList, mark, startList, syncSort } from "./list.js";
-import { follow, forget, mainPane, moveToken, openResponses, redraw, redrawOutlines, setTables } from "./reader.js";
+import { follow, forget, isBehind, mainPane, moveToken, offerNew, openResponses, redraw, redrawOutlines, setTables } from "./reader.js";
 import { setVersion } from "./scales.js";
 import { change, FILTERS, listen, state } from "./state.js";
 
@@ -63,7 +63,10 @@ async function look() {
   const anew = next.begun !== tables.begun; // files were replaced: what the page keeps is of those before
   tables = next;
   drawNotices();
-  if (!grown) return;
+  if (!grown) {
+    if (isBehind()) openResponses();
+    return;
+  }
   byId("preset").textContent = tables.title;
   document.title = `${tables.title} · spectrum view`;
   const settled = !tables.reading[1]; // while much is read, scales would be made anew at each look
@@ -74,14 +77,17 @@ async function look() {
     drawControls(tables);
     startCloud(tables);
     chooseAxes();
-    forget();
   }
   syncFilters();
   syncSort();
   loadList({ keep: !first });
-  if (anew) forget();
-  if (first || columns || anew || !mainPane()) openResponses();
-  else redraw();
+  if (first || columns || anew || isBehind() || !mainPane()) {
+    forget();
+    openResponses();
+  } else {
+    offerNew();
+    redraw();
+  }
   drawAround();
   if (settled) loadCloud();
 }

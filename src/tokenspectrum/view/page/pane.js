@@ -2,11 +2,12 @@
 
 import { legend, scaleOf, scaleProblem } from "./scales.js";
 import { fetchRows, paintRow, promptShare, promptStrip, rowScale } from "./attention.js";
+import { brushBins } from "./brush.js";
 import { binOf } from "./colour.js";
 import { columnLabel, fill, h, number, percent } from "./dom.js";
 import { partition } from "./partition.js";
 import { shortKey, state } from "./state.js";
-import { buildStrip, dim, drawBars, outline, paint, setCurrent } from "./strip.js";
+import { buildStrip, dim, drawBars, outline, paint } from "./strip.js";
 
 export function makePane(response) {
   const { strip, tokens } = buildStrip(response, shortKey(response.key));
@@ -56,7 +57,6 @@ export function dress(pane, columns, redraw, difference = null) {
   else paint(tokens, response.values[view.colour] ?? new Float32Array(tokens.length).fill(Number.NaN), scale, undefined, Boolean(view.spread));
   drawBars(strip, tokens, response.values[view.bar], view.bar ? scaleOf(view.bar, redraw) : null);
   brush(pane, redraw);
-  setCurrent(tokens, view.token === "" ? -1 : Number(view.token));
   const label = (id) => columnLabel(columns.find((column) => column.id === id) ?? { table: "", field: id });
   const missing = !response.values[view.colour] ? h("p", { class: "note" }, `${label(view.colour)} was not logged for this response`) : null;
   fill(pane.above, missing, scaleProblem(view.colour) ? h("p", { class: "note" }, scaleProblem(view.colour)) : null);
@@ -77,10 +77,10 @@ function brush(pane, redraw) {
     dim(pane.tokens, null);
     return;
   }
-  const [x0, x1, y0, y1] = view.brush.split(",").map(Number);
   const [sx, sy] = [scaleOf(view.x, redraw), scaleOf(view.y, redraw)];
   const [vx, vy] = [pane.response.values[view.x], pane.response.values[view.y]];
   if (!sx || !sy) return;
+  const [x0, x1, y0, y1] = brushBins(view.brush, sx, sy);
   const within = (scale, values, i, low, high) => {
     const bin = values ? binOf(scale, values[i]) : -1;
     return bin >= low && bin <= high;

@@ -3,7 +3,7 @@
 import { align, alignedWords, difference, differenceScale, inverse } from "./align.js";
 import { askResponse } from "./api.js";
 import { decodeResponse } from "./decode.js";
-import { byId, fill, h } from "./dom.js";
+import { byId, fill, h, refill } from "./dom.js";
 import { inspect } from "./inspect.js";
 import { clearRow, drawOutlines, dress, makePane, problemBox, showRow } from "./pane.js";
 import { scaleOf } from "./scales.js";
@@ -15,27 +15,47 @@ let panes = [];
 let aligned = null;
 let partners = null; // from the first pane's tokens to the second's
 let asked = 0;
-const kept = new Map(); // the last responses that were read, so that a step back is at once
+let behind = false; // whether another response was chosen than the server could still give
+let kept = new Map(); // the last responses that were read, so that a step back is at once
 const followers = [];
 
 // `follower(pane, position)` hears which token is pointed at.
 export const follow = (follower) => followers.push(follower);
 export const mainPane = () => panes[0] ?? null;
+export const isBehind = () => behind;
 
 export function setTables(next) {
   tables = next;
 }
 
 async function get(key) {
-  if (!kept.has(key)) {
-    kept.set(key, decodeResponse(key, await askResponse(key)));
-    if (kept.size > 24) kept.delete(kept.keys().next().value);
+  const mine = kept; // an answer from before they were forgotten is not kept
+  if (!mine.has(key)) {
+    mine.set(key, decodeResponse(key, await askResponse(key)));
+    if (mine.size > 24) mine.delete(mine.keys().next().value);
   }
-  return kept.get(key);
+  return mine.get(key);
 }
 
 export function forget() {
-  kept.clear();
+  kept = new Map();
+}
+
+// New steps hold other responses to the same problem: none that was read before knows them.
+export async function offerNew() {
+  forget();
+  const pane = panes[0];
+  if (!pane) return;
+  let fresh;
+  try {
+    fresh = await get(pane.response.key);
+  } catch {
+    return; // what is shown stays
+  }
+  if (pane !== panes[0] || fresh.same.length + fresh.same_left_out === pane.response.same.length + pane.response.same_left_out) return;
+  Object.assign(pane.response, { same: fresh.same, same_left_out: fresh.same_left_out });
+  refill(byId("compare-line"), chooser(...panes.map((one) => one.response)));
+  sayAligned();
 }
 
 export async function openResponses() {
@@ -48,15 +68,21 @@ export async function openResponses() {
     panes = responses.map(makePane);
     aligned = panes.length === 2 ? align(panes[0].response.ids, panes[1].response.ids) : null;
     partners = aligned && aligned.partner;
+    behind = false;
     for (const pane of panes) listenTo(pane);
     if (panes[1] && responses[1].facts.prompt_id !== responses[0].facts.prompt_id) {
       panes[1].above.before(h("div", { class: "own-problem" }, problemBox(responses[1])));
     }
-    fill(byId("reading"), problemBox(responses[0]), chooser(...responses),
+    fill(byId("reading"), problemBox(responses[0]), h("div", { class: "compare", id: "compare-line" }, chooser(...responses)),
       h("div", { class: panes.length === 2 ? "panes two" : "panes" }, panes.map((pane) => pane.element)));
     redraw();
   } catch (error) {
     if (mine !== asked) return;
+    behind = Boolean(error.gone && panes.length);
+    if (behind) { // what is shown stays
+      fill(byId("notices"), h("p", {}, error.message));
+      return;
+    }
     panes = [];
     fill(byId("reading"), h("p", { class: "note" }, error.message));
   }
@@ -83,11 +109,11 @@ function chooser(response, other) {
   const diff = h("input", { type: "checkbox", id: "diff" });
   diff.checked = Boolean(state().diff);
   diff.addEventListener("change", () => change({ diff: diff.checked ? "1" : "" }));
-  return h("div", { class: "compare" }, select,
+  return [select,
     response.same_left_out ? h("span", { class: "quiet", id: "same-left-out" },
       `${response.same.length} of ${response.same.length + response.same_left_out} responses to it are offered; pick another from the list with shift-click`) : null,
     state().cmp ? h("label", {}, diff, " difference as colour (right − left)") : null,
-    state().cmp ? h("span", { class: "quiet", id: "aligned" }) : null);
+    state().cmp ? h("span", { class: "quiet", id: "aligned" }) : null];
 }
 
 function listenTo(pane) {
@@ -127,8 +153,14 @@ function pointAt(pane, position) {
 
 function partnerOf(pane, position) {
   if (!partners) return -1;
-  if (pane === panes[0]) return partners[position];
+  if (pane === panes[0]) return partners[position] ?? -1;
   return partners.indexOf(position);
+}
+
+// The chosen token is the first pane's; in the other one its partner has the ring.
+function ringChosen() {
+  const at = state().token === "" ? -1 : Number(state().token);
+  for (const pane of panes) setCurrent(pane.tokens, pane === panes[0] ? at : partnerOf(panes[0], at));
 }
 
 function rest() {
@@ -150,7 +182,7 @@ export function walk(by) {
 
 // Only another token is chosen, or only p or the marks changed: nothing is painted again.
 export function moveToken() {
-  for (const pane of panes) setCurrent(pane.tokens, state().token === "" ? -1 : Number(state().token));
+  ringChosen();
   rest();
 }
 
@@ -168,9 +200,8 @@ export async function redraw() {
     clearRow(pane);
     dress(pane, tables.columns, later, diff[i]);
   });
-  if (panes.length === 2 && byId("aligned")) {
-    byId("aligned").textContent = alignedWords(aligned, panes[1].tokens.length);
-  }
+  ringChosen();
+  sayAligned();
   rest();
   if (view.rows !== "" && panes[0]) {
     const pane = panes[0];
@@ -181,6 +212,10 @@ export async function redraw() {
       fill(pane.above, h("p", { class: "note" }, error.message));
     }
   }
+}
+
+function sayAligned() {
+  if (panes.length === 2 && byId("aligned")) byId("aligned").textContent = alignedWords(aligned, panes[1].tokens.length);
 }
 
 function differences(column, later) {

@@ -7,10 +7,11 @@ const defaults = {
   colour: "tokens.predictive_entropy", bar: "", spread: "", p: "0.2", marks: "anchors,explorers", by: "",
   x: "tokens.predictive_entropy", y: "", brush: "", theme: "", pane: "list",
 };
+const NUMBER = "-?\\d+(\\.\\d+)?(e[+-]?\\d+)?";
 // What a link may hold of these; anything else counts as not given.
 const FORMS = {
   theme: /^(light|dark)$/, pane: /^(list|read|values)$/, p: /^(0?\.\d+|1|0)$/, token: /^\d{1,9}$/, rows: /^\d{1,9}$/,
-  brush: /^\d+,\d+,\d+,\d+$/,
+  brush: new RegExp(`^(${NUMBER})?\\.\\.(${NUMBER})?,(${NUMBER})?\\.\\.(${NUMBER})?$`),
 };
 export const FILTERS = ["run", "seed", "step_from", "step_to", "source", "correct", "reward_from", "reward_to",
   "length_from", "length_to", "text", "prompt"];
