@@ -9,9 +9,10 @@ class ProjectError(Exception):
 
 def no_room(error: BaseException) -> str | None:
     """What to say where a disk of this machine takes nothing; None if something else went wrong."""
-    number = error.errno if isinstance(error, OSError) else None
-    if number in (errno.ENOSPC, errno.EDQUOT):
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full: free some room (`snakedvc gc`), run again; nothing was kept"
-    if number == errno.EROFS:
+    if error.errno == errno.EROFS:
         return f"{error.filename}: this disk can only be read: make it writable, run again; nothing was kept"
     return None

@@ -19,6 +19,7 @@ def refused(toy: Toy, stage: str, *options: str) -> str:
 def test_params_that_are_listed_otherwise_are_compared_all_the_same(toy, split_first):
     whole, split = "      - train\n", "      - train.steps\n      - train.rate\n      - train.backend\n"
     if split_first:
+        toy.edit("params.yaml", "rate: 1e-3", "rate: 1e-2")
         toy.edit("dvc.yaml", whole, split)
         toy.make()
         whole, split = split, whole

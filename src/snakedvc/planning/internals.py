@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from snakemake.io import ancient, directory, report
+from snakemake.io import _IOFile, ancient, directory, report
 from snakemake.logging import logger
 from snakemake.settings.types import RerunTrigger
 from snakemake_interface_storage_plugins.io import Mtime
@@ -41,6 +41,14 @@ READ = (
     "dag.forcefiles",
     "dag.ignore_incomplete",
 )
+
+
+_is_protected = _IOFile.protected
+
+
+async def _is_there_and_protected(file: _IOFile) -> bool:
+    """In a dry run an output of a job may be said to be there (`is_there`), and it is not there to be written to."""
+    return os.path.exists(str(file)) and await _is_protected(file)
 
 
 def plans(workflow: Any) -> bool:
@@ -98,6 +106,8 @@ class Snakemake:
         check_pins(workflow)
         self._workflow, self._dag = workflow, workflow.dag
         self.dryrun: bool = workflow.dryrun
+        if self.dryrun:
+            _IOFile.protected = _is_there_and_protected
         self.locks: Path = workflow.persistence.path / "locks"
         rules = self._dag.targetrules
         # What the user asked for, and what has to run even if its outputs are there (-R, -f, -F).
