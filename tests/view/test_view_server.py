@@ -65,7 +65,7 @@ def moving(store, known: dict) -> dict:
 
             thread = threading.Thread(target=read)
             thread.start()
-            thread.join(0.2)
+            thread.join(0.05)
 
     return Moving(known)
 
