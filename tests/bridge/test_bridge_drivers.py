@@ -24,8 +24,8 @@ def test_a_second_clone_gets_the_table_and_older_variants_from_the_remote_withou
         assert snapshot(clone.root) == before
         assert set(clone.make().values()) == {"restored"}
         assert clone.text("results/table.csv") == tables[steps]
+        assert "up to date" in clone.command("dvc", "status").stdout
         clone.edit("params.yaml", f"steps: {steps}", f"steps: {other}")
-    assert "up to date" in clone.command("dvc", "status").stdout or True
 
 
 def test_drivers_of_two_clones_at_once_with_one_remote_do_no_harm(toy, tmp_path):

@@ -217,13 +217,24 @@ def test_a_new_step_takes_no_field_from_who_types_in_it(open_page, training):
         assert page.locator("#filter-steps").text_content() == f"step (to {step})"
         page.keyboard.press("Enter")
     until(page, "/reward_from=0.5.*text=0.5.*brush=0.4..0.5/.test(location.hash)")
-    # Another run is another choice of the form.
-    page.locator(".chip[data-name=run]", has_text="full").focus()
-    for step in (1, 2):
-        write_tables(outputs.parents[3] / "train@y-1" / "key" / "outputs" / "tokenlog", ("y", 1, step), (1,))
-    store.refresh()
-    page.locator(".chip[data-name=run]", has_text="y").wait_for()
-    assert page.evaluate("document.activeElement.dataset.value") == "full"
+
+    def begin(run: str) -> None:
+        """Another run, which the form and the menus of columns offer."""
+        for step in (1, 2):
+            write_tables(outputs.parents[3] / f"train@{run}-1" / "key" / "outputs" / "tokenlog", (run, 1, step), (1,))
+        store.refresh()
+        page.locator(f"#run-{run}").wait_for()
+
+    page.locator("#brush-line input >> nth=1").focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("0")
+    begin("y")
+    page.keyboard.type(".7")
+    page.keyboard.press("Enter")
+    until(page, "location.hash.includes('brush=0.4..0.7')")
+    page.locator("#run-full").focus()
+    begin("z")
+    assert page.evaluate("document.activeElement.id") == "run-full"
     page.close()  # it would ask on when the server is gone
 
 
