@@ -46,9 +46,9 @@ READ = (
 _is_protected = _IOFile.protected
 
 
-async def _is_there_and_protected(file: _IOFile) -> bool:
+async def _is_there_and_protected(self: _IOFile) -> bool:
     """In a dry run an output of a job may be said to be there (`is_there`), and it is not there to be written to."""
-    return os.path.exists(str(file)) and await _is_protected(file)
+    return os.path.exists(str(self)) and await _is_protected(self)
 
 
 def plans(workflow: Any) -> bool:
