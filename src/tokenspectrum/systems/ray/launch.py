@@ -52,9 +52,10 @@ def supervise(
             # What stops a job may also stop its parts, so a lost part is no error now.  The last checkpoint is valid.
             _log.warning("stopped by SIGTERM, and %s", e)
         if stop.is_set():
-            if not went_on():
-                _log.warning("stopped by SIGTERM before a checkpoint was written, so nothing is new since it started")
-            raise SystemExit(STOPPED if went_on() else NOTHING_NEW)
+            if went_on():
+                raise SystemExit(STOPPED)
+            _log.warning("stopped by SIGTERM before a checkpoint was written, so nothing is new since it started")
+            raise SystemExit(NOTHING_NEW)
 
 
 def _drive(
