@@ -184,20 +184,26 @@ stages:
 """
 
 
+def write_code(files: dict[str, str]) -> None:
+    """Files below src/, by their path there."""
+    for name, text in files.items():
+        Path("src", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("src", name).write_text(text)
+
+
 def test_the_file_is_in_the_key_of_the_methods_that_use_it_and_of_no_other(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("dvc.yaml").write_text(DVC_YAML)
     rules = {"full": {"kind": "uniform"}, "mine": {"kind": PATH}, "other": {"of": [{"kind": "alone:rule"}]}}
     Path("params.yaml").write_text(json.dumps({"methods": list(rules), "rules": rules}))
-    for name, text in {
+    files = {
         "pkg/__init__.py": "",
         "mypkg/__init__.py": "",
         "mypkg/rules.py": "from mypkg import parts\n",
         "mypkg/parts.py": "",
         "alone.py": "",
-    }.items():
-        Path("src", name).parent.mkdir(parents=True, exist_ok=True)
-        Path("src", name).write_text(text)
+    }
+    write_code(files)
     pipeline = load_pipeline()
     deps = {addr: set(stage.deps) - {"src/pkg"} for addr, stage in pipeline.stages.items()}
     assert deps == {
@@ -215,7 +221,7 @@ def test_what_it_imports_from_beside_its_package_is_in_the_key_too_and_what_dvc_
     Path("dvc.yaml").write_text(DVC_YAML)
     rules = {"mine": {"kind": "alone:rule"}}
     Path("params.yaml").write_text(json.dumps({"methods": list(rules), "rules": rules}))
-    for name, text in {
+    files = {
         "pkg/__init__.py": "",
         "alone.py": "import torch, helper\nfrom pkg import parts\n\ndef rule(batch):\n    from far.off import away\n",
         "helper.py": "import alone\n",
@@ -224,9 +230,8 @@ def test_what_it_imports_from_beside_its_package_is_in_the_key_too_and_what_dvc_
         "deep/down.py": "no Python\n",
         "off.py": "",
         "unused.py": "",
-    }.items():
-        Path("src", name).parent.mkdir(parents=True, exist_ok=True)
-        Path("src", name).write_text(text)
+    }
+    write_code(files)
     stage = load_pipeline().stage("weights@mine")
     assert set(stage.deps) == {"src/pkg", "src/alone.py", "src/helper.py", "src/far", "src/deep"}
     with frozen_copy(stage, {}, {}) as frozen:
