@@ -173,14 +173,14 @@ def test_ray_that_dies_as_it_starts(tmp_path, monkeypatch, capsys, when):
     """
     asked = []
 
-    def kill_first(systems, address, environment, seconds, look):
+    def kill_first(systems, address, *rest):
         asked.append(address)
         if len(asked) == 1:
             kill_raylet(cluster)
             if when == "meanwhile":
                 monkeypatch.setattr(sys, "executable", deaf)
         try:
-            return count(systems, address, environment, seconds, look)
+            return count(systems, address, *rest)
         finally:
             monkeypatch.setattr(sys, "executable", python)
 
