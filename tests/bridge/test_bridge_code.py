@@ -1,5 +1,6 @@
 """The code closure and `snakedvc deps`, on small packages written for the purpose."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,32 @@ def test_deps_are_rewritten_and_nothing_else_changes(toy):
     toy.snakedvc("deps")
     assert toy.text("dvc.yaml") == text
     assert "exact" in toy.snakedvc("deps", "--check").stdout
+
+
+def test_a_file_that_is_as_it_was_is_not_parsed_again(toy):
+    """The next process has what an earlier one found, and finds the same as one that parses all."""
+    parsed = "import ast, sys; parse = ast.parse; ast.parse = lambda text, name: print(name) or parse(text, name); "
+    look = parsed + "from snakedvc.code.deps import drift; from snakedvc.dvcfiles.load import load_pipeline as load; "
+
+    def looked() -> tuple[set[str], list[str]]:
+        """The files that a new process parses, and the lines that it prints of what has drifted."""
+        lines = toy.command(sys.executable, "-c", look + "print(*drift(load()), sep='\\n')").stdout.splitlines()
+        drifted = [line for line in lines if line.startswith("stage ")]
+        return set(lines) - {*drifted, ""}, drifted
+
+    kept = toy.root / ".dvc/tmp/scans.json"
+    kept.unlink(missing_ok=True)
+    everything, _ = looked()
+    assert "src/toy/dapo.py" in everything
+    toy.snakedvc("deps")
+    assert looked() == (set(), [])
+    source = toy.root / "src/toy/dapo.py"
+    source.write_text(f"from toy import late\n{source.read_text()}")
+    files, drifted = looked()
+    assert files == {"src/toy/dapo.py"}
+    assert "stage train lacks the dep src/toy/late.py" in drifted
+    kept.write_text("[1]")
+    assert looked() == (everything, drifted)
 
 
 def test_training_imports_neither_analysis_nor_the_command_line(monkeypatch):

@@ -87,9 +87,20 @@ def test_snakemake_is_shown_only_what_leads_to_a_job(toy):
     drive(toy)
     assert selected() == {"table"}
     toy.edit("params.yaml", "samples: 2", "samples: 3")
-    assert selected() == {"table", "evaluate", "train"}  # what a job reads is shown, and not what that reads
+    assert selected() == {"table", "evaluate"}
     shutil.rmtree(toy.root / "artifacts/t/train/full-s1")
-    assert selected() == {"table", "evaluate", "train"}  # it comes back from the cache, and reads nothing for that
+    assert selected() == {"table", "evaluate"}  # it comes back from the cache, and reads nothing for that
+    toy.edit("params.yaml", "steps: 3", "steps: 4")
+    assert selected() == {"table", "evaluate", "train"}
+
+
+@pytest.mark.parametrize(("options", "left"), [(["--until", "train"], set()), (["--omit-from", "train"], set())])
+def test_a_cut_of_the_dag_is_made_in_all_of_it(toy, options, left):
+    """Below a stage that is in place, and that leads to no job itself, jobs are left out too."""
+    drive(toy)
+    toy.edit("params.yaml", "samples: 2", "samples: 3")
+    assert plan(toy)[0] == {"evaluate": 4, "table": 1}
+    assert set(plan(toy, *options)[0]) == left
 
 
 def test_what_was_accepted_counts_only_while_all_of_it_is_as_it_was(toy, monkeypatch):

@@ -8,23 +8,18 @@ These count:
 Imports under `if TYPE_CHECKING:` never run, so they do not count.  Knows Python.  Knows no stages.
 """
 
-import ast
 import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
+from snakedvc.code.scans import scan
 from snakedvc.dvcfiles.templates import DVC_YAML
 from snakedvc.errors import ProjectError
 from snakedvc.settings import under
 
 SOURCE = Path("src")
-_IMPORTERS = ("importlib.import_module", "import_module", "__import__")
-_IMPORTING = (ast.Import, ast.ImportFrom, ast.Call)
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_FILE_NAME = re.compile(r"[\w][\w./-]*\.\w+")
 
 
 def module_file(module: str, source: Path = SOURCE) -> Path | None:
@@ -34,99 +29,6 @@ def module_file(module: str, source: Path = SOURCE) -> Path | None:
         if path.is_file():
             return path
     return None
-
-
-def _is_type_checking(node: ast.If) -> bool:
-    return ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
-
-
-def _walk(tree: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
-    """Every node that can run, and whether it is inside a function, in no order.
-
-    Docstrings and the bodies of `if TYPE_CHECKING:` are skipped.
-    """
-    pending = [(tree, False)]
-    while pending:
-        node, in_function = pending.pop()
-        yield node, in_function
-        inside = in_function or isinstance(node, _FUNCTIONS)
-        for name in node._fields:
-            value = getattr(node, name, None)
-            for child in value if isinstance(value, list) else (value,):
-                if not isinstance(child, ast.AST) or isinstance(child, ast.expr_context):
-                    continue
-                if isinstance(child, ast.If) and _is_type_checking(child):
-                    pending += ((other, inside) for other in child.orelse)
-                elif not (isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)):
-                    pending.append((child, inside))
-
-
-def _absolute(node: ast.ImportFrom, module: str, is_package: bool) -> str:
-    if not node.level:
-        return node.module or ""
-    parts = module.split(".")
-    keep = len(parts) - node.level + (1 if is_package else 0)
-    return ".".join([*parts[:keep], *filter(None, [node.module])])
-
-
-def _called_name(call: ast.Call) -> str:
-    func = call.func
-    if isinstance(func, ast.Name):
-        return func.id
-    if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name):
-        return f"{func.value.id}.{func.attr}"
-    return ""
-
-
-@dataclass(frozen=True)
-class _Scan:
-    """What one file names: dotted names that it imports or may import (`from a import b`), and literals.
-
-    `early`: the imports outside any function, which run when the file itself is imported.
-    `computed`: the first line that imports a computed name; None if there is none.
-    """
-
-    names: frozenset[str]
-    early: frozenset[str]
-    literals: frozenset[str]
-    computed: int | None
-
-
-def _imported(node: ast.Import | ast.ImportFrom | ast.Call, path: Path, module: str) -> set[str] | None:
-    """The dotted names that `node` imports; None for a computed name."""
-    if isinstance(node, ast.Import):
-        return {alias.name for alias in node.names}
-    if isinstance(node, ast.ImportFrom):
-        base = _absolute(node, module, path.name == "__init__.py")
-        return {base, *(f"{base}.{alias.name}" for alias in node.names)}
-    if _called_name(node) not in _IMPORTERS:
-        return set()
-    first = node.args[0] if node.args else None
-    return {first.value} if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
-
-
-@cache
-def _scan(path: Path, module: str, content: bytes) -> _Scan:
-    try:
-        tree = ast.parse(content, str(path))
-    except SyntaxError as e:
-        raise ProjectError(f"{path}:{e.lineno}: {e.msg}") from None
-    names: set[str] = set()
-    early: set[str] = set()
-    literals: set[str] = set()
-    computed: list[int] = []
-    for node, in_function in _walk(tree):
-        if isinstance(node, ast.Constant):
-            if isinstance(node.value, str) and _FILE_NAME.fullmatch(node.value):
-                literals.add(node.value)
-        elif isinstance(node, _IMPORTING):
-            found = _imported(node, path, module)
-            if found is None:
-                computed.append(node.lineno)
-                continue
-            names |= found
-            early |= set() if in_function else found
-    return _Scan(frozenset(names), frozenset(early), frozenset(literals), min(computed, default=None))
 
 
 def _data_files(path: Path, literals: frozenset[str], source: Path) -> Iterator[Path]:
@@ -171,7 +73,7 @@ class Modules:
         """Paths of the first-party files that are imported as soon as `file` is.  `file` itself is left out."""
         if file not in self._early:
             module = modules_in(Path(file), self.source)[0]
-            names = _with_parents(_scan(Path(file), module, Path(file).read_bytes()).early)
+            names = _with_parents(scan(Path(file), module, Path(file).read_bytes()).early)
             found = (self.node(n) for n in self._ours(names))
             self._early[file] = {n.path.as_posix() for n in found if n} - {file}
         return self._early[file]
@@ -182,11 +84,11 @@ class Modules:
         return frozenset(n for n in names if (top := n.partition(".")[0]) in here or f"{top}.py" in here)
 
     def _read(self, module: str, path: Path) -> _Node:
-        scan = _scan(path, module, path.read_bytes())
+        found = scan(path, module, path.read_bytes())
         # Such as a program that is started, `[sys.executable, "-m", "package.a.b"]`, or a plug-in's name.
-        names = _with_parents([*scan.names, *(literal for literal in scan.literals if "/" not in literal)])
-        data = frozenset(_data_files(path, scan.literals, self.source))
-        return _Node(path, data, self._ours(names), scan.computed)
+        names = _with_parents([*found.names, *(literal for literal in found.literals if "/" not in literal)])
+        data = frozenset(_data_files(path, found.literals, self.source))
+        return _Node(path, data, self._ours(names), found.computed)
 
 
 def modules_in(folder: Path, source: Path = SOURCE) -> list[str]:

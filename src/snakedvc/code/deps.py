@@ -22,6 +22,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from snakedvc.code.closure import Modules, closure, module_file
+from snakedvc.code.scans import keep
 from snakedvc.dvcfiles.digest import IGNORED, file_md5
 from snakedvc.dvcfiles.load import load_pipeline
 from snakedvc.dvcfiles.pipeline import Pipeline
@@ -110,6 +111,7 @@ def was_exact(mark: str) -> bool:
 
 def note_exact(mark: str) -> None:
     """Remember that nothing has drifted where `state` is `mark`."""
+    keep()  # after the next edit, all other files are as they are now
     with contextlib.suppress(OSError):  # of a project that cannot be written, nothing is remembered
         write_atomically(EXACT, mark, sync=False)
 

@@ -41,12 +41,23 @@ def file_md5(path: Path) -> str:
 
 def names_under(folder: str) -> list[str]:
     """The relative POSIX path of every file below `folder`, sorted, without the ignored ones."""
-    found = []
-    for root, folders, names in os.walk(folder):
-        folders[:] = [n for n in folders if n not in IGNORED]
-        inside = root[len(folder) :].lstrip(os.sep)
-        found += [f"{inside}/{n}" if inside else n for n in names if n not in IGNORED]
-    return sorted(found)
+    return sorted(name for name, _ in entries_under(folder))
+
+
+def entries_under(folder: str, inside: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """The same with their entries, in no order.  A link to a folder is neither followed nor a file."""
+    try:
+        found = os.scandir(folder)
+    except OSError:  # it was removed meanwhile, or may not be read: then it has no files for us
+        return
+    with found:
+        for entry in found:
+            if entry.name in IGNORED:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from entries_under(entry.path, f"{inside}{entry.name}/")
+            elif not entry.is_dir():
+                yield inside + entry.name, entry
 
 
 def files_under(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -74,13 +85,20 @@ def hash_files(files: dict[str, Path]) -> tuple[dict[str, str], int]:
         return dict(zip(files, pool.map(file_md5, files.values()), strict=True)), size
 
 
+def _with_folders(name: str) -> Iterator[str]:
+    """A relative path and every folder that it is in: a/b/c, a/b, a."""
+    while name:
+        yield name
+        name = name.rpartition("/")[0]
+
+
 def digest(path: Path, only: list[str] | None = None) -> Digest:
     """Hash `path`.  With `only`, hash just these paths in a folder.  FileNotFoundError if it is gone."""
     if not path.is_dir():
         return Digest(file_md5(path), path.stat().st_size)
     files = dict(files_under(path))
     if only is not None:
-        keep = [Path(p).relative_to(path).as_posix() for p in only]
-        files = {n: p for n, p in files.items() if any(n == k or n.startswith(k + "/") for k in keep)}
+        keep = {Path(p).relative_to(path).as_posix() for p in only}
+        files = {name: file for name, file in files.items() if not keep.isdisjoint(_with_folders(name))}
     hashes, size = hash_files(files)
     return Digest(listing_md5(hashes), size, len(hashes))

@@ -13,12 +13,13 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snakedvc.dvcfiles.digest import digest, names_under
+from snakedvc.dvcfiles.digest import digest, entries_under
 from snakedvc.dvcfiles.records import write_atomically
 from snakedvc.errors import ProjectError
 
@@ -41,10 +42,14 @@ class Accepted:
 def signature(path: Path | str) -> Signature | None:
     """Bytes, number of files, and a hash over names, sizes and times of a file or folder; None if it is not there."""
     text = os.fspath(path)
-    if not os.path.exists(text):
+    try:
+        itself = os.stat(text)
+    except (OSError, ValueError):  # as os.path.exists has it
         return None
-    files = {name: f"{text}/{name}" for name in names_under(text)} if os.path.isdir(text) else {"": text}
-    facts = [(name, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in ((n, os.stat(p)) for n, p in files.items())]
+    files = [("", itself)]
+    if stat.S_ISDIR(itself.st_mode):
+        files = [(name, entry.stat()) for name, entry in entries_under(text)]
+    facts = [(name, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in files]
     mark = hashlib.md5(repr(sorted(facts)).encode(), usedforsecurity=False).hexdigest()
     return [sum(size for _, size, _, _ in facts), len(facts), mark]
 

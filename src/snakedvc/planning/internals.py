@@ -115,6 +115,9 @@ class Snakemake:
         self.asked_rules = {rule.name for rule in rules}
         self.forced_rules = {rule.name for rule in self._dag.forcerules}
         self.forced_files = {str(f) for f in self._dag.forcefiles}
+        # Whether the user cuts the DAG, so that Snakemake has to see all of it (--until, --omit-from, --batch).
+        cuts = workflow.dag_settings
+        self.is_cut = bool(cuts.until or cuts.omit_from or cuts.batch)
 
     def let_content_decide(self) -> None:
         """Turn off file times and remembered params.  The bridge has its own mark of half-written outputs."""

@@ -70,14 +70,16 @@ class Plan:
             sys.exit(f"error: {e}")
         except OSError as e:
             _end(e)
-        paths, state = self._pipeline.inputs(stage), self._driver.state
+        made = {out: s.addr for s in self._pipeline.upstream(stage) for out in s.outs}
+        paths = self._pipeline.inputs(stage)
+        if not self._snakemake.is_cut:
+            # Snakemake need not look where there is no job above: a thousand stages take it seconds.
+            paths = [p for p in paths if p not in made or made[p] in self._lead_to_jobs]
         if stage.addr in self._jobs:
             return paths
-        # Content has decided.  So Snakemake must not look at newer files, or at an input that is made again for another
-        # stage.  And it need not look at all where there is no job above: a thousand stages take it seconds.
-        made = {out: s.addr for s in self._pipeline.upstream(stage) for out in s.outs}
-        there = {p for p, addr in made.items() if state(addr) in UNAVAILABLE or addr not in self._lead_to_jobs}
-        return [ancient(p) for p in paths if p not in there]
+        # Content has decided.  So it must not look at newer files, or at an input that is made again for another stage.
+        lost = {p for p, addr in made.items() if self._driver.state(addr) in UNAVAILABLE}
+        return [ancient(p) for p in paths if p not in lost]
 
     def _agree(self, addrs: list[str]) -> None:
         """Show Snakemake what was settled: the outputs are there, and only jobs are forced."""
