@@ -33,6 +33,7 @@ READ = (
     "persistence.path",
     "persistence.lock",
     "persistence.locked",
+    "persistence.all_inputfiles",
     "iocache.exists_local",
     "iocache.mtime",
     "dag.targetfiles",
@@ -118,6 +119,9 @@ class Snakemake:
         # Whether the user cuts the DAG, so that Snakemake has to see all of it (--until, --omit-from, --batch).
         cuts = workflow.dag_settings
         self.is_cut = bool(cuts.until or cuts.omit_from or cuts.batch)
+        self._read = set[str]()
+        shown = workflow.persistence.all_inputfiles
+        workflow.persistence.all_inputfiles = lambda: {*map(str, shown()), *self._read}
 
     def let_content_decide(self) -> None:
         """Turn off file times and remembered params.  The bridge has its own mark of half-written outputs."""
@@ -127,6 +131,10 @@ class Snakemake:
     def locked_files(self) -> set[str]:
         """Files that other drivers in this folder use."""
         return {line for path in self.locks.glob("*.lock") for line in path.read_text().splitlines()}
+
+    def lock_too(self, paths: Iterable[str]) -> None:
+        """Lock files that a job reads, although they are not among the inputs that Snakemake sees."""
+        self._read.update(paths)
 
     def keep_locks_folder(self) -> None:
         """Make the folder of locks again: another driver removes it when it ends, and Snakemake needs it."""

@@ -71,11 +71,12 @@ class Plan:
         except OSError as e:
             _end(e)
         made = {out: s.addr for s in self._pipeline.upstream(stage) for out in s.outs}
-        paths = self._pipeline.inputs(stage)
+        read = paths = self._pipeline.inputs(stage)
         if not self._snakemake.is_cut:
             # Snakemake need not look where there is no job above: a thousand stages take it seconds.
             paths = [p for p in paths if p not in made or made[p] in self._lead_to_jobs]
         if stage.addr in self._jobs:
+            self._snakemake.lock_too(read)
             return paths
         # Content has decided.  So it must not look at newer files, or at an input that is made again for another stage.
         lost = {p for p, addr in made.items() if self._driver.state(addr) in UNAVAILABLE}
