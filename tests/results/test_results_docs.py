@@ -103,6 +103,12 @@ def test_the_page_says_in_which_tables_the_seed_of_base_is_a_base_policy(artifac
     assert set(connection.execute(scorers).fetchall()) == {(base, scorer) for base in BASES for scorer in BASES}
 
 
+def test_the_page_says_which_tables_hold_further_runs():
+    (text,) = re.findall(r"Three also hold the trainings of `extra_runs`, .*?: (.*?)\. There", PAGE, re.DOTALL)
+    held = {table for source in SOURCES.values() if source.names("more") for table in source.tables}
+    assert set(re.findall(r"`(\w+)`", text)) == held
+
+
 def test_the_reconciliation_is_a_query_that_spectrum_sql_takes(artifacts):
     rebuild(DATABASE, artifacts, WANTED)
     query = check_query(query_text("queries/reconcile.sql")).query
