@@ -1,5 +1,8 @@
 """Params: one clear line for every kind of mistake, and the same numbers that DVC reads."""
 
+import re
+from pathlib import Path
+
 import pytest
 from pydantic import Field
 from ruamel.yaml import YAML
@@ -7,7 +10,10 @@ from ruamel.yaml import YAML
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import PARAMS_ENV, Frozen, read_sections
 from tokenspectrum.params.layers import resolve_layer
+from tokenspectrum.params.presets import read_preset
 from tokenspectrum.params.yaml_file import load_yaml
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Inner(Frozen):
@@ -72,6 +78,17 @@ def test_layer_names_are_those_of_the_paper_on_36_layers():
     assert [resolve_layer(n, 36) for n in ("shallow", "mid", "deep")] == [8, 20, 35]
     assert [resolve_layer(n, 4) for n in ("shallow", "mid", "deep", 1)] == [0, 2, 3, 1]
     assert resolve_layer("deep", 1) == resolve_layer("shallow", 1) == 0
+
+
+def test_the_page_says_which_layers_the_names_are_of_every_policy_of_a_preset():
+    page = (ROOT / "docs/weighting.md").read_text()
+    table = re.findall(r"^\| (\d+) \(.*\) \| (\d+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
+    said = {int(layers): list(map(int, indices)) for layers, *indices in table}
+    assert said.keys() == {
+        read_preset(path.stem, ROOT / "presets").params.policy.num_layers for path in ROOT.glob("presets/*.yaml")
+    }
+    for layers, indices in said.items():
+        assert [resolve_layer(name, layers) for name in ("shallow", "mid", "deep")] == indices
 
 
 @pytest.mark.parametrize("layer", [4, -1, "middle"])

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from results_fixtures import BASES, METHODS, SEEDS, STEPS, WANTED, write_scores
+from results_fixtures import BASES, METHODS, SEEDS, STEPS, WANTED, save_params, write_scores
 
+from tokenspectrum.cli import results as command
 from tokenspectrum.results.database import rebuild
 from tokenspectrum.results.readonly import check_query, open_locked
 from tokenspectrum.results.sources import SOURCES
 from tokenspectrum.results.sql import query_text
+from tokenspectrum.stages import result as stage
 from tokenspectrum.tables.registry import MODULES
 from tokenspectrum.tokenlog.writer import write_manifest
 
@@ -101,6 +103,12 @@ def test_the_page_says_in_which_tables_the_seed_of_base_is_a_base_policy(artifac
     assert set(connection.execute(scorers).fetchall()) == {(base, scorer) for base in BASES for scorer in BASES}
 
 
+def test_the_page_says_which_tables_hold_further_runs():
+    (text,) = re.findall(r"Three also hold the trainings of `extra_runs`, .*?: (.*?)\. There", PAGE, re.DOTALL)
+    held = {table for source in SOURCES.values() if source.names("more") for table in source.tables}
+    assert set(re.findall(r"`(\w+)`", text)) == held
+
+
 def test_the_reconciliation_is_a_query_that_spectrum_sql_takes(artifacts):
     rebuild(DATABASE, artifacts, WANTED)
     query = check_query(query_text("queries/reconcile.sql")).query
@@ -145,3 +153,35 @@ def test_the_page_on_adding_a_result_lists_every_source_with_its_tables():
         name: list(source.tables) for name, source in SOURCES.items() if name not in several
     }
     assert all(several[name] == ["metrics", "scores", "evaluated"] for name in SOURCES if name.endswith("_more"))
+
+
+def test_the_functions_of_the_page_on_adding_a_result_make_rows_figure_and_page(
+    artifacts, params, tmp_path, monkeypatch
+):
+    """In the folder that `spectrum results --new` begins, with its query left out of the declaration."""
+    page = (Path(__file__).parents[2] / "docs/adding-a-result.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    name = "quantiles_of_the_page"
+    folder = tmp_path / "packages" / name
+    folder.mkdir(parents=True)
+    declared = command.DECLARATION.format(name=name, model="PageParams")
+    assert declared.count('query="query.sql",') == 1
+    (folder / "__init__.py").write_text(declared.replace('query="query.sql",', "figure=True, page=True,"))
+    (folder / "query.sql").write_text(command.QUERY)
+    (folder / "result.py").write_text(code)
+    monkeypatch.syspath_prepend(folder.parent)
+    save_params(params | {"analysis": params["analysis"] | {name: {"p": 0.3}}})
+    made = {kind: Path(f"results/{name}.{kind}") for kind in ("csv", "png", "md")}
+    files = [word for kind, path in made.items() for word in (f"--{kind}", str(path))]
+    stage.main([f"{name}.result", "--attention", f"{artifacts}/attention", *files])
+    rows = [line.split(",") for line in made["csv"].read_text().splitlines()[1:]]
+    wanted = {}
+    for base in BASES:
+        (path,) = (artifacts / f"attention/{base}").rglob("attention/**/*.parquet")
+        for row in pq.read_table(path, partitioning=None).to_pylist():
+            wanted.setdefault((str(base), str(row["layer"])), []).append(row["entropy_norm"])
+    found = {(base, layer): float(value) for base, layer, _, value, *_ in rows}
+    assert found == pytest.approx({key: np.quantile(values, 0.3) for key, values in wanted.items()}, abs=1e-4)
+    assert made["png"].read_bytes().startswith(b"\x89PNG")
+    lowest = min(found.values())
+    assert made["md"].read_text() == f"# Quantiles\n\nPreset `small`, policy `tiny`.\n\nThe lowest is {lowest:.2f}.\n"

@@ -1,5 +1,6 @@
 """`spectrum export`: folders that Hugging Face's own libraries read back, row by row and weight by weight."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from results_fixtures import LENGTHS, WANTED
 from tokenspectrum.cli.main import main
 from tokenspectrum.cli.preset import choose
 from tokenspectrum.errors import UserError
-from tokenspectrum.exporting.dataset import USUAL, write_dataset
+from tokenspectrum.exporting import USUAL
+from tokenspectrum.exporting.dataset import write_dataset
 from tokenspectrum.exporting.model import write_model
 from tokenspectrum.results.database import rebuild
 from tokenspectrum.results.readonly import open_locked
@@ -32,6 +34,18 @@ def connection(artifacts):
     rebuild(Path("tokens.duckdb"), artifacts, WANTED)
     with open_locked(Path("tokens.duckdb"), [Path("artifacts")]) as connection:
         yield connection
+
+
+def test_help_and_page_name_what_an_export_holds(connection, tmp_path, capsys):
+    """The artifacts of the fixture have more tables than an export takes unless it is told to."""
+    held = write_dataset(connection, tmp_path / "log", USUAL, [], ABOUT).keys() - {"prompts", "vocab"}
+    with pytest.raises(SystemExit):
+        main(["export", "--help"])
+    (said,) = re.findall(r"beside prompts and vocab \(default:\s+(.*?)\)", capsys.readouterr().out, re.DOTALL)
+    assert set(re.findall(r"\w+", said)) == held
+    page = (Path(__file__).parents[2] / "docs/sharing.md").read_text()
+    (said,) = re.findall(r"Of the others it\s+holds (.*?)\. `--tables`", page, re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", said)) == held
 
 
 def test_the_token_log_is_a_dataset_folder(connection, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from tokenspectrum.errors import UserError
 from tokenspectrum.systems.board import Board
 from tokenspectrum.systems.params import SystemsParams
 
+PAGE = (Path(__file__).resolve().parents[2] / "docs/sharing.md").read_text()
 HOSTILE = "a | b\n<script>alert(1)</script> `x`"
 COLUMNS = {"prompt_id": ["p", "q", "r"], "text": [HOSTILE, "two", "three"], "reward": [1.0, -1.0, 0.5]}
 
@@ -48,6 +50,8 @@ def test_wandb_keeps_an_offline_run(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     write("wandb", tmp_path)
     (path,) = tmp_path.glob("wandb/wandb/offline-run-*/run-*.wandb")
+    (told,) = re.findall(r"`wandb sync logs/train/train@full-1/(\S+)`", PAGE)
+    assert list(tmp_path.glob(told)) == [path.parent]
     kept = path.read_bytes()  # protobuf records, whose texts lie there as they are
     assert kept.count(b"train/reward") >= 3
     assert b"train/grad_norm" not in kept
@@ -61,7 +65,8 @@ def test_trackio_keeps_a_local_database(tmp_path):
     command = "from pathlib import Path; from test_trainer_trackers import write; write('trackio', Path('.'))"
     env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
     subprocess.run([sys.executable, "-c", command], cwd=tmp_path, env=env, check=True)
-    with sqlite3.connect(tmp_path / "trackio/tokenspectrum.db") as database:
+    (told,) = re.findall(r"`TRACKIO_DIR=logs/train/train@full-1/(\S+) trackio show", PAGE)
+    with sqlite3.connect(tmp_path / told / "tokenspectrum.db") as database:
         rows = database.execute("SELECT run_name, step, metrics FROM metrics ORDER BY id").fetchall()
     logged = [(run, step, json.loads(metrics)) for run, step, metrics in rows]
     curves = [(step, metrics) for _, step, metrics in logged if "responses" not in metrics]

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.exporting import USUAL
 
 
 def about(args: argparse.Namespace) -> dict[str, str]:
@@ -56,7 +57,7 @@ def _run(args: argparse.Namespace) -> None:
         print(f"{args.folder}: {source}, with a model card")
         return
     from tokenspectrum.cli.sql import rebuilt
-    from tokenspectrum.exporting.dataset import USUAL, write_dataset
+    from tokenspectrum.exporting.dataset import write_dataset
     from tokenspectrum.results.readonly import open_locked
 
     with ExitStack() as stack:
@@ -84,7 +85,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tables",
         nargs="+",
-        help="tables to take beside prompts and vocab (default: all but attention_rows and weights)",
+        help=f"tables to take beside prompts and vocab (default: {', '.join(USUAL)})",
     )
     parser.add_argument("--run", action="append", help="take this run alone; may be given again")
     parser.add_argument("--model", metavar="RUN", help="write the trained policy of this run instead")

@@ -62,7 +62,7 @@ COMMANDS = {
     "doctor": Command(
         "check that this site is ready: environment, cache, locks, Slurm", "doctor --profile slurm --submit", False
     ),
-    "results": Command("list the results, begin one, write what follows from them", "results --new support", False),
+    "results": Command("list the results, begin one, write what follows from them", "results --new mine", False),
     "schemas": Command("write schemas/ and docs/params.md from the code", "schemas --check", False),
 }
 

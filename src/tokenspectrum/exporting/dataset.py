@@ -21,8 +21,6 @@ from tokenspectrum.results.sql import one_line
 from tokenspectrum.tables.registry import MODULES, TABLES
 from tokenspectrum.tokenlog.writer import atomic_path
 
-# Without attention_rows, whose size is another; it can be asked for.
-USUAL = ("runs", "responses", "tokens", "attention", "metrics", "scores", "evaluated")
 WHOLE = ("prompts", "vocab")  # tables without a run, which every export holds: one split
 WHOLE_SPLIT = "whole"  # datasets keeps "all" for itself
 

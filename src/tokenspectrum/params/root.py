@@ -287,13 +287,13 @@ class Params(Frozen):
         verl, vllm = self.systems.verl, self.systems.vllm
         for section in ("rollouts", "evaluate"):
             if getattr(self, section).engine == "vllm" and vllm is None:
-                yield f"{section}.engine: vllm needs systems.vllm, which is null; see presets/tiny.yaml"
+                yield f"{section}.engine: vllm needs systems.vllm, which is null; docs/params.md has its fields"
         if self.rollouts.engine == "given" and self.signals is not None:
             yield "signals: samples continuations, and rollouts.engine given samples nothing; set signals to null"
         if self.train.trainer != "verl":
             return
         if verl is None:
-            yield "train.trainer: verl needs systems.verl, which is null; see presets/tiny.yaml"
+            yield "train.trainer: verl needs systems.verl, which is null; docs/params.md has its fields"
             return
         responses = self.train.prompts_per_step // self.train.mini_batches * self.sampling.n
         if responses % verl.world_size:
