@@ -1,8 +1,8 @@
 """The code of one rule, as code.json holds it.  Training depends on code.json instead of the whole folder rules/.
 
 The code of a rule is its own file and all files of the folder that it imports, directly or through each other.  Imports
-inside a function count too, and so does `import_module` of a name that stands there.  Code outside the folder serves all
-rules, and training depends on it directly.
+inside a function count too, and so does `import_module` of a name that stands there.  Code outside the folder serves
+all rules, and training depends on it directly.
 
 The code of a function that a path names is its module, and what that imports of the user's own modules below src/ and
 of the folder.  The user's files are under `also`: no stage lists them for training, so its frozen copy gets what stands
