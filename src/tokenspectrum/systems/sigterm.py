@@ -1,5 +1,6 @@
 """How a long stage obeys SIGTERM.  Training finishes its step, saves, and exits with STOPPED.  Any other stage exits
-at once, and removes what is no output; one whose parts are kept loses only the part that it is at.  Knows a signal.
+at once, and removes what is no output; one whose parts are kept loses only the part that it is at.  A download is
+killed.  Knows a signal.
 """
 
 import signal
@@ -51,6 +52,19 @@ def exit_at_once(went_on: Callable[[], bool]) -> Iterator[None]:
     finally:
         if not left:
             signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def kills() -> Iterator[None]:
+    """SIGTERM kills the process: for a download, whose threads would be waited for, and which leaves nothing here."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
