@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 STOPPED = 75  # EX_TEMPFAIL: not finished, no error; start it again to go on
 # As a killed process.  A job that stops before it has kept anything new fails, and does not go back into a queue for
@@ -32,14 +33,11 @@ def stop_signal() -> Iterator[threading.Event]:
 def exit_at_once(went_on: Callable[[], bool]) -> Iterator[None]:
     """SIGTERM raises SystemExit: with STOPPED if `went_on` says that a part was kept since the start.
 
-    Otherwise with NOTHING_NEW.  From then on SIGTERM is ignored: who ends a job may send it twice, and a second one
-    would leave behind what the blocks around this one remove.
+    Otherwise with NOTHING_NEW.  From then on SIGTERM is ignored, until the process has ended: who ends a job may send
+    it twice, and a second one would leave behind what the blocks around this one remove, or be the way it ended.
     """
-    left = False
 
     def leave(*_: object) -> None:
-        nonlocal left
-        left = True
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise SystemExit(STOPPED if went_on() else NOTHING_NEW)
 
@@ -50,8 +48,7 @@ def exit_at_once(went_on: Callable[[], bool]) -> Iterator[None]:
     try:
         yield
     finally:
-        if not left:
-            signal.signal(signal.SIGTERM, before)
+        _restore(before)
 
 
 @contextmanager
@@ -77,4 +74,10 @@ def kept_handler() -> Iterator[None]:
     try:
         yield
     finally:
+        _restore(before)
+
+
+def _restore(before: Any) -> None:
+    """The handler of before, unless the process is on its way out (`exit_at_once`)."""
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
         signal.signal(signal.SIGTERM, before)
