@@ -69,7 +69,7 @@ def measure(arithmetic: str, policy: Path, prompts_at: Path) -> dict[str, Any]:
     from tokenspectrum.policy.load import load_policy
     from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine, left_padded
     from tokenspectrum.rollout.measure import measure_responses
-    from tokenspectrum.rollout.padded import micro_batches
+    from tokenspectrum.rollout.padded import lay_out, micro_batches
     from tokenspectrum.rollout.questions import encode_questions, read_questions
     from tokenspectrum.rollout.types import Sampling
     from tokenspectrum.training.backends.local.update import accumulate_gradient
@@ -107,7 +107,7 @@ def measure(arithmetic: str, policy: Path, prompts_at: Path) -> dict[str, Any]:
     ended_RT = out[:, ids_PT.shape[1] :] == tokenizer.eos_token_id
     note("transformers generate", int((ended_RT.cumsum(1) - ended_RT.long() == 0).sum()), seconds)
 
-    batches = list(micro_batches(responses, MICRO_BATCH, model.device))
+    batches = [lay_out(responses, index, model.device) for index in micro_batches(responses, MICRO_BATCH)]
     seen = sum(len(r.prompt_token_ids) + len(r.token_ids) for r in responses)
 
     def forward() -> None:

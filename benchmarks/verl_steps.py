@@ -87,7 +87,7 @@ def time_steps(job: TrainJob, which: str, folder: Path) -> dict:
     command = [*driver, str(job.checkpoints / "job.json"), str(job.checkpoints / "times.json")]
     logs = job.checkpoints / "logs"
     try:
-        supervise(command, job.systems.verl, job.checkpoints / HEARTBEAT, logs)
+        supervise(command, job.systems.verl, job.checkpoints / HEARTBEAT, logs, lambda: False)
     except UserError as e:
         # The folder goes with this process.
         lines = (logs / "driver.log").read_text().splitlines() if (logs / "driver.log").exists() else []

@@ -40,6 +40,23 @@ with exit_at_once(lambda: True):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(60)
 """
+# One signal in the inner block, one in the outer, and one behind both, while Python ends.
+TWICE = """
+import atexit, os, signal, time
+from tokenspectrum.systems.sigterm import exit_at_once, kept_handler
+
+def told():
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.2)
+
+atexit.register(told)
+with exit_at_once(lambda: False):
+    try:
+        with exit_at_once(lambda: True), kept_handler():
+            told()
+    finally:
+        told()
+"""
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 9])
@@ -149,6 +166,10 @@ def test_a_second_sigterm_does_not_cut_the_end_short():
     finally:
         signal.signal(signal.SIGTERM, before)
     assert ended
+
+
+def test_a_sigterm_while_python_ends_does_not_change_how_it_ended():
+    assert subprocess.run([sys.executable, "-c", TWICE], timeout=60, check=False).returncode == 75
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 75)])

@@ -1,16 +1,19 @@
 """The driver where a cache or the remote is damaged or lacks an object: what becomes a job, and what is said."""
 
 import errno
+import hashlib
 import json
 import logging
 import os
+from types import SimpleNamespace
 
 import pytest
 from bridge_kit import ALL, EVALUATE, ROOT, Toy
 from driver_kit import SCORE, drive, plan, rot, snapshot, with_remote, without_outputs
 
 from snakedvc.dvcfiles import store
-from snakedvc.dvcfiles.cache import Cache
+from snakedvc.dvcfiles.cache import Cache, DamagedObjectError, MissingObjectError
+from snakedvc.dvcfiles.digest import listing_bytes
 from snakedvc.dvcfiles.dvc_remote import DvcRemote
 from snakedvc.dvcfiles.load import load_pipeline
 from snakedvc.dvcfiles.locks import half_written
@@ -220,3 +223,24 @@ def test_a_full_disk_that_dvc_only_logs_is_raised(tmp_path, monkeypatch):
         store.ask_remote(remote.fetch, ["ab"], cache, default=[])
     assert caught.value.errno == errno.EDQUOT
     assert not logging.getLogger("dvc_data.hashfile.transfer").filters
+
+
+@pytest.mark.parametrize("content", [b"[", b"{}", b'[{"md5": "ab", "relpath": "other"}]'])
+def test_a_damaged_listing_in_a_remote_of_dvc_is_damaged_and_not_what_it_says(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".dvc").mkdir()
+    whole = listing_bytes({"rows.json": "ab"})
+    name = hashlib.md5(whole, usedforsecurity=False).hexdigest() + ".dir"
+    odb = SimpleNamespace(oid_to_path=lambda md5: tmp_path / md5, fs=SimpleNamespace(open=open))
+    remote, here = DvcRemote(), store.Store()
+    remote.__dict__ |= {"_repo": SimpleNamespace(cloud=SimpleNamespace(get_remote_odb=lambda: odb)), "_keys": {}}
+    here.remote = remote
+    with pytest.raises(MissingObjectError):
+        here.listing_elsewhere(name)  # as `status` asks
+    (tmp_path / name).write_bytes(whole)
+    assert here.listing_elsewhere(name) == {"rows.json": "ab"}
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DamagedObjectError):
+        remote.listing(name)
+    with pytest.raises(MissingObjectError):
+        here.listing_elsewhere(name)

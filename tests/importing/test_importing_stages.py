@@ -12,7 +12,11 @@ from kit.policy import boxes
 from tokenspectrum.cli.main import main
 from tokenspectrum.cli.preset import choose
 from tokenspectrum.errors import UserError
+from tokenspectrum.importing.records import Record
+from tokenspectrum.importing.tokenised import Encoder
+from tokenspectrum.importing.write import gather
 from tokenspectrum.params.files import named_files
+from tokenspectrum.policy.tokenizer import build_tokenizer
 from tokenspectrum.stages import result
 from tokenspectrum.tokenlog.reader import read_table
 
@@ -134,6 +138,23 @@ def test_prompts_that_differ_in_case_or_blanks_alone_are_all_kept(project, check
     out = score("alike", probe=False)
     assert [row["extra_info"]["problem"] for row in read_table_of_prompts(out)] == asked
     assert len(read_table(out, "responses").to_pylist()) == 8
+
+
+def test_prompts_that_differ_in_blanks_at_their_ends_or_in_tokens_alone_stay_apart():
+    """A text's blanks at its ends are no part of a problem, and tokens may be others than those of their text."""
+    tokenizer = build_tokenizer()
+    (find,) = tokenizer.encode("Find", add_special_tokens=False)
+    signs = [i for sign in "Find" for i in tokenizer.encode(sign, add_special_tokens=False)]
+    asked = ["1+1", "1+1 ", "\n1+1", [find], signs]
+    assert tokenizer.decode(find) == tokenizer.decode(signs) == "Find"
+    records = [Record(f"line {i}", 0, prompt, "2", reward=i % 2) for prompt in asked for i in range(2)]
+    found = gather(records, Encoder(tokenizer, [tokenizer.eos_token_id]), "x", None)
+    assert (found.prompts, found.n, found.left_out) == (5, 2, 0)
+    rows = found.table.to_pylist()
+    ids = {row["prompt_id"]: tuple(row["prompt_token_ids"]) for row in rows}
+    assert len(ids) == len(set(ids.values())) == 5
+    assert all(tuple(row["prompt_token_ids"]) == ids[row["prompt_id"]] for row in rows)
+    assert len({problem["problem"].strip() for problem in found.problems}) == 5
 
 
 @pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.parquet"])

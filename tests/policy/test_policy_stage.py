@@ -1,9 +1,11 @@
 """The policy stage end to end on a micro policy: outputs, determinism, held-out problems, the check, the hub kind."""
 
+import contextlib
 import json
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from transformers import AutoModelForCausalLM
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.base import PARAMS_ENV
+from tokenspectrum.params.policy import HubPolicy
+from tokenspectrum.policy import hub
 from tokenspectrum.policy.load import load_policy
 from tokenspectrum.prompts.synthetic import STAND_INS, make_benchmark
 from tokenspectrum.stages import policy
@@ -191,6 +195,34 @@ def test_the_hub_kind_takes_a_folder_as_it_is(
     assert report["source"] == "policy"
     assert report["reserved_tokens"] == 0
     assert str(micro) not in (out / "report.json").read_text()
+
+
+def test_a_download_that_is_stopped_waits_for_none_of_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As snapshot_download has them: eight files at once, each for as long as it takes."""
+    ready, says = os.pipe()
+
+    def download(*_: Any, **__: Any) -> str:
+        with ThreadPoolExecutor(8) as pool:
+            waits = [pool.submit(time.sleep, 30) for _ in range(8)]
+            os.write(says, b"1")
+            return str([one.result() for one in waits])
+
+    monkeypatch.setattr(hub, "snapshot_download", download)
+    wanted = HubPolicy(kind="hub", source="some/policy", revision="0" * 40, num_layers=1)
+    child = os.fork()
+    if not child:
+        with contextlib.suppress(BaseException):
+            run(lambda: hub.fetch_checkpoint(wanted), computes=False)
+        os._exit(99)
+    os.read(ready, 1)
+    began = time.monotonic()
+    os.kill(child, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+    assert time.monotonic() - began < 20
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: "here")
+    assert hub.fetch_checkpoint(wanted) == Path("here")
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL])

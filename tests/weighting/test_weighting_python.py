@@ -169,6 +169,18 @@ def test_code_json_names_the_users_files_and_no_others(source):
     assert "also" not in rule_code("anchor")
 
 
+def test_code_json_names_what_is_imported_by_a_name_that_stands_there(source):
+    by_name = "import importlib\nimportlib.import_module('beside')\nimportlib.import_module('.late', __package__)\n"
+    (source / "mypkg/rules.py").write_text(EXAMPLE + by_name)
+    for name in ("beside.py", "mypkg/late.py", "late.py"):
+        (source / name).write_text("")
+    also = {f"src/{name}" for name in ("beside.py", "mypkg/__init__.py", "mypkg/late.py", "mypkg/rules.py")}
+    assert rule_code(PATH)["also"].keys() == also
+    (source / "beside.py").write_text("no Python\n")
+    with pytest.raises(UserError, match=r"beside\.py is no Python: .*line 1"):
+        rule_code(PATH)
+
+
 DVC_YAML = """\
 stages:
   weights:
@@ -238,6 +250,21 @@ def test_what_it_imports_from_beside_its_package_is_in_the_key_too_and_what_dvc_
         assert (frozen / "src/helper.py").exists()
     Path("src/helper.py").write_text("import unused\n")  # the pipeline is read again where an import came
     assert "src/unused.py" in load_pipeline().stage("weights@mine").deps
+
+
+def test_a_helper_is_in_the_key_though_another_stage_lists_its_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    other = "  other:\n    cmd: python -m far.stage\n    deps: [src/far/stage.py]\n    outs: [made/other]\n"
+    Path("dvc.yaml").write_text(DVC_YAML + other)
+    Path("params.yaml").write_text(json.dumps({"methods": ["mine"], "rules": {"mine": {"kind": "alone:rule"}}}))
+    write_code(
+        {"pkg/__init__.py": "", "alone.py": "from far import off\n", "far/stage.py": "", "far/off.py": "", "own.py": ""}
+    )
+    assert set(load_pipeline().stage("weights@mine").deps) == {"src/pkg", "src/alone.py", "src/far"}
+    Path("src/far/off.py").write_text("import importlib\nimportlib.import_module('.stage', __package__)\n")
+    Path("src/far/.#off.py").symlink_to("somebody@here.1")  # an editor's lock leads nowhere
+    assert set(load_pipeline().stage("weights@mine").deps) == {"src/pkg", "src/alone.py", "src/far"}
+    assert load_pipeline().stage("other").deps == ("src/far/stage.py",)
 
 
 def test_training_calls_it_and_logs_what_it_gave(source, tmp_path):

@@ -32,7 +32,7 @@ class MissingObjectError(Exception):
 
 
 class DamagedObjectError(Exception):
-    """An object's bytes did not match its name, which is the argument.  The object has been deleted."""
+    """An object's bytes did not match its name, which is the argument.  In a cache it has been deleted."""
 
 
 def clone(source: Path, target: Path) -> None:
@@ -66,6 +66,17 @@ def read_record(content: bytes, name: str) -> Record | None:
     if not sound:
         raise DamagedRecordError
     return Record.read(document)
+
+
+def read_listing(content: bytes, md5: str) -> dict[str, str]:
+    """The files (relative path -> MD5) that folder object `md5` lists; DamagedObjectError if it is not that object."""
+    try:
+        files = {row["relpath"]: row["md5"] for row in json.loads(content)}
+    except (ValueError, KeyError, TypeError):
+        files = {}
+    if listing_md5(files) != md5:
+        raise DamagedObjectError(md5)
+    return files
 
 
 def ignore(name: str) -> None:
@@ -129,16 +140,12 @@ class Cache:
         """The files (relative path -> MD5) of folder object `md5`; MissingObjectError or DamagedObjectError."""
         path = self.object_path(md5)
         try:
-            rows = json.loads(path.read_bytes())
-            files = {row["relpath"]: row["md5"] for row in rows}
+            return read_listing(path.read_bytes(), md5)
         except FileNotFoundError:
             raise MissingObjectError([md5]) from None
-        except (ValueError, KeyError, TypeError):
-            files = {}
-        if listing_md5(files) != md5:
+        except DamagedObjectError:
             self._drop(path)
-            raise DamagedObjectError(md5)
-        return files
+            raise
 
     def _add(self, temporary: Path, md5: str) -> None:
         target = self.object_path(md5)

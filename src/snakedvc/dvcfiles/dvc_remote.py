@@ -4,14 +4,13 @@
 elsewhere.  So `push` here sends the objects of all records too.
 """
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from snakedvc.dvcfiles.cache import Cache, DamagedRecordError, read_record
+from snakedvc.dvcfiles.cache import Cache, DamagedRecordError, read_listing, read_record
 from snakedvc.dvcfiles.record import Record
 from snakedvc.errors import ProjectError, no_room
 
@@ -93,7 +92,7 @@ class DvcRemote:
     def listing(self, md5: str) -> dict[str, str]:
         odb = self._repo.cloud.get_remote_odb()
         with odb.fs.open(odb.oid_to_path(md5), mode="rb") as f:
-            return {row["relpath"]: row["md5"] for row in json.loads(f.read())}
+            return read_listing(f.read(), md5)
 
     def missing(self, hashes: list[str]) -> list[str]:
         odb = self._repo.cloud.get_remote_odb()

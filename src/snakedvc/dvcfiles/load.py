@@ -57,13 +57,13 @@ class _Loaded:
     pipeline: Pipeline
     read: tuple[Any, ...]
     named: Mapping[str, tuple[str, ...]]  # by the name of the stage
-    code: Mapping[tuple[str, ...], list[str]]  # by the names of its params
+    code: Mapping[tuple[frozenset[str], tuple[str, ...]], list[str]]  # by what it lists, and the names of its params
 
     def stands(self, settings: Settings) -> bool:
         """Whether params name the same files and the same code still.  That depends on what lies in the folders."""
-        params, listed = self.pipeline.params, listed_code(self.pipeline.templates)
+        params = self.pipeline.params
         return all(_named(name, params, settings) == files for name, files in self.named.items()) and all(
-            named_code(params, names, listed) == code for names, code in self.code.items()
+            named_code(params, names, listed) == code for (listed, names), code in self.code.items()
         )
 
 
@@ -80,12 +80,11 @@ def _load(dvc_yaml: Path, params_yaml: Path, settings: Settings, read: tuple[Any
     params = load_yaml(params_yaml)
     templates = load_yaml(dvc_yaml).get("stages", {})
     named = {name: _named(name, params, settings) for name in templates}
-    code: dict[tuple[str, ...], list[str]] = {}
-    listed_packages = listed_code(templates)
+    code: dict[tuple[frozenset[str], tuple[str, ...]], list[str]] = {}
     stages: dict[str, Stage] = {}
     made: dict[str, str] = {}
     for name, template in templates.items():
-        for stage in _concrete(name, template, params, named[name], code, listed_packages):
+        for stage in _concrete(name, template, params, named[name], code):
             if stage.addr in stages:
                 raise ProjectError(f"{DVC_YAML}: two stages are called {stage.addr}; rename a value of its matrix")
             for out in stage.outs:
@@ -114,13 +113,12 @@ def _concrete(
     template: Mapping[str, Any],
     params: Mapping[str, Any],
     named: tuple[str, ...],
-    code: dict[tuple[str, ...], list[str]],
-    listed_packages: frozenset[str],
+    code: dict[tuple[frozenset[str], tuple[str, ...]], list[str]],
 ) -> Iterator[Stage]:
     if unknown := set(template) - _KNOWN_KEYS:
         raise ProjectError(f"{DVC_YAML}: stage {name}: {', '.join(sorted(unknown))} is not supported by the bridge")
     axes = matrix(name, template, params)
-    only = _only(name, template, params)
+    only, packages = _only(name, template, params), listed_code(template)
     listed = {key: list(paths(name, template.get(key, []))) for key in ("deps", "params", "outs")}
     # Most paths are the same for every item, and are resolved once.
     shared: dict[str, str] = {}
@@ -134,14 +132,15 @@ def _concrete(
             return found
 
         found = {key: tuple(shared[e] if e in shared else path(e) for e in es) for key, es in listed.items()}
-        if found["params"] not in code:
-            code[found["params"]] = named_code(params, found["params"], listed_packages)
+        calls = packages, found["params"]
+        if calls not in code:
+            code[calls] = named_code(params, found["params"], packages)
         yield Stage(
             name=name,
             addr=f"{name}@{'-'.join(value.name for value in values)}" if values else name,
             entry=f"{name}@{'-'.join(value.entry for value in values)}" if values else name,
             cmd=resolve(template["cmd"], context, f"stage {name}"),
-            deps=tuple(dict.fromkeys((*found["deps"], *named, *code[found["params"]]))),
+            deps=tuple(dict.fromkeys((*found["deps"], *named, *code[calls]))),
             params=found["params"],
             outs=found["outs"],
             named=named,

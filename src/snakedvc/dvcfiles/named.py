@@ -2,7 +2,7 @@
 
 Its package below src/, or its module, is in the key of the stages that have such a value among their params, and of no
 other.  So are the packages and modules that this code imports from beside it: else the stage would find them in the
-working tree, and an edit there would rerun nothing.  Code that dvc.yaml lists is left out: its stages have it.
+working tree, and an edit there would rerun nothing.  Packages of which the stage itself lists code are left out.
 """
 
 import ast
@@ -20,9 +20,9 @@ from snakedvc.errors import ProjectError
 NAMED_CODE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
-def listed_code(templates: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
-    """The packages and modules below src/ that dvc.yaml lists code of."""
-    deps = (dep for template in templates.values() for dep in template.get("deps") or () if isinstance(dep, str))
+def listed_code(template: Mapping[str, Any]) -> frozenset[str]:
+    """The packages and modules below src/ that a stage of dvc.yaml lists code of."""
+    deps = (dep for dep in template.get("deps") or () if isinstance(dep, str))
     return frozenset(Path(dep).parts[1].removesuffix(".py") for dep in deps if re.match(f"{CODE_ROOT}[^/$]", dep))
 
 
@@ -42,7 +42,8 @@ def named_code(params: Mapping[str, Any], names: Iterable[str], listed: frozense
             if path.exists():
                 found.add(path.as_posix())
                 for file in path.rglob("*.py") if path.is_dir() else [path]:
-                    pending |= _imported(file.read_bytes()) - seen - listed
+                    with contextlib.suppress(OSError):  # an editor's lock; whoever hashes the folder names it
+                        pending |= _imported(file.read_bytes()) - seen - listed
     return sorted(found)
 
 
@@ -67,5 +68,6 @@ def _imported(content: bytes) -> frozenset[str]:
                 found.add(node.module.partition(".")[0])
             elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
                 names = (arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant))
-                found |= {name.partition(".")[0] for name in names if isinstance(name, str)}
+                # A name that begins with a dot is of its own package.
+                found |= {name.partition(".")[0] for name in names if isinstance(name, str)} - {""}
     return frozenset(found)

@@ -105,15 +105,21 @@ def _told_apart(every: Sequence[Tokenised], encoder: Encoder) -> list[Tokenised]
     """The same, but that prompts of other tokens are other problems.
 
     Chats may end in the same user's turn behind other system prompts or earlier turns: then the whole prompt is the
-    problem.  A group's advantages compare answers to one prompt.
+    problem.  Where that is the same too, as it is but for blanks at an end, the tokens stand behind it.  A group's
+    advantages compare answers to one prompt.
     """
-    prompts: dict[str, set[tuple[int, ...]]] = {}
-    for one in every:
-        prompts.setdefault(one.problem.strip(), set()).add(one.prompt_ids)
-    return [
-        one if len(prompts[one.problem.strip()]) == 1 else replace(one, problem=encoder.whole(one.prompt_ids))
-        for one in every
-    ]
+
+    def whole(one: Tokenised) -> str:
+        return encoder.whole(one.prompt_ids)
+
+    found = list(every)
+    for text in (whole, lambda one: f"{whole(one)}\n{list(one.prompt_ids)}"):
+        prompts: dict[str, set[tuple[int, ...]]] = {}
+        for one in found:
+            prompts.setdefault(one.problem.strip(), set()).add(one.prompt_ids)
+        shared = {problem for problem, ids in prompts.items() if len(ids) > 1}
+        found = [replace(one, problem=text(one)) if one.problem.strip() in shared else one for one in found]
+    return found
 
 
 def write_import(imported: Imported, folder: Path, preset: Path, text: str) -> None:

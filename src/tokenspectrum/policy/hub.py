@@ -35,6 +35,7 @@ from tokenspectrum.policy.shape import shape_of
 from tokenspectrum.policy.supported import check_architecture
 from tokenspectrum.policy.template import check_template
 from tokenspectrum.rollout.stop import stop_ids_in
+from tokenspectrum.systems.sigterm import kills
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ def fetch_checkpoint(params: HubPolicy) -> Path:
         return folder
     patterns = [*CONFIGS, SINGLE, INDEX, "model-*.safetensors", *TOKENIZER]
     try:
-        return Path(snapshot_download(params.source, revision=params.revision, allow_patterns=patterns))
+        with kills():
+            return Path(snapshot_download(params.source, revision=params.revision, allow_patterns=patterns))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as e:
         reason = str(e).strip().splitlines()[0]
         raise UserError(

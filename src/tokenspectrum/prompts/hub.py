@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.params.prompts import HubSource
+from tokenspectrum.systems.sigterm import kills
 from tokenspectrum.tokenlog.writer import sha256
 
 
@@ -37,9 +38,10 @@ def fetch(source: HubSource, what: str, endpoint: str | None = None) -> Path:
     from huggingface_hub.errors import EntryNotFoundError
 
     try:
-        path = hf_hub_download(
-            source.repo, source.path, repo_type="dataset", revision=source.revision, endpoint=endpoint
-        )
+        with kills():
+            path = hf_hub_download(
+                source.repo, source.path, repo_type="dataset", revision=source.revision, endpoint=endpoint
+            )
     except (OSError, HTTPError, EntryNotFoundError) as e:
         if getattr(e, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -1,11 +1,13 @@
 """How a long stage obeys SIGTERM.  Training finishes its step, saves, and exits with STOPPED.  Any other stage exits
-at once, and removes what is no output; one whose parts are kept loses only the part that it is at.  Knows a signal.
+at once, and removes what is no output; one whose parts are kept loses only the part that it is at.  A download is
+killed.  Knows a signal.
 """
 
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 STOPPED = 75  # EX_TEMPFAIL: not finished, no error; start it again to go on
 # As a killed process.  A job that stops before it has kept anything new fails, and does not go back into a queue for
@@ -31,14 +33,11 @@ def stop_signal() -> Iterator[threading.Event]:
 def exit_at_once(went_on: Callable[[], bool]) -> Iterator[None]:
     """SIGTERM raises SystemExit: with STOPPED if `went_on` says that a part was kept since the start.
 
-    Otherwise with NOTHING_NEW.  From then on SIGTERM is ignored: who ends a job may send it twice, and a second one
-    would leave behind what the blocks around this one remove.
+    Otherwise with NOTHING_NEW.  From then on SIGTERM is ignored, until the process has ended: who ends a job may send
+    it twice, and a second one would leave behind what the blocks around this one remove, or be the way it ended.
     """
-    left = False
 
     def leave(*_: object) -> None:
-        nonlocal left
-        left = True
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise SystemExit(STOPPED if went_on() else NOTHING_NEW)
 
@@ -49,8 +48,20 @@ def exit_at_once(went_on: Callable[[], bool]) -> Iterator[None]:
     try:
         yield
     finally:
-        if not left:
-            signal.signal(signal.SIGTERM, before)
+        _restore(before)
+
+
+@contextmanager
+def kills() -> Iterator[None]:
+    """SIGTERM kills the process: for a download, whose threads would be waited for, and which leaves nothing here."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -63,4 +74,10 @@ def kept_handler() -> Iterator[None]:
     try:
         yield
     finally:
+        _restore(before)
+
+
+def _restore(before: Any) -> None:
+    """The handler of before, unless the process is on its way out (`exit_at_once`)."""
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
         signal.signal(signal.SIGTERM, before)
