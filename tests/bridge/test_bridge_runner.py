@@ -2,11 +2,16 @@
 
 import json
 import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from bridge_kit import Toy
 from runner_kit import start_gated
+
+from snakedvc.running.command import execute
 
 # What is restored
 
@@ -200,3 +205,14 @@ def test_a_listed_file_that_is_gone_is_named(fresh):
     (fresh.root / "src/toy/gate.py").unlink()
     done = fresh.run("source", check=False)
     assert "error: dvc.yaml: stage source lists src/toy/gate.py, which is not there: run `snakedvc deps`" in done.stderr
+
+
+def test_the_text_of_a_stage_is_utf_8_whatever_the_locale(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}.items():
+        monkeypatch.setenv(name, value)
+    command = f"{sys.executable} -c \"open('out', 'w').write(chr(0x2212))\""
+    stage = SimpleNamespace(addr="s", cmd=command, outs=["out"], log_dir=Path("logs"), named=())
+    with open("lock", "w") as lock:
+        execute(stage, Path("frozen"), Path("checkpoints"), Path("log"), lock.fileno())
+    assert Path("out").read_bytes() == b"\xe2\x88\x92"

@@ -357,3 +357,13 @@ def test_a_damaged_config_of_a_local_policy_is_one_line(tmp_path, monkeypatch, c
     (tmp_path / "config.json").write_text(json.dumps(sizes))
     found = find_shape(params)[0]
     assert (found.kv_heads, found.head_dim) == (4, 16)
+
+
+def test_a_folder_is_named_as_it_is_called(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "[team]/models:100:"
+    folder.mkdir(parents=True)
+    sizes = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128, "vocab_size": 99}
+    (folder / "config.json").write_text(json.dumps(sizes))
+    params = read("one-gpu", policy={"kind": "hub", "source": str(folder), "num_layers": 2})
+    monkeypatch.setattr("tokenspectrum.cli.plan.load_params", lambda: params)
+    assert f"(sizes: {folder}/config.json)" in plan(monkeypatch, capsys).replace("\n", "")

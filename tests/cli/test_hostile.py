@@ -114,7 +114,10 @@ CASES = {
     "a file of SQL that is not there": (nothing, ["sql", "--file", "none.sql"], "none.sql: cannot be read"),
     "SQL in Latin-1": (put("q.sql", "SELECT 'é'".encode("latin-1")), ["sql", "--file", "q.sql"], "not UTF-8"),
     "a folder to write to": (nothing, [*SELECT, "--format", "csv", "--out", "src"], "a folder"),
-    "a device to write to": (nothing, [*SELECT, "--format", "csv", "--out", "/dev/null"], "no regular file"),
+    # Never a device of the machine: where this fails, it is replaced.
+    "a pipe to write to": (
+        lambda f: os.mkfifo(f / "pipe"), [*SELECT, "--format", "csv", "--out", "pipe"], "no regular file"
+    ),
     "a file for a folder": (nothing, [*SELECT, "--format", "csv", "--out", "dvc.yaml/x"], "dvc.yaml"),
     "an interval to Parquet": (
         nothing, ["sql", "SELECT INTERVAL 1 DAY", "--format", "parquet", "--out", "x"], "cast that column"
@@ -123,6 +126,15 @@ CASES = {
     "no git": (nothing, ["push"], "DVC cannot open this project"),
     "a dvc.yaml that is none": (put("dvc.yaml", "stages: ["), ["status"], "dvc.yaml"),
     "no such profile": (nothing, ["doctor", "--profile", "none"], "no such profile"),
+    "a job where none runs": (
+        put("local.yaml", "executor: local\n"), ["doctor", "--profile", "local.yaml", "--submit"], "--submit runs a"
+    ),
+    "a GPU where none is looked for": (
+        put("s.yaml", "executor: slurm\n"), ["doctor", "--profile", "s.yaml", "--gpu"], "--gpu looks on a node"
+    ),
+    "a wait for nothing": (
+        put("s.yaml", "executor: slurm\n"), ["doctor", "--profile", "s.yaml", "--wait", "5"], "--wait is for the job"
+    ),
 }  # fmt: skip
 
 
@@ -178,6 +190,19 @@ def test_paths_are_the_callers(hostile):
     words = [*SPECTRUM, "sql", "--file", "q.sql", "--format", "csv", "--out", "here.csv"]
     subprocess.run(words, cwd=folder, env=env, check=True)
     assert (folder / "here.csv").read_text() == "x\n42\n"
+
+
+def test_a_new_result_takes_no_name_that_is_taken(project):
+    """Its folder would stand in the place of a module, or its stage in that of another."""
+    folder = project / "src/tokenspectrum/results"
+    folder.mkdir(parents=True)
+    (folder / "figures.py").touch()
+    for name, said in (("figures", "results/figures.py has that name"), ("tokens", "a stage of dvc.yaml has that")):
+        with pytest.raises(SystemExit, match=f"error: --new {name}: .*{said}"):
+            main(["results", "--new", name])
+        assert not (folder / name).exists()
+    main(["results", "--new", "quantiles"])
+    assert (folder / "quantiles/query.sql").is_file()
 
 
 def test_a_folder_that_is_no_project_is_a_line(tmp_path):

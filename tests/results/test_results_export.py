@@ -5,18 +5,22 @@ from pathlib import Path
 
 import pytest
 from kit.policy import write_boxes
-from results_fixtures import LENGTHS, WANTED
+from results_fixtures import LENGTHS, WANTED, write_prompts
 
 from tokenspectrum.cli.main import main
 from tokenspectrum.cli.preset import choose
 from tokenspectrum.errors import UserError
+<<<<<<< HEAD
 from tokenspectrum.exporting import USUAL
 from tokenspectrum.exporting.dataset import write_dataset
+=======
+from tokenspectrum.exporting.dataset import USUAL, card, write_dataset
+>>>>>>> rc
 from tokenspectrum.exporting.model import write_model
 from tokenspectrum.results.database import rebuild
 from tokenspectrum.results.readonly import open_locked
 from tokenspectrum.tables.registry import TABLES
-from tokenspectrum.tokenlog.writer import write_json
+from tokenspectrum.tokenlog.writer import write_json, write_manifest
 
 ABOUT = {
     "preset": "small",
@@ -74,6 +78,28 @@ def test_the_token_log_is_a_dataset_folder(connection, tmp_path, monkeypatch):
     assert "Trained on sums." in card
     assert "`prompts` and `vocab` belong to no run and have the one split `whole`" in card
     assert "predictive_entropy | float |" in card
+    for line in card.splitlines():
+        if line.startswith("| "):  # a bar in a description is text
+            assert len(re.findall(r"(?<!\\)\|", line)) == 4
+
+
+def test_the_card_of_a_table_whose_words_hold_bars_is_whole():
+    written = card({"sparse_gradients": {"base": 3}}, ABOUT)
+    (line,) = [line for line in written.splitlines() if line.startswith("| error ")]
+    assert len(re.findall(r"(?<!\\)\|", line)) == 4
+    assert line.replace("\\|", "|").startswith("| error | double | |g_p - g|^2 / |g|^2; of signs")
+
+
+def test_tables_without_a_run_can_be_taken_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_prompts(Path("artifacts/small/prompts/train"), "math", 2)
+    write_manifest(Path("artifacts/small/prompts/train"))
+    rebuild(Path("tokens.duckdb"), Path("artifacts/small"), WANTED)
+    with open_locked(Path("tokens.duckdb"), [Path("artifacts")]) as connection:
+        assert write_dataset(connection, Path("log"), ["prompts"], [], ABOUT).keys() == {"prompts"}
+        assert Path("log/prompts/whole.parquet").is_file()
+        with pytest.raises(UserError, match="no run has been logged yet"):
+            write_dataset(connection, Path("other"), ["prompts", "metrics"], [], ABOUT)
 
 
 def test_a_run_and_a_table_can_be_chosen_and_the_same_log_is_the_same_bytes(connection, tmp_path):

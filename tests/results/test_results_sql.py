@@ -321,11 +321,10 @@ def test_an_interval_is_no_parquet_and_one_line(ask):
 def test_out_replaces_neither_folder_nor_device(ask, kind):
     Path("folder").mkdir()
     os.mkfifo("pipe")
-    for target in ("folder", "pipe", "/dev/null"):
+    for target in ("folder", "pipe"):  # never a device of the machine: where this fails, it is replaced
         with pytest.raises(UserError, match=f"--out {target}"):
             ask("SELECT 1", "--format", kind, "--out", target)
     assert stat.S_ISFIFO(Path("pipe").stat().st_mode)
-    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
 
 
 def test_a_place_that_cannot_be_written_gets_its_database_elsewhere(ask):

@@ -324,6 +324,33 @@ def test_a_careless_change_is_told_by_the_manifest(tampered):
     assert [(f.field, f.what) for f in report.findings] == [("sha256", "is not the manifest's")]
 
 
+@pytest.mark.parametrize("table", ["tokens", "runs", "responses", "attention"])
+@pytest.mark.parametrize("left", [0, 0.5])
+def test_a_half_written_file_is_named_and_the_rest_is_compared(tampered, tmp_path, table, left):
+    root = tmp_path / "tiny" / TRAIN
+    path = sorted((root / table).rglob("*.parquet"))[-1]
+    content = path.read_bytes()
+    path.write_bytes(content[: int(left * len(content))])
+    report = tampered()
+    assert {(f.file, f.field) for f in report.findings} >= {(path, "sha256"), (path, "file")}
+    assert report.compared["losses"] > 0
+
+
+@pytest.mark.parametrize("folder", ["evaluated", "rescore", "run_gradients"])
+def test_one_run_has_every_folder_of_it(made, tmp_path, folder):
+    source, job = made
+    root = tmp_path / "tiny"
+    shutil.copytree(source, root)
+    path = root / folder / f"{RUN}-s{SEED}" / "facts.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    write_manifest(path.parent)
+    path.write_text("{ }")
+    checked = Checked(root, params_of(job))
+    checked.one_run(RUN)
+    assert [(f.file, f.field) for f in checked.report.findings] == [(path, "sha256")]
+
+
 def test_many_rows_are_a_few_lines(tmp_path):
     report = Report()
     report.same("x", tmp_path, "y", range(10), [-1] * 10)

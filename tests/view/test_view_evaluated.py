@@ -4,10 +4,11 @@ import base64
 
 import numpy as np
 import pytest
-from view_kit import HOSTILE, LENGTHS, ready_store, served, write_evaluation, write_preset
+from view_kit import HOSTILE, LENGTHS, ready_store, served, wait_count, write_evaluation, write_preset
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.tokenlog.reader import read_file
+from tokenspectrum.view.export import Wanted, export
 from tokenspectrum.view.filters import Filters
 from tokenspectrum.view.strip import strip
 
@@ -77,6 +78,18 @@ def test_a_damaged_file_costs_its_own_samples_alone(tmp_path):
     (line,) = store.notices
     assert line.startswith(f"{path}: not a readable Parquet file")
     assert store.responses(Filters(runs=(RUN,)), None, FIRST)["total"] == 3
+
+
+def test_an_exported_page_takes_no_reward_for_no_number(browser, evaluated, tmp_path):
+    path = tmp_path / "page.html"
+    assert export(ready_store(evaluated), Wanted([RUN, "base"], [], None, "", 50), path) == 9
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    for ends in ("reward_from=-99", "reward_to=99", "reward_from=-99&reward_to=99"):
+        page.goto(f"file://{path}#{ends}")
+        page.reload()
+        wait_count(page, len(LENGTHS))  # as `spectrum view` has it
+    context.close()
 
 
 def test_a_wrong_answer_is_read_in_the_browser(open_page, evaluated):

@@ -1,5 +1,7 @@
 """Who is let in, what wrong questions become, and that the database can only look.  Real requests, no browser."""
 
+import base64
+import hashlib
 import json
 import os
 import re
@@ -328,6 +330,8 @@ def test_a_browser_that_is_not_there_is_no_mistake(monkeypatch):
         (["--export", "page.html"], "--export wants --run, --prompt or both"),
         (["--export", "page.html", "--run", "none"], "no response to export matches"),
         (["--export", "no/such/page.html", "--run", "base"], None),
+        (["--export", ".", "--run", "base"], ": a folder; name a file in it"),
+        (["--export", "pipe", "--run", "base"], "/pipe: no regular file, and it would be replaced by one"),
         (["--export", "page.html", "--run", "base", "--limit", "-1"], "--limit is a whole number from 1 to 2147483647"),
         (["--export", "page.html", "--run", "base", "--limit", "9" * 60], "--limit is a whole number from 1 to"),
         (["--export", "page.html", "--run", "base", "--step", "9" * 60], "--step is a whole number from 0 to"),
@@ -350,6 +354,7 @@ def test_the_commands_mistakes_are_one_line(project, arguments, line, capsys):
         main(["view", *arguments])
         assert Path("no/such/page.html").exists()
         return
+    os.mkfifo("pipe")  # never a device of the machine: where this fails, it is replaced
     with pytest.raises(SystemExit) as stop:
         main(["view", *arguments])
     assert line in str(stop.value)
@@ -378,3 +383,15 @@ def test_export_from_a_folder(project, capsys):
     body = page.split('id="carried">')[1].split("</script>")[0]
     assert "<" not in body
     assert list(json.loads(body)["strips"]) == ["full/1/2/0", "full/1/2/1"]
+
+
+def test_an_exported_page_is_the_same_under_a_locale_of_few_letters(project):
+    """Its policy names its script by a hash of UTF-8: written in another encoding, it would not run."""
+    main(["view", "--export", "page.html", "--run", "base"])
+    words = ["-c", "from tokenspectrum.cli.main import main; main()", "view", "--export", "other.html", "--run", "base"]
+    few = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, *words], env=os.environ | few, check=True)
+    content = Path("page.html").read_bytes()
+    assert Path("other.html").read_bytes() == content
+    code = content.rpartition(b"<script>")[2].partition(b"</script>")[0]
+    assert base64.b64encode(hashlib.sha256(code).digest()) in content

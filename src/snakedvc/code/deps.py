@@ -167,7 +167,7 @@ def rewritten(text: str) -> str:
 
 def write_deps() -> bool:
     """Bring dvc.yaml up to date.  Returns whether anything changed."""
-    old = DVC_YAML.read_text()
+    old = DVC_YAML.read_text(encoding="utf-8")
     new = rewritten(old)
     if new != old:
         write_atomically(DVC_YAML, new)

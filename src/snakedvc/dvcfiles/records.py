@@ -40,7 +40,7 @@ def write_atomically(path: Path, content: str, *, sync: bool = True) -> None:
     # The process id is not enough: two hosts that share the folder may use the same one.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with temporary.open("w") as f:
+        with temporary.open("w", encoding="utf-8") as f:
             f.write(content)
             f.flush()
             if sync:

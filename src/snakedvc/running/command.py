@@ -54,6 +54,7 @@ def execute(stage: Stage, frozen: Path, checkpoints: Path, log: Path, lock: int)
         LOG_DIR_ENV: os.path.abspath(stage.log_dir),
         CHECKPOINT_ENV: os.path.abspath(checkpoints),
         NAMED_ENV: "\n".join(stage.named),
+        "PYTHONUTF8": "1",  # what a stage reads and writes as text is UTF-8, whatever the locale says
     }
     with log.open("wb") as f:
         # The command inherits the stage's lock: if this process is killed, the next run waits for the command's end.

@@ -37,6 +37,9 @@ from tokenspectrum.weighting.probe import Probe
 from tokenspectrum.weighting.registry import read_rule
 from tokenspectrum.weighting.rule import Memory, Rule, Seen
 
+# Folders with a folder for each run and seed.
+OF_A_RUN = ("train", "metrics", "evaluate", "evaluated", "rescore", "run_gradients")
+
 
 class Checked:
     """A preset's artifacts in `root` under the params that made them; `report` gets what is found."""
@@ -70,7 +73,7 @@ class Checked:
         """The folders of one method, on every base policy and under every seed."""
         seeds = [f"{method}-s{seed}" for seed in self.params.seeds]
         weights = [f"weights/{method}-b{base}" for base in self.params.bases]
-        for name in (*weights, *(f"{top}/{s}" for top in ("train", "metrics", "evaluate") for s in seeds)):
+        for name in (*weights, *(f"{top}/{s}" for top in OF_A_RUN for s in seeds)):
             for manifest in sorted((self.root / name).rglob(MANIFEST)):
                 check_folder(manifest.parent, self.report)
             check_unlisted(self.root / name, self.report)

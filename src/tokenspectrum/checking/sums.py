@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 
 from tokenspectrum.checking.found import Report
-from tokenspectrum.results.sql import query_text, view_sql
+from tokenspectrum.results.sql import one_line, query_text, view_sql
 from tokenspectrum.tokenlog.writer import step_path
 
 RELATIVE = 1e-5
@@ -19,10 +19,18 @@ def check_sums(tokenlog: Path, metrics: Path, run: str, seed: int, report: Repor
             files = sorted(str(path) for path in (root / table).rglob("*.parquet"))
             if not files:
                 return
-            connection.execute(view_sql(table, files))
-        answer = connection.execute(query_text("queries/reconcile.sql"))
-        names = [column[0] for column in answer.description]
-        for values in answer.fetchall():
+            try:
+                connection.execute(view_sql(table, files))
+            except duckdb.Error as e:
+                report.wrong(root / table, None, "sums", f"cannot be read: {one_line(e)}")
+                return
+        try:
+            answer = connection.execute(query_text("queries/reconcile.sql"))
+            names, rows = [column[0] for column in answer.description], answer.fetchall()
+        except duckdb.Error as e:
+            report.wrong(tokenlog, None, "sums", f"cannot be made: {one_line(e)}")
+            return
+        for values in rows:
             row = dict(zip(names, values, strict=True))
             path = step_path(metrics, "metrics", run, seed, row["step"])
             if row["tokens"] is None:  # this step's tokens are not logged

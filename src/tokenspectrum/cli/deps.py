@@ -16,7 +16,7 @@ def write() -> None:
     from tokenspectrum.results.discover import results
     from tokenspectrum.results.dvcfile import with_results
 
-    old = DVC_YAML.read_text()
+    old = DVC_YAML.read_text(encoding="utf-8")
     new = rewritten(with_results(old, results()))
     if new != old:
         write_atomically(DVC_YAML, new)
@@ -32,7 +32,7 @@ def check() -> None:
     from tokenspectrum.results.discover import results
     from tokenspectrum.results.dvcfile import drifted
 
-    if lines := [*drifted(DVC_YAML.read_text(), results()), *drift(load_pipeline())]:
+    if lines := [*drifted(DVC_YAML.read_text(encoding="utf-8"), results()), *drift(load_pipeline())]:
         raise UserError("dvc.yaml: has drifted; run `spectrum deps`:\n  " + "\n  ".join(lines))
     print("dvc.yaml: code deps are exact")
 

@@ -39,9 +39,9 @@ def say_what_was_made(asked: Sequence[str]) -> None:
     made = [path for path in asked if path.startswith("results/") and Path(path).is_file()]
     if not made:
         return
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDTH, highlight=False, emoji=False)
     if str(TABLE) in made:
-        with TABLE.open(newline="") as file:
+        with TABLE.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         console.print(main_table(rows))
         console.print("difference: Avg less that of the method named `against` in the CSV, points")

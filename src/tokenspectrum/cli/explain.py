@@ -27,7 +27,7 @@ SHOWN = (
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; a missing or damaged file is a UserError that names it."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; make it: snakemake --profile local {path}") from None
     except ValueError as e:
@@ -107,7 +107,7 @@ def _run(args: argparse.Namespace) -> None:
     if args.run not in methods.root:
         raise UserError(f"run {args.run!r}: no such run in params.yaml; there are {', '.join(methods.root)}")
     artifacts = Path("artifacts") / preset.root
-    console = Console()
+    console = Console(markup=False, emoji=False)
     for base in bases.root:
         on_base(console, args.run, artifacts / f"weights/{args.run}-b{base}", base)
     for replicate in replicates.root:

@@ -76,7 +76,7 @@ def find_shape(params: Params) -> tuple[HubShape, str]:
 def read_measured() -> dict[str, float]:
     """Bytes on disk of a response's token, a row of tokens and a row of attention, as the benchmark measured them."""
     try:
-        with MEASURED.open() as file:
+        with MEASURED.open(encoding="utf-8") as file:
             row = {
                 name: value
                 for name, value in next(csv.DictReader(file)).items()
@@ -296,7 +296,9 @@ def plan(params: Params, args: argparse.Namespace, console: Console) -> None:
 
 def _run(args: argparse.Namespace) -> None:
     params = read_preset(args.preset).params if args.preset else load_params()
-    plan(params, args, Console(width=max(WIDTH, Console().width), soft_wrap=True))
+    # What stands in params is text: a folder may be called [old], or models:100:.
+    width = max(WIDTH, Console().width)
+    plan(params, args, Console(width=width, soft_wrap=True, markup=False, emoji=False))
 
 
 def _positive(text: str) -> float:

@@ -72,7 +72,7 @@ def note(name: str, settings: Sequence[str]) -> str:
 def choose(name: str, force: bool, settings: Sequence[str] = ()) -> str:
     """Write preset `name` to params.yaml, whole; an edited one is only replaced with `force`, and then backed up."""
     text = sealed(render(read_preset(name, changes=changes(settings)), note(name, settings)))
-    old = PARAMS.read_text(errors="replace") if PARAMS.exists() else None
+    old = PARAMS.read_text(encoding="utf-8", errors="replace") if PARAMS.exists() else None
     if old == text:
         return f"params.yaml is preset {name} already"
     kept = ""
@@ -83,14 +83,14 @@ def choose(name: str, force: bool, settings: Sequence[str] = ()) -> str:
             )
         kept = f" (the old one is {back_up(PARAMS)})"
     temporary = PARAMS.with_suffix(f".tmp{os.getpid()}")
-    temporary.write_text(text)
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(PARAMS)
     return f"params.yaml is now preset {name}{kept}"
 
 
 def again() -> str:
     """Write params.yaml anew, by the command that wrote it, where nobody edited it since."""
-    text = PARAMS.read_text()
+    text = PARAMS.read_text(encoding="utf-8")
     if is_edited(text):
         return "params.yaml: edited by hand, so it stays as it is; write what it lacks there"
     written = re.search(r"`spectrum preset (.*)` wrote this file", text)
@@ -105,7 +105,7 @@ def show() -> None:
     from rich.table import Table
     from rich.text import Text
 
-    text = PARAMS.read_text(errors="replace") if PARAMS.exists() else ""
+    text = PARAMS.read_text(encoding="utf-8", errors="replace") if PARAMS.exists() else ""
     now = re.search(r"^preset: *(\S+)", text, re.MULTILINE)
     table = Table("", "preset", "what", box=None)
     for name in names():

@@ -52,15 +52,21 @@ ORDER BY seed, layer;
 
 def begin(name: str) -> Path:
     """Write a folder for result `name`, with a declaration and a query to change."""
+    from snakedvc.yamlfile import load_yaml
+
     folder = FOLDER / name
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UserError(f"--new {name}: a name has small letters, digits and _ alone")
     if folder.exists():
         raise UserError(f"{folder}: is there already")
+    if (module := folder.with_suffix(".py")).exists():  # the folder would take its place, and no command would start
+        raise UserError(f"--new {name}: {module} has that name; give another")
+    if name in load_yaml(Path("dvc.yaml"))["stages"]:
+        raise UserError(f"--new {name}: a stage of dvc.yaml has that name; give another")
     folder.mkdir()
     model = "".join(part.capitalize() for part in name.split("_")) + "Params"
-    (folder / "__init__.py").write_text(DECLARATION.format(name=name, model=model))
-    (folder / "query.sql").write_text(QUERY)
+    (folder / "__init__.py").write_text(DECLARATION.format(name=name, model=model), encoding="utf-8")
+    (folder / "query.sql").write_text(QUERY, encoding="utf-8")
     return folder
 
 
@@ -73,14 +79,14 @@ def pages() -> dict[Path, str]:
     texts = {INDEX: index(results())}
     for name, result in results().items():
         queries = [path for path in closure(result.module) if path.endswith(".sql")]
-        texts[PAGES / f"{name}.md"] = page(result, {path: Path(path).read_text() for path in queries})
+        texts[PAGES / f"{name}.md"] = page(result, {path: Path(path).read_text(encoding="utf-8") for path in queries})
     return texts
 
 
 def stale() -> list[Path]:
     """Pages that differ from the declarations, are missing, or are of no result."""
     want = pages()
-    have = {path: path.read_text() for path in [INDEX, *PAGES.glob("*.md")] if path.exists()}
+    have = {path: path.read_text(encoding="utf-8") for path in [INDEX, *PAGES.glob("*.md")] if path.exists()}
     return sorted(path for path in want.keys() | have.keys() if want.get(path) != have.get(path))
 
 
@@ -94,7 +100,7 @@ def write() -> None:
     for path in stale():
         if path in texts:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(texts[path])
+            path.write_text(texts[path], encoding="utf-8")
         else:
             path.unlink()
         print(path)
@@ -114,7 +120,7 @@ def show() -> None:
     table = Table("result", "question", f"preset {params.preset} lacks")
     for name, result in results().items():
         table.add_row(name, result.question, "; ".join(lacks(result, params)))
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)
 
 
 def _run(args: argparse.Namespace) -> None:

@@ -44,14 +44,14 @@ def page() -> tuple[str, str]:
     from snakedvc.yamlfile import load_yaml
     from tokenspectrum.cli.params_page import reference
 
-    have = PAGE.read_text()
+    have = PAGE.read_text(encoding="utf-8")
     return have, have.partition(MARK)[0] + MARK + "\n" + reference(load_yaml(Path("dvc.yaml"))["stages"])
 
 
 def stale() -> list[str]:
     """Files in schemas/ that differ from the code, are missing, or are left over."""
     want = generated()
-    have = {p.relative_to(FOLDER).as_posix(): p.read_text() for p in FOLDER.rglob("*.json")}
+    have = {p.relative_to(FOLDER).as_posix(): p.read_text(encoding="utf-8") for p in FOLDER.rglob("*.json")}
     return sorted(name for name in want.keys() | have.keys() if want.get(name) != have.get(name))
 
 
@@ -62,13 +62,13 @@ def write() -> None:
         path = FOLDER / name
         if name in files:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(files[name])
+            path.write_text(files[name], encoding="utf-8")
         else:
             path.unlink()
         print(path)
     have, want = page()
     if have != want:
-        PAGE.write_text(want)
+        PAGE.write_text(want, encoding="utf-8")
         print(PAGE)
 
 

@@ -35,10 +35,12 @@ def _run(args: argparse.Namespace) -> None:
     _check_numbers(args)
     store = Store(_artifacts(args.folder), CHECKPOINTS, threads=args.threads)
     if args.export is not None:
+        from tokenspectrum.results.output import check_target
         from tokenspectrum.view.export import Wanted, export
 
         if args.run is None and args.prompt is None:
             raise UserError("view: --export wants --run, --prompt or both, to choose the responses")
+        check_target(args.export, "--export")
         wanted = Wanted(args.run or [], args.seed or [], args.step, args.prompt or "", args.limit or LIMIT)
         n = export(store, wanted, args.export)
         print(f"{args.export}: {n} responses", file=sys.stderr)

@@ -24,17 +24,19 @@ STALE_AFTER_S = 600.0
 def running(now: float) -> Iterator[tuple[str, dict[str, Any]]]:
     """Address and progress of each stage that is running, sorted."""
     for path in sorted(LOGS.glob("*/*/progress.json")):
-        with suppress(FileNotFoundError):  # the stage may end at this moment
+        # The stage may end at this moment; a file that a crash of the machine left holds nothing.
+        with suppress(FileNotFoundError, ValueError):
             state = json.loads(path.read_text())
             if now - state["updated"] < STALE_AFTER_S:
                 yield path.parent.name, state
 
 
 def remaining(state: dict[str, Any], now: float) -> str:
-    """Time left at the pace so far, as m:ss."""
-    if not state["done"]:
+    """Time left at the pace so far, as m:ss; what an earlier run had done took this one no time."""
+    made = state["done"] - state.get("begun", 0)
+    if made <= 0:
         return ""
-    seconds = (now - state["started"]) * (state["total"] - state["done"]) / state["done"]
+    seconds = (now - state["started"]) * (state["total"] - state["done"]) / made
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d} to go"
 
 

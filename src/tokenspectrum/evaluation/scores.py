@@ -55,7 +55,9 @@ def write_scores(
     summary: dict[str, dict[str, Any]] = {}
     with (
         kept_parts() as place,
-        Progress("evaluate", total=len(policies) * sum(map(len, questions.values()))) as progress,
+        Progress(
+            "evaluate", total=len(policies) * sum(map(len, questions.values())), begun=lambda: place.kept
+        ) as progress,
     ):
         done = 0
         for step, policy in policies:

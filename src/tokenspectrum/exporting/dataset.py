@@ -48,7 +48,7 @@ def write_dataset(
     known = {split for table, splits in rows.items() if table not in WHOLE for split in splits}
     if missing := [run for run in runs if run not in known]:
         raise UserError(f"--run {missing[0]}: no table has a row of it; `spectrum sql` says what there is")
-    if not known:
+    if not known and (not rows or set(tables) - set(WHOLE)):
         raise UserError("export: no run has been logged yet; `spectrum status` says what is missing")
     if "all" in known:
         raise UserError("export: a run is called all, which datasets takes for every split; export others by --run")
@@ -60,7 +60,7 @@ def write_dataset(
                 with _damage(table):
                     write_parquet_file(connection.sql(_query(table, split)), path)
         with atomic_path(folder / "README.md") as temporary:
-            temporary.write_text(card(rows, about))
+            temporary.write_text(card(rows, about), encoding="utf-8")
     return rows
 
 
@@ -132,5 +132,7 @@ def _section(name: str, doc: str, splits: Mapping[str, int]) -> str:
         "| feature | type | |",
         "|---|---|---|",
     ]
-    lines += [f"| {f.name} | {f.type} | {(f.metadata or {}).get(b'description', b'').decode()} |" for f in TABLES[name]]
+    for f in TABLES[name]:
+        about = (f.metadata or {}).get(b"description", b"").decode().replace("|", "\\|")
+        lines.append(f"| {f.name} | {f.type} | {about} |")
     return "\n".join(lines)

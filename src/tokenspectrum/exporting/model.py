@@ -31,7 +31,7 @@ def write_model(artifacts: Path, run: str, seed: int, step: int | None, folder: 
         for path in sorted(kept[chosen].iterdir()):
             shutil.copy2(path, folder / path.name)
         with atomic_path(folder / "README.md") as temporary:
-            temporary.write_text(_card(artifacts, run, seed, chosen, about))
+            temporary.write_text(_card(artifacts, run, seed, chosen, about), encoding="utf-8")
     return kept[chosen]
 
 

@@ -65,7 +65,7 @@ def read_plain(path: Path) -> list[Row]:
 
     A CSV holds no NaN and no digits in groups, so `nan` and `10_20` are names.
     """
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return [{name: _value(text) for name, text in row.items()} for row in csv.DictReader(file)]
 
 
@@ -80,7 +80,7 @@ def _value(text: str) -> Value:
 
 def read_csv(columns: Sequence[Column], path: Path) -> list[Row]:
     """The rows of a result's CSV, with the types that `columns` declare; an empty cell is None."""
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         header, *lines = csv.reader(file)
     kinds = spread(columns, header)
     return [{c.name: c.kind(text) if text else None for c, text in zip(kinds, line, strict=True)} for line in lines]

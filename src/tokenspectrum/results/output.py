@@ -131,12 +131,12 @@ def write_line(answer: duckdb.DuckDBPyConnection, out: TextIO) -> None:
 TEXT = {"csv": write_csv, "json": write_json, "markdown": write_markdown, "line": write_line}
 
 
-def check_target(path: Path) -> None:
+def check_target(path: Path, option: str = "--out") -> None:
     """UserError unless `path` may become a file: a folder, a device or a pipe would be replaced or refused late."""
     if path.is_dir():
-        raise UserError(f"--out {path}: a folder; name a file in it")
+        raise UserError(f"{option} {path}: a folder; name a file in it")
     if path.exists() and not path.is_file():
-        raise UserError(f"--out {path}: no regular file, and it would be replaced by one; name another")
+        raise UserError(f"{option} {path}: no regular file, and it would be replaced by one; name another")
 
 
 def write_text_file(answer: duckdb.DuckDBPyConnection, path: Path, kind: str) -> None:

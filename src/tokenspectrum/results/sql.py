@@ -14,7 +14,7 @@ def query_text(name: str, package: str = "tokenspectrum.results") -> str:
 
     Name the file by a literal: so it is found, and stands in the code deps of the stages that use it.
     """
-    return resources.files(package).joinpath(name).read_text()
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def one_line(error: Exception) -> str:

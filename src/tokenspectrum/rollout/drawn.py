@@ -51,7 +51,7 @@ def draw(
         "seed": seed,
         "prompts": [[prompt.prompt_id, prompt.token_ids] for prompt in prompts],
     }
-    with Progress("sample", total=len(prompts)) as progress:
+    with Progress("sample", total=len(prompts), begun=lambda: place.kept) as progress:
         groups = in_parts(
             place, decided, range(len(prompts)), chunk * processes, make, _codec(prompts), progress.update
         )

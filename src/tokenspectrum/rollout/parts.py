@@ -32,10 +32,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Place:
-    """Where a job keeps its parts (None: nowhere), and how many it has written there."""
+    """Where a job keeps its parts (None: nowhere), how many it has written there, and how many items it found there."""
 
     folder: Path | None = None
     written: int = 0
+    kept: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def in_parts(
     values = _read(folder, set(order), codec) if folder else {}
     if values:
         _log.info("%d of %d are kept from an earlier run", len(values), len(order))
+        place.kept += len(values)
         report(len(values))
     missing = [item for item in order if item not in values]
     pieces = [missing[first : first + size] for first in range(0, len(missing), size)]

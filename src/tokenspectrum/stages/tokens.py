@@ -56,7 +56,10 @@ def main(argv: list[str] | None = None) -> None:
     def measure(responses: Sequence[Response], rows: Sequence[tuple[int, int]]) -> Statistics:
         return measure_responses(model, responses, layers=layers, rows=rows, **batches, **options)
 
-    with kept_parts() as place, Progress("tokens", total=len(probe.responses)) as progress:
+    with (
+        kept_parts() as place,
+        Progress("tokens", total=len(probe.responses), begun=lambda: place.kept) as progress,
+    ):
         measured = measure_in_parts(
             measure,
             probe.responses,

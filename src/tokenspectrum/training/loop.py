@@ -58,7 +58,7 @@ def run(backend: Backend, job: TrainJob, inputs: Inputs, work: Workspace, stop: 
     logs = log_dir()
     with (
         Board(job.systems, logs, f"{job.run}-s{job.seed}", done + 1) as board,
-        Progress(label, steps) as progress,
+        Progress(label, steps, begun=lambda: done) as progress,
         StepLog(job, inputs.layers, work, board, progress, behind=backend.overlaps) as log,
     ):
         if stop.is_set() and done < steps:

@@ -21,7 +21,7 @@ def script(entry: str = "main") -> str:
 
 def style() -> str:
     """The page's styles, joined."""
-    return "\n".join((PAGE / name).read_text() for name in STYLES)
+    return "\n".join((PAGE / name).read_text(encoding="utf-8") for name in STYLES)
 
 
 def _modules(name: str, done: dict[str, bool]) -> Iterable[str]:
@@ -30,7 +30,7 @@ def _modules(name: str, done: dict[str, bool]) -> Iterable[str]:
             raise ValueError(f"{name}.js is part of a circle of imports")
         return
     done[name] = False
-    text = (PAGE / f"{name}.js").read_text()
+    text = (PAGE / f"{name}.js").read_text(encoding="utf-8")
     for _, other in _IMPORT.findall(text):
         yield from _modules(other, done)
     done[name] = True

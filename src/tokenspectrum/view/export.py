@@ -48,7 +48,7 @@ def export(store: Store, wanted: Wanted, path: Path) -> int:
         raise UserError(f"view: no response to export matches ({reason})")
     try:
         with atomic_path(path) as temporary:
-            temporary.write_text(page(carried(store, keys)))
+            temporary.write_text(page(carried(store, keys)), encoding="utf-8")
     except OSError as e:
         raise UserError(f"{path}: cannot be written ({e.strerror})") from None
     return len(keys)
@@ -94,7 +94,7 @@ def page(data: dict[str, Any]) -> str:
     code, look = script(), style()
     allowed = f"script-src '{_hash(code)}'; style-src '{_hash(look)}'"
     policy = f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
-    text = (PAGE / "index.html").read_text()
+    text = (PAGE / "index.html").read_text(encoding="utf-8")
     head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n<style>{look}</style>\n'
     lines = [line for line in text.splitlines(keepends=True) if not line.startswith(("<link", "<script"))]
     text = "".join(lines).replace("</head>", head + "</head>")

@@ -25,7 +25,7 @@ _OUTGROWN = 2
 class Packed:
     """Steps in the order in which they were read, the response number of every token, and bins of columns.
 
-    `has(step, column)` says whether the step's run logged the column; `notice` takes a line about a damaged file.
+    `has(step, column)` says whether the step has the column; `notice` takes a line about a damaged file.
     """
 
     def __init__(self, has: Callable[[Step, Column], bool], notice: Callable[[str], None]) -> None:

@@ -80,10 +80,10 @@ class _Tokenizer:
 
         self._tokenizer = self._template = None
         try:
-            config = json.loads((policy / "tokenizer_config.json").read_text())
+            config = json.loads((policy / "tokenizer_config.json").read_text(encoding="utf-8"))
             self._special = {name: text for name, text in config.items() if name.endswith("_token")}
             own = policy / "chat_template.jinja"
-            template = own.read_text() if own.exists() else config["chat_template"]
+            template = own.read_text(encoding="utf-8") if own.exists() else config["chat_template"]
             environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
             self._template = environment.from_string(template)
             self._tokenizer = Tokenizer.from_file(str(policy / "tokenizer.json"))

@@ -68,4 +68,4 @@ def rows(
 
 
 def _text(name: str) -> str:
-    return (resources.files("tokenspectrum.view") / "queries" / name).read_text()
+    return (resources.files("tokenspectrum.view") / "queries" / name).read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ step before it, or when a later step has begun.  Knows paths, not what is in the
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,13 +61,15 @@ class Found:
 
 
 def find_steps(artifacts: Path, checkpoints: Path | None = None) -> Found:
-    """Everything complete under `artifacts`, then steps of runs that train under `checkpoints`.
+    """Everything complete under `artifacts`, then steps of runs that train under `checkpoints` and have no result yet.
 
     A folder whose manifest is missing is left out in silence (its stage runs or never ran); one whose manifest or files
     are damaged becomes a line of `notices`.
     """
     found = Found()
     for path in sorted(path for depth in _DEPTHS for path in artifacts.glob(f"{depth}manifest.json")):
+        if any(part.startswith(".") for part in path.relative_to(artifacts).parts):
+            continue  # a copy that a training was killed at
         try:
             files = _manifest(path)["files"]
         except UserError as e:
@@ -77,8 +79,10 @@ def find_steps(artifacts: Path, checkpoints: Path | None = None) -> Found:
             _enter(found, path.parent, name, live=False)
     found.policies = sorted(path.parent for path in artifacts.glob("policy/*/tokenizer.json"))
     if checkpoints is not None:
+        # What a training that was given up has left behind is no part of the run that was made after it.
+        ended = {key[:2] for key, step in found.steps.items() if step.has_responses}
         for root in _live_roots(checkpoints, artifacts.name):
-            _enter_live(found, root)
+            _enter_live(found, root, ended)
     return found
 
 
@@ -103,8 +107,8 @@ def _enter(found: Found, root: Path, name: str, *, live: bool) -> None:
         run = evaluated.shown_run(run)
     key = (run, int(seed), int(step))
     entry = found.steps.setdefault(key, Step(*key, live=live))
-    if live and not entry.live:
-        return
+    if live and not entry.live:  # so far it has what another stage made of the training before this one
+        entry.files, entry.live = {}, True
     paths = entry.files.setdefault(table, [])
     if paths and table != "weights" and paths[0].parent != (root / name).parent:
         found.notices.append(f"{root / name}: run {run} seed {seed} step {step} is in {paths[0].parent} too; left out")
@@ -116,7 +120,7 @@ def _live_roots(checkpoints: Path, preset: str) -> Iterator[Path]:
     """outputs/tokenlog folders of runs of this preset, the newest of each stage last so that it wins."""
     roots = [path for depth in _DEPTHS for path in checkpoints.glob(f"{depth}outputs/tokenlog")]
     by_stage: dict[Path, Path] = {}
-    for root in sorted(roots, key=lambda path: path.stat().st_mtime):
+    for root in sorted(roots, key=lambda path: mark(path)[1]):  # one may go meanwhile
         by_stage[root.parents[2]] = root
     for root in by_stage.values():
         if _preset(root) in (preset, None):
@@ -134,7 +138,7 @@ def _preset(root: Path) -> str | None:
     return None
 
 
-def _enter_live(found: Found, root: Path) -> None:
+def _enter_live(found: Found, root: Path, ended: Set[tuple[str, int]]) -> None:
     by_run: dict[tuple[str, int], dict[int, list[str]]] = {}
     for path in sorted(root.glob("*/run=*/seed=*/step=*/*.parquet")):
         name = path.relative_to(root).as_posix()
@@ -143,6 +147,8 @@ def _enter_live(found: Found, root: Path) -> None:
         _, run, seed, step = match.groups()
         by_run.setdefault((run, int(seed)), {}).setdefault(int(step), []).append(name)
     for (run, seed), steps in by_run.items():
+        if (run, seed) in ended:
+            continue
         for step in complete_steps({s: {name.split("/")[0] for name in names} for s, names in steps.items()}):
             for name in steps[step]:
                 _enter(found, root, name, live=True)

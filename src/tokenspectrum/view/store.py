@@ -140,28 +140,30 @@ class Store:
             insert(self.connection, "responses", pa.concat_tables(tables, promote_options="default"))
 
     def _look(self, step: Step) -> None:
-        """Which layers and rules a run has, and which columns are empty: read off its first step."""
-        run = (step.run, step.seed)
-        if run in self._logged:
-            return
-        logged: set[tuple[str, str | None]] = set()
-        if "evaluated" in step.files:
+        """Which layers and rules a run has, and which columns are empty: read off its first step with each table.
+
+        Gradients are taken apart at some steps alone, which need not be a run's first.
+        """
+        logged = self._logged.setdefault((step.run, step.seed), set())
+        known = {table for table, _ in logged}
+        if "evaluated" in step.files and "tokens" not in known:
             logged.add(("tokens", None))
             self._parts.setdefault("tokens", Counter()).update([None])
             others = {f.name for f in fields("tokens")} - {evaluated.COLUMN.partition(".")[2]}
             self._empty["tokens"] = self._empty.get("tokens", others) & others
         for table, key in PARTS.items():
-            if table not in step.files:
+            if table not in step.files or table in known:
                 continue
             parts = [None] if key is None else read.parts_of(step, table)
+            empty = read.empty_fields(step, table)
             self._parts.setdefault(table, Counter()).update(parts)
             logged |= {(table, part) for part in parts}
-            empty = read.empty_fields(step, table)
             self._empty[table] = self._empty.get(table, empty) & empty
-        self._logged[run] = logged
 
     def _has(self, step: Step, column: Column) -> bool:
-        return (column.table, column.part) in self._logged.get((step.run, step.seed), ())
+        """Whether the step has the column's table, and its run the layer or the rule."""
+        here = column.table in step.files or "evaluated" in step.files
+        return here and (column.table, column.part) in self._logged.get((step.run, step.seed), ())
 
     # --- answers ---------------------------------------------------------------------------------------------------
 

@@ -68,7 +68,8 @@ export const askCloud = (view) => ask("cloud", { ...filterQuery(view), x: view.x
 
 function embeddedResponses(view, offset, limit) {
   const among = (list, value) => !list || list.split(",").includes(String(value));
-  const within = (value, low, high) => (low === "" || value >= +low) && (high === "" || value <= +high);
+  // null is no number: JavaScript would take it for 0.
+  const within = (value, low, high) => (low === "" || (value !== null && value >= +low)) && (high === "" || (value !== null && value <= +high));
   const rows = embedded.rows.filter(
     (row) =>
       among(view.run, row.run) && among(view.seed, row.seed) && within(row.step, view.step_from, view.step_to) &&
