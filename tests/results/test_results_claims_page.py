@@ -16,7 +16,8 @@ def row(name: str, n: int | None, of: str | None, bases: int | None) -> dict:
 def test_trainings_that_share_a_base_policy_are_told():
     """Not where each has its own, where there is one, or where the values are of responses."""
     alone = [row("A1", 3, "replicates", 3), row("A2", 4, "replicates", 1), row("A6", 512, "responses", 3)]
-    alone += [row("A18", 2, "replicates", 3), row("A19", None, None, None)]
+    alone += [row("A18", 2, "replicates", 3), row("A1", None, None, None)]
+    alone += [row("A19", 3, "replicates", 2)]  # on one base policy of each of two presets
     assert dependent(alone) == []
     (told,) = dependent(
         [*alone, row("A3", 8, "seeds", 3), row("A4", 5, "survivors", 3), row("A13", 4, "replicates", 2)]

@@ -20,6 +20,8 @@ ONE = {
     "base policies": "base policy",
 }
 VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_RUN)
+SHARED = ("replicates", "seeds", "survivors")  # what several of may be on one base policy
+ACROSS = ("A19", "F6")  # n is of one preset's policy, and the base policies are those of several
 
 
 def to_markdown(rows: Sequence[Row], given: Given, hardest: str | None) -> str:
@@ -72,7 +74,7 @@ def dependent(rows: Sequence[Row]) -> list[str]:
     shared = [
         row["id"]
         for row in rows
-        if row["of"] in ("replicates", "seeds", "survivors") and row["bases"] and 1 < row["bases"] < row["n"]
+        if row["of"] in SHARED and row["id"] not in ACROSS and row["bases"] and 1 < row["bases"] < row["n"]
     ]
     if not shared:
         return []
