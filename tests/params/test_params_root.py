@@ -370,6 +370,8 @@ def test_a_stale_schema_is_named_and_mended(tmp_path, monkeypatch):
 
 
 EXTRA = {"run": "full-s9", "method": "full", "seed": 9, "base": 1}
+OTHER, BACK = (EXTRA | {"run": f"{method}-s9", "method": method} for method in ("explorer20", "back"))
+MOVED = OTHER | {"base": 2}
 
 
 @pytest.mark.parametrize(
@@ -377,15 +379,13 @@ EXTRA = {"run": "full-s9", "method": "full", "seed": 9, "base": 1}
     [
         ({"extra_runs": [EXTRA | {"run": "full-9"}]}, r"extra_runs.0.run: full-9 is the run full-s9; write that"),
         ({"extra_runs": [EXTRA, EXTRA]}, r"extra_runs.1.run: full-s9 is listed twice"),
-        (
-            {"extra_runs": [EXTRA | {"run": "back-s9", "method": "back"}]},
-            r"extra_runs.0.method: back is not in methods; add it there",
-        ),
+        ({"extra_runs": [BACK]}, r"extra_runs.0.method: back is not in methods; add it there"),
         ({"extra_runs": [EXTRA | {"base": 8}]}, r"extra_runs.0.base: 8 is not in bases; add it there"),
         (
             {"extra_runs": [EXTRA | {"run": "full-s1", "seed": 1}]},
             r"extra_runs.0.seed: 1 is a replicate's, which trains every method; give it its own",
         ),
+        ({"extra_runs": [EXTRA, MOVED]}, r"extra_runs.1.base: 2, but full-s9 trains base 1 under the same seed, and"),
         ({"rescore": {"methods": ["back"]}}, r"rescore.methods: back is not in methods, so there is no policy of it"),
         ({"rescore": {"steps": [3]}}, r"rescore.steps: 3 is not kept; add it to train.keep_steps"),
     ],
@@ -394,5 +394,5 @@ def test_further_runs_and_rescored_policies_are_of_what_is_there(changes, messag
     data = copy.deepcopy(read_preset("tiny", ROOT / "presets").data)
     with pytest.raises(UserError, match=message):
         parse_params(data | changes, "params.yaml")
-    kept = data | {"extra_runs": [EXTRA], "rescore": {"methods": ["full"], "steps": ["final"]}}
+    kept = data | {"extra_runs": [EXTRA, OTHER], "rescore": {"methods": ["full"], "steps": ["final"]}}
     assert parse_params(kept, "params.yaml").extra_runs[0].run == "full-s9"

@@ -58,6 +58,12 @@ def test_what_is_planted_is_found(claim):
     assert said(claim, runs(false)) == "fails"
 
 
+@pytest.mark.parametrize(("less", "verdict"), [(0.5, "fails"), (5.0, "holds")])
+def test_methods_within_a_point_are_alike_however_sure_their_difference_is(less, verdict):
+    means = {"front20": LOW, "back20": (70.0, 40.0), "anchor20": (70.0 - less, 40.0 - less), "explorer20": BETTER}
+    assert said("A5", runs(means, noise=0.01)) == verdict
+
+
 @pytest.mark.parametrize("claim", PLANTED)
 def test_noise_decides_nothing(claim):
     """The same effect under a noise many times as large, and no verdict that needs spread of a single replicate."""

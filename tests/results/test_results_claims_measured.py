@@ -250,6 +250,28 @@ def test_asymmetry_survives():
     assert "sign" not in DECIDE["R1"](Facts({"isolation": unknown})).note  # nothing is known of base 2
 
 
+@pytest.mark.parametrize(
+    ("values", "verdict"), [((0.02, 0.5), "fails"), ((0.2, 0.05), "fails"), ((0.08, 0.5), "holds")]
+)
+def test_an_asymmetry_within_its_margin_counts_as_none_however_sure_it_is(values, verdict):
+    """Of many tokens any correlation is off 0."""
+    assert said("R1", isolation({1: values, 2: (0.3, 0.6)}, half=0.01)) == verdict
+
+
+def test_a_base_policy_without_a_gradient_leaves_the_asymmetry_open():
+    """Its tokens are in no row; rows of its controls may be there, or none at all."""
+    rows = isolation({1: (0.2, 0.5), 2: (0.3, 0.6)}).tables["isolation"]
+    controls = [row | {"base": 3, "measure": "cosine", "what": "control"} for row in rows]
+    runs = [{"base": base} for base in (1, 2, 3)]
+    for tables in ({"isolation": [*rows, *controls]}, {"isolation": rows, "accuracy": runs}):
+        assert said("R1", Facts(tables)) == "undecided"
+        assert DECIDE["R1"](Facts(tables)).note == "no token of base 3 has an advantage"
+    turned = isolation({1: (0.2, 0.5), 2: (-0.3, 0.6)}).tables["isolation"]
+    assert DECIDE["R1"](Facts({"isolation": turned, "accuracy": runs})).note.startswith("its sign differs")
+    tiny = isolation({1: (0.0, 0.5), 2: (0.3, 0.6)}).tables["isolation"]
+    assert said("R1", Facts({"isolation": tiny, "accuracy": runs})) == "fails"  # one base policy is enough
+
+
 def forktemp(hot, cold, half=1.0, temperatures=(0.5, 1.0, 1.5)) -> Facts:
     rows = [
         {"base": base, "heated": heated, "temperature": t, "problems": 100, "accuracy": value}

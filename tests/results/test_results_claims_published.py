@@ -7,6 +7,7 @@ import pytest
 
 from tokenspectrum.results import kept_claims as published
 from tokenspectrum.results.claims.declared import CLAIMS
+from tokenspectrum.results.claims.page import dependent
 from tokenspectrum.results.csvfile import read_plain
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +32,11 @@ def test_the_counts_in_words_are_those_of_the_csv():
     assert f"Of {sum(of.values())} claims {counts}" in readme
     each = ", ".join(f"{of[name]} {name}" for name in ("holds", "fails", "undecided", "not run"))
     assert f"Of {sum(of.values())} claims: {each}." in published.EVIDENCE.read_text()
+
+
+def test_what_shares_a_base_policy_is_told_beside_the_tables():
+    (told,) = dependent(read_plain(published.KEPT))
+    assert told in published.EVIDENCE.read_text()
 
 
 def test_the_kept_csv_is_of_the_claims_as_they_are_declared():

@@ -149,8 +149,9 @@ def test_an_undecided_claim_says_what_it_could_have_seen():
 
 
 def test_two_p_values_make_three_verdicts():
-    assert [verdict(p, q, 0.05) for p, q in ((0.049, 1), (1, 0.049), (0.06, 1), (None, None), (None, 0.01))] == [
-        "holds", "fails", "undecided", "undecided", "fails",
+    pairs = ((0.049, 1), (1, 0.049), (0.06, 1), (None, None), (None, 0.01), (0.01, 0.01))
+    assert [verdict(p, q, 0.05) for p, q in pairs] == [
+        "holds", "fails", "undecided", "undecided", "fails", "fails",
     ]  # fmt: skip
 
 

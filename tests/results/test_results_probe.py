@@ -352,9 +352,15 @@ def test_teachers_set_what_is_predicted_beside_what_training_gave(artifacts, par
         wanted = 100 * (gave["explorer20"] - gave["base"]) / (gave["full"] - gave["base"])
         assert float(subsets["explorer20"]["trained_gain"]) == pytest.approx(wanted, rel=1e-3)
         assert subsets["explorer20"]["n"] == "1"
-    params["gradients"]["subsets"]["explorer20"]["denominator"] = "all"
-    changed = make(artifacts, params, "teachers")
-    assert [r["norm_ratio"] for r in changed] != [r["norm_ratio"] for r in rows]
+    # A control is trained under the denominator of the rule that it matches.
+    of = params["gradients"]["subsets"]["explorer20"]
+    params["gradients"]["subsets"]["explorer20"] = {"kind": "type-matched", "of": dict(of)}
+    assert [r["norm_ratio"] for r in make(artifacts, params, "teachers")] == [r["norm_ratio"] for r in rows]
+    of["denominator"] = "all"
+    for rule in (of, {"kind": "type-matched", "of": of}):
+        params["gradients"]["subsets"]["explorer20"] = rule
+        changed = make(artifacts, params, "teachers")
+        assert [r["norm_ratio"] for r in changed] != [r["norm_ratio"] for r in rows]
 
 
 def test_differences_have_an_interval_on_each_benchmark(artifacts, params):

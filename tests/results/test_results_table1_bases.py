@@ -1,15 +1,18 @@
 """Table 1 over base policies and replicates: signs, parts of the variance, the bootstrap, contrasts."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from results_fixtures import write_scores
 from scipy import stats
 from table1_kit import MD, by_key, make, plant
 
-from tokenspectrum.results.comparison import error_over_problems
+from tokenspectrum.results.comparison import Comparison, error_over_problems, sign_of
 from tokenspectrum.results.measured import Scores
 from tokenspectrum.results.statistics import holm
+from tokenspectrum.tokenlog.writer import write_manifest
 
 
 def test_one_replicate_is_shown_but_not_tested(artifacts, params):
@@ -112,6 +115,31 @@ def test_seeds_that_agree_on_each_problem_have_the_noise_of_one():
     assert both == pytest.approx(alone)
     by_hand = math.sqrt(sum(stats.sem(d[0]) ** 2 for d in own.values())) / 2
     assert alone == pytest.approx(100 * by_hand)
+
+
+def test_of_one_problem_no_noise_is_known_and_no_sign_told():
+    """A made-up 0 would make a sign of any difference."""
+    rng = np.random.default_rng(0)
+    own = {"easy": rng.normal(0, 1, (1, 6)), "hard": np.full((1, 1), 0.5)}
+    assert error_over_problems(scores_of(own, rng), "one", "other", [0], ["easy", "hard"]) is None
+    assert error_over_problems(scores_of(own, rng), "one", "other", [0], ["easy"]) is not None
+    assert sign_of(5.0, None) == sign_of(-5.0, None) == 0
+    known = Comparison(by_base={1: 5.0, 2: 6.0}, noise={1: 0.1, 2: 0.1})
+    assert (known.sign, replace(known, noise={1: None, 2: None}).sign) == ("same", "unclear")
+    assert (known.above, replace(known, noise={1: None, 2: None}).above) == (2, 2)
+
+
+def test_tables_of_a_benchmark_of_one_problem_tell_no_noise(artifacts, params):
+    for folder in [*(artifacts / "evaluate").iterdir(), *(artifacts / "evaluate_base").iterdir()]:
+        (path,) = folder.rglob("hard.parquet")
+        keys = dict(part.split("=") for part in path.parts if "=" in part)
+        right = {"easy": np.ones((6, 4)), "hard": np.full((1, 4), keys["run"] == "full")}
+        write_scores(folder, keys["run"], int(keys["seed"]), int(keys["step"]), right)
+        write_manifest(folder)
+    rows, page = make(artifacts, params)
+    row = by_key(rows)["explorer20", "all"]
+    assert (row["difference"], row["sign"], row["bases_above"]) == ("-50.0000", "unclear", "0")
+    assert "Explorer 20 % against Full-token DAPO (-50.00 on base 7, -50.00 on base 8)" in page
 
 
 def test_noise_of_independent_seeds_is_the_spread_over_drawn_problems():

@@ -10,7 +10,7 @@ from results_fixtures import BASES, N_PROMPT, WORDS
 from test_results_probe import close, make, parted, probe, table
 
 from tokenspectrum.errors import UserError
-from tokenspectrum.results.scatter.result import cells
+from tokenspectrum.results.scatter import result as scatter
 from tokenspectrum.results.strip.result import CHARACTERS, caption, wrapped
 from tokenspectrum.results.texts import policies, shown
 
@@ -122,7 +122,7 @@ def test_maps_without_rows_of_both_say_so(artifacts, params):
 @pytest.mark.parametrize("step", [0.0025, 0.0113, 0.17])
 def test_bins_find_their_cell_from_rounded_middles(step):
     kept = [i for i in range(40) if i % 7 != 3]
-    cell, edges = cells(np.array([round(0.3117 + step * i, 4) for i in kept]))
+    cell, edges = scatter.cells(np.array([round(0.3117 + step * i, 4) for i in kept]))
     assert cell.tolist() == kept
     assert len(edges) == 41
     assert edges[0] == pytest.approx(0.3117 - step / 2, abs=2e-4)
@@ -130,3 +130,19 @@ def test_bins_find_their_cell_from_rounded_middles(step):
 
 def test_one_base_policy_is_one():
     assert (policies(1), policies(3)) == ("1 base policy", "3 base policies")
+
+
+@pytest.mark.parametrize(
+    ("r", "ends", "text"),
+    [
+        (0.3, (0.1, 0.5), "Pearson r = 0.300 (0.100 to 0.500); Spearman r = 0.300 (0.100 to 0.500), resampling"),
+        (0.3, (None, None), "Spearman r = 0.300 (one response gives no interval); alignment"),
+        (None, (None, None), "Pearson r is undefined, as an entropy is constant; Spearman"),
+    ],
+)
+def test_the_density_is_drawn_also_where_there_is_no_interval_or_no_correlation(r, ends, text):
+    empty = dict.fromkeys(scatter.COLUMNS) | {"base": 1, "layer": 1, "tokens": 5, "responses": 1}
+    rows = [empty | {"what": w, "r": r, "ci_low": ends[0], "ci_high": ends[1]} for w in ("Pearson", "Spearman")]
+    rows += [empty | {"what": "bin", "attention": 0.1 * i, "predictive": 0.2 * i} for i in range(3)]
+    (caption,) = scatter.draw(rows, {"tokens.alignment": "decision"}).texts
+    assert text in " ".join(caption.get_text().split())

@@ -12,6 +12,7 @@ from scipy import stats
 from tokenspectrum.errors import UserError
 from tokenspectrum.results.discover import results
 from tokenspectrum.results.lacking import lacks
+from tokenspectrum.results.policies import of_policy
 from tokenspectrum.results.transfer import TransferParams
 from tokenspectrum.stages import result as stage
 
@@ -108,3 +109,15 @@ def test_what_is_lacking_is_named(tmp_path):
     write_other(tmp_path)
     params.methods = own.methods
     assert list(lacks(results()["transfer"], params)) == []
+
+
+def test_a_difference_that_rounding_makes_is_not_above():
+    """0.1 + 0.2 is above 0.3 by a rounding error alone."""
+    plain = {"against": "", "difference": 0.0, "weights": 1, "preset": "other", "policy": "hub"}
+    avg = {"base": 0.1, "full": 0.3, "explorer20": 0.1 + 0.2}
+    rows = [{"method": m, "seed": s, "base": s, "AIME24": v, "Avg": v} | plain for m, v in avg.items() for s in (1, 2)]
+    params = SimpleNamespace(alpha=0.05, power=0.8)
+    assert avg["explorer20"] > avg["full"]
+    assert of_policy(rows, "Avg", "explorer20", "full", params)["bases_above"] == 0
+    rows = [row | {"Avg": row["Avg"] + row["seed"] * (row["method"] == "explorer20")} for row in rows]
+    assert of_policy(rows, "Avg", "explorer20", "full", params)["bases_above"] == 2

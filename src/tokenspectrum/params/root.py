@@ -130,7 +130,10 @@ class Params(Frozen):
                 yield f"bases.{i}: no replicate trains base {base}; add one to replicates, or leave the base out"
 
     def _extra_problems(self) -> Iterator[str]:
-        """An extra run is one of a method and a base that are there, under a seed that no replicate of it has."""
+        """An extra run is one of a method and a base that are there, under a seed that no replicate of it has.
+
+        A seed has one base policy: methods are compared under the same seed.
+        """
         named = [extra.run for extra in self.extra_runs]
         for i, extra in enumerate(self.extra_runs):
             field = f"extra_runs.{i}"
@@ -142,6 +145,12 @@ class Params(Frozen):
                 yield f"{field}.method: {extra.method} is not in methods; add it there"
             if extra.base not in self.bases:
                 yield f"{field}.base: {extra.base} is not in bases; add it there"
+            first = next(one for one in self.extra_runs if one.seed == extra.seed)
+            if first.base != extra.base:
+                yield (
+                    f"{field}.base: {extra.base}, but {first.run} trains base {first.base} under the same seed, and the"
+                    " two would be compared; give it that base, or a seed of its own"
+                )
             if extra.seed in self.seeds:
                 yield f"{field}.seed: {extra.seed} is a replicate's, which trains every method; give it its own"
 

@@ -23,7 +23,8 @@ class Comparison:
     """A difference from another method, before Holm.  All None where there is nothing to compare.
 
     `by_base` is the mean difference on each base policy, and `noise` its standard error over problems: what other
-    problems of the same kind would change.  Of one replicate nothing else is known.
+    problems of the same kind would change, None where a benchmark has one problem.  Of one replicate nothing else is
+    known.
     """
 
     against: str | None = None
@@ -33,7 +34,7 @@ class Comparison:
     mdd: float | None = None
     interval: tuple[float, float] | None = None
     by_base: dict[int, float] | None = None
-    noise: dict[int, float] | None = None
+    noise: dict[int, float | None] | None = None
     parts: statistics.Parts = statistics.UNKNOWN
 
     @property
@@ -45,8 +46,8 @@ class Comparison:
     def sign(self) -> str | None:
         """`same`, `differs` or `unclear` between base policies; None where there are not two, or no difference is.
 
-        A difference within NOISE standard errors of 0 has no sign.  `differs`: one base policy has it above 0 and
-        another below.  `unclear`: neither that, nor the same sign on all.
+        A difference within NOISE standard errors of 0 has no sign, nor has one whose standard error is not known.
+        `differs`: one base policy has it above 0 and another below.  `unclear`: neither that, nor the same sign on all.
         """
         if self.by_base is None or self.noise is None or len(self.by_base) < 2:
             return None
@@ -55,8 +56,13 @@ class Comparison:
         return sign_between(sign_of(d, self.noise[base]) for base, d in self.by_base.items())
 
 
-def sign_of(difference: float, noise: float = 0.0) -> int:
-    """1 or -1; 0 of a difference that rounding or the choice of problems explains.  `noise`: its standard error."""
+def sign_of(difference: float, noise: float | None = 0.0) -> int:
+    """1 or -1; 0 of a difference that rounding or the choice of problems explains.
+
+    `noise` is its standard error; where that is not known (None), the choice of problems may explain any difference.
+    """
+    if noise is None:
+        return 0
     least = max(NOTHING, NOISE * noise)
     return (difference > least) - (difference < -least)
 
@@ -111,17 +117,22 @@ def compare(
     )
 
 
-def error_over_problems(scores: Scores, run: str, against: str, seeds: Sequence[int], names: Sequence[str]) -> float:
+def error_over_problems(
+    scores: Scores, run: str, against: str, seeds: Sequence[int], names: Sequence[str]
+) -> float | None:
     """Standard error of the difference of Avg, mean over `seeds`, over the choice of problems, points.
 
     Seeds answer the same problems, so a problem's difference is its mean over them.  Differences are paired by problem,
-    and benchmarks are independent: the root of sum(var / problems) / benchmarks.
+    and benchmarks are independent: the root of sum(var / problems) / benchmarks.  None where a benchmark has one
+    problem: what another one would change is not known.
     """
     d_BP = [
         np.mean([scores.accuracy[run, seed][name] - scores.accuracy[against, seed][name] for seed in seeds], axis=0)
         for name in names
     ]
-    variances = [float(np.var(d_P, ddof=1)) / len(d_P) if len(d_P) > 1 else 0.0 for d_P in d_BP]
+    if any(len(d_P) < 2 for d_P in d_BP):
+        return None
+    variances = [float(np.var(d_P, ddof=1)) / len(d_P) for d_P in d_BP]
     return 100 * float(np.sqrt(sum(variances))) / len(names)
 
 

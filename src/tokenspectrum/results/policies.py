@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tokenspectrum.errors import UserError
+from tokenspectrum.results.comparison import sign_of
 from tokenspectrum.results.csvfile import read_csv
 from tokenspectrum.results.declare import NAMED
 from tokenspectrum.results.given import Given
@@ -87,7 +88,7 @@ def of_policy(rows: Sequence[Row], metric: str, method: str, reference: str, par
         "p_holm": None,
         "p_flip": sign_flip(d_R),
         "mdd": minimum_detectable_difference(test.sd, test.n, params.power, params.alpha) if test else None,
-        "bases_above": sum(d > 0 for d in by_base.values()),
+        "bases_above": sum(sign_of(d) > 0 for d in by_base.values()),
     }
 
 

@@ -45,7 +45,7 @@ RESULT = Result(
         Column("aspect", str, "Avg or difference; type, position, fork or token"),
         Column("value", str, "the kind of token; of a difference: the method that is subtracted"),
         Column("percent", float, "accuracy in percent, difference in points; share of the part's tokens in percent"),
-        Column("noise", float, "of a difference: its standard error over problems, points"),
+        Column("noise", float, "of a difference: its standard error over problems, points; empty with one problem"),
         Column("n", int, "replicates of an outcome; tokens of a part"),
     ),
     params=BasesParams,

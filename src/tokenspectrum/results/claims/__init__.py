@@ -5,7 +5,8 @@ of the accuracy of training runs by method and replicate, or of the CSV of anoth
 for the claim and one against it, and each is adjusted by Holm's method over the claims of a family that have one.
 
 - holds: the adjusted p-value for the claim is below alpha.
-- fails: the adjusted p-value against it is below alpha.
+- fails: the adjusted p-value against it is below alpha, also where that for it is: the effect is off 0, and within the
+  margin that counts as none.
 - undecided: neither.  `detectable` is the smallest effect that these data would have shown with the given power.
 - not run: the preset lacks a method or a result, or means something else by its name; `note` says which.
 
@@ -13,7 +14,8 @@ A claim of several parts holds if all of them do, and fails if one does; its num
 decides.  A verdict that needs spread is undecided with one replicate.  Where the interval is over responses or
 tokens of one base policy, it speaks of that base policy alone: `of` and `bases` say so.  Where another result gives
 only an interval, the p-value is that of Student's t with the same end towards the threshold.  Holm's method takes the
-claims of a family that have a p-value.  A3 and A4 take seeds for independent, though several share a base policy.
+claims of a family that have a p-value.  A3 and A4 take seeds for independent, though several share a base policy;
+the page names every claim whose trainings do.
 `detectable` is before Holm and of the deciding part alone, as the interval is.
 
 A2 counts a seed as collapsed by the rule of table 1, first steps against last.  A3 and A4 count it in any of the three
@@ -92,7 +94,7 @@ RESULT = Result(
         Column("ci_low", float, "its 95 % interval, lower end"),
         Column("ci_high", float, "the same, upper end"),
         Column("n", int, "how many values the interval is over"),
-        Column("of", str, "what these are: replicates, survivors, seeds, base policies, responses"),
+        Column("of", str, "what these are: replicates, survivors, seeds, base policies, responses, problems"),
         Column("bases", int, "base policies"),
         Column("p_for", float, "small where the data speak for the claim; two-sided"),
         Column("p_for_holm", float, "the same after Holm over the family"),

@@ -29,9 +29,9 @@ class Facts:
         """The rows of a table whose columns have these values, in order."""
         return [row for row in self.tables[table] if all(row[name] == value for name, value in keys.items())]
 
-    def bases(self, table: str) -> list[Any]:
-        """The base policies of a table, in order."""
-        return list(dict.fromkeys(row["base"] for row in self.tables[table]))
+    def bases(self, *tables: str) -> list[Any]:
+        """The base policies of a table, or of any of several, in order; a table that is not there has none."""
+        return list(dict.fromkeys(row["base"] for table in tables for row in self.tables.get(table, ())))
 
 
 def hardest(facts: Facts) -> str:

@@ -20,6 +20,8 @@ ONE = {
     "base policies": "base policy",
 }
 VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_RUN)
+SHARED = ("replicates", "seeds", "survivors")  # what several of may be on one base policy
+ACROSS = ("A19", "F6")  # n is of one preset's policy, and the base policies are those of several
 
 
 def to_markdown(rows: Sequence[Row], given: Given, hardest: str | None) -> str:
@@ -36,12 +38,14 @@ def to_markdown(rows: Sequence[Row], given: Given, hardest: str | None) -> str:
         "## How each is decided",
         rules(rows),
         f"A claim *holds* where the p-value for it is below {own.alpha:g} after Holm over the claims of its family that"
-        " have a p-value. It *fails* where the one against it is. An interval that ends at the threshold contains it,"
+        " have a p-value. It *fails* where the one against it is, and so does an effect that is off 0 but within the"
+        " margin that counts as none. An interval that ends at the threshold contains it,"
         " so it decides nothing. Otherwise it is *undecided*, and *could have seen* is the"
         " smallest distance from the threshold, in the unit of the value, that these data show with a power of"
         f" {own.power:g}. A claim of several parts holds if all do, and fails if one does; its numbers are those of the"
         " part that decides. The interval covers 95 %, before Holm and of the deciding part alone; so is what could"
         " have been seen.",
+        *dependent(rows),
         "A verdict speaks of this policy and of these runs. *Undecided* is no evidence that there is no effect.",
         "Sources: " + "; ".join(f"{name}: {about}" for name, about in SOURCES.items()) + ".",
     ]
@@ -63,6 +67,21 @@ def warnings(n: int, bases: int, stand_ins: Sequence[str]) -> list[str]:
     elif bases == 1:
         lines.append("**One base policy: nothing here speaks of another.**")
     return lines
+
+
+def dependent(rows: Sequence[Row]) -> list[str]:
+    """Which claims take trainings for independent of which several share a base policy."""
+    shared = [
+        row["id"]
+        for row in rows
+        if row["of"] in SHARED and row["id"] not in ACROSS and row["bases"] and 1 < row["bases"] < row["n"]
+    ]
+    if not shared:
+        return []
+    return [
+        f"**Several trainings on one base policy are taken for independent in {', '.join(shared)}.** Where base"
+        " policies differ, the interval is too narrow there, and p too small."
+    ]
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -12,18 +12,26 @@ NEGLIGIBLE = {"partial Pearson": 0.05, "residual gap": 0.1}
 def asymmetry_survives(facts: Facts) -> Finding:
     """Given position, predictive entropy and loss, both are off 0 at the layer, on every base policy."""
     parts, signs = {}, set()
+    rows = facts.rows("isolation", measure="share", layer=facts.layer)
+    if not rows:
+        return Finding(note=f"results/isolation.csv has no row of layer {facts.layer}")
     for what, margin in NEGLIGIBLE.items():
-        for row in facts.rows("isolation", measure="share", what=what, layer=facts.layer):
+        at = {row["base"]: row for row in rows if row["what"] == what}
+        for base in facts.bases("isolation", "accuracy"):
+            name = f"{what}, base {base}"
+            if base not in at:
+                # Its probe has no gradient: every group of responses is rewarded alike.
+                parts[name] = Finding(note=f"no token of base {base} has an advantage")
+                continue
+            row = at[base]
             size = (row["value"], row["ci_low"], row["ci_high"], row["responses"], "responses")
-            name = f"{what}, base {row['base']}"
             parts[name] = Finding(note="no variance") if row["value"] is None else apart(*size, margin)
             if row["value"] is not None:
                 signs.add((what, row["value"] > 0))
-    if not parts:
-        return Finding(note=f"results/isolation.csv has no row of layer {facts.layer}")
     found = every(parts)
-    told = TURNS if len(signs) > len({what for what, _ in signs}) else found.note
-    return replace(found, bases=len(facts.bases("isolation")), note=told)
+    told = [TURNS] if len(signs) > len({what for what, _ in signs}) else []
+    note = "; ".join([*told, *filter(None, [found.note])])
+    return replace(found, bases=len(facts.bases("isolation")), note=note)
 
 
 def gain_is_no_artefact(facts: Facts) -> Finding:

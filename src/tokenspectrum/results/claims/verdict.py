@@ -3,6 +3,8 @@
 A claim holds where the adjusted p-value for it is below alpha, and fails where the one against it is.  Otherwise it is
 undecided, and the smallest effect is told that these data would have shown with the given power.
 
+Both can be so of an effect that is off 0 and yet within the margin that counts as none: such a claim fails.
+
 A p-value that is alpha but for rounding decides nothing: an interval of 95 % that ends at the threshold contains it.
 """
 
@@ -20,9 +22,9 @@ HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "fails", "undecided", "not run"
 
 def verdict(p_for: float | None, p_against: float | None, alpha: float) -> str:
     """What two adjusted p-values say."""
-    if p_for is not None and p_for < alpha - ROUNDING:
-        return HOLDS
-    return FAILS if p_against is not None and p_against < alpha - ROUNDING else UNDECIDED
+    if p_against is not None and p_against < alpha - ROUNDING:
+        return FAILS
+    return HOLDS if p_for is not None and p_for < alpha - ROUNDING else UNDECIDED
 
 
 def missing(claim: Claim, methods: Sequence[str], results: Sequence[str]) -> list[str]:

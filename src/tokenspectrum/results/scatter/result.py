@@ -127,16 +127,24 @@ def cells(middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return cell, known[0] + step * (np.arange(cell.max() + 2) - 0.5)
 
 
+def told(row: Row) -> str:
+    """A correlation and its interval in words; a constant entropy has none, and one response gives no interval."""
+    if row["r"] is None:
+        return "is undefined, as an entropy is constant"
+    if row["ci_low"] is None:
+        return f"= {row['r']:.3f} (one response gives no interval)"
+    return f"= {row['r']:.3f} ({row['ci_low']:.3f} to {row['ci_high']:.3f})"
+
+
 def caption(rows: Sequence[Row], base: int, given: Given) -> str:
     """What the panel of one base policy shows."""
     layer = next(row["layer"] for row in rows if row["what"] == "bin")
     found = {row["what"]: row for row in rows if (row["base"], row["layer"]) == (base, layer)}
-    measures = "; ".join(
-        f"{name} r = {found[name]['r']:.3f} ({found[name]['ci_low']:.3f} to {found[name]['ci_high']:.3f})"
-        for name in ("Pearson", "Spearman")
-    )
+    measures = "; ".join(f"{name} r {told(found[name])}" for name in ("Pearson", "Spearman"))
     n = found["Pearson"]
-    about = f"n = {n['tokens']} tokens of {n['responses']} responses; {measures}, resampling responses"
+    about = f"n = {n['tokens']} tokens of {n['responses']} responses; {measures}"
+    if n["ci_low"] is not None:
+        about += ", resampling responses"
     return (
         f"base {base}: normalised attention entropy of layer {layer} against predictive entropy, {about}; alignment "
         f"{given['tokens.alignment']}."

@@ -203,7 +203,8 @@ def _signs(rows: Sequence[Row], facts: Facts, params: Table1Params) -> list[str]
 def _each(comparison: Comparison) -> str:
     """The difference on each base policy, with its standard error over problems."""
     by_base, noise = comparison.by_base or {}, comparison.noise or {}
-    return ", ".join(f"{d:+.2f} ± {noise[base]:.2f} on base {base}" for base, d in by_base.items())
+    errors = {base: f" ± {error:.2f}" for base, error in noise.items() if error is not None}
+    return ", ".join(f"{d:+.2f}{errors.get(base, '')} on base {base}" for base, d in by_base.items())
 
 
 def _collapse(ends: Mapping[tuple[str, int], Ends], params: Table1Params) -> list[str]:

@@ -36,8 +36,9 @@ class GradientsAsked(BaseModel):
     deciles: DecilesAsked
 
     def denominator(self, name: str) -> str:
-        """That of a subset's rule; all, where the rule has no choice."""
-        return self.subsets.get(name, {}).get("denominator", "all")
+        """That of a subset's rule; of a control, that of the rule in `of`; all, where the rule has no choice."""
+        rule = self.subsets.get(name, {})
+        return rule.get("denominator") or rule.get("of", {}).get("denominator", "all")
 
 
 RESULT = Result(
@@ -52,7 +53,7 @@ RESULT = Result(
         Column("tokens", float, "its share of the tokens, percent"),
         Column("update", float, "its share of the update, percent: ProjRatio under the denominator all"),
         Column("accuracy", float, "its share of the first-order change of accuracy, percent"),
-        Column("norm_ratio", float, "of a subset: |g_S| / |g| under its method's denominator, or selected"),
+        Column("norm_ratio", float, "of a subset: |g_S| / |g| under its rule's denominator"),
         Column("cosine", float, "of a subset: cosine of g_S and g"),
         Column(
             "gain",
