@@ -71,7 +71,7 @@ def test_an_unknown_benchmark_is_named() -> None:
 
 
 def test_a_benchmark_of_one_problem_has_no_standard_error() -> None:
-    with pytest.raises(UserError, match=r"policy\.check\.ranges: hard has 1 problem, and a standard error takes 2"):
+    with pytest.raises(UserError, match=r"policy\.check\.ranges: hard has 1 problem, but a standard error takes 2"):
         require_benchmarks(check(), FIT | {"hard": [0]})
 
 

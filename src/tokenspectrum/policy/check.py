@@ -50,7 +50,7 @@ def check_policy(check: Check, scores: Mapping[str, tuple[float, float]]) -> Non
 
 
 def require_benchmarks(check: Check, available: Mapping[str, Sized]) -> None:
-    """Raise a UserError when the check names a benchmark that was not made, or one of a single problem."""
+    """Raise a UserError if the check names a benchmark that was not made, or one of a single problem."""
     if missing := [name for name in check.benchmarks if name not in available]:
         raise UserError(
             f"policy.check.ranges names {missing[0]}, but the benchmarks are {', '.join(available)}; "
@@ -59,6 +59,6 @@ def require_benchmarks(check: Check, available: Mapping[str, Sized]) -> None:
     for name in check.benchmarks:
         if len(available[name]) < 2:
             raise UserError(
-                f"policy.check.ranges: {name} has {len(available[name])} problem, and a standard error takes 2 or more; "
+                f"policy.check.ranges: {name} has 1 problem, but a standard error takes 2 or more; "
                 "raise its limit, or set policy.check to null"
             )
