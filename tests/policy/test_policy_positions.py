@@ -1,13 +1,23 @@
 """How long a sequence may be: by the config, and where a longer one would change the numbers of others."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from kit import jobs
 from kit.policy import write_letters
-from transformers import AutoModelForCausalLM, BloomConfig, GPT2Config, LlamaConfig, Phi3Config, PreTrainedConfig
+from kit.rules import ANCHOR
+from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,
+    GPT2Config,
+    LlamaConfig,
+    MistralConfig,
+    Phi3Config,
+    PreTrainedConfig,
+)
 
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.positions import check_positions, positions_of
@@ -16,6 +26,8 @@ from tokenspectrum.rollout.measure import measure_responses
 from tokenspectrum.rollout.types import Response
 from tokenspectrum.systems.params import SystemsParams
 from tokenspectrum.training.backends.local.trainer import train
+from tokenspectrum.training.inputs import read_inputs
+from tokenspectrum.weighting.registry import make_rule
 
 SIZES = {"vocab_size": 20, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1}
 SIZES |= {"num_attention_heads": 2, "num_key_value_heads": 2, "pad_token_id": 0, "max_position_embeddings": 64}
@@ -87,3 +99,26 @@ def test_a_policy_without_room_is_refused_before_anything_is_sampled(tmp_path: P
     with pytest.raises(UserError, match="sampling: 32 tokens of prompt and response, but the policy has 31 positions"):
         train(job)
     assert not job.checkpoints.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "layer", "seen"),
+    [
+        ({"make_config": MistralConfig, "sliding_window": 31}, 1, 31),
+        ({"use_sliding_window": True, "sliding_window": 24, "max_window_layers": 1}, 1, 24),
+        ({"use_sliding_window": True, "sliding_window": 24, "max_window_layers": 1}, 0, None),
+        ({"make_config": MistralConfig, "sliding_window": 32}, 1, None),
+        ({"make_config": MistralConfig, "sliding_window": None}, 1, None),
+    ],
+)
+def test_a_run_whose_rule_reads_a_window_is_refused_at_its_start(
+    tmp_path: Path, changes: dict[str, Any], layer: int, seen: int | None
+) -> None:
+    policy = write_letters(tmp_path / "policy", **changes)
+    rule = make_rule(**ANCHOR.record() | {"layer": layer})
+    job = jobs.make_job(tmp_path / "job", jobs.write_prompts(tmp_path / "prompts", 8), policy, rule=rule)
+    if seen is None:
+        assert read_inputs(job).layers == (layer,)
+        return
+    with pytest.raises(UserError, match=rf"sampling: layer {layer} sees {seen} positions .* may have 32 tokens"):
+        read_inputs(job)

@@ -1,5 +1,6 @@
-"""How long a prompt with its response may be for a policy.  Knows a model's config; knows no responses."""
+"""How long a prompt with its response may be for a policy, and for a layer's rows.  Knows a model's config; knows no responses."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,23 @@ def check_positions(config: Any, longest: int, where: str) -> None:
             f"{where}: {longest} tokens of prompt and response, but the policy has {limit} positions{why}; lower "
             "max_prompt_tokens or max_response_tokens"
         )
+
+
+def check_windows(config: Any, layers: Iterable[int], longest: int, where: str) -> None:
+    """A UserError that begins with `where` if one of `layers` does not see all of `longest` tokens.
+
+    The capture (capture.py) refuses such a sequence when it comes; this tells before.
+    """
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    limits = {"sliding_attention": window, "chunked_attention": getattr(config, "attention_chunk_size", None)}
+    kinds = getattr(config, "layer_types", None) or ["sliding_attention"] * config.num_hidden_layers
+    for layer in layers:
+        limit = limits.get(kinds[layer])
+        if limit is not None and limit < longest:
+            raise UserError(
+                f"{where}: layer {layer} sees {limit} positions at most, but prompt and response may have {longest} "
+                "tokens; take a layer of full attention, or lower max_prompt_tokens or max_response_tokens"
+            )
 
 
 def text_config_in(policy: Path) -> Any:
