@@ -1,4 +1,7 @@
-"""How long a prompt with its response may be for a policy, and for a layer's rows.  Knows a model's config; knows no responses."""
+"""How long a prompt with its response may be for a policy, and for the rows of its layers.
+
+Knows a model's config.  Knows no responses.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path

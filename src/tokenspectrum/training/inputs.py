@@ -29,7 +29,7 @@ def read_inputs(job: TrainJob) -> Inputs:
     """Read all inputs.
 
     UserError for too few prompts, a layer out of range, a vocabulary unlike the tokenizer's, and for prompts and
-    responses that may be longer than the policy has positions or a layer sees: else a step far into the run would end it.
+    responses that may be longer than the policy has positions or a layer sees: a step far into the run would end it.
     """
     questions = list(itertools.chain.from_iterable(read_questions(job.prompts).values()))
     order = PromptOrder(tuple(q.prompt_id for q in questions), job.seed, job.train.prompts_per_step)
