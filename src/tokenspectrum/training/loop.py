@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 def train(job: TrainJob, start: Start, beat: Beat = lambda: None) -> None:
     """Train to the last step and publish job.out.  Raises UserError on bad input, SystemExit(STOPPED) after SIGTERM.
 
-    `beat` is called at the end of each phase of a step, and of each file that is checked or published, so that a watcher
+    `beat` is called at the end of each phase of a step, and of each file that is checked or published: so a watcher
     knows that the run goes on.
     """
     inputs = read_inputs(job)
