@@ -6,7 +6,7 @@ Knows Arrow schemas.  Does not know what the columns mean.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -119,14 +119,10 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def write_manifest(root: Path, beat: Callable[[], None] = lambda: None) -> None:
-    """Write `root/manifest.json` last.  It lists every file's rows and sha256, and marks the folder as complete.
-
-    `beat` is called after each file.
-    """
+def write_manifest(root: Path) -> None:
+    """Write `root/manifest.json` last.  It lists every file's rows and sha256, and marks the folder as complete."""
     files = {}
     for path in sorted(p for p in root.rglob("*") if p.is_file() and p != root / MANIFEST):
         rows = pq.read_metadata(path).num_rows if path.suffix == ".parquet" else None
         files[path.relative_to(root).as_posix()] = {"rows": rows, "sha256": sha256(path)}
-        beat()
     write_json(root / MANIFEST, {"schema_version": SCHEMA_VERSION, "files": files})

@@ -57,6 +57,7 @@ class Workspace:
             temporary = target.with_name(f".{target.name}.tmp")
             shutil.rmtree(temporary, ignore_errors=True)
             shutil.copytree(self.root / part, temporary, copy_function=copied)
-            write_manifest(temporary, self._beat)
+            write_manifest(temporary)
+            self._beat()
             shutil.rmtree(target, ignore_errors=True)
             temporary.rename(target)
