@@ -109,6 +109,7 @@ def test_a_policy_without_room_is_refused_before_anything_is_sampled(tmp_path: P
         ({"use_sliding_window": True, "sliding_window": 24, "max_window_layers": 1}, 0, None),
         ({"make_config": MistralConfig, "sliding_window": 32}, 1, None),
         ({"make_config": MistralConfig, "sliding_window": None}, 1, None),
+        ({"make_config": LlamaConfig, "sliding_window": 8}, 1, None),
     ],
 )
 def test_a_run_whose_rule_reads_a_window_is_refused_at_its_start(

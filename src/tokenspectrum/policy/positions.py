@@ -34,7 +34,9 @@ def check_windows(config: Any, layers: Iterable[int], longest: int, where: str) 
 
     The capture (capture.py) refuses such a sequence when it comes; this tells before.
     """
-    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    # A config keeps entries that its model does not know, such as the window of the checkpoint that it was made from.
+    known = hasattr(type(config), "sliding_window") and getattr(config, "use_sliding_window", True)
+    window = config.sliding_window if known else None
     limits = {"sliding_attention": window, "chunked_attention": getattr(config, "attention_chunk_size", None)}
     kinds = getattr(config, "layer_types", None) or ["sliding_attention"] * config.num_hidden_layers
     for layer in layers:
