@@ -67,7 +67,12 @@ def test_all_misses_come_in_one_line() -> None:
 def test_an_unknown_benchmark_is_named() -> None:
     require_benchmarks(check(), FIT)
     with pytest.raises(UserError, match="names hard, but the benchmarks are easy, medium"):
-        require_benchmarks(check(), {"easy": 0, "medium": 0})
+        require_benchmarks(check(), {"easy": FIT["easy"], "medium": FIT["medium"]})
+
+
+def test_a_benchmark_of_one_problem_has_no_standard_error() -> None:
+    with pytest.raises(UserError, match=r"policy\.check\.ranges: hard has 1 problem, but a standard error takes 2"):
+        require_benchmarks(check(), FIT | {"hard": [0]})
 
 
 def test_standard_error_is_over_problems() -> None:

@@ -125,3 +125,6 @@ def test_each_shard_has_gpus_of_its_own(monkeypatch):
     assert own_devices(0, 2, "systems.vllm") == ["4", "6"]
     with pytest.raises(UserError, match=r"systems\.vllm: shard 2 of 2 GPUs each needs more than the 3 in CUDA_VIS"):
         own_devices(1, 2, "systems.vllm")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(UserError, match="needs more than the 0 in CUDA_VISIBLE_DEVICES"):
+        own_devices(0, 1, "systems.vllm")

@@ -70,6 +70,22 @@ def test_the_last_two_are_kept_and_the_same_state_gives_the_same_bytes(policy_di
         assert path.read_bytes() == (tmp_path / "a" / again.name / path.relative_to(again)).read_bytes()
 
 
+def test_a_watcher_hears_of_each_file_that_is_checked_or_copied_and_of_each_manifest(tmp_path) -> None:
+    """A run's policies and logs are many gigabytes, and a watchdog ends what says nothing for some minutes."""
+    beats: list[str] = []
+    work = Workspace(tmp_path / "outputs", lambda: beats.append(""))
+    names = [f"policy/step=0000{step}/model.safetensors" for step in (1, 2)] + ["metrics/a.json", "tokenlog/b.json"]
+    for name in names:
+        (work.root / name).parent.mkdir(parents=True)
+        (work.root / name).write_text(name)
+    work.add([work.root])
+    assert work.damaged(work.files) is None
+    assert len(beats) == 4
+    work.publish({part: tmp_path / "out" / part for part in ("policy", "metrics", "tokenlog")})
+    assert len(beats) == 4 + 4 + 3
+    assert [(tmp_path / "out" / name).read_text() for name in names] == names
+
+
 @pytest.mark.parametrize(
     "name", ["actor/model.safetensors", "actor/optimizer.safetensors", "state.json", "manifest.json"]
 )

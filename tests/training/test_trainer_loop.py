@@ -168,6 +168,25 @@ def test_k_beyond_the_longest_context_is_refused(make_job) -> None:
         train(make_job("a", train={"token_log": {"row_stats": stats}}))
 
 
+def test_a_policy_whose_responses_get_short_is_not_stopped_for_k(make_job, monkeypatch) -> None:
+    """Later than step 1: of a row that k covers, the statistics are those of the whole row."""
+    generate = backend_module.LocalBackend.generate
+
+    def collapsed(self, prompts, sampling, step):
+        responses = generate(self, prompts, sampling, step)
+        cut = [replace(r, token_ids=r.token_ids[:1], logprobs=r.logprobs[:1]) for r in responses]
+        return responses if step == 1 else cut
+
+    monkeypatch.setattr(backend_module.LocalBackend, "generate", collapsed)
+    stats = {"every": 1, "responses": 16, "rows": 7, "top_k": 14, "fixed_k": 14}
+    job = make_job("a", train={"token_log": {"row_stats": stats}})
+    run(job)
+    rows = read_table(job.out / "tokenlog", "attention", step=4).to_pylist()
+    assert 0 < max(row["visible"] for row in rows) < 14
+    for name in ("entropy_topk", "entropy_fixed"):
+        assert [row[name] for row in rows] == pytest.approx([row["entropy_raw"] for row in rows], abs=1e-5)
+
+
 def test_no_weight_no_step_and_it_is_counted(make_job) -> None:
     job = make_job("a", rule=make_rule(kind="front", denominator="selected", p=0.01))
     run(job)

@@ -40,7 +40,7 @@ class Encoder:
         self._before, _, self._behind = self._plain(marked).partition(_MARK)
 
     def encode(self, record: Record) -> Tokenised:
-        """The record's tokens; a response of text ends with the end-of-sequence token unless it reached the limit."""
+        """The record's tokens; a response of text gets an end-of-sequence token unless it has one or is cut off."""
         problem, prompt_ids, exact = self._prompt(record)
         ids = self._response(record.response)
         return Tokenised(problem, prompt_ids, ids, exact, bool(ids) and ids[-1] in self.ends)
@@ -80,7 +80,7 @@ class Encoder:
         ids = self._ids(response)
         if self.limit is not None and len(ids) >= self.limit:
             return ids[: self.limit]
-        return (*ids, self.tokenizer.eos_token_id)
+        return ids if ids and ids[-1] in self.ends else (*ids, self.tokenizer.eos_token_id)
 
     def _ids(self, text: str) -> tuple[int, ...]:
         return tuple(cast(list[int], self.tokenizer.encode(text, add_special_tokens=False)))

@@ -23,7 +23,7 @@ from tokenspectrum.prompts.problem import Problem
 from tokenspectrum.tables.given import SCHEMA
 from tokenspectrum.tokenlog.writer import as_table, atomic_path, write_file
 
-_LONGEST_K = 32  # of the tiny preset, which the new one extends
+_LARGEST_K = 32  # of the tiny preset, which the new one extends
 UNKNOWN = "unknown"  # the gold answer of a problem that was dumped without one
 
 
@@ -37,6 +37,7 @@ class Imported:
     n: int
     longest_prompt: int
     longest_response: int
+    most_seen: int  # positions that the row of any token sees
     left_out: int  # responses of prompts with fewer than n, and those beyond n
     inexact: int  # prompts whose chat template was not found in their text
     golds: int
@@ -65,7 +66,13 @@ def gather(records: Sequence[Record], encoder: Encoder, name: str, n: int | None
     groups: dict[str, list[tuple[Record, Tokenised]]] = {}
     for record, tokenised in zip(records, _told_apart([_encoded(r, encoder) for r in records], encoder), strict=True):
         problem = Problem(name, tokenised.problem.strip(), UNKNOWN)
-        groups.setdefault(problem.prompt_id, []).append((record, tokenised))
+        group = groups.setdefault(problem.prompt_id, [])
+        if group and group[0][1].prompt_ids != tokenised.prompt_ids:
+            raise UserError(
+                f"{record.where}: the prompt has the text of that in {group[0][0].where} but for blanks around it, and "
+                "other tokens; write them alike, or leave one out"
+            )
+        group.append((record, tokenised))
     golds = {prompt_id: _gold(group) for prompt_id, group in groups.items()}
     size = n or Counter(map(len, groups.values())).most_common(1)[0][0]
     kept = {prompt_id: group[:size] for prompt_id, group in groups.items() if len(group) >= size}
@@ -79,6 +86,7 @@ def gather(records: Sequence[Record], encoder: Encoder, name: str, n: int | None
         n=size,
         longest_prompt=max(len(row["prompt_token_ids"]) for row in rows),
         longest_response=max(len(row["token_ids"]) for row in rows),
+        most_seen=max(len(row["prompt_token_ids"]) + len(row["token_ids"]) - 1 for row in rows),
         left_out=len(records) - len(rows),
         inexact=sum(not group[0][1].exact for group in kept.values()),
         golds=sum(golds[prompt_id] is not None for prompt_id in kept),
@@ -168,7 +176,7 @@ def preset_text(
     systems = "" if micro_batch is None else f"\nsystems: {{micro_batch: {micro_batch}}}\n"
     hub = json.dumps({"kind": "hub", **policy})
     # Statistics of the K first and k largest positions are refused where no context has so many.
-    short = imported.longest_prompt + imported.longest_response <= _LONGEST_K
+    short = imported.most_seen <= _LARGEST_K
     counts = "tokens: {top_k: null, fixed_k: null}\ntrain: {token_log: {row_stats: null}}\n\n" if short else ""
     return f"""\
 # {imported.responses} responses to {imported.prompts} prompts, sampled elsewhere: `spectrum import` wrote this file.

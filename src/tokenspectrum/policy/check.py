@@ -4,7 +4,7 @@ A tiny policy learns its task suddenly, and some seeds do not get there in time.
 nothing.  Knows accuracies, not models.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from itertools import pairwise
 
 import numpy as np
@@ -49,10 +49,16 @@ def check_policy(check: Check, scores: Mapping[str, tuple[float, float]]) -> Non
         )
 
 
-def require_benchmarks(check: Check, available: Mapping[str, object]) -> None:
-    """Raise a UserError when the check names a benchmark that the prompts stage did not make."""
+def require_benchmarks(check: Check, available: Mapping[str, Sized]) -> None:
+    """Raise a UserError if the check names a benchmark that was not made, or one of a single problem."""
     if missing := [name for name in check.benchmarks if name not in available]:
         raise UserError(
             f"policy.check.ranges names {missing[0]}, but the benchmarks are {', '.join(available)}; "
             "correct it, or set policy.check to null"
         )
+    for name in check.benchmarks:
+        if len(available[name]) < 2:
+            raise UserError(
+                f"policy.check.ranges: {name} has 1 problem, but a standard error takes 2 or more; "
+                "raise its limit, or set policy.check to null"
+            )

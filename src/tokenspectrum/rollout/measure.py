@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from tokenspectrum.entropy import attention_entropy, attention_rows, predictive_entropy
 from tokenspectrum.errors import UserError
 from tokenspectrum.policy.capture import Capture, capture_attention
+from tokenspectrum.policy.positions import check_positions
 from tokenspectrum.policy.shareable import check_shareable
 from tokenspectrum.rollout.padded import MicroBatch, lay_out, micro_batches
 from tokenspectrum.rollout.statistics import Alignment, AttentionStatistics, Statistics
@@ -56,12 +57,16 @@ def measure_responses(
     `micro_batch` is the number of responses in one forward pass; with `share_prompts` those of a prompt are one row
     (padded.py).  Both change results by float noise only.  `processes` share the micro-batches and change nothing.
     `report` is called with the number of responses done.
-    Raises UserError for an empty response, for hidden states that are not finite, for logits that are not the head
-    times the hidden states, and for a layer that is not causal full attention.
+    Raises UserError for an empty response, for one beyond the policy's positions, for hidden states that are not
+    finite, for logits that are not the head times the hidden states, and for a layer that is not causal full attention.
     """
     for response in responses:
         if not response.token_ids or not response.prompt_token_ids:
             raise UserError(f"prompt {response.prompt_id}, sample {response.sample}: no tokens, so nothing to measure")
+    if responses:
+        length, longest = max((len(r.prompt_token_ids) + len(r.token_ids), i) for i, r in enumerate(responses))
+        named = f"prompt {responses[longest].prompt_id}, sample {responses[longest].sample}"
+        check_positions(model.config.get_text_config(), length, named)
     if alignment not in ("decision", "token"):
         raise ValueError(f"alignment must be decision or token, got {alignment!r}")
     layers, head = tuple(dict.fromkeys(layers)), model.get_output_embeddings()

@@ -7,6 +7,7 @@ A policy outside the ranges in params leaves no output at all.
 import argparse
 import logging
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tokenspectrum.policy.chat import encode_prompt
 from tokenspectrum.policy.check import check_policy, mean_and_error, require_benchmarks
 from tokenspectrum.policy.hub import import_checkpoint, import_gguf
 from tokenspectrum.policy.load import load_policy, load_tokenizer
+from tokenspectrum.policy.positions import positions_of
 from tokenspectrum.policy.save import save_policy
 from tokenspectrum.policy.text import response_texts
 from tokenspectrum.policy.tiny import train_tiny
@@ -113,7 +115,13 @@ def benchmark_accuracies(
     model, tokenizer = load_policy(policy)
     engine = TransformersEngine(model, tokenizer)
     sampling = Sampling(check.temperature, check.top_p, check.max_response_tokens, check.samples)
-    room = model.config.max_position_embeddings - check.max_response_tokens
+    limit = positions_of(model.config.get_text_config())
+    room = sys.maxsize if limit is None else limit - check.max_response_tokens
+    if room < 1:
+        raise UserError(
+            f"policy.check.max_response_tokens: {check.max_response_tokens} leaves no room for a prompt, since the "
+            f"policy has {limit} positions; lower it"
+        )
     accuracies = {}
     for name in check.benchmarks:
         rows = benchmarks[name]

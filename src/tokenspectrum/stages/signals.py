@@ -23,6 +23,7 @@ from tokenspectrum.params.sampling import SamplingParams
 from tokenspectrum.params.signals import SignalsParams, SignalsSection
 from tokenspectrum.params.values import Name
 from tokenspectrum.policy.load import load_policy
+from tokenspectrum.policy.positions import positions_of
 from tokenspectrum.policy.text import response_texts
 from tokenspectrum.reward.boxed import verify
 from tokenspectrum.reward.gold import decode_gold
@@ -64,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
     layer = resolve_layer(params.layer, model.config.get_text_config().num_hidden_layers)
     chosen = choose(probed.responses, tokenizer, params, probed.seed)
     how = Sampling(sampling.temperature, sampling.top_p, sampling.max_response_tokens, params.rollouts)
-    room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    room = positions_of(model.config.get_text_config())
     # A continuation may be as long as a response, where the policy has the positions for it.
     longest = sampling.max_prompt_tokens + 2 * sampling.max_response_tokens
     longest = longest if room is None else min(longest, room)

@@ -58,7 +58,8 @@ class Program:
 def own_devices(index: int, width: int, section: str) -> list[str]:
     """The `width` GPUs of shard `index`, in CUDA's words; a UserError where CUDA_VISIBLE_DEVICES has too few."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    listed = visible.split(",") if visible else [str(i) for i in range((index + 1) * width)]
+    # An empty variable hides every GPU; without one they are all there.
+    listed = [str(i) for i in range((index + 1) * width)] if visible is None else list(filter(None, visible.split(",")))
     devices = listed[index * width : (index + 1) * width]
     if len(devices) < width:
         raise UserError(

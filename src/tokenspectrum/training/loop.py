@@ -37,11 +37,12 @@ _log = logging.getLogger(__name__)
 def train(job: TrainJob, start: Start, beat: Beat = lambda: None) -> None:
     """Train to the last step and publish job.out.  Raises UserError on bad input, SystemExit(STOPPED) after SIGTERM.
 
-    `beat` is called at the end of each phase of a step, so that a watcher knows that the run goes on.
+    `beat` is called at the end of each phase of a step, and of each file that is checked or published: so a watcher
+    knows that the run goes on.
     """
     inputs = read_inputs(job)
     with stop_signal() as stop, start(job, inputs.tokenizer) as backend:
-        work = Workspace(job.checkpoints / "outputs")
+        work = Workspace(job.checkpoints / "outputs", beat)
         run(backend, job, inputs, work, stop, beat)
         work.publish(job.targets())
 

@@ -140,13 +140,15 @@ def sample_rows(
 ) -> RowSample | None:
     """The statistics that need whole rows, if token_log asks for them in this step.
 
-    Raises UserError if top_k or fixed_k reaches the longest context, because it would then change nothing.
+    Raises UserError if top_k or fixed_k reaches the longest context of the first step, because it would then change
+    nothing.  A policy whose responses get so short later is not stopped for that: the numbers stay right.
     """
     asked = job.train.token_log.row_stats
     if asked is None or not layers or (step - 1) % asked.every:
         return None
-    longest = longest_context(responses, job.alignment)
-    check_not_inert(longest, asked.top_k, asked.fixed_k, "train.token_log.row_stats")
+    if step == 1:
+        longest = longest_context(responses, job.alignment)
+        check_not_inert(longest, asked.top_k, asked.fixed_k, "train.token_log.row_stats")
     response_ids = chosen_responses(responses, asked.responses, job.seed, step)
     chosen = [responses[r] for r in response_ids]
     tokens = chosen_tokens(chosen, asked.rows, job.seed, step)

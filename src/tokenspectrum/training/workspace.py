@@ -6,17 +6,20 @@ again.  Knows files.  Does not know what is in them.
 """
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from tokenspectrum.tokenlog.writer import sha256, write_manifest
 
 
 class Workspace:
-    """Files by their path relative to `root`, each with its sha256."""
+    """Files by their path relative to `root`, each with its sha256.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    `beat` is called after each file that takes its time, so that a watcher knows that the work goes on.
+    """
+
+    def __init__(self, root: Path, beat: Callable[[], None] = lambda: None) -> None:
+        self.root, self._beat = root, beat
         self.files: dict[str, str] = {}
 
     def add(self, paths: Iterable[Path]) -> None:
@@ -31,6 +34,7 @@ class Workspace:
             path = self.root / name
             if not path.is_file() or sha256(path) != digest:
                 return path
+            self._beat()
         return None
 
     def reset(self, files: Mapping[str, str]) -> None:
@@ -44,10 +48,16 @@ class Workspace:
 
     def publish(self, targets: Mapping[str, Path]) -> None:
         """Copy policy, metrics and tokenlog to their targets, each with its manifest, and replace what was there."""
+
+        def copied(source: str, copy: str) -> None:
+            shutil.copyfile(source, copy)
+            self._beat()
+
         for part, target in targets.items():
             temporary = target.with_name(f".{target.name}.tmp")
             shutil.rmtree(temporary, ignore_errors=True)
-            shutil.copytree(self.root / part, temporary, copy_function=shutil.copyfile)
+            shutil.copytree(self.root / part, temporary, copy_function=copied)
             write_manifest(temporary)
+            self._beat()
             shutil.rmtree(target, ignore_errors=True)
             temporary.rename(target)

@@ -15,6 +15,7 @@ import torch
 
 from tokenspectrum.counter import stream_key, uniforms
 from tokenspectrum.errors import UserError
+from tokenspectrum.policy.positions import check_positions
 from tokenspectrum.policy.shareable import check_shareable
 from tokenspectrum.rollout.engines.transformers.grouped import grouped_decode
 from tokenspectrum.rollout.engines.transformers.kv_cache import SlotCache
@@ -86,7 +87,7 @@ class TransformersEngine:
         if kinds := set(getattr(config, "layer_types", None) or ()) - _CACHED_LAYERS:
             raise UserError(f"policy: layers of kind {sorted(kinds)} have no key-value cache; use the vllm engine")
         self.model, self.n_layers = model, config.num_hidden_layers
-        self.max_positions = getattr(config, "max_position_embeddings", None)
+        self.config = config
         self.stop = stop_ids(getattr(getattr(model, "generation_config", None), "eos_token_id", None), tokenizer)
         self.batch_rows, self.processes = batch_rows, processes
         taken = inspect.signature(model.forward).parameters
@@ -103,11 +104,7 @@ class TransformersEngine:
         if empty := [p.prompt_id for p in prompts if not p.token_ids]:
             raise UserError(f"prompt {empty[0]}: no tokens; drop it or check the chat template")
         longest = max((len(p.token_ids) for p in prompts), default=0) + sampling.max_tokens
-        if self.max_positions is not None and longest > self.max_positions:
-            raise UserError(
-                f"sampling: {longest} tokens of prompt and response, but the policy has {self.max_positions} "
-                "positions; lower max_prompt_tokens or max_response_tokens"
-            )
+        check_positions(self.config, longest, "sampling")
         # Sort by length, so that a batch needs little padding.
         order = sorted(range(len(prompts)), key=lambda p: len(prompts[p].token_ids))
         rows = [(p, i) for p in order for i in range(sampling.n)]

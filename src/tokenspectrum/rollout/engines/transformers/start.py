@@ -8,6 +8,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from tokenspectrum.policy.load import load_policy
+from tokenspectrum.policy.positions import check_positions
 from tokenspectrum.rollout.engines.transformers.engine import TransformersEngine
 from tokenspectrum.systems.params import SystemsParams
 
@@ -16,9 +17,10 @@ from tokenspectrum.systems.params import SystemsParams
 def start(
     policy: Path, systems: SystemsParams, *, dtype: str, max_tokens: int
 ) -> Iterator[tuple[TransformersEngine, PreTrainedTokenizerBase]]:
-    """(engine, the policy's tokenizer)."""
+    """(engine, the policy's tokenizer).  A UserError before any work if the policy has no room for `max_tokens`."""
     torch.set_num_threads(systems.threads)  # of each process; the job has a core for all of theirs
     model, tokenizer = load_policy(policy, dtype=dtype, device=systems.device)
+    check_positions(model.config.get_text_config(), max_tokens, "sampling")
     rows, shares = systems.generate_batch, systems.share_prompts
     yield TransformersEngine(model, tokenizer, batch_rows=rows, share_prompts=shares), tokenizer
 
