@@ -140,7 +140,6 @@ def test_prompts_that_differ_in_case_or_blanks_alone_are_all_kept(project, check
     assert len(read_table(out, "responses").to_pylist()) == 8
 
 
-<<<<<<< HEAD
 def test_prompts_that_differ_in_blanks_at_their_ends_or_in_tokens_alone_stay_apart():
     """A text's blanks at its ends are no part of a problem, and tokens may be others than those of their text."""
     tokenizer = build_tokenizer()
@@ -156,7 +155,8 @@ def test_prompts_that_differ_in_blanks_at_their_ends_or_in_tokens_alone_stay_apa
     assert len(ids) == len(set(ids.values())) == 5
     assert all(tuple(row["prompt_token_ids"]) == ids[row["prompt_id"]] for row in rows)
     assert len({problem["problem"].strip() for problem in found.problems}) == 5
-=======
+
+
 def test_a_text_that_ends_with_the_end_of_sequence_has_it_once(project, checkpoint):
     rows = [{"prompt": "1+1", "response": f"2{end}", "answer": "2"} for end in ("", TOKENIZER.eos_token)]
     (project / "ended.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -173,7 +173,6 @@ def test_contexts_that_k_just_reaches_are_scored_without_k(project, checkpoint):
     score("short")
     attention = read_table(Path("artifacts/short/attention/1"), "attention")
     assert max(attention["visible"].to_pylist()) == 32
->>>>>>> re
 
 
 @pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.parquet"])

@@ -10,12 +10,8 @@ from results_fixtures import LENGTHS, WANTED, write_prompts
 from tokenspectrum.cli.main import main
 from tokenspectrum.cli.preset import choose
 from tokenspectrum.errors import UserError
-<<<<<<< HEAD
 from tokenspectrum.exporting import USUAL
-from tokenspectrum.exporting.dataset import write_dataset
-=======
-from tokenspectrum.exporting.dataset import USUAL, card, write_dataset
->>>>>>> rc
+from tokenspectrum.exporting.dataset import card, write_dataset
 from tokenspectrum.exporting.model import write_model
 from tokenspectrum.results.database import rebuild
 from tokenspectrum.results.readonly import open_locked
