@@ -78,7 +78,7 @@ def test_a_watcher_hears_of_each_file_that_is_checked_or_copied_and_of_each_mani
     for name in names:
         (work.root / name).parent.mkdir(parents=True)
         (work.root / name).write_text(name)
-    work.add([work.root])
+    work.add(work.root / name for name in names)
     assert work.damaged(work.files) is None
     assert len(beats) == 4
     work.publish({part: tmp_path / "out" / part for part in ("policy", "metrics", "tokenlog")})
