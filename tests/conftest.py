@@ -16,7 +16,7 @@ from hypothesis import settings
 from tokenspectrum.portable.kernels import install
 
 install()
-pytest_plugins = ["kit.browser"]
+pytest_plugins = ["kit.browser", "kit.warm.fixture"]
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 settings.register_profile("busy machine", deadline=None)

@@ -53,7 +53,7 @@ def small_project(folder: Path, target: str = TABLE) -> Project:
     clone.params(shrink)
     clone.params(lambda params: params["systems"].update(generate_batch=8, micro_batch=8, checkpoint_every=1))
     clone.run("spectrum", "deps")  # of a tree that is being worked on
-    return Project(clone.root, target)
+    return Project(clone.root, target=target)
 
 
 def clear(clone: Project) -> None:
@@ -69,7 +69,7 @@ def clear(clone: Project) -> None:
 def copy_of(clone: Project, folder: Path) -> Project:
     """The project with all that was made in it."""
     shutil.copytree(clone.root, folder, symlinks=True)
-    return Project(folder, clone.target)
+    return Project(folder, target=clone.target)
 
 
 def digests(clone: Project) -> dict[str, str]:

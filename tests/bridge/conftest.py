@@ -1,17 +1,7 @@
 """The toy project: never run (`fresh`), or made once by Snakemake and copied for each test (`toy`)."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from bridge_kit import ALL, Toy, new_toy
-from kit.warm import warm_server
-
-
-@pytest.fixture(scope="session")
-def warm(tmp_path_factory) -> Iterator[Path]:
-    with warm_server(tmp_path_factory.mktemp("warm"), "driver") as where:
-        yield where
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The project's own Snakefile, rules, profiles and dvc.yaml, as they are in the working tree."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -10,20 +11,25 @@ from pathlib import Path
 import pytest
 import yaml
 from bridge_kit import ROOT
+from kit.warm import use
 
 from snakedvc.dvcfiles.load import load_pipeline
 from tokenspectrum.errors import UserError
 
 
-def command(*args: str) -> subprocess.CompletedProcess[str]:
-    """A command of this environment at the project's root."""
-    return subprocess.run(
-        [f"{Path(sys.executable).parent}/{args[0]}", *args[1:]], cwd=ROOT, capture_output=True, text=True
-    )
+@pytest.fixture
+def command(warm):
+    """command(words): a command of this environment at the project's root."""
+
+    def command(*args: str) -> subprocess.CompletedProcess[str]:
+        words, environment = [f"{Path(sys.executable).parent}/{args[0]}", *args[1:]], use(dict(os.environ), warm)
+        return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+    return command
 
 
 @pytest.mark.parametrize("profile", ["local", "slurm"])
-def test_both_profiles_plan_the_table_word_for_word(profile):
+def test_both_profiles_plan_the_table_word_for_word(command, profile):
     done = command("snakemake", "--profile", profile, "results/table1.csv", "-n", "--forceall")
     assert done.returncode == 0, done.stderr
     pipeline = load_pipeline(ROOT / "dvc.yaml", ROOT / "params.yaml")
@@ -35,13 +41,13 @@ def test_both_profiles_plan_the_table_word_for_word(profile):
     assert {name: planned.get(name) for name in of_the_table} == {n: len(pipeline.matching(n)) for n in of_the_table}
 
 
-def test_snakemake_lint_and_snakefmt_are_clean():
+def test_snakemake_lint_and_snakefmt_are_clean(command):
     assert "good condition" in command("snakemake", "--lint").stderr
     done = command("snakefmt", "--check", "Snakefile", "src/snakedvc")
     assert done.returncode == 0, done.stderr
 
 
-def test_every_rule_says_how_it_is_run():
+def test_every_rule_says_how_it_is_run(command):
     """In the rules that Snakemake has made of dvc.yaml, one a stage."""
     script = """
     from snakemake.api import SnakemakeApi

@@ -24,7 +24,7 @@ from kit.rules import ANCHOR
 from tokenspectrum.systems.params import VerlSystems
 from tokenspectrum.training.job import TrainJob
 
-STEPS, STOP_AT, EVERY = 8, 5, 2
+STEPS, STOP_AT, EVERY = 6, 3, 2
 RUN, SEED = "method", 1
 LIMIT_S = 600
 # The rule reads the last layer at each token's own query; the log holds the other layer too.

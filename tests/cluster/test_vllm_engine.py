@@ -26,6 +26,7 @@ from tokenspectrum.systems.params import VllmSystems
 from tokenspectrum.systems.shard import Shard
 
 EOS, VOCAB, LONGEST = 1, 23, 100
+STALL_S = 10
 PROMPTS = [Prompt(f"{i:016x}", tuple(2 + (7 * i + j) % 20 for j in range(1 + 3 * i))) for i in range(9)]
 SAMPLING = Sampling(temperature=1.0, top_p=0.95, max_tokens=30, n=4)
 
@@ -41,7 +42,7 @@ def start(policy: Path, shards: int, **systems: float) -> VllmEngine:
 
 @pytest.fixture(scope="module")
 def engine(policy) -> Iterator[VllmEngine]:
-    with start(policy, 2, stall_timeout=20) as engine:
+    with start(policy, 2, stall_timeout=STALL_S) as engine:
         yield engine
 
 
@@ -218,7 +219,7 @@ def test_a_shard_that_stops_in_mid_generation_is_given_up_and_nothing_is_lost(en
 
     listen(monkeypatch, stop)
     assert ids(engine.generate(PROMPTS, many, seed=3, step=5)) == ids(undisturbed)
-    assert "no progress for 20 s (systems.vllm.stall_timeout); its requests are sent once more" in caplog.text
+    assert f"no progress for {STALL_S} s (systems.vllm.stall_timeout); its requests are sent once more" in caplog.text
     assert [shard for shard in before if shard not in engine.shards] == stopped
 
 
@@ -231,7 +232,8 @@ def test_a_prompt_whose_shard_stops_twice_is_named(engine, monkeypatch):
         ask(shard, requests)
 
     monkeypatch.setattr(Shard, "ask", stop)
-    with pytest.raises(UserError, match=r"prompt 0{16}: vLLM failed twice to answer it: no progress for 20 s") as e:
+    said = rf"prompt 0{{16}}: vLLM failed twice to answer it: no progress for {STALL_S} s"
+    with pytest.raises(UserError, match=said) as e:
         engine.generate(PROMPTS, SAMPLING, seed=3, step=5)
     assert "\n" not in str(e.value)
 

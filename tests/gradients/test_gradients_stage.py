@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 from kit.policy import boxes, write_boxes
 from kit.stages import BASE, run_rollouts, write_params
 from kit.tables import sums, write_questions, write_vocab
+from kit.warm import run
 from pydantic import ValidationError
 
 from tokenspectrum.errors import UserError
@@ -77,7 +76,7 @@ def make(home, tmp_path, monkeypatch):
     return run
 
 
-def test_several_processes_make_the_same_bytes(home, tmp_path):
+def test_several_processes_make_the_same_bytes(home, warm, tmp_path):
     made = {}
     for processes in (1, 3):
         params = json.loads((home / "params.yaml").read_text())
@@ -88,8 +87,8 @@ def test_several_processes_make_the_same_bytes(home, tmp_path):
         words = [word for flag, path in flags.items() for word in (f"--{flag}", str(path))]
         # As a stage, which has a process of its own: PyTorch takes no gradient in a fork of one that has taken some.
         env = os.environ | {"SNAKEDVC_PARAMS": str(tmp_path / "params.yaml"), "OMP_NUM_THREADS": str(processes)}
-        command = [sys.executable, "-m", "tokenspectrum.stages.gradients", *words]
-        subprocess.run(command, env=env, check=True, capture_output=True)
+        done = run(warm, ["-m", "tokenspectrum.stages.gradients", *words], env)
+        assert done.returncode == 0, done.stderr
         made[processes] = (tmp_path / str(processes) / "manifest.json").read_bytes()
     assert made[1] == made[3]
 

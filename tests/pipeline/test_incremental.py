@@ -99,12 +99,19 @@ def test_one_rule_runs_its_own_branch_and_equals_a_full_rerun(edited, tmp_path):
     branch = {"weights@low2high_mid-1", "train@low2high_mid-1", "evaluate@low2high_mid-1", "table1"}
     assert edited.ran() == branch
     incremental = digests(edited.root)
-    # The same files, with every cache and output gone: all of it runs anew, each stage in a process of its own.
-    fresh = type(edited)(tmp_path / "fresh")
+    # The same files, with every cache and output gone: all of it runs anew.  What the change touched, and the stage
+    # that scores, do so in processes of their own, as a user's: the bytes are those of copies of one process.
+    fresh = type(edited)(tmp_path / "fresh", edited.warm)
     leave = shutil.ignore_patterns("artifacts", "logs", ".snakemake", ".ckpt", "cache", "tmp", "dvc.lock")
     shutil.copytree(edited.root, fresh.root, symlinks=True, ignore=leave)
     shutil.rmtree(fresh.root / "results")
-    assert fresh.ran() == EVERYTHING
+    cold, made = type(edited)(fresh.root), "artifacts/tiny"
+    above = fresh.ran(f"{made}/rollouts/1", f"{made}/evaluate_base/s1")
+    scored = cold.ran(f"{made}/tokens/1")
+    other = fresh.ran(f"{made}/evaluate/full-s1")
+    assert scored == {"tokens@1"}
+    assert cold.ran() == branch
+    assert sorted([*above, *scored, *other, *branch]) == sorted(EVERYTHING)
     assert digests(fresh.root) == incremental
 
 

@@ -6,10 +6,10 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 import torch
+from kit.warm import run
 
 from snakedvc.running import machine
 from tokenspectrum import stages
@@ -24,6 +24,18 @@ torch.set_num_threads(1)
 print(json.dumps(run_probes()))
 """
 STAGE = f"import tokenspectrum.stages.entry\nfrom tokenspectrum.portable.kernels import install; install()\n{PROBES}"
+LOOK = """
+import runpy, sys
+from tokenspectrum.stages import entry
+started = entry.run
+
+def look():
+    kernels = sys.modules.get("tokenspectrum.portable.kernels")
+    print("torch" in sys.modules, kernels is not None and kernels.install.cache_info().currsize)
+
+entry.run = lambda main, **how: started(look, **how)
+runpy.run_module(f"tokenspectrum.stages.{sys.argv[1]}", run_name="__main__")
+"""
 # What the libraries would do on an older CPU, if the pins did not win.
 ELSEWHERE = {
     "ATEN_CPU_CAPABILITY": "default",
@@ -63,22 +75,20 @@ def test_the_pins_win_over_the_environment() -> None:
 @pytest.mark.parametrize(
     "stage", sorted(path.stem for path in Path(stages.__file__).parent.glob("*.py") if path.stem not in NO_STAGE)
 )
-def test_every_stage_that_computes_has_the_kernels_before_it_begins(stage: str) -> None:
-    """As `python -m` starts it, with a main that says how things stand.  Its own main may load PyTorch late."""
-    code = f"""
-        import runpy, sys
-        from tokenspectrum.stages import entry
-        started = entry.run
+def test_every_stage_that_computes_has_the_kernels_before_it_begins(stage: str, warm: Path, tmp_path: Path) -> None:
+    """As `python -m` starts it, with a main that says how things stand.  Its own main may load PyTorch late.
 
-        def look():
-            kernels = sys.modules.get("tokenspectrum.portable.kernels")
-            print("torch" in sys.modules, kernels is not None and kernels.install.cache_info().currsize)
-
-        entry.run = lambda main, **how: started(look, **how)
-        runpy.run_module("tokenspectrum.stages.{stage}", run_name="__main__")
+    A stage that computes begins in a copy of a process that has loaded PyTorch, but nothing of tokenspectrum: so the
+    kernels are there only if the stage installs them.
     """
-    done = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, text=True, check=True)
-    assert done.stdout == ("False False\n" if stage in ("prompts", "result") else "True 1\n")
+    (tmp_path / "look.py").write_text(LOOK)
+    argv, computes = [str(tmp_path / "look.py"), stage], stage not in ("prompts", "result")
+    if computes:
+        done = run(warm, argv, os.environ)
+    else:
+        done = subprocess.run([sys.executable, *argv], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ("True 1\n" if computes else "False False\n")
 
 
 def test_the_probes_tell_kernels_apart() -> None:

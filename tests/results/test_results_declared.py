@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from kit.warm import use
 from matplotlib.image import imread
 from results_fixtures import save_params, write_base
 
@@ -211,13 +213,13 @@ def copy_of_the_repository(folder: Path) -> Path:
     return folder
 
 
-def test_a_new_result_is_one_folder_and_one_command(tmp_path, monkeypatch):
+def test_a_new_result_is_one_folder_and_one_command(tmp_path, warm):
     """In a copy of the repository: the stage, its rule, its schema, its page and its numbers follow from the folder."""
     root = copy_of_the_repository(tmp_path / "copy")
-    monkeypatch.setenv("PYTHONPATH", str(root / "src"))
+    environment = use(os.environ | {"PYTHONPATH": str(root / "src")}, warm)
 
     def run(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(words, cwd=root, capture_output=True, text=True)
+        done = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 

@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from kit.warm.site.asking import ask
 
 HERE = Path(__file__).parent
 SITE = HERE / "site"
@@ -33,3 +36,12 @@ def use(environment: dict[str, str], where: Path | None) -> dict[str, str]:
         return environment
     path = os.pathsep.join(filter(None, [environment.get("PYTHONPATH"), str(SITE)]))
     return environment | {"PYTHONPATH": path, "TOKENSPECTRUM_WARM": str(where)}
+
+
+def run(where: Path, argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """What `python ARGV` would do, in a copy: a module after `-m`, or a script.  Its output is captured."""
+    with open(os.devnull) as nothing, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        status = ask(str(where), argv, environment, [stream.fileno() for stream in (nothing, out, err)])
+        for stream in (out, err):
+            stream.seek(0)
+        return subprocess.CompletedProcess(argv, status, out.read(), err.read())

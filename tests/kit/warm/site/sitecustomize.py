@@ -5,7 +5,6 @@ seconds of each of a hundred stages, and one of each Snakemake.  Other commands 
 """
 
 import os
-import socket
 import sys
 
 WHERE = os.environ.get("TOKENSPECTRUM_WARM")
@@ -13,13 +12,6 @@ COMMAND = sys.orig_argv[1:]
 STAGE = COMMAND[:1] == ["-m"] and COMMAND[1].startswith("tokenspectrum.stages.")
 
 if WHERE and (STAGE or (COMMAND[:1] and COMMAND[0].endswith("/snakemake"))):
-    import json
+    from asking import ask
 
-    with socket.socket(socket.AF_UNIX) as server:
-        server.connect(WHERE)
-        asked = json.dumps({"argv": COMMAND, "cwd": os.getcwd(), "env": dict(os.environ)}).encode()
-        server.sendall(len(asked).to_bytes(8, "big"))
-        socket.send_fds(server, [b"x"], [0, 1, 2])
-        server.sendall(asked)
-        answer = server.recv(1)  # nothing, if the copy was killed
-    os._exit(answer[0] if answer else 137)
+    os._exit(ask(WHERE, COMMAND, os.environ))
