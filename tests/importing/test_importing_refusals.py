@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from importing_kit import write_pairs, write_verl
-from kit.policy import boxes, write_letters
+from kit.policy import boxes
 
 from tokenspectrum.cli.main import main
 from tokenspectrum.cli.preset import choose
@@ -154,14 +154,6 @@ def test_a_byte_order_mark_is_read(project, checkpoint, kind, row):
     (project / "a.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8-sig")
     take(kind, project / "a.jsonl", checkpoint)
     assert len(given("x")) == 1
-
-
-def test_prompts_that_differ_in_blanks_at_their_ends_are_refused_with_both_rows(project, tmp_path):
-    """They are prompts of their own, and would be one problem: a response would stand behind the other's prompt."""
-    path = project / "x.parquet"
-    asked = {"step": [5] * 3, "prompt": ["1+1=", "2+2=", "1+1= "], "completion": ["2", "4", "2"], "right": [1.0] * 3}
-    trl(path, **asked, advantage=[0.0] * 3)
-    refused("trl", path, write_letters(tmp_path / "letters"), r"row 3: the prompt has the text of that in .* row 1 but")
 
 
 def test_what_is_refused_late_leaves_nothing(project, checkpoint):

@@ -66,13 +66,7 @@ def gather(records: Sequence[Record], encoder: Encoder, name: str, n: int | None
     groups: dict[str, list[tuple[Record, Tokenised]]] = {}
     for record, tokenised in zip(records, _told_apart([_encoded(r, encoder) for r in records], encoder), strict=True):
         problem = Problem(name, tokenised.problem.strip(), UNKNOWN)
-        group = groups.setdefault(problem.prompt_id, [])
-        if group and group[0][1].prompt_ids != tokenised.prompt_ids:
-            raise UserError(
-                f"{record.where}: the prompt has the text of that in {group[0][0].where} but for blanks around it, and "
-                "other tokens; write them alike, or leave one out"
-            )
-        group.append((record, tokenised))
+        groups.setdefault(problem.prompt_id, []).append((record, tokenised))
     golds = {prompt_id: _gold(group) for prompt_id, group in groups.items()}
     size = n or Counter(map(len, groups.values())).most_common(1)[0][0]
     kept = {prompt_id: group[:size] for prompt_id, group in groups.items() if len(group) >= size}
