@@ -143,8 +143,9 @@ def test_a_file_that_is_as_it_was_is_not_parsed_again(toy):
     files, drifted = looked()
     assert files == {"src/toy/dapo.py"}
     assert "stage train lacks the dep src/toy/late.py" in drifted
-    kept.write_text("[1]")
-    assert looked() == (everything, drifted)
+    for damaged in ("[1]", '{"a": {}}', '{"a": 1}', kept.read_text()[:-9]):
+        kept.write_text(damaged)
+        assert looked() == (everything, drifted)
 
 
 def test_training_imports_neither_analysis_nor_the_command_line(monkeypatch):

@@ -140,7 +140,7 @@ def _reader() -> str:
 @cache
 def _kept(project: str) -> dict[str, Scan]:
     """What an earlier process kept in the project."""
-    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
         kept = json.loads(Path(project, KEPT).read_text())
         return {
             key: Scan(*map(frozenset, (one["names"], one["early"], one["literals"])), one["computed"])
