@@ -94,6 +94,14 @@ def test_snakemake_is_shown_only_what_leads_to_a_job(toy):
     assert selected() == {"table", "evaluate", "train"}
 
 
+def test_batches_are_of_all_inputs_whatever_is_in_place(toy):
+    """What the first batch made is in place when the second is planned, and changes nothing of what that holds."""
+    drive(toy)
+    toy.edit("params.yaml", "samples: 2", "samples: 3")
+    assert drive(toy, "table", "--batch", "table=1/2")[0] == {"evaluate": 2}
+    assert plan(toy, "table", "--batch", "table=2/2")[0] == {"evaluate": 2, "table": 1}
+
+
 @pytest.mark.parametrize(("options", "left"), [(["--until", "train"], set()), (["--omit-from", "train"], set())])
 def test_a_cut_of_the_dag_is_made_in_all_of_it(toy, options, left):
     """Below a stage that is in place, and that leads to no job itself, jobs are left out too."""

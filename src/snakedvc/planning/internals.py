@@ -116,9 +116,9 @@ class Snakemake:
         self.asked_rules = {rule.name for rule in rules}
         self.forced_rules = {rule.name for rule in self._dag.forcerules}
         self.forced_files = {str(f) for f in self._dag.forcefiles}
-        # Whether the user cuts the DAG, so that Snakemake has to see all of it (--until, --omit-from, --batch).
+        # Whether the user cuts the DAG, so that Snakemake has to see all of it (--omit-from, --batch).
         cuts = workflow.dag_settings
-        self.is_cut = bool(cuts.until or cuts.omit_from or cuts.batch)
+        self.is_cut = bool(cuts.omit_from or cuts.batch)
         self._read = set[str]()
         shown = workflow.persistence.all_inputfiles
         workflow.persistence.all_inputfiles = lambda: {*map(str, shown()), *self._read}

@@ -78,7 +78,7 @@ class Plan:
         if stage.addr in self._jobs:
             self._snakemake.lock_too(read)
             return paths
-        # Content has decided.  So it must not look at newer files, or at an input that is made again for another stage.
+        # Content has decided.  So newer files mean nothing, nor does an input that is made again for another stage.
         lost = {p for p, addr in made.items() if self._driver.state(addr) in UNAVAILABLE}
         return [ancient(p) for p in paths if p not in lost]
 
