@@ -14,7 +14,7 @@ from kit.warm import run
 from snakedvc.running import machine
 from tokenspectrum import stages
 from tokenspectrum.cli.arithmetic import arithmetic
-from tokenspectrum.portable import pins, probes
+from tokenspectrum.portable import pins, probes, wide
 from tokenspectrum.portable.probes import KNOWN, run_probes
 
 PROBES = """
@@ -121,6 +121,11 @@ def test_provenance_names_the_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_doctor_names_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert arithmetic().state == "ok"
+    for there, how in ((True, "by AVX-512"), (False, "by AVX2")):
+        monkeypatch.setattr(wide, "library", lambda there=there: there or None)
+        assert f"large products {how}" in arithmetic().what
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
     assert not machine.other_bytes()
     other = tmp_path / "known.json"
     other.write_text(json.dumps(known() | {"dapo": "0" * 64}))

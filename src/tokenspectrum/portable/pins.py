@@ -27,10 +27,15 @@ PINS = {
 }
 
 
+def cpu_flags() -> frozenset[str]:
+    """Instruction sets of this CPU, as Linux names them; none where it cannot be read."""
+    info = CPUINFO.read_text() if CPUINFO.exists() else ""
+    return frozenset(info.partition("\nflags")[2].partition("\n")[0].split())
+
+
 def portable() -> bool:
     """Whether this CPU can run the kernels that the pins name."""
-    info = CPUINFO.read_text() if CPUINFO.exists() else ""
-    return set(info.partition("\nflags")[2].partition("\n")[0].split()) >= NEEDED
+    return cpu_flags() >= NEEDED
 
 
 def pin() -> None:
