@@ -8,6 +8,7 @@ from results_fixtures import BASES, LAYERS, SEEDS
 from scipy import stats
 from test_results_probe import close, make, parted, probe, table
 
+from tokenspectrum.results.estimability.result import predicted
 from tokenspectrum.results.gradient_rows import of_base
 from tokenspectrum.results.isolation.moments import design, partial_correlation, ranks, residual_mean, sums
 from tokenspectrum.results.isolation.result import of_tokens
@@ -137,6 +138,20 @@ def by_precision(x, y, covariates, degree) -> float:
     powers = [z**k for z in covariates for k in range(1, degree + 1)]
     inverse = np.linalg.inv(np.corrcoef([x, y, *powers]))
     return -inverse[0, 1] / math.sqrt(inverse[0, 0] * inverse[1, 1])
+
+
+@pytest.mark.parametrize(("estimator", "measured"), [("centred", 0.0), ("centred", 1e-9), ("expected", 0.0)])
+def test_of_one_token_the_centred_error_has_no_ratio(estimator, measured):
+    row = dict.fromkeys(("run", "seed", "step", "cosine"), 0) | {
+        "p": 0.5,
+        "q": 1.0,
+        "q_se": 0.1,
+        "batch": 1,
+        "draws": 4,
+    }
+    found = predicted(row | {"estimator": estimator, "measured": measured, "sd": 0.1}, 0.05)
+    assert (found["ratio"], found["ci_low"], found["ci_high"]) == (None, None, None)
+    assert found["eq9"] == 1.0
 
 
 @pytest.mark.parametrize("degree", [1, 2])

@@ -12,6 +12,7 @@ from results_fixtures import BASES, LENGTHS, METHODS, SEEDS, save_params
 from tokenspectrum.results.discover import results
 from tokenspectrum.results.lacking import lacks
 from tokenspectrum.results.overlap import OverlapParams
+from tokenspectrum.results.overlap.result import contrast
 from tokenspectrum.stages import result as stage
 from tokenspectrum.tables.registry import TABLES
 from tokenspectrum.tokenlog.reader import read_table
@@ -103,6 +104,14 @@ def test_changes_and_the_contrast_against_plain_loops(artifacts, params):
     gaps = [np.mean(parts[4][r]) - np.mean(np.concatenate([parts[k][r] for k in range(4)])) for r in (0, 1)]
     assert float(row["mean"]) == pytest.approx(np.mean(gaps), abs=1e-3)
     assert len(of(make(artifacts, params, bins=10), what="change", method="full", step="4")) == 10
+
+
+@pytest.mark.parametrize("bins", [(4,), (0, 1)])
+def test_a_contrast_needs_tokens_in_the_top_fifth_and_below(bins):
+    """Of a probe of one or two tokens there is none."""
+    given = SimpleNamespace(own=SimpleNamespace(bins=5))
+    found = [[{"bin": number, "change": 0.1, "absolute": 0.1, "tokens": 1} for number in bins]]
+    assert not list(contrast(given, "full", 4, [], found))
 
 
 def test_a_policy_that_keeps_its_forks_and_one_that_reverses_them(artifacts, params):

@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from view_kit import LENGTHS, TOKEN, ask, ready_store, served, write_preset, write_tables
 
@@ -65,6 +66,16 @@ def test_a_damaged_parquet_costs_its_own_step_alone(tmp_path, table):
         body = strip(store, ("full", 1, 2), 3)
         assert body["notes"][0].startswith(str(path))
         assert "tokens.logprob" in body["values"]
+
+
+def test_a_column_that_an_older_version_did_not_write_is_a_notice(tmp_path):
+    artifacts = write_preset(tmp_path / "small")
+    (path,) = artifacts.glob("train/full-s1/tokenlog/tokens/run=full/seed=1/step=2/*.parquet")
+    pq.write_table(pq.read_table(path, partitioning=None).drop_columns("predictive_entropy"), path)
+    store = ready_store(artifacts)
+    cloud = store.cloud("tokens.predictive_entropy", "attention.entropy_norm.1", Filters())
+    assert store.notices == [f"{path}: no column predictive_entropy; an older version made it: run its stage again"]
+    assert sum(cloud["n"]) == 5 * sum(LENGTHS)
 
 
 @pytest.mark.parametrize("table", ["responses", "tokens", "attention"])

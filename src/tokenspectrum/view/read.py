@@ -29,6 +29,9 @@ def read_parts(paths: Sequence[Path], columns: list[str]) -> pa.Table:
 
 def _read(path: Path, columns: list[str]) -> pa.Table:
     file = _open(path)
+    for name in columns:
+        if name not in file.schema_arrow.names:
+            raise UserError(f"{path}: no column {name}; an older version made it: run its stage again")
     try:
         # A run leaves thousands of small files: handing each to other threads takes longer than reading it.
         return file.read(columns=columns, use_threads=file.metadata.num_rows > _SMALL)

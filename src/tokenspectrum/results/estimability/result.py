@@ -33,11 +33,13 @@ def predicted(row: Row, alpha: float) -> Row:
         eq9, centred = (1 - p) / p * q, (1 - p) / p * (q - 1 / row["batch"])
         eq10, signs = 1 / math.sqrt(1 + eq9), row["q_se"] / q
         less = 0.0 if row["estimator"] == "expected" else 1 / row["batch"]
-        ratio = row["measured"] / ((1 - p) / p * (q - less))
-        # Relative variances of a quotient add, to first order.
-        of_masks, of_signs = row["sd"] / math.sqrt(row["draws"]) / row["measured"], row["q_se"] / (q - less)
-        half = float(stats.norm.ppf(1 - alpha / 2)) * math.hypot(of_masks, of_signs)
-        low, high = ratio * (1 - half), ratio * (1 + half)
+        # The centred estimator of one token has no error: it and the formula are 0, or what rounding left.
+        if less < 1 and row["measured"]:
+            ratio = row["measured"] / ((1 - p) / p * (q - less))
+            # Relative variances of a quotient add, to first order.
+            of_masks, of_signs = row["sd"] / math.sqrt(row["draws"]) / row["measured"], row["q_se"] / (q - less)
+            half = float(stats.norm.ppf(1 - alpha / 2)) * math.hypot(of_masks, of_signs)
+            low, high = ratio * (1 - half), ratio * (1 + half)
     kept = {name: row[name] for name in ("run", "seed", "step", "p", "estimator", "batch", "draws")}
     found = {"eq9": eq9, "centred": centred, "measured": row["measured"], "sd": row["sd"], "ratio": ratio}
     return kept | found | {"ci_low": low, "ci_high": high, "eq10": eq10, "cosine": row["cosine"], "signs": signs}

@@ -41,7 +41,7 @@ def compute(tables: Tables, given: Given) -> Answer:
             of = [found[method, step, r.seed, r.base] for r in there]
             rows.append(overlap(given, method, step, there, of))
             rows += changes(given, method, step, there, of)
-            rows.append(contrast(method, step, there, of))
+            rows += contrast(given, method, step, there, of)
     return Answer(rows)
 
 
@@ -74,19 +74,22 @@ def changes(
         )
 
 
-def contrast(method: str, step: int, at: Sequence[Replicate], of: Sequence[Sequence[Row]]) -> Row:
-    """The top fifth's mean change less that of the other four."""
+def contrast(
+    given: Given, method: str, step: int, at: Sequence[Replicate], of: Sequence[Sequence[Row]]
+) -> Iterator[Row]:
+    """A row: the top fifth's mean change less that of the other four.  None where a replicate has no token in either."""
     gaps: dict[str, list[float]] = {"change": [], "absolute": []}
+    # Bins are a multiple of five, so a fifth is made of whole ones.
+    first = given.own.bins * (FIFTHS - 1) / FIFTHS
     for bins in of:
-        # Bins are a multiple of five, so a fifth is made of whole ones.
-        n_bins = max(b["bin"] for b in bins) + 1
-        top = [b for b in bins if b["bin"] >= n_bins * (FIFTHS - 1) / FIFTHS]
-        rest = [b for b in bins if b not in top]
+        top, rest = [b for b in bins if b["bin"] >= first], [b for b in bins if b["bin"] < first]
+        if not top or not rest:
+            return
         for name, values in gaps.items():
             values.append(mean_of(top, name) - mean_of(rest, name))
     tokens = sum(b["tokens"] for bins in of for b in bins)
     head = EMPTY | {"what": "contrast", "method": method, "step": step}
-    return head | changed(gaps["change"], gaps["absolute"], at) | {"tokens": tokens}
+    yield head | changed(gaps["change"], gaps["absolute"], at) | {"tokens": tokens}
 
 
 def mean_of(bins: Sequence[Row], name: str) -> float:

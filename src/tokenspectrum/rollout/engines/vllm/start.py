@@ -37,5 +37,5 @@ def at_once(systems: SystemsParams) -> int:
 
 def _of(systems: SystemsParams) -> VllmSystems:
     if systems.vllm is None:
-        raise UserError("systems.vllm: null, but an engine is vllm; see presets/tiny.yaml")
+        raise UserError("systems.vllm: null, but an engine is vllm; docs/params.md has its fields")
     return systems.vllm

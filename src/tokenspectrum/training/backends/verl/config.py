@@ -69,7 +69,7 @@ def config_of(
 ) -> dict[str, Any]:
     """The same configuration from params alone, for a plan."""
     if systems.verl is None:
-        raise UserError("systems.verl: null, but train.trainer is verl; see presets/tiny.yaml")
+        raise UserError("systems.verl: null, but train.trainer is verl; docs/params.md has its fields")
     ours = {key: (param, value) for param, key, value in _from_params(train, sampling, systems, systems.verl, seed)}
     fixed = dict(_fixed(files, name, systems.verl))
     speed = _speed(systems, systems.verl, sampling.max_prompt_tokens + sampling.max_response_tokens)
