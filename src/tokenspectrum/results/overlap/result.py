@@ -77,7 +77,7 @@ def changes(
 def contrast(
     given: Given, method: str, step: int, at: Sequence[Replicate], of: Sequence[Sequence[Row]]
 ) -> Iterator[Row]:
-    """A row: the top fifth's mean change less that of the other four.  None where a replicate has no token in either."""
+    """A row: the top fifth's mean change less that of the others.  None where a replicate has no token in either."""
     gaps: dict[str, list[float]] = {"change": [], "absolute": []}
     # Bins are a multiple of five, so a fifth is made of whole ones.
     first = given.own.bins * (FIFTHS - 1) / FIFTHS
