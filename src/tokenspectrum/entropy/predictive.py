@@ -80,7 +80,8 @@ def _fast(
     again = (largest_N > limit).nonzero().squeeze(1)
     if len(again):
         bias_V = None if bias_V is None else bias_V.double()
-        exact = _chunked(hidden_ND[again].double(), weight_VD.double(), target_N[again], temperature, bias_V)
+        # The weight is converted block by block: twice its size is much, and seldom all in the cache.
+        exact = _chunked(hidden_ND[again].double(), weight_VD, target_N[again], temperature, bias_V)
         logprob_N[again], entropy_N[again] = exact[0].to(logprob_N.dtype), exact[1].to(entropy_N.dtype)
     return logprob_N, entropy_N
 
