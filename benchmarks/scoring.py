@@ -69,8 +69,9 @@ def main() -> None:
     rows = []
     for policy in args.policies:
         rounds, warm_ups = ROUNDS[policy]
-        # Both sides run past the context that the tiny policy was trained for; the work is the same.
         model, _ = load_policy(folder(policy))
+        # Both sides run past the context that the tiny policy was trained for; the work is the same.
+        model.config.max_position_embeddings = max(model.config.max_position_embeddings, TOKENS)
         found = in_turns(calls(model, TOKENS), rounds, warm_ups)
         forward, layer = statistics.median(found["forward pass"]), least_seconds(model)
         found["limit, one layer"] = [forward + layer]
