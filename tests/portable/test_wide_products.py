@@ -36,6 +36,11 @@ def drawn(rows: int, columns: int, seed: int, *, transposed: bool) -> np.ndarray
     return x.T if transposed else x
 
 
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Bit by bit: zeros have signs."""
+    return a.shape == b.shape and np.array_equal(a.view(np.uint32), b.view(np.uint32))
+
+
 def took_it(a_MK: np.ndarray, b_KN: np.ndarray) -> np.ndarray:
     out_MN = np.full((a_MK.shape[0], b_KN.shape[1]), np.nan, np.float32)
     assert wide.product_into(a_MK, b_KN, out_MN)
@@ -68,14 +73,14 @@ def test_bytes_are_numpys(rows: int, columns: int, summed: int, layouts: tuple[b
     rows = max(rows, -(-wide.MIN_TERMS // (columns * summed)))
     a_MK = drawn(rows, summed, seed, transposed=layouts[0])
     b_KN = drawn(summed, columns, seed + 1, transposed=layouts[1])
-    assert np.array_equal(took_it(a_MK, b_KN), a_MK @ b_KN)
+    assert same(took_it(a_MK, b_KN), a_MK @ b_KN)
 
 
 @has_it
 @pytest.mark.parametrize("left", range(12))
 def test_every_number_of_rows_beyond_the_last_twelve(left: int) -> None:
     a_MK, b_KN = drawn(192 + left, 577, 0, transposed=False), drawn(577, 650, 1, transposed=True)
-    assert np.array_equal(took_it(a_MK, b_KN), a_MK @ b_KN)
+    assert same(took_it(a_MK, b_KN), a_MK @ b_KN)
 
 
 @has_it
@@ -83,13 +88,23 @@ def test_every_number_of_rows_beyond_the_last_twelve(left: int) -> None:
 def test_the_largest_shapes(shape: tuple[int, int, int]) -> None:
     rows, summed, columns = shape
     a_MK, b_KN = drawn(rows, summed, 0, transposed=False), drawn(summed, columns, 1, transposed=False)
-    assert np.array_equal(took_it(a_MK, b_KN), a_MK @ b_KN)
+    assert same(took_it(a_MK, b_KN), a_MK @ b_KN)
 
 
 @has_it
 def test_rows_and_columns_of_a_larger_matrix() -> None:
     a_MK, b_KN = drawn(700, 900, 0, transposed=False)[5:405, 3:603], drawn(800, 700, 1, transposed=True)[7:607, :400]
-    assert np.array_equal(took_it(a_MK, b_KN), a_MK @ b_KN)
+    assert same(took_it(a_MK, b_KN), a_MK @ b_KN)
+
+
+@has_it
+@pytest.mark.parametrize("size", [1e-30, 1e-23, 1e-15])
+def test_what_is_too_small_for_a_normal_number(size: float) -> None:
+    """Products of the first are zeros: those of numbers with other signs may have one too."""
+    a_MK, b_KN = drawn(301, 600, 0, transposed=False), drawn(600, 407, 1, transposed=False)
+    for left, right in ((a_MK, b_KN), (abs(a_MK), -abs(b_KN))):
+        left, right = left * np.float32(size), right * np.float32(size)
+        assert same(took_it(left, right), left @ right)
 
 
 @has_it
