@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,6 +120,35 @@ def test_what_is_not_finite_spreads_as_in_numpy(value: float, place: tuple[int, 
 
 
 @has_it
+def test_with_subnormal_numbers_flushed_to_zero() -> None:
+    """Then sums of terms that are flushed may be -0."""
+    a_MK, b_KN = (drawn(n, m, n, transposed=False) * np.float32(1e-19) for n, m in ((195, 600), (600, 400)))
+    torch.set_flush_denormal(True)
+    try:
+        assert same(took_it(a_MK, b_KN), a_MK @ b_KN)
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@has_it
+def test_matrices_that_do_not_fit_are_numpys_to_refuse() -> None:
+    a = torch.randn(204, 600)
+    for b in (torch.randn(1, 400), torch.randn(599, 400)):
+        with pytest.raises(ValueError, match="mismatch in its core dimension"):
+            torch.mm(a, b)
+    b = torch.randn(600, 400, dtype=torch.float64)
+    assert torch.equal(torch.mm(a, b), (a.double() @ b).float())
+
+
+@has_it
+def test_a_result_written_over_one_of_its_factors() -> None:
+    a, b = torch.randn(400, 400), torch.randn(400, 400)
+    expected = torch.from_numpy(a.numpy() @ b.numpy())
+    for left, right, out in ((x := a.clone(), b, x), (a, y := b.clone(), y)):
+        assert torch.equal(torch.mm(left, right, out=out), expected)
+
+
+@has_it
 def test_pytorchs_products_take_this_way(monkeypatch: pytest.MonkeyPatch) -> None:
     real, told = wide.product_into, []
     monkeypatch.setattr(wide, "product_into", lambda *args: told.append(real(*args)) or told[-1])
@@ -152,9 +182,15 @@ def test_an_untrue_kernel_is_not_used() -> None:
     assert not wide._same_bytes(halves)
 
 
-def test_a_cpu_without_it_and_a_missing_package_leave_products_to_numpy(not_loaded: pytest.MonkeyPatch) -> None:
+def test_a_cpu_without_it_and_a_package_of_no_use_leave_products_to_numpy(
+    not_loaded: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     a_MK, b_KN = drawn(200, 600, 0, transposed=False), drawn(600, 400, 1, transposed=False)
-    for name, value in (("cpu_flags", lambda: frozenset({"avx2", "fma"})), ("LIBRARY", "lib/none*.so")):
+    (tmp_path / "damaged.so").write_bytes(b"\x7fELF")
+    other = next(Path(np.__file__).parent.parent.glob("numpy.libs/*openblas*"))
+    libraries = ["none*.so", str(tmp_path / "damaged.so"), str(other)]
+    no_avx512 = ("cpu_flags", lambda: frozenset({"avx2", "fma"}))
+    for name, value in (no_avx512, *(("_libraries", lambda at=at: [Path(at)]) for at in libraries)):
         wide.library.cache_clear()
         with not_loaded.context() as patch:
             patch.setattr(wide, name, value)

@@ -12,8 +12,9 @@ zero leaves a sum as it is: with zeros in the place of odd or of even k, the AVX
 
 Which elements these are follows from Haswell's registers.  It works on 12 rows by 16 columns, and columns come in parts
 that are cut as k is.  In a part, the first and the last whole eight columns are worked on alone, and then six of the 12
-rows are two sums.  Rows beyond the last twelve come in eights of one sum and fours of two; in the first part of the
-columns, in fours alone.  `tests/portable` holds this against the Haswell kernel; `library` does before first use.
+rows are two sums: the first six, or at the last eight of a part with an odd number of eights the last six.  Rows beyond
+the last twelve come in eights of one sum and fours of two; in the first part of the columns, in fours alone.
+`tests/portable` holds this against the Haswell kernel; `library` does before first use.
 
 Legend: M rows of a product, N its columns, K what is summed over.
 """
@@ -22,7 +23,7 @@ import ctypes
 import importlib.util
 import os
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +32,21 @@ import numpy as np
 from tokenspectrum.portable.pins import PINS, cpu_flags
 
 NEEDED = frozenset({"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"})
-CORE, LIBRARY = "SkylakeX", "lib/libscipy_openblas*.so"
+CORE = "SkylakeX"
 # Below these, what is made anew costs more than the AVX-512 kernel saves.
 MIN_ROWS, MIN_COLUMNS, MIN_SUMMED, MIN_TERMS = 96, 128, 64, 2**25
 # Haswell's kernel begins a new group of rows somewhere beyond: tested as far as this.
 MAX_ROWS = 100_000
 # Up to this many terms the AVX-512 kernel may leave its place to one for small products, whose sums are others.
 _SMALL = 1_000_000
+_MAX_STEP = 2**31  # of CBLAS's integers
 _GROUP, _LANES, _PART = 12, 8, 320
 _COLUMN_MAJOR, _AS_IT_IS, _TRANSPOSED = 102, 111, 112
 
 Gemm = Callable[[np.ndarray, np.ndarray, np.ndarray, float], None]
 
 
-@cache
+@lru_cache(1024)
 def parts(length: int) -> list[tuple[int, int]]:
     """How Haswell's kernel cuts K, and N: (start, end) of each part."""
     found, start = [], 0
@@ -59,7 +61,7 @@ def parts(length: int) -> list[tuple[int, int]]:
     return found
 
 
-@cache
+@lru_cache(64)
 def _odd(summed: int) -> np.ndarray:
     """Which k belong to the second of two sums, (K,)."""
     odd_K = np.zeros(summed, dtype=bool)
@@ -97,12 +99,10 @@ def _of_two_sums(gemm: Gemm, a_MK: np.ndarray, b_KN: np.ndarray) -> np.ndarray:
     both_KN, made_MN = np.zeros((summed, wide), np.float32), np.empty((rows, wide), np.float32)
     np.copyto(both_KN[:, :columns], b_KN, where=~odd_K1)
     np.copyto(both_KN[:, columns : 2 * columns], b_KN, where=odd_K1)
-    total_MN: np.ndarray | None = None
+    total_MN = np.zeros((rows, columns), np.float32)  # to which a first sum is added too: -0 becomes 0
     for start, end in cut:
         gemm(a_MK[:, start:end], both_KN[start:end], made_MN, 0.0)
-        sum_MN = made_MN[:, :columns] + made_MN[:, columns : 2 * columns]
-        total_MN = sum_MN if total_MN is None else total_MN + sum_MN
-    assert total_MN is not None
+        total_MN += made_MN[:, :columns] + made_MN[:, columns : 2 * columns]
     return total_MN
 
 
@@ -160,27 +160,37 @@ def _same_bytes(gemm: Gemm) -> bool:
     for rows, summed, columns in ((104, 653, 648), (101, 325, 337)):
         a_MK, b_KN = (draw.standard_normal(s, dtype=np.float32) for s in ((rows, summed), (summed, columns)))
         out_MN = np.empty((rows, columns), np.float32)
-        if not _multiply(gemm, a_MK, b_KN, out_MN) or not np.array_equal(out_MN, a_MK @ b_KN):
+        whole = _multiply(gemm, a_MK, b_KN, out_MN)
+        if not whole or not np.array_equal(out_MN.view(np.uint32), (a_MK @ b_KN).view(np.uint32)):
             return False
     return True
 
 
 @cache
 def library() -> Gemm | None:
-    """The AVX-512 kernel.  None where the CPU has none, the package is missing, or bytes would differ from NumPy's."""
-    if not cpu_flags() >= NEEDED:
+    """The AVX-512 kernel; None where the CPU lacks it, its package is of no use, or bytes would differ."""
+    try:
+        return _loaded() if cpu_flags() >= NEEDED else None
+    except (OSError, AttributeError, ValueError):  # of a damaged library, of other names in it, of a half-made import
         return None
-    # Not imported: the package would give its OpenBLAS to SciPy too.
+
+
+def _libraries() -> list[Path]:
+    """Where the package has its OpenBLAS.  Not imported: the package would give that to SciPy too."""
     package = importlib.util.find_spec("scipy_openblas32")
     folders = package.submodule_search_locations if package is not None else None
-    found = [path for folder in folders or () for path in Path(folder).glob(LIBRARY)]
+    return [path for folder in folders or () for path in Path(folder).glob("lib/libscipy_openblas*.so")]
+
+
+def _loaded() -> Gemm | None:
+    found = _libraries()
     if not found:
         return None
     try:
         os.environ["OPENBLAS_CORETYPE"] = CORE  # read once, when the library is loaded
         loaded = ctypes.CDLL(str(found[0]))
     finally:
-        os.environ.update(PINS)
+        os.environ["OPENBLAS_CORETYPE"] = PINS["OPENBLAS_CORETYPE"]
     name = loaded.scipy_openblas_get_corename
     name.restype = ctypes.c_char_p
     gemm = _gemm(loaded.scipy_cblas_sgemm)
@@ -190,9 +200,11 @@ def library() -> Gemm | None:
 def product_into(a_MK: np.ndarray, b_KN: np.ndarray, out_MN: np.ndarray) -> bool:
     """Write a b to `out` where it is large enough to gain by it; whether it was.  If not, `out` may hold anything.
 
-    a, b: float32, rows or columns together; out: float32, its rows one after the other.
+    a, b: rows or columns lie together; out: its rows one after the other.  What does not fit, NumPy may refuse.
     """
-    if a_MK.ndim != 2 or b_KN.ndim != 2 or a_MK.dtype != np.float32:
+    if a_MK.ndim != 2 or b_KN.ndim != 2 or a_MK.shape[1] != b_KN.shape[0]:
+        return False
+    if not a_MK.dtype == b_KN.dtype == out_MN.dtype == np.float32:
         return False
     (rows, summed), columns = a_MK.shape, b_KN.shape[1]
     if not MIN_ROWS <= rows <= MAX_ROWS or columns < MIN_COLUMNS or summed < MIN_SUMMED:
@@ -201,5 +213,12 @@ def product_into(a_MK: np.ndarray, b_KN: np.ndarray, out_MN: np.ndarray) -> bool
         return False
     if a_MK.ctypes.data == b_KN.ctypes.data:  # of a matrix and itself NumPy computes one half
         return False
+    if np.may_share_memory(out_MN, a_MK) or np.may_share_memory(out_MN, b_KN):
+        return False
+    if max(_layout(a_MK)[1], _layout(b_KN)[1]) >= _MAX_STEP:
+        return False
     gemm = library()
-    return gemm is not None and _multiply(gemm, a_MK, b_KN, out_MN)
+    if gemm is None:
+        return False
+    with np.errstate(all="ignore"):
+        return _multiply(gemm, a_MK, b_KN, out_MN)
