@@ -79,7 +79,7 @@ TRAINED := table1 curves dynamics layers $(UPDATE) lenses forktemp
 laptop: setup-laptop
 	$(call laptop,laptop,$(PROBED:%=results/%.csv) $(UPDATE:%=results/%.csv))
 	python -m tokenspectrum.prompts.solutions --prompts artifacts/laptop/prompts/train \
-		--published '$(abspath $(DATA))/benchmarks/math.jsonl' --out artifacts/laptop/solutions.jsonl
+		--published "$$(realpath -m '$(DATA)')/benchmarks/math.jsonl" --out artifacts/laptop/solutions.jsonl
 	spectrum import pairs artifacts/laptop/solutions.jsonl --policy artifacts/laptop/policy/1 \
 		--name laptop_forced --rewards ours --micro-batch 4 --force
 	spectrum preset laptop_forced --force --set gradients.prompts=8 --set systems.processes=2
@@ -87,7 +87,7 @@ laptop: setup-laptop
 	$(call laptop,laptop-train,$(TRAINED:%=results/%.csv))
 
 define laptop
-	spectrum preset $(1) --force --set prompts.folder='$(abspath $(DATA))'
+	spectrum preset $(1) --force --set prompts.folder="$$(realpath -m '$(DATA)')"
 	$(call results,$(1),$(2))
 endef
 

@@ -4,7 +4,8 @@
 
 The forward pass has the logits of every position.  Scoring gives each token's log-probability and predictive entropy,
 and the entropy, distance and local mass of its attention row at one layer or at all.  Both run on the libraries' own
-arithmetic: portable arithmetic makes the forward pass dearer and so the ratio smaller.
+arithmetic.  On portable arithmetic, where stages run, the forward pass takes another time, and so the ratio is another
+(docs/laptop.md).
 
 A row of attention needs its logits and their exponentials, once.  The limit is the forward pass and no more than those,
 at the rates at which this CPU multiplies matrices and takes exponentials in the same run.

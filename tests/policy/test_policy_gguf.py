@@ -144,6 +144,32 @@ def test_a_file_that_is_not_fit_is_one_line(tmp_path, changes, message):
     assert message in refusal(tmp_path, params(tmp_path / "small.gguf", sha))
 
 
+WHOLE = {
+    "tokenizer.ggml.model": "gpt2",
+    "tokenizer.ggml.tokens": ["a", "b", "ab", "<end>"],
+    "tokenizer.ggml.merges": ["a b"],
+    "tokenizer.ggml.eos_token_id": 3,
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("merges", ["a z"]),
+        ("merges", ["ab"]),
+        ("merges", [1]),
+        ("tokens", ["a"]),
+        ("tokens", [1, 2]),
+        ("eos_token_id", "x"),
+    ],
+)
+def test_a_damaged_tokenizer_is_one_line(field, value):
+    assert gguf_tokenizer(WHOLE, "file.gguf").eos_token == "<end>"
+    with pytest.raises(UserError, match=r"^file\.gguf: its tokenizer is not whole") as found:
+        gguf_tokenizer(WHOLE | {f"tokenizer.ggml.{field}": value}, "file.gguf")
+    assert "\n" not in str(found.value)
+
+
 def test_another_checksum_another_number_of_layers_and_no_file_are_one_line(tmp_path):
     file = tmp_path / "small.gguf"
     assert "no such file" in refusal(tmp_path, params(file))

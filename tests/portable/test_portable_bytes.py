@@ -91,6 +91,19 @@ def test_every_stage_that_computes_has_the_kernels_before_it_begins(stage: str, 
     assert done.stdout == ("True 1\n" if computes else "False False\n")
 
 
+@avx2
+def test_the_probe_of_products_takes_avx512_where_there_is_one_and_has_the_same_bytes_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    took, real = [], wide.product_into
+    monkeypatch.setattr(wide, "product_into", lambda *args: took.append(real(*args)) or took[-1])
+    assert probes.products() == known()["products"]
+    assert took == [pins.cpu_flags() >= wide.NEEDED] * 2
+    monkeypatch.setattr(wide, "library", lambda: None)
+    assert probes.products() == known()["products"]
+    assert took[2:] == [False, False]
+
+
 def test_the_probes_tell_kernels_apart() -> None:
     """Without PyTorch's pin, on an otherwise pinned machine, at least one hash is another."""
     late = f"import os, tokenspectrum.portable; os.environ['ATEN_CPU_CAPABILITY'] = 'default'\n{STAGE}"
@@ -121,9 +134,9 @@ def test_provenance_names_the_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_doctor_names_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert arithmetic().state == "ok"
-    for there, how in ((True, "by AVX-512"), (False, "by AVX2")):
-        monkeypatch.setattr(wide, "library", lambda there=there: there or None)
-        assert f"large products {how}" in arithmetic().what
+    for kernel in (wide.library(), None):
+        monkeypatch.setattr(wide, "library", lambda kernel=kernel: kernel)
+        assert f"large products {'by AVX-512' if kernel else 'by AVX2'}" in arithmetic().what
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert not machine.other_bytes()

@@ -249,3 +249,15 @@ def test_a_layer_that_lies_in_another_order_is_read_alike(tmp_path):
     values = column_values(step, store.column(column))
     start = sum(LENGTHS[:3])
     assert floats(values[start : start + LENGTHS[3]]) == before
+
+
+@pytest.mark.parametrize("column", ["distance", "entropy_norm", "visible", "response_id"])
+def test_one_attention_file_of_an_older_version_does_not_end_the_page(tmp_path, column):
+    artifacts = write_preset(tmp_path / "small")
+    (path,) = artifacts.glob("train/full-s1/tokenlog/attention/run=full/seed=1/step=1/*.parquet")
+    pq.write_table(pq.read_table(path, partitioning=None).drop_columns(column), path)
+    body = strip(ready_store(artifacts), ("full", 1, 1), 3)
+    assert "tokens.logprob" in body["values"]
+    assert not any(f".{column}." in name for name in body["values"])
+    if column == "response_id":
+        assert body["notes"] == [f"{path}: no column response_id; an older version made it: run its stage again"]

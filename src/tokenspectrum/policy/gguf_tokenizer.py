@@ -41,7 +41,7 @@ PIECES: dict[str, Callable[[], Any]] = {
 
 def _byte_level(fields: Mapping[str, Any], where: str) -> Tokenizer:
     name = fields.get("tokenizer.ggml.pre", "gpt-2")
-    if name not in PIECES:
+    if not isinstance(name, str) or name not in PIECES:
         raise UserError(
             f"{where}: its tokenizer cuts texts in a way named {name!r:.40}, which is not known here "
             f"({', '.join(PIECES)} are); use the checkpoint's safetensors and tokenizer files with policy.kind hub"
@@ -79,9 +79,12 @@ def gguf_tokenizer(fields: Mapping[str, Any], where: str) -> PreTrainedTokenizer
             for ours, theirs in {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}.items()
             if f"tokenizer.ggml.{theirs}_token_id" in fields
         }
-    except (KeyError, IndexError, ValueError) as e:
+    except UserError:
+        raise
+    except Exception as e:  # what the tokenizers library raises has no type of its own
+        said = " ".join(str(e).split())
         raise UserError(
-            f"{where}: its tokenizer is not whole ({type(e).__name__}: {e!s:.100}); use another file"
+            f"{where}: its tokenizer is not whole ({type(e).__name__}: {said:.100}); use another file"
         ) from None
     if "eos_token" not in named:
         raise UserError(f"{where}: its tokenizer has no end-of-sequence token; use another file")

@@ -30,6 +30,7 @@ from tokenspectrum.training.dapo import Clip
 from tokenspectrum.training.record import MiniBatch
 
 # sha256 by probe, made once by `python -m tokenspectrum.portable.probes`.
+SHAPES = ((200, 653), (653, 649))
 KNOWN = Path(__file__).with_name("known.json")
 SEED = 1
 POLICY = TinyPolicy(
@@ -103,6 +104,12 @@ def numbers() -> str:
     return _hash([np.exp(x), np.log(np.abs(x) + 0.1), np.array([x.sum(), x.std()]), a.T @ a, a[0] @ a.T, solved])
 
 
+def products() -> str:
+    """sha256 of products that are large enough for AVX-512, in both orders of memory.  Rows are no whole twelves."""
+    a, b = (torch.from_numpy(np.sin(np.arange(m * n) * 0.7).astype(np.float32).reshape(m, n)) for m, n in SHAPES)
+    return _hash([torch.mm(a, b), torch.mm(b.T, a.T)])
+
+
 def run_probes() -> dict[str, str]:
     """sha256 of each probe on this machine, in some five CPU-seconds."""
     tokenizer: PreTrainedTokenizerBase = build_tokenizer()
@@ -138,7 +145,7 @@ def run_probes() -> dict[str, str]:
         facts={},
     )
     found["evaluation"] = hashlib.sha256(repr(judged).encode()).hexdigest()
-    return found | {"numbers": numbers()}
+    return found | {"numbers": numbers(), "products": products()}
 
 
 def differing() -> list[str]:

@@ -31,7 +31,7 @@ def _read(path: Path, columns: list[str]) -> pa.Table:
     file = _open(path)
     for name in columns:
         if name not in file.schema_arrow.names:
-            raise UserError(f"{path}: no column {name}; an older version made it: run its stage again")
+            raise _older(path, name)
     try:
         # A run leaves thousands of small files: handing each to other threads takes longer than reading it.
         return file.read(columns=columns, use_threads=file.metadata.num_rows > _SMALL)
@@ -131,7 +131,9 @@ def response_rows(paths: Sequence[Path], response_id: int) -> pa.Table:
 
 def _groups(path: Path, response_id: int) -> list[int]:
     meta = _open(path).metadata
-    at = next(i for i in range(meta.num_columns) if meta.schema.column(i).name == "response_id")
+    at = next((i for i in range(meta.num_columns) if meta.schema.column(i).name == "response_id"), None)
+    if at is None:
+        raise _older(path, "response_id")
     chosen = []
     for g in range(meta.num_row_groups):
         stats = meta.row_group(g).column(at).statistics
@@ -155,6 +157,10 @@ def _open(path: Path) -> pq.ParquetFile:
         raise UserError(f"{path}: gone; its run began again or was removed") from None
     except (pa.ArrowException, OSError) as e:
         raise _damaged(path, e) from None
+
+
+def _older(path: Path, column: str) -> UserError:
+    return UserError(f"{path}: no column {column}; an older version made it: run its stage again")
 
 
 def _damaged(path: Path, error: Exception) -> UserError:

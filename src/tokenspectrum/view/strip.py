@@ -97,7 +97,8 @@ def _values(store: Store, step: Step, table: str, response_id: int, position_T: 
     found = response_rows(step.files[table], response_id)
     out = {}
     for column in store.columns():
-        if column.table != table:
+        # A file of an older version may lack the column: then its tokens have no value.
+        if column.table != table or column.field not in found.column_names:
             continue
         mine, key = found, PARTS[table]
         if key is not None:
