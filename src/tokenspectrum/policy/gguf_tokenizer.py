@@ -62,30 +62,15 @@ def _sentence_piece(fields: Mapping[str, Any]) -> Tokenizer:
     return convert_gguf_tokenizer("llama", {renamed.get(name, name): value for name, value in given.items()})[0]
 
 
-def gguf_tokenizer(fields: Mapping[str, Any], where: str) -> PreTrainedTokenizerFast:
-    """The tokenizer with its special tokens and its chat template.
-
-    Raises UserError for a kind of tokenizer that is not known here, and for one that is not whole.
-    """
-    kind = fields.get("tokenizer.ggml.model")
-    if kind not in ("gpt2", "llama"):
-        raise UserError(f"{where}: its tokenizer is of kind {kind!r:.40}; only gpt2 (byte-level) and llama are read")
-    try:
-        tokenizer = _byte_level(fields, where) if kind == "gpt2" else _sentence_piece(fields)
-        tokens = fields["tokenizer.ggml.tokens"]
-        kinds = fields.get("tokenizer.ggml.token_type", [])
-        named = {
-            f"{ours}_token": tokens[fields[f"tokenizer.ggml.{theirs}_token_id"]]
-            for ours, theirs in {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}.items()
-            if f"tokenizer.ggml.{theirs}_token_id" in fields
-        }
-    except UserError:
-        raise
-    except Exception as e:  # what the tokenizers library raises has no type of its own
-        said = " ".join(str(e).split())
-        raise UserError(
-            f"{where}: its tokenizer is not whole ({type(e).__name__}: {said:.100}); use another file"
-        ) from None
+def _whole(kind: str, fields: Mapping[str, Any], where: str) -> PreTrainedTokenizerFast:
+    tokenizer = _byte_level(fields, where) if kind == "gpt2" else _sentence_piece(fields)
+    tokens = fields["tokenizer.ggml.tokens"]
+    kinds = fields.get("tokenizer.ggml.token_type", [])
+    named = {
+        f"{ours}_token": tokens[fields[f"tokenizer.ggml.{theirs}_token_id"]]
+        for ours, theirs in {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}.items()
+        if f"tokenizer.ggml.{theirs}_token_id" in fields
+    }
     if "eos_token" not in named:
         raise UserError(f"{where}: its tokenizer has no end-of-sequence token; use another file")
     for token, of in zip(tokens, kinds, strict=False):
@@ -95,3 +80,22 @@ def gguf_tokenizer(fields: Mapping[str, Any], where: str) -> PreTrainedTokenizer
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, chat_template=template, clean_up_tokenization_spaces=False, **named
     )
+
+
+def gguf_tokenizer(fields: Mapping[str, Any], where: str) -> PreTrainedTokenizerFast:
+    """The tokenizer with its special tokens and its chat template.
+
+    Raises UserError for a kind of tokenizer that is not known here, and for one that is not whole.
+    """
+    kind = fields.get("tokenizer.ggml.model")
+    if kind not in ("gpt2", "llama"):
+        raise UserError(f"{where}: its tokenizer is of kind {kind!r:.40}; only gpt2 (byte-level) and llama are read")
+    try:
+        return _whole(kind, fields, where)
+    except UserError:
+        raise
+    except Exception as e:  # what the tokenizers library raises has no type of its own
+        said = " ".join(str(e).split())
+        raise UserError(
+            f"{where}: its tokenizer is not whole ({type(e).__name__}: {said:.100}); use another file"
+        ) from None
