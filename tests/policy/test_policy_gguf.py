@@ -162,7 +162,6 @@ WHOLE = {
         ("tokens", [1, 2]),
         ("eos_token_id", "x"),
         ("token_type", 7),
-        ("chat_template", ["a"]),
     ],
 )
 def test_a_damaged_tokenizer_is_one_line(field, value):
